@@ -1,0 +1,54 @@
+# The contributor's menu: `make help`. Paths are relative, so a checkout whose path has a space works too.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+RUN := $(BIN)/python -m
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test lint format ui doctor bench constraints clean
+
+help: ## show this menu
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: $(VENV)/.done ## make the virtual environment with the pinned packages
+
+$(VENV)/.done: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and f"Python 3.11 or newer is needed, {sys.executable} is {sys.version.split()[0]}: make PYTHON=python3.12 ...")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing the pinned packages (a few minutes the first time)"
+	@$(RUN) pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+run: setup ## run the embedded profile end to end (ARGS="--profile reference" for another)
+	@$(RUN) flows run $(ARGS)
+
+test: setup ## lint, types, import contracts, then the test suite (ARGS="-k name" for some)
+	@$(MAKE) --no-print-directory lint
+	@$(RUN) pytest $(ARGS)
+
+lint: setup ## check style, format, types and import contracts
+	@$(RUN) ruff check .
+	@$(RUN) ruff format --check .
+	@$(RUN) mypy
+	@$(BIN)/lint-imports
+
+format: setup ## format the code and mend what can be mended
+	@$(RUN) ruff format .
+	@$(RUN) ruff check --fix .
+
+ui: setup ## open the MLflow and Prefect UIs on this machine
+	@$(RUN) flows ui $(ARGS)
+
+doctor: setup ## say what works here and how to mend what does not
+	@$(RUN) flows doctor $(ARGS)
+
+bench: setup ## measure what the project claims about speed (needs a quiet machine)
+	@$(RUN) benchmarks.estimator $(ARGS)
+
+constraints: setup ## pin the whole transitive set anew
+	@$(RUN) pip install --quiet uv
+	@$(RUN) uv pip compile --quiet --universal --python-version 3.11 --extra dev --no-header --no-annotate pyproject.toml --output-file constraints.txt
+
+clean: ## remove the environment and caches; data/ and mlruns/ stay
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info build

@@ -1,0 +1,122 @@
+"""The command line: `python -m flows --help`.
+
+Only the standard library is imported until a command runs, so help comes at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+STAGES = (
+    "acquire, extract, sweep, evaluate, promote; or one study: "
+    "activations, hidden_units, learning_rates, exploration, features, classifier, tsne"
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status: 0, 2 for bad input, 130 when interrupted."""
+    options = _parser().parse_args(arguments)
+    # The flow's own log is in the Prefect UI; the terminal shows results, progress bars, and one line for an error.
+    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "INFO" if options.verbose else "CRITICAL")
+    command: Callable[[argparse.Namespace], int] = options.command
+    from lib.errors import ProbeflowError
+
+    try:
+        return command(options)
+    except ProbeflowError as error:
+        print(f"probeflow: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("probeflow: interrupted; the same command goes on from here", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m flows",
+        description="probeflow: what small networks learn from frozen AlexNet features or raw pixels.",
+        epilog="Environment: PROBEFLOW_DATA, PROBEFLOW_MLRUNS (where things lie), PROBEFLOW_MIRROR (where data comes from), "
+        "MLFLOW_TRACKING_URI, PREFECT_API_URL (servers), PROBEFLOW_<SETTING>[__<PART>]=value (any profile setting).",
+    )
+    parser.add_argument("-v", "--verbose", action="store_true", help="show the flows' own log")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(name: str, command: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=text, description=text)
+        sub.set_defaults(command=command)
+        return sub
+
+    run = add("run", _run, "run the whole pipeline, or one stage of it")
+    run.add_argument("--only", metavar="STAGE", help=f"one stage with what it needs: {STAGES}")
+    acquire = add("acquire", _stage("acquire"), "fetch and verify the data")
+    extract = add("extract", _stage("extract"), "extract AlexNet features into sealed Parquet shards")
+    sweep = add("sweep", _sweep, "run the sweeps")
+    sweep.add_argument("--study", metavar="NAME", help="one sweep: activations, hidden_units or learning_rates")
+    evaluate = add("evaluate", _stage("evaluate"), "explore the images, train and test the classifier, draw t-SNE")
+    for sub in (run, acquire, extract, sweep, evaluate):
+        sub.add_argument(
+            "--profile", default="embedded", metavar="NAME", help="built-in profile: embedded or reference"
+        )
+        sub.add_argument("--profile-file", type=Path, metavar="FILE", help="a profile of your own, in YAML")
+        sub.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="e.g. features.layer=fc7")
+        sub.add_argument("--skip-unreadable", action="store_true", help="skip, count and list unreadable images")
+    ui = add("ui", _ui, "open the MLflow and Prefect UIs on this machine")
+    ui.add_argument("--mlflow-port", type=int, default=5000)
+    ui.add_argument("--prefect-port", type=int, default=4200)
+    doctor = add("doctor", _doctor, "say what works here: data, weights, GPU, servers, disk")
+    doctor.add_argument("--profile", default="embedded", metavar="NAME")
+    doctor.add_argument("--profile-file", type=Path, metavar="FILE")
+    return parser
+
+
+def _run(options: argparse.Namespace) -> int:
+    return _pipeline(options, options.only)
+
+
+def _stage(name: str) -> Callable[[argparse.Namespace], int]:
+    return lambda options: _pipeline(options, name)
+
+
+def _sweep(options: argparse.Namespace) -> int:
+    from lib.config import SWEEPS
+    from lib.errors import ConfigError
+
+    if options.study and options.study not in SWEEPS:
+        raise ConfigError(f"unknown sweep {options.study!r}; known: {', '.join(SWEEPS)}")
+    return _pipeline(options, options.study or "sweep")
+
+
+def _pipeline(options: argparse.Namespace, only: str | None) -> int:
+    from lib.config import load_profile, places
+    from lib.files import require_writable
+
+    assignments = list(options.set) + (["images.skip_unreadable=true"] if options.skip_unreadable else [])
+    profile = load_profile(options.profile, options.profile_file, assignments)
+    where = places()
+    require_writable(where.data)  # before Prefect's server takes its seconds to start
+    require_writable(where.mlruns)
+
+    from flows.report import run_and_report
+
+    return run_and_report(profile, only, where)
+
+
+def _ui(options: argparse.Namespace) -> int:
+    from flows.servers import serve
+
+    return serve(options.mlflow_port, options.prefect_port)
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from flows.doctor import examine
+    from lib.config import load_profile
+
+    return examine(load_profile(options.profile, options.profile_file))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,117 @@
+"""What works here, and what to do about what does not: data, weights, GPU, servers, disk."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import version
+
+from lib.config import Places, Profile, places
+from lib.errors import ProbeflowError
+
+_ENOUGH_DISK = 5e9
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the examination."""
+
+    subject: str
+    works: bool
+    words: str
+    needed: bool = True
+
+
+def examine(profile: Profile) -> int:
+    """Print what works and each mend; the exit status is 1 when something that `profile` needs does not."""
+    failed = False
+    for finding in _findings(profile, places()):
+        mark = "ok" if finding.works else ("MEND" if finding.needed else "-")
+        sys.stdout.write(f"{mark:5s} {finding.subject:12s} {finding.words}\n")
+        sys.stdout.flush()
+        failed |= finding.needed and not finding.works
+    return 1 if failed else 0
+
+
+def _findings(profile: Profile, where: Places) -> Iterator[Finding]:
+    packages = ("prefect", "mlflow", "torch", "torchvision", "scikit-learn", "numpy")
+    running = ".".join(map(str, sys.version_info[:3]))
+    yield Finding("versions", True, f"Python {running}, " + ", ".join(f"{name} {version(name)}" for name in packages))
+    yield from _disk(where)
+    yield from _data(profile, where)
+    yield _weights(profile, where)
+    yield _gpu(profile)
+    yield from _servers(where)
+
+
+def _disk(where: Places) -> Iterator[Finding]:
+    from lib.files import require_writable
+
+    for name, folder in (("data", where.data), ("mlruns", where.mlruns)):
+        try:
+            require_writable(folder)
+        except ProbeflowError as problem:
+            yield Finding(name, False, str(problem))
+            continue
+        free = shutil.disk_usage(folder).free
+        words = f"{folder} is writable, {free / 1e9:.0f} GB free"
+        yield Finding(name, free > _ENOUGH_DISK, words + ("" if free > _ENOUGH_DISK else "; make room: 5 GB are wise"))
+
+
+def _data(profile: Profile, where: Places) -> Iterator[Finding]:
+    from lib.datasets import acquire
+
+    yield Finding("mirror", True, where.mirror or "none set; downloads come from their public addresses")
+    for source in profile.sources():
+        try:
+            dataset = acquire(source, where.data, where.mirror)
+        except ProbeflowError as problem:
+            yield Finding(source.source, False, str(problem))
+        else:
+            rows = ", ".join(f"{len(split):,} {name}" for name, split in dataset.splits.items())
+            yield Finding(source.source, True, f"{rows} ({dataset.origin})")
+
+
+def _weights(profile: Profile, where: Places) -> Finding:
+    from lib.features.weights import weights_digest
+
+    try:
+        digest = weights_digest(profile.features, where.features / ".weights", where.mirror)
+    except ProbeflowError as problem:
+        return Finding("weights", False, str(problem))
+    return Finding("weights", True, f"{profile.features.describe()}, sha256 {digest[:16]}…")
+
+
+def _gpu(profile: Profile) -> Finding:
+    import torch
+
+    if torch.cuda.is_available():
+        names = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+        return Finding("GPU", True, ", ".join(names))
+    needed = profile.features.device.startswith("cuda")
+    return Finding("GPU", False, "none seen by PyTorch: extraction runs on the CPU, slower; check the driver", needed)
+
+
+def _servers(where: Places) -> Iterator[Finding]:
+    prefect = os.environ.get("PREFECT_API_URL")
+    if prefect:
+        yield _answers("Prefect", f"{prefect.rstrip('/')}/health", "check PREFECT_API_URL and the server")
+    else:
+        yield Finding("Prefect", True, "no server set; each run starts its own for as long as it lasts")
+    if where.tracking_uri.startswith("http"):
+        yield _answers("MLflow", f"{where.tracking_uri.rstrip('/')}/health", "check MLFLOW_TRACKING_URI and the server")
+    else:
+        yield Finding("MLflow", True, f"no server needed: {where.tracking_uri}")
+
+
+def _answers(name: str, url: str, mend: str) -> Finding:
+    try:
+        with urllib.request.urlopen(url, timeout=5):
+            return Finding(name, True, url)
+    except (urllib.error.URLError, OSError, ValueError) as error:
+        return Finding(name, False, f"{url} does not answer ({getattr(error, 'reason', error)}); {mend}")

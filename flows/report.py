@@ -1,0 +1,74 @@
+"""Running the pipeline from a terminal: the closing table, and where to look next."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import textwrap
+import threading
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from lib.config import Places, Profile
+from lib.errors import ConfigError
+
+_LABEL_WIDTH = 15
+
+
+def run_and_report(profile: Profile, only: str | None, where: Places) -> int:
+    """Run the pipeline and print the closing table; the exit status is 0 when every stage ended well.
+
+    Raises
+    ------
+    ConfigError
+        For an unknown stage.
+    """
+    import prefect.settings
+
+    from flows.pipeline import STAGES, pipeline
+
+    if only is not None and only not in STAGES:
+        raise ConfigError(f"unknown stage {only!r}; known: {', '.join(STAGES)}")
+    # An ephemeral server takes seconds to start, in a process of its own: import what the stages need meanwhile.
+    threading.Thread(target=_import_ahead, daemon=True).start()
+    if prefect.settings.PREFECT_API_URL.value():
+        result = pipeline(profile, only)
+    else:
+        # Heartbeats serve a server that watches for lost runs; the ephemeral one lives no longer than the run.
+        with prefect.settings.temporary_settings({prefect.settings.PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+            result = pipeline(profile, only)
+    sys.stdout.write("\n".join(closing_table(result, where)) + "\n")
+    return 0
+
+
+def _import_ahead() -> None:
+    import lib.studies.classifier
+    import lib.tracking.records  # noqa: F401
+
+
+def closing_table(result: Mapping[str, Any], where: Places) -> Iterable[str]:
+    """The lines that end a run: a line a study, the champion, where the record is, how to see it."""
+    width = min(shutil.get_terminal_size((118, 40)).columns, 118)
+    rule = "─" * width
+    yield rule
+    yield f"probeflow · profile {result['profile']}"
+    yield rule
+    for name, outcome in result["studies"].items():
+        yield from _line(name.replace("_", " "), outcome["headline"], width)
+        for flag in outcome["flags"]:
+            yield from _line("", f"! {flag}", width)
+    if promotion := result["promotion"]:
+        what = f"{promotion['model']} version {promotion['version']}" if promotion["promoted"] else "no change"
+        yield from _line("champion", f"{what}: {promotion['why']}", width)
+    yield rule
+    if pipeline := result["pipeline"]:
+        yield from _line("reference table", f"{pipeline['folder']}/tables/reference-study.csv", width)
+    yield from _line("MLflow", where.tracking_uri + (f" · run {pipeline['run_id']}" if pipeline else ""), width)
+    yield from _line("both UIs", "make ui", width)
+
+
+def _line(label: str, text: str, width: int) -> Iterable[str]:
+    wrapped = textwrap.wrap(text, width - _LABEL_WIDTH - 1, break_long_words=False, break_on_hyphens=False) or [""]
+    yield f"{label:<{_LABEL_WIDTH}} {wrapped[0]}"
+    for more in wrapped[1:]:
+        yield " " * (_LABEL_WIDTH + 1) + more

@@ -1,0 +1,301 @@
+"""Typed settings. A profile says *what* to study; the environment says *where* things are.
+
+Every model here is frozen, validated once, and is also a flow's parameter, so the Prefect UI draws its form.
+A profile comes from YAML (`lib/profiles/*.yaml` or a user's file), then `PROBEFLOW_*` variables, then `--set`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, ValidationError, model_validator
+
+from lib.datasets.sources import Source
+from lib.errors import ConfigError
+from lib.features.config import FeatureSettings
+from lib.mlp.trial import Trial
+
+Axis = Literal["activation", "hidden", "learning_rate"]
+SweepName = Literal["activations", "hidden_units", "learning_rates"]
+SWEEPS: tuple[SweepName, ...] = get_args(SweepName)
+
+Seeds = tuple[NonNegativeInt, ...]
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Arm(_Settings):
+    """One group of trials inside a sweep: a base trial and the values to try, every combination of them."""
+
+    base: Trial = Field(description="Settings shared by the arm's trials.")
+    grid: dict[str, tuple[Any, ...]] = Field(description="Trial setting -> values to try.")
+
+    @model_validator(mode="after")
+    def _grid_makes_trials(self) -> Arm:
+        for name, values in self.grid.items():
+            if name not in Trial.model_fields:
+                raise ValueError(
+                    f"grid names an unknown trial setting {name!r}; known: {', '.join(Trial.model_fields)}"
+                )
+            if not values:
+                raise ValueError(f"grid gives no value for {name!r}; give at least one or remove it")
+            if name == "seed":
+                raise ValueError("grid may not vary 'seed'; use the study's `seeds`")
+        self.trials((0,))
+        return self
+
+    def trials(self, seeds: Sequence[int]) -> list[Trial]:
+        """Every combination of the grid, each with every seed; seeds vary fastest."""
+        base = self.base.model_dump()
+        combinations = itertools.product(*self.grid.values())
+        settings = [dict(zip(self.grid, values, strict=True)) for values in combinations]
+        return [Trial.model_validate(base | setting | {"seed": seed}) for setting in settings for seed in seeds]
+
+
+class SweepStudy(_Settings):
+    """Many trials over one dataset, compared along one axis; every choice is made on validation rows only."""
+
+    data: Source = Field(description="The dataset.")
+    axis: Axis = Field(description="The setting whose values are compared.")
+    arms: dict[str, Arm] = Field(min_length=1, description="Named groups of trials, reported side by side.")
+    seeds: Seeds = Field((0,), min_length=1, description="Each configuration is trained once with each seed.")
+    validation_fraction: float = Field(
+        1 / 6, gt=0, lt=1, description="Share of training rows held out when the dataset has no validation split."
+    )
+    refit: bool = Field(
+        False, description="Train the winner of each axis value again on train + validation and score it on test."
+    )
+    compare_sklearn: bool = Field(False, description="Train scikit-learn's MLPClassifier at the same settings beside.")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> SweepStudy:
+        if len(set(self.seeds)) != len(self.seeds):
+            raise ValueError(f"seeds {list(self.seeds)} name one seed twice")
+        for name, arm in self.arms.items():
+            if self.axis not in arm.grid:
+                raise ValueError(f"arm {name!r} does not vary the study's axis {self.axis!r}; add it to its grid")
+        if self.compare_sklearn and not self.refit:
+            raise ValueError("compare_sklearn needs refit: both are scored on the test split")
+        return self
+
+    def trials(self) -> dict[str, list[Trial]]:
+        """The trials of each arm, in a fixed order."""
+        return {name: arm.trials(self.seeds) for name, arm in self.arms.items()}
+
+
+class ClassifierStudy(_Settings):
+    """The image classifier: candidates compared on validation rows, the best trained again and scored on test once."""
+
+    base: Trial = Field(description="Settings shared by the candidates.")
+    grid: dict[str, tuple[Any, ...]] = Field(default_factory=dict, description="Trial setting -> values to try.")
+    seeds: Seeds = Field((0,), min_length=1, description="Seeds of the final training; the first one is promoted.")
+    validation_fraction: float = Field(0.2, gt=0, lt=1, description="Share of training rows held out for the choice.")
+    pixel_baseline: bool = Field(True, description="Train the same network on raw pixels beside it.")
+
+    @cached_property
+    def arm(self) -> Arm:
+        """The candidates as an arm; its validation rules hold here too."""
+        return Arm(base=self.base, grid=self.grid)
+
+    @model_validator(mode="after")
+    def _grid_makes_trials(self) -> ClassifierStudy:
+        Arm(base=self.base, grid=self.grid)
+        return self
+
+
+class TsneStudy(_Settings):
+    """t-SNE of the last hidden layer of the activation study's best network."""
+
+    sample: PositiveInt | None = Field(2000, description="Rows to embed, drawn by class; empty means all (slow).")
+    perplexity: float = Field(30, gt=0, description="Van der Maaten and Hinton's perplexity.")
+    iterations: int = Field(1000, ge=250, description="Optimisation steps.")
+    seed: NonNegativeInt = Field(0, description="Seed of the row sample and of t-SNE.")
+
+
+class ExplorationStudy(_Settings):
+    """First look at the image data: sample grid, PCA scatter, class distribution."""
+
+    grid: PositiveInt = Field(16, description="Images in the sample grid.")
+    scatter: PositiveInt = Field(2000, description="Images in the PCA scatter, drawn by class.")
+
+
+class Profile(_Settings):
+    """A named, typed set of parameters for the whole pipeline."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="Shows in run names and tags.")
+    activations: SweepStudy
+    hidden_units: SweepStudy
+    learning_rates: SweepStudy
+    images: Source = Field(description="Image data of the exploration, feature and classifier studies.")
+    exploration: ExplorationStudy = ExplorationStudy()
+    features: FeatureSettings = FeatureSettings()
+    classifier: ClassifierStudy
+    tsne: TsneStudy = TsneStudy()
+
+    def sweep(self, name: SweepName) -> SweepStudy:
+        """One of the three sweeps by name."""
+        study: SweepStudy = getattr(self, name)
+        return study
+
+    def sources(self) -> list[Source]:
+        """The datasets the profile needs, each once."""
+        wanted = [self.sweep(name).data for name in SWEEPS] + [self.images]
+        return list(dict.fromkeys(wanted))
+
+
+class Places(_Settings):
+    """Where things are on this machine or cluster."""
+
+    data: Path
+    mlruns: Path
+    mirror: str | None = None
+    tracking_uri: str
+
+    @property
+    def features(self) -> Path:
+        """Root of all feature sets."""
+        return self.data / "features"
+
+    @property
+    def studies(self) -> Path:
+        """Root of study results: trials, figures, tables, summaries."""
+        return self.data / "studies"
+
+
+_PLACE_VARIABLES = {"PROBEFLOW_DATA", "PROBEFLOW_MLRUNS", "PROBEFLOW_MIRROR", "PROBEFLOW_TEST_DATA"}
+
+
+def places(environment: Mapping[str, str] = os.environ) -> Places:
+    """Read PROBEFLOW_DATA, PROBEFLOW_MLRUNS, PROBEFLOW_MIRROR and MLFLOW_TRACKING_URI; defaults lie in the checkout."""
+    checkout = Path(__file__).resolve().parent.parent
+    home = checkout if (checkout / "pyproject.toml").exists() else Path.cwd()
+    mlruns = Path(environment.get("PROBEFLOW_MLRUNS") or home / "mlruns").resolve()
+    return Places(
+        data=Path(environment.get("PROBEFLOW_DATA") or home / "data").resolve(),
+        mlruns=mlruns,
+        mirror=environment.get("PROBEFLOW_MIRROR") or None,
+        tracking_uri=environment.get("MLFLOW_TRACKING_URI") or f"sqlite:///{mlruns / 'mlflow.db'}",
+    )
+
+
+def profile_names() -> list[str]:
+    """Names of the built-in profiles."""
+    files = resources.files("lib.profiles").iterdir()
+    return sorted(Path(file.name).stem for file in files if file.name.endswith(".yaml"))
+
+
+def load_profile(
+    name: str = "embedded",
+    file: Path | None = None,
+    assignments: Sequence[str] = (),
+    environment: Mapping[str, str] = os.environ,
+) -> Profile:
+    """Build a profile: YAML, then `PROBEFLOW_*` variables, then `key=value` assignments, validated once.
+
+    Parameters
+    ----------
+    name : str
+        A built-in profile; ignored when `file` is given.
+    file : Path, optional
+        A user's YAML file. Its `extends: NAME` key, if any, names the built-in profile it changes.
+    assignments : sequence of str
+        Such as "features.weights=imagenet"; the value is read as YAML.
+
+    Raises
+    ------
+    ConfigError
+        For an unknown profile or setting, or a value out of range; the message names it.
+    """
+    content = _read_file(file) if file else _read_builtin(name)
+    for variable, value in sorted(environment.items()):
+        if variable.startswith("PROBEFLOW_") and variable not in _PLACE_VARIABLES:
+            path = variable.removeprefix("PROBEFLOW_").lower().split("__")
+            _assign(content, path, _parse(value), f"environment variable {variable}")
+    for assignment in assignments:
+        key, separator, value = assignment.partition("=")
+        if not separator:
+            raise ConfigError(f"--set {assignment!r} has no '='; write --set key=value, e.g. --set features.layer=fc7")
+        _assign(content, key.split("."), _parse(value), f"--set {key}")
+    try:
+        return Profile.model_validate(content)
+    except ValidationError as error:
+        raise ConfigError(f"profile {content.get('name', name)!r}: {describe(error)}") from None
+
+
+def describe(error: ValidationError) -> str:
+    """A Pydantic error in one line: where, what is wrong, the value given."""
+    parts = []
+    for item in error.errors(include_url=False):
+        where = ".".join(str(step) for step in item["loc"]) or "profile"
+        message = item["msg"].removeprefix("Value error, ")
+        given = "" if item["type"] in ("missing", "value_error") else f" (got {item['input']!r})"
+        parts.append(f"{where}: {message[0].lower()}{message[1:]}{given}")
+    return "; ".join(parts)
+
+
+def _read_builtin(name: str) -> dict[str, Any]:
+    if name not in profile_names():
+        known = ", ".join(profile_names())
+        raise ConfigError(f"unknown profile {name!r}; known: {known}; for a file of your own use --profile-file")
+    text = (resources.files("lib.profiles") / f"{name}.yaml").read_text(encoding="utf-8")
+    content: dict[str, Any] = yaml.safe_load(text)
+    return content
+
+
+def _read_file(file: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"profile file {file}: cannot be read ({error.strerror}); check the path") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        problem = " ".join(str(error).split())
+        raise ConfigError(f"profile file {file}: not valid YAML ({problem})") from None
+    if not isinstance(content, dict):
+        raise ConfigError(f"profile file {file}: must be a YAML mapping of settings, e.g. start with 'name: mine'")
+    base = content.pop("extends", None)
+    return _merge(_read_builtin(base), content) if base else content
+
+
+def _merge(base: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in change.items():
+        old = merged.get(key)
+        # A source of another kind replaces the old one whole: their settings do not mix.
+        mix = (
+            isinstance(old, dict)
+            and isinstance(value, dict)
+            and old.get("source") == value.get("source", old.get("source"))
+        )
+        merged[key] = _merge(old, value) if mix and isinstance(old, dict) else value
+    return merged
+
+
+def _parse(text: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text
+
+
+def _assign(content: dict[str, Any], path: Sequence[str], value: Any, origin: str) -> None:
+    """Set `content[path]`; the first step must be a setting of the profile, deeper ones are checked on validation."""
+    if path[0] not in Profile.model_fields:
+        raise ConfigError(f"{origin}: unknown setting {path[0]!r}; known: {', '.join(Profile.model_fields)}")
+    node = content
+    for step in path[:-1]:
+        child = node.setdefault(step, {})
+        if not isinstance(child, dict):
+            raise ConfigError(f"{origin}: {step!r} is a single value, not a group of settings")
+        node = child
+    if path[-1] == "source" and node.get("source") != value:
+        node.clear()
+    node[path[-1]] = value

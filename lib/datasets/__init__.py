@@ -1,0 +1,56 @@
+"""Data sources: each yields a verified Dataset with a content digest, downloaded once or taken from a mirror.
+
+A new source is one module with `load`, one settings class in `sources.py`, and one entry in `_SOURCES`.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from lib.datasets.dataset import Dataset, Split
+from lib.datasets.leakage import leakage_warnings, require_no_leakage, shared_images
+from lib.datasets.splits import hold_out, hold_out_rows, take
+
+__all__ = [
+    "Dataset",
+    "Split",
+    "acquire",
+    "hold_out",
+    "hold_out_rows",
+    "leakage_warnings",
+    "require_no_leakage",
+    "shared_images",
+    "take",
+]
+
+_EMBEDDED = {"digits": "digits", "photo-patches": "photo_patches"}
+_FETCHED = {"mnist": "mnist", "letters": "letters", "cifar10": "cifar10", "folder": "image_folder"}
+
+
+def acquire(source: Any, data_dir: Path, mirror: str | None = None) -> Dataset:
+    """Fetch what is missing, verify, and load; a second call downloads nothing.
+
+    Parameters
+    ----------
+    source : Source
+        Settings of one source, see `lib.datasets.sources`.
+    data_dir : Path
+        Files land under `<data_dir>/raw`.
+    mirror : str, optional
+        "file:///…" or "https://…": taken instead of the public addresses, same relative names.
+
+    Raises
+    ------
+    DataError
+        When the data is missing, damaged, or not what it claims to be.
+    StorageError
+        When `data_dir` cannot be written.
+    """
+    if source.source in _EMBEDDED:
+        # The modules import scikit-learn or torchvision, which not every source needs.
+        dataset: Dataset = import_module(f"lib.datasets.{_EMBEDDED[source.source]}").load(source)
+        return dataset
+    dataset = import_module(f"lib.datasets.{_FETCHED[source.source]}").load(source, data_dir / "raw", mirror)
+    return dataset  # noqa: RET504 - the name carries the type

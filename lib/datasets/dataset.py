@@ -1,0 +1,146 @@
+"""What every source yields: named splits of uint8 images with labels, and a digest of their content.
+
+Digits, letters and photographs are all images here; `pixels` is the view an MLP trains on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from lib.errors import DataError
+
+
+class Images(Protocol):
+    """A sequence of uint8 images, (height, width) or (height, width, 3). An ndarray of them is one."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> npt.NDArray[np.uint8]: ...
+
+
+@dataclass(frozen=True)
+class Split:
+    """One split of a dataset.
+
+    Attributes
+    ----------
+    images : Images
+        n images; a (n, height, width[, 3]) uint8 array, or files decoded on access.
+    labels : ndarray of int64, shape (n,)
+        Index into the dataset's class names.
+    groups : ndarray of int64, shape (n,), or None
+        Images of one group (overlapping patches of one block) must never be parted between splits.
+    """
+
+    images: Images
+    labels: npt.NDArray[np.int64]
+    groups: npt.NDArray[np.int64] | None = None
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def image_digests(self) -> list[bytes]:
+        """The 16-byte content digest (decoded pixels and shape) of each image, in order."""
+        return [image_digest(self.images[index]) for index in range(len(self))]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A verified dataset in memory or on disk.
+
+    Attributes
+    ----------
+    name : str
+        The source's name, e.g. "mnist".
+    class_names : tuple of str
+        One per label value.
+    splits : mapping of str to Split
+        "train" always; "validation" and "test" where the source has them.
+    digest : str
+        SHA-256 over class names and every split's images and labels in order.
+    origin : str
+        Where the data came from, in words.
+    maximum : int
+        The largest pixel value the source uses (255, or 16 for scikit-learn's digits, 1 for binary letters).
+    warnings : tuple of str
+        What a reader of results should know, e.g. unreadable files that were skipped.
+    """
+
+    name: str
+    class_names: tuple[str, ...]
+    splits: Mapping[str, Split]
+    digest: str
+    origin: str
+    maximum: int = 255
+    warnings: tuple[str, ...] = ()
+    _digests: dict[str, list[bytes]] = field(default_factory=dict, repr=False, compare=False)
+
+    def digests(self, split: str) -> list[bytes]:
+        """Content digest of each image of a split; computed once, for it reads every image."""
+        if split not in self._digests:
+            self._digests[split] = self.splits[split].image_digests()
+        return self._digests[split]
+
+    def require(self, split: str, reason: str) -> Split:
+        """The split of that name.
+
+        Raises
+        ------
+        DataError
+            When the dataset has none; `reason` says who needs it.
+        """
+        if split not in self.splits:
+            known = ", ".join(self.splits)
+            raise DataError(f"dataset {self.name!r} has no {split} split (it has: {known}), but {reason}")
+        return self.splits[split]
+
+    def pixels(self, split: str) -> npt.NDArray[np.float32]:
+        """The images of one named split as an MLP's input; see `pixels_of`."""
+        return self.pixels_of(self.splits[split])
+
+    def pixels_of(self, split: Split) -> npt.NDArray[np.float32]:
+        """A split's images as float32 rows in [0, 1], shape (n, height * width * channels).
+
+        Raises
+        ------
+        DataError
+            When the images are not all of one size.
+        """
+        images = split.images
+        if not isinstance(images, np.ndarray):
+            shapes = {images[index].shape for index in range(len(images))}
+            if len(shapes) > 1:
+                sizes = ", ".join(sorted(str(shape[:2]) for shape in shapes)[:3])
+                raise DataError(f"dataset {self.name!r} has images of several sizes ({sizes} …): pixels need one size")
+            images = np.stack([images[index] for index in range(len(images))])
+        return images.reshape(len(images), -1).astype(np.float32) / np.float32(self.maximum)
+
+
+def image_digest(image: npt.NDArray[np.uint8]) -> bytes:
+    """16-byte BLAKE2b digest of one decoded image: shape, then pixels."""
+    content = np.ascontiguousarray(image)
+    return hashlib.blake2b(repr(content.shape).encode() + content.tobytes(), digest_size=16).digest()
+
+
+def build(
+    name: str,
+    class_names: Sequence[str],
+    splits: Mapping[str, Split],
+    origin: str,
+    maximum: int = 255,
+    warnings: Sequence[str] = (),
+) -> Dataset:
+    """A dataset with its digest: SHA-256 over class names and, for each split in name order, images and labels."""
+    digests = {split: content.image_digests() for split, content in splits.items()}
+    total = hashlib.sha256(repr(tuple(class_names)).encode())
+    for split in sorted(splits):
+        total.update(f"{split}:{len(splits[split])}".encode())
+        total.update(np.ascontiguousarray(splits[split].labels, dtype="<i8").tobytes())
+        total.update(b"".join(digests[split]))
+    return Dataset(name, tuple(class_names), splits, total.hexdigest(), origin, maximum, tuple(warnings), digests)

@@ -1,0 +1,163 @@
+"""OCR letters: 16x8 binary pixels, ten classes; the study's CSV pair, or the public archive it was drawn from.
+
+The CSVs have no header: label 0-9, then 128 pixels. The study's own code took the first row for a header and lost it;
+here a header is refused, and a file that looks as if it had lost a row is warned of.
+"""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from lib.datasets.dataset import Dataset, Split, build
+from lib.datasets.download import RemoteFile, copy_in, fetch
+from lib.datasets.sources import Letters
+from lib.errors import DataError
+from lib.files import digest_file
+
+CLASSES = ("a", "e", "g", "i", "l", "n", "o", "r", "t", "u")
+ARCHIVE = RemoteFile("letters/letter.data.gz", ["https://ai.stanford.edu/~btaskar/ocr/letter.data.gz"])
+_ARCHIVE_ROWS = 52_152
+_HEIGHT, _WIDTH = 16, 8
+_PIXELS = _HEIGHT * _WIDTH
+_TRAIN_A_CLASS, _VALIDATION_A_CLASS = 900, 100
+
+
+def load(source: Letters, raw: Path, mirror: str | None) -> Dataset:
+    """Training and validation letters; there is no test split."""
+    if source.origin == "archive":
+        return _from_archive(raw / "letters", mirror)
+    splits, warnings, words = {}, [], []
+    for split, name in (("train", source.train_csv), ("validation", source.validation_csv)):
+        path = _find(name, raw / "letters", mirror)
+        splits[split] = read_csv(path)
+        words.append(f"{Path(name).name} ({len(splits[split]):,} rows)")
+        warnings += _lost_row(splits[split], Path(name).name)
+    return build("letters", CLASSES, splits, f"OCR letters, {' and '.join(words)}", maximum=1, warnings=warnings)
+
+
+def read_csv(path: Path) -> Split:
+    """Read and check one file: 129 columns, label 0-9, pixels 0 or 1.
+
+    Raises
+    ------
+    DataError
+        Naming the file, the row (from 1) and what is wrong with it.
+    """
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    lines = lines[:-1] if lines and not lines[-1].strip() else lines
+    if not lines:
+        raise DataError(f"{path.name} is empty; it should hold rows of a label and {_PIXELS} pixels")
+    first = lines[0].split(",")
+    if not all(_is_number(cell) for cell in first) and len(lines) > 1 and all(map(_is_number, lines[1].split(","))):
+        raise DataError(
+            f"{path.name} row 1 looks like a header ({first[0].strip()!r}, …), but these files have none: "
+            f"delete that line; {len(lines) - 1:,} data rows follow it"
+        )
+    rows = np.array([_row(path, number, line) for number, line in enumerate(lines, 1)], np.uint8)
+    return Split(rows[:, 1:].reshape(-1, _HEIGHT, _WIDTH), rows[:, 0].astype(np.int64))
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def _row(path: Path, number: int, line: str) -> list[int]:
+    cells = line.split(",")
+    if len(cells) != _PIXELS + 1:
+        raise DataError(f"{path.name} row {number} has {len(cells)} columns; {_PIXELS + 1} are needed (label, pixels)")
+    for column, cell in enumerate(cells, 1):
+        if not cell.strip().isdigit():
+            raise DataError(
+                f"{path.name} row {number}, column {column} holds {cell.strip()!r}; a whole number is needed"
+            )
+    values = [int(cell) for cell in cells]
+    if values[0] >= len(CLASSES):
+        raise DataError(f"{path.name} row {number} has label {values[0]}; labels are 0 to {len(CLASSES) - 1}")
+    wrong = next((column for column, value in enumerate(values[1:], 2) if value > 1), None)
+    if wrong is not None:
+        raise DataError(f"{path.name} row {number}, column {wrong} holds pixel {values[wrong - 1]}; pixels are 0 or 1")
+    return values
+
+
+def _lost_row(split: Split, name: str) -> list[str]:
+    """Warn when all classes have one size but for one class that is a row short: a row was taken for a header."""
+    counts = np.bincount(split.labels, minlength=len(CLASSES))
+    most = counts.max()
+    if most > 1 and (counts < most).sum() == 1 and counts.min() == most - 1:
+        lost = CLASSES[int(counts.argmin())]
+        return [
+            f"{name}: {len(split):,} rows, and class {lost!r} is one row short of the others: "
+            "the first row may have been lost as a header"
+        ]
+    return []
+
+
+def _find(name: str, folder: Path, mirror: str | None) -> Path:
+    local = Path(name).expanduser()
+    if local.is_file():
+        return copy_in(local, folder / local.name)
+    if mirror is None:
+        raise DataError(
+            f"letters file {name!r} not found and it has no public address: give its path, set PROBEFLOW_MIRROR, "
+            "or use origin: archive"
+        )
+    return fetch(RemoteFile(name), folder / Path(name).name, mirror)
+
+
+def _from_archive(folder: Path, mirror: str | None) -> Dataset:
+    """A fixed draw of 900 + 100 letters of each class from the 52,152 of the public archive (Kassel's, MIT)."""
+    path = fetch(ARCHIVE, folder / "letter.data.gz", mirror)
+    of_class: list[list[npt.NDArray[np.uint8]]] = [[] for _ in CLASSES]
+    rows = 0
+    for rows, (letter, pixels) in enumerate(_archive_rows(path), 1):  # noqa: B007 - counts the rows
+        if letter in CLASSES:
+            of_class[CLASSES.index(letter)].append(pixels)
+    if rows != _ARCHIVE_ROWS:
+        path.unlink()
+        raise DataError(
+            f"{path.name} holds {rows:,} letters, not {_ARCHIVE_ROWS:,}: it is cut or altered; fetch it again"
+        )
+    return _draw(of_class, f"OCR letters, drawn from the public archive (sha256 {digest_file(path)[:16]}…)")
+
+
+def _archive_rows(path: Path) -> Iterator[tuple[str, npt.NDArray[np.uint8]]]:
+    try:
+        with gzip.open(path, "rt", encoding="ascii") as lines:
+            for number, line in enumerate(lines, 1):
+                cells = line.rstrip("\n").rstrip("\t").split("\t")
+                if len(cells) != 6 + _PIXELS or not set(cells[6:]) <= {"0", "1"}:
+                    raise DataError(f"{path.name} row {number} is not id, letter, …, {_PIXELS} pixels: not the archive")
+                yield cells[1], np.array(cells[6:], np.uint8)
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+        path.unlink(missing_ok=True)
+        raise DataError(f"{path.name} is damaged ({error}); fetch it again or replace it in the mirror") from None
+
+
+def _draw(of_class: list[list[npt.NDArray[np.uint8]]], origin: str) -> Dataset:
+    rng = np.random.default_rng(0)
+    parts: dict[str, list[npt.NDArray[np.uint8]]] = {"train": [], "validation": []}
+    labels: dict[str, list[int]] = {"train": [], "validation": []}
+    for label, found in enumerate(of_class):
+        wanted = _TRAIN_A_CLASS + _VALIDATION_A_CLASS
+        if len(found) < wanted:
+            raise DataError(f"the letter archive has {len(found)} of {CLASSES[label]!r}; {wanted} are needed")
+        drawn = rng.choice(len(found), wanted, replace=False)
+        for split, rows in (("train", drawn[:_TRAIN_A_CLASS]), ("validation", drawn[_TRAIN_A_CLASS:])):
+            parts[split] += [found[row] for row in rows]
+            labels[split] += [label] * len(rows)
+    splits = {}
+    for split, images in parts.items():
+        order = rng.permutation(len(images))
+        stacked = np.stack(images).reshape(-1, _HEIGHT, _WIDTH)
+        splits[split] = Split(stacked[order], np.array(labels[split], np.int64)[order])
+    return build("letters", CLASSES, splits, origin, maximum=1)

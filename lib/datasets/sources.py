@@ -1,0 +1,72 @@
+"""The settings of each data source: typed, validated once, and drawn as a form by the Prefect UI."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+
+
+class _Source(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Digits(_Source):
+    """scikit-learn's bundled 8x8 handwritten digits, 1,797 images: no download."""
+
+    source: Literal["digits"] = "digits"
+    test_fraction: float = Field(0.25, gt=0, lt=1, description="Share of images kept for the test split.")
+
+
+class PhotoPatches(_Source):
+    """Two-class texture task: patches of scikit-learn's two bundled photographs, mean colour made uninformative.
+
+    Each photograph is cut into square blocks; whole blocks go to train or test, so no patch of one overlaps the other.
+    """
+
+    source: Literal["photo-patches"] = "photo-patches"
+    patch: int = Field(32, ge=8, le=128, description="Side of a patch in pixels.")
+    block: int = Field(64, ge=16, le=200, description="Side of the blocks that are dealt to train or test, in pixels.")
+    stride: int = Field(16, ge=1, description="Step between patches inside a block, in pixels.")
+    test_fraction: float = Field(0.2, gt=0, lt=1, description="Share of blocks kept for the test split.")
+    seed: int = Field(0, ge=0, description="Seed of the dealing of blocks and of the random tints.")
+
+
+class Mnist(_Source):
+    """MNIST, 60,000 training and 10,000 test images of 28x28, through torchvision."""
+
+    source: Literal["mnist"] = "mnist"
+
+
+class Letters(_Source):
+    """OCR letters, 16x8 binary pixels, ten classes (a e g i l n o r t u); no test split, as in the reference study."""
+
+    source: Literal["letters"] = "letters"
+    origin: Literal["csv", "archive"] = Field(
+        "csv", description="csv: the study's two files; archive: the public letter archive they were drawn from."
+    )
+    train_csv: str = Field("letters/largeTrain.csv", description="Path, or name under PROBEFLOW_MIRROR.")
+    validation_csv: str = Field("letters/largeValidation.csv", description="Path, or name under PROBEFLOW_MIRROR.")
+
+
+class Cifar10(_Source):
+    """Some classes of CIFAR-10, 5,000 training and 1,000 test images each, through torchvision."""
+
+    source: Literal["cifar10"] = "cifar10"
+    classes: tuple[str, ...] = Field(("airplane", "automobile"), min_length=2, description="Any two or more classes.")
+
+
+class ImageFolder(_Source):
+    """Your own images: a folder, or a .tar / .zip of one, as `<class>/*.jpg` or `train/<class>/…`, `test/<class>/…`."""
+
+    source: Literal["folder"] = "folder"
+    path: str = Field(description="Folder or archive: a path, or a name under PROBEFLOW_MIRROR.")
+    classes: tuple[str, ...] | None = Field(None, min_length=2, description="Classes to take; all when not given.")
+    test_fraction: float = Field(0.2, gt=0, lt=1, description="Share kept for test when the folder has no test/ part.")
+    seed: int = Field(0, ge=0, description="Seed of that split.")
+    skip_unreadable: bool = Field(False, description="Count and list unreadable images instead of refusing the folder.")
+
+
+Source = Annotated[Digits | PhotoPatches | Mnist | Letters | Cifar10 | ImageFolder, Field(discriminator="source")]

@@ -1,0 +1,32 @@
+"""The errors a caller may act on. Each message is one line: the thing, its value, and the mend.
+
+The command line prints the message and exits with status 2; a traceback is for bugs only.
+"""
+
+
+class ProbeflowError(Exception):
+    """Bad input or a missing means, told in one line."""
+
+
+class ConfigError(ProbeflowError):
+    """A setting, profile or name that cannot be used."""
+
+
+class DataError(ProbeflowError):
+    """A dataset that is missing, damaged, or not what it claims to be."""
+
+
+class LeakageError(DataError):
+    """Test images that are also training images."""
+
+
+class WeightsError(ProbeflowError):
+    """Network weights that are missing or do not fit."""
+
+
+class FeatureSetError(ProbeflowError):
+    """A feature set that is unsealed, damaged, or not the one asked for."""
+
+
+class StorageError(ProbeflowError):
+    """A disk that is full, or a place that cannot be written."""

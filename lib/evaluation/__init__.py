@@ -1,0 +1,1 @@
+"""How results are judged: metrics, intervals, checks, projections, the scikit-learn peer, and figures."""

@@ -1,0 +1,54 @@
+"""Checks that keep a comparison honest; each is a fault that the reference study's code really had."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from lib.mlp.training import TrialResult
+
+LEARNED_MARGIN = 0.02
+"""Training accuracy must rise this far above the majority class's share to count as having learned."""
+
+
+def learning_flag(result: TrialResult, labels: npt.NDArray[np.int64]) -> str | None:
+    """Say in words when a trial has not learned: it diverged, or its best training accuracy is the majority class's share.
+
+    The reference study's classifier trained 100 epochs with a loss that is always near zero, and nobody noticed.
+    """
+    if result.diverged_epoch is not None:
+        return f"diverged: the loss was not finite in epoch {result.diverged_epoch}"
+    majority = np.bincount(labels).max() / len(labels)
+    best = max(record["train_accuracy"] for record in result.history)
+    if best >= majority + LEARNED_MARGIN:
+        return None
+    return f"did not learn: training accuracy {best:.3f} is no better than the majority class's share {majority:.3f}"
+
+
+def study_flag(flags: Sequence[str | None]) -> str | None:
+    """Flag a whole sweep in which no trial learned; its comparison says nothing."""
+    if not flags or any(flag is None for flag in flags):
+        return None
+    return f"none of the {len(flags)} trials learned; check the loss, the rates and the data before reading any figure"
+
+
+def same_model_flags(predictions: Mapping[str, str] | Iterable[tuple[str, str]]) -> list[str]:
+    """Name the rows of a comparison that score one model twice.
+
+    Parameters
+    ----------
+    predictions : mapping or pairs of row name -> prediction digest
+        Two rows with one digest gave bit-identical probabilities, as the study's "identity" row did: it was ReLU again.
+    """
+    pairs = predictions.items() if isinstance(predictions, Mapping) else predictions
+    names: dict[str, list[str]] = defaultdict(list)
+    for name, digest in pairs:
+        names[digest].append(name)
+    return [
+        f"{' and '.join(sorted(group))} gave bit-identical probabilities: one model was scored under several names"
+        for group in names.values()
+        if len(group) > 1
+    ]

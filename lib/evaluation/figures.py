@@ -1,0 +1,254 @@
+"""Every figure of the project, in one style. Each function returns a matplotlib Figure and writes nothing.
+
+Figures are built without pyplot, so drawing in threads or on a machine without a display is safe.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+STYLE: Any = {
+    "figure.dpi": 110,
+    "savefig.dpi": 110,
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.titleweight": "bold",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.25,
+    "legend.frameon": False,
+    "figure.constrained_layout.use": True,
+}
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C564B", "#000000", "#7F7F7F", "#BCBD22")
+"""Okabe and Ito's colours, told apart by colour-blind readers, then three more for ten classes."""
+
+Curves = Mapping[str, Mapping[str, Sequence[float]]]
+"""Label of a trial -> history column -> one value an epoch."""
+
+
+def _grid(count: int, columns: int, width: float = 3.4, height: float = 2.6) -> tuple[Figure, list[Axes]]:
+    columns = min(count, columns)
+    rows = -(-count // columns)
+    figure = Figure(figsize=(width * columns, height * rows))
+    axes = figure.subplots(rows, columns, squeeze=False).ravel().tolist()
+    for spare in axes[count:]:
+        spare.set_visible(False)
+    return figure, axes[:count]
+
+
+def training_curves(curves: Curves, title: str, quantity: str = "loss") -> Figure:
+    """One panel a trial: `quantity` ("loss" or "error") on training and watched rows against epoch, on shared scales."""
+    with rc_context(STYLE):
+        figure, axes = _grid(len(curves), 4)
+        values = []
+        for axis, (label, history) in zip(axes, curves.items(), strict=True):
+            for column, colour in (("train", PALETTE[0]), ("validation", PALETTE[1]), ("test", PALETTE[1])):
+                line = np.asarray(_quantity(history, column, quantity), dtype=float)
+                if line.size:
+                    axis.plot(np.arange(1, len(line) + 1), line, color=colour, label=column, linewidth=1.4)
+                    values.append(line[np.isfinite(line) & (line > 0)])
+            axis.set_title(label)
+            axis.set_xlabel("epoch")
+        seen = np.concatenate(values) if values else np.ones(1)
+        if seen.size:
+            for axis in axes:
+                axis.set_yscale("log")
+                axis.set_ylim(max(seen.min() * 0.8, 1e-4), seen.max() * 1.25)
+        axes[0].set_ylabel("cross-entropy (nats)" if quantity == "loss" else "error rate")
+        axes[0].legend()
+        figure.suptitle(title)
+    return figure
+
+
+def _quantity(history: Mapping[str, Sequence[float]], column: str, quantity: str) -> Sequence[float]:
+    if quantity == "loss":
+        return history.get(f"{column}_loss", ())
+    return [1 - accuracy for accuracy in history.get(f"{column}_accuracy", ())]
+
+
+def axis_summary(groups: Sequence[Mapping[str, Any]], axis_label: str, title: str) -> Figure:
+    """Best validation loss and accuracy of each configuration: a dot a seed, a bar for the mean, one colour an arm.
+
+    Each group has `arm`, `label`, and per-seed lists `best_validation_losses` and `best_validation_accuracies`.
+    """
+    with rc_context(STYLE):
+        figure = Figure(figsize=(9.5, 1.2 + 0.32 * len(groups)))
+        axes = figure.subplots(1, 2, sharey=True)
+        arms = list(dict.fromkeys(group["arm"] for group in groups))
+        positions = np.arange(len(groups))[::-1]
+        columns = (
+            ("best_validation_losses", "best validation cross-entropy (nats)"),
+            ("best_validation_accuracies", "best validation accuracy"),
+        )
+        for axis, (column, label) in zip(axes, columns, strict=True):
+            for position, group in zip(positions, groups, strict=True):
+                colour = PALETTE[arms.index(group["arm"])]
+                values = [value for value in group[column] if value is not None and np.isfinite(value)]
+                axis.scatter(values, [position] * len(values), color=colour, s=18, alpha=0.75, zorder=3)
+                if values:
+                    axis.plot([np.mean(values)] * 2, [position - 0.3, position + 0.3], color=colour, linewidth=2)
+            axis.set_xlabel(label)
+        axes[0].set_yticks(positions, [f"{group['arm']}: {group['label']}" for group in groups])
+        axes[0].set_ylabel(axis_label)
+        figure.suptitle(title)
+    return figure
+
+
+def accuracy_bars(rows: Sequence[Mapping[str, Any]], title: str) -> Figure:
+    """Test accuracy of ours beside scikit-learn's, per axis value, with 95 % intervals and the value on each bar.
+
+    Each row has `label`, `series`, `accuracy`, `low`, `high`.
+    """
+    with rc_context(STYLE):
+        labels = list(dict.fromkeys(row["label"] for row in rows))
+        series = list(dict.fromkeys(row["series"] for row in rows))
+        figure = Figure(figsize=(max(5.0, 1.7 * len(labels)), 3.6))
+        axis = figure.subplots()
+        width = 0.8 / len(series)
+        for row in rows:
+            place = labels.index(row["label"]) + (series.index(row["series"]) - (len(series) - 1) / 2) * width
+            errors = [[max(0.0, row["accuracy"] - row["low"])], [max(0.0, row["high"] - row["accuracy"])]]
+            name = row["series"] if row["label"] == labels[0] else None
+            colour = PALETTE[series.index(row["series"])]
+            axis.bar(place, row["accuracy"], width * 0.92, yerr=errors, color=colour, label=name, capsize=3)
+            axis.text(place, row["high"], f"{row['accuracy']:.4f}", ha="center", va="bottom", fontsize=8)
+        low = min(row["low"] for row in rows)
+        high = max(row["high"] for row in rows)
+        room = max(0.01, high - low)
+        axis.set_ylim(max(0.0, low - 0.5 * room), high + 0.3 * room)
+        axis.set_xticks(range(len(labels)), labels)
+        axis.set_ylabel("test accuracy (axis does not start at 0)")
+        axis.grid(axis="x", visible=False)
+        figure.legend(loc="outside lower center", ncols=len(series))
+        axis.set_title(title)
+    return figure
+
+
+def sample_grid(images: Sequence[npt.NDArray[np.uint8]], labels: Sequence[str], title: str) -> Figure:
+    """Images in rows of eight, each under its class name."""
+    with rc_context(STYLE):
+        figure, axes = _grid(len(images), 8, 1.1, 1.25)
+        for axis, image, label in zip(axes, images, labels, strict=True):
+            axis.imshow(image, cmap="gray" if image.ndim == 2 else None, interpolation="nearest")
+            axis.set_title(label, fontsize=7, fontweight="normal")
+            axis.set_axis_off()
+        figure.suptitle(title)
+    return figure
+
+
+def scatter(
+    points: npt.NDArray[np.floating],
+    labels: npt.NDArray[np.int64],
+    class_names: Sequence[str],
+    title: str,
+    axis_labels: tuple[str, str],
+) -> Figure:
+    """Rows in the plane, shape (n, 2), coloured by class, drawn in mixed order so that no class covers another."""
+    with rc_context(STYLE):
+        figure = Figure(figsize=(6.2, 5))
+        axis = figure.subplots()
+        colours = np.array(PALETTE)[labels % len(PALETTE)]
+        order = np.random.default_rng(0).permutation(len(points))
+        axis.scatter(points[order, 0], points[order, 1], c=colours[order], s=7, alpha=0.6, linewidths=0)
+        for index, name in enumerate(class_names):
+            axis.scatter([], [], color=PALETTE[index % len(PALETTE)], label=name, s=20)
+        axis.set_xlabel(axis_labels[0])
+        axis.set_ylabel(axis_labels[1])
+        axis.set_title(title)
+        figure.legend(loc="outside right center")
+    return figure
+
+
+def class_distribution(counts: Mapping[str, Mapping[str, int]], title: str) -> Figure:
+    """Images of each class in each split; `counts` maps split -> class name -> images."""
+    with rc_context(STYLE):
+        figure = Figure(figsize=(6, 3.4))
+        axis = figure.subplots()
+        names = list(next(iter(counts.values())))
+        width = 0.8 / len(counts)
+        for index, (split, of_class) in enumerate(counts.items()):
+            places = np.arange(len(names)) + (index - (len(counts) - 1) / 2) * width
+            bars = axis.bar(places, [of_class[name] for name in names], width * 0.92, color=PALETTE[index], label=split)
+            axis.bar_label(bars, fontsize=8)
+        axis.set_xticks(range(len(names)), names, rotation=0 if len(names) <= 6 else 45)
+        axis.set_ylabel("images")
+        axis.grid(axis="x", visible=False)
+        axis.set_title(title)
+        figure.legend(loc="outside right upper")
+    return figure
+
+
+def confusion_matrix(confusion: npt.NDArray[np.int64], class_names: Sequence[str], title: str) -> Figure:
+    """Counts and row shares: rows are true classes, columns predicted ones, both labelled."""
+    with rc_context(STYLE | {"axes.grid": False}):
+        size = 2.6 + 0.55 * len(class_names)
+        figure = Figure(figsize=(size + 0.8, size))
+        axis = figure.subplots()
+        shares = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
+        picture = axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+        for row, column in np.ndindex(confusion.shape):
+            colour = "white" if shares[row, column] > 0.55 else "black"
+            text = f"{confusion[row, column]}\n{shares[row, column]:.1%}"
+            axis.text(column, row, text, ha="center", va="center", color=colour, fontsize=8)
+        axis.set_xticks(range(len(class_names)), class_names, rotation=0 if len(class_names) <= 4 else 45)
+        axis.set_yticks(range(len(class_names)), class_names)
+        axis.set_xlabel("predicted class")
+        axis.set_ylabel("true class")
+        axis.set_title(title)
+        figure.colorbar(picture, label="share of the true class", shrink=0.8)
+    return figure
+
+
+def roc_and_precision_recall(
+    labels: npt.NDArray[np.int64],
+    probabilities: Mapping[str, npt.NDArray[np.floating]],
+    class_names: Sequence[str],
+    title: str,
+) -> tuple[Figure, dict[str, dict[str, float]]]:
+    """ROC and precision-recall curves, one colour a model, and each model's areas.
+
+    `probabilities` maps model name -> (n, classes). For two classes the curves are of class 1; for more they are
+    micro-averaged over one-vs-rest. Areas are `roc_auc` and `average_precision` (scikit-learn's definitions).
+    """
+    from sklearn import metrics
+
+    binary = len(class_names) == 2
+    truth = (labels == 1).astype(int) if binary else np.eye(len(class_names), dtype=int)[labels].ravel()
+    areas: dict[str, dict[str, float]] = {}
+    with rc_context(STYLE):
+        figure = Figure(figsize=(9, 4))
+        roc, precision_recall = figure.subplots(1, 2)
+        for index, (name, values) in enumerate(probabilities.items()):
+            scores = values[:, 1] if binary else values.ravel()
+            false_positive, true_positive, _ = metrics.roc_curve(truth, scores)
+            precision, recall, _ = metrics.precision_recall_curve(truth, scores)
+            areas[name] = {
+                "roc_auc": float(metrics.roc_auc_score(truth, scores)),
+                "average_precision": float(metrics.average_precision_score(truth, scores)),
+            }
+            colour = PALETTE[index]
+            roc.plot(false_positive, true_positive, color=colour, label=f"{name}: AUC {areas[name]['roc_auc']:.3f}")
+            precision_recall.plot(
+                recall, precision, color=colour, label=f"{name}: AP {areas[name]['average_precision']:.3f}"
+            )
+        roc.plot([0, 1], [0, 1], color=PALETTE[8], linestyle="--", linewidth=1, label="chance")
+        roc.set_xlabel("false positive rate")
+        roc.set_ylabel("true positive rate")
+        roc.set_title("ROC")
+        precision_recall.axhline(truth.mean(), color=PALETTE[8], linestyle="--", linewidth=1, label="chance")
+        precision_recall.set_xlabel("recall")
+        precision_recall.set_ylabel("precision")
+        precision_recall.set_ylim(0, 1.02)
+        precision_recall.set_title("Precision and recall")
+        for axis in (roc, precision_recall):
+            axis.legend(loc="lower right" if axis is roc else "lower left")
+        figure.suptitle(f"{title} (positive class: {class_names[1]})" if binary else f"{title} (micro-average)")
+    return figure, areas

@@ -1,0 +1,67 @@
+"""Test metrics of a classifier from its predicted probabilities, by scikit-learn's definitions."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from sklearn import metrics
+
+from lib.evaluation.intervals import Interval, wilson
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Figures of one classifier on one set of rows.
+
+    Attributes
+    ----------
+    accuracy : Interval
+        Share of right predictions, with its 95 % Wilson interval.
+    f1 : float
+        F1 of class 1 for two classes, macro F1 for more.
+    log_loss : float
+        Mean cross-entropy in nats.
+    majority : float
+        Accuracy of always answering the most frequent class.
+    confusion : ndarray of int64, shape (classes, classes)
+        Rows are true classes, columns predicted ones.
+    prediction_digest : str
+        SHA-256 over the probabilities; two different models do not share it.
+    """
+
+    accuracy: Interval
+    f1: float
+    log_loss: float
+    majority: float
+    confusion: npt.NDArray[np.int64]
+    prediction_digest: str
+
+    def summary(self) -> dict[str, float]:
+        """The scalar figures, named as they appear in MLflow."""
+        return {
+            "test_accuracy": self.accuracy.estimate,
+            "test_accuracy_low": self.accuracy.low,
+            "test_accuracy_high": self.accuracy.high,
+            "test_f1": self.f1,
+            "test_loss": self.log_loss,
+        }
+
+
+def score(labels: npt.NDArray[np.int64], probabilities: npt.NDArray[np.floating]) -> Scores:
+    """Score predicted probabilities, shape (n, classes), against labels, shape (n,) with values 0..classes-1."""
+    classes = probabilities.shape[1]
+    predicted = probabilities.argmax(axis=1)
+    right = int((predicted == labels).sum())
+    exact = np.clip(probabilities.astype(np.float64), 1e-15, None)
+    exact /= exact.sum(axis=1, keepdims=True)
+    return Scores(
+        accuracy=wilson(right, len(labels)),
+        f1=float(metrics.f1_score(labels, predicted, average="binary" if classes == 2 else "macro", zero_division=0)),
+        log_loss=float(-np.log(exact[np.arange(len(labels)), labels]).mean()),
+        majority=float(np.bincount(labels, minlength=classes).max() / len(labels)),
+        confusion=metrics.confusion_matrix(labels, predicted, labels=range(classes)),
+        prediction_digest=hashlib.sha256(np.ascontiguousarray(probabilities).tobytes()).hexdigest(),
+    )

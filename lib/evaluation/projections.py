@@ -1,0 +1,75 @@
+"""Two-dimensional pictures of many-dimensional rows: PCA and t-SNE, both scikit-learn's."""
+
+from __future__ import annotations
+
+import io
+import re
+from contextlib import redirect_stdout
+
+import numpy as np
+import numpy.typing as npt
+
+from lib.errors import ConfigError
+from lib.progress import Advance, silent
+
+
+def sample_by_class(labels: npt.NDArray[np.int64], size: int | None, seed: int) -> npt.NDArray[np.int64]:
+    """Row indices (sorted) of a stratified sample of about `size` rows; all rows when `size` is None or not smaller."""
+    if size is None or size >= len(labels):
+        return np.arange(len(labels))
+    rng = np.random.default_rng(seed)
+    share = size / len(labels)
+    chosen = [
+        rng.choice(rows, size=max(1, round(len(rows) * share)), replace=False)
+        for label in np.unique(labels)
+        if len(rows := np.flatnonzero(labels == label))
+    ]
+    return np.sort(np.concatenate(chosen))
+
+
+def pca(rows: npt.NDArray[np.floating], seed: int = 0) -> tuple[npt.NDArray[np.floating], tuple[float, float]]:
+    """First two principal components, shape (n, 2), and the share of variance each explains."""
+    from sklearn.decomposition import PCA
+
+    model = PCA(n_components=2, random_state=seed)
+    points = model.fit_transform(rows)
+    first, second = model.explained_variance_ratio_
+    return points, (float(first), float(second))
+
+
+def tsne(
+    rows: npt.NDArray[np.floating], perplexity: float, iterations: int, seed: int, advance: Advance = silent
+) -> tuple[npt.NDArray[np.floating], float]:
+    """t-SNE points, shape (n, 2), and the final Kullback-Leibler divergence (van der Maaten and Hinton 2008).
+
+    Raises
+    ------
+    ConfigError
+        When perplexity is not smaller than the number of rows.
+    """
+    from sklearn.manifold import TSNE
+
+    if perplexity >= len(rows):
+        raise ConfigError(
+            f"tsne.perplexity {perplexity:g} must be below the {len(rows)} rows; lower it or raise tsne.sample"
+        )
+    model = TSNE(
+        n_components=2, perplexity=perplexity, max_iter=iterations, init="pca", random_state=seed, n_jobs=-1, verbose=2
+    )
+    with redirect_stdout(_IterationReader(advance)):
+        points = model.fit_transform(rows)
+    return points, float(model.kl_divergence_)
+
+
+class _IterationReader(io.TextIOBase):
+    """Reads scikit-learn's own iteration messages, its only sign of progress, into an Advance."""
+
+    def __init__(self, advance: Advance) -> None:
+        self._advance = advance
+        self._seen = 0
+
+    def write(self, text: str) -> int:
+        for found in re.findall(r"Iteration (\d+)", text):
+            self._advance(int(found) - self._seen)
+            self._seen = int(found)
+        return len(text)

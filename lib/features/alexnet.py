@@ -1,0 +1,96 @@
+"""torchvision's AlexNet, cut at a layer, with weights that are always named: ImageNet's or seeded random ones.
+
+Weights files are loaded with `weights_only`, so a file cannot run code.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+from pathlib import Path
+
+import torch
+from torch import nn
+from torchvision.models import AlexNet
+
+from lib.errors import ConfigError, WeightsError
+from lib.features.config import LAYERS, FeatureSettings
+from lib.features.weights import weights_path
+
+MEAN = (0.485, 0.456, 0.406)
+DEVIATION = (0.229, 0.224, 0.225)
+"""ImageNet's mean and standard deviation of each channel in [0, 1], as torchvision's AlexNet was trained with."""
+
+
+class CutAlexNet(nn.Module):
+    """AlexNet up to one layer: images (n, 3, size, size), normalised, to features (n, width)."""
+
+    def __init__(self, network: AlexNet, layer: str) -> None:
+        super().__init__()
+        self.features = network.features
+        self.avgpool = network.avgpool
+        # classifier: dropout, fc6, relu, dropout, fc7, relu, fc8
+        self.head = network.classifier[: {"pool5": 0, "fc7": 6, "fc8": 7}[layer]]
+        self.width = LAYERS[layer]
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Features of a batch."""
+        pooled = torch.flatten(self.avgpool(self.features(images)), 1)
+        features: torch.Tensor = self.head(pooled)
+        return features
+
+
+def load_network(settings: FeatureSettings, cache: Path, mirror: str | None) -> CutAlexNet:
+    """The network in evaluation mode on the CPU, float32.
+
+    Raises
+    ------
+    WeightsError
+        When ImageNet weights cannot be had, or a file does not hold AlexNet's weights.
+    """
+    if settings.weights == "random":
+        return CutAlexNet(random_alexnet(settings.seed), settings.layer).eval()
+    path = weights_path(settings, cache, mirror)
+    network = AlexNet()
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        network.load_state_dict(state)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, AttributeError, TypeError, KeyError, ValueError) as error:
+        problem = " ".join(str(error).split())[:160]
+        raise WeightsError(
+            f"weights file {path} does not hold torchvision AlexNet weights ({problem}); give another"
+        ) from None
+    return CutAlexNet(network, settings.layer).eval()
+
+
+def choose_device(wanted: str) -> torch.device:
+    """The device asked for; "auto" is the first GPU if there is one, else the CPU.
+
+    Raises
+    ------
+    ConfigError
+        When a GPU is asked for and there is none of that number.
+    """
+    if wanted == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device(wanted)
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ConfigError(
+            f"features.device {wanted!r}: PyTorch sees {torch.cuda.device_count()} GPU(s) here; use auto or cpu, "
+            "or check the driver and CUDA_VISIBLE_DEVICES"
+        )
+    return device
+
+
+def device_name(device: torch.device) -> str:
+    """The device in words."""
+    if device.type == "cuda":
+        return f"{device} ({torch.cuda.get_device_name(device)})"
+    return f"cpu ({os.cpu_count()} cores)"
+
+
+def random_alexnet(seed: int) -> AlexNet:
+    """torchvision's default initialisation from `seed`; the global generator is left as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return AlexNet()

@@ -1,0 +1,162 @@
+"""The network itself: parameters in one flat vector, and a workspace of preallocated buffers that computes with them.
+
+Parameters and gradients are flat so that an optimiser's step is a few long vector operations; weights and biases are
+views into them. Nothing is allocated inside a training step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lib.errors import ConfigError
+from lib.mlp.activations import ACTIVATIONS
+from lib.mlp.losses import softmax, softmax_cross_entropy
+
+Array = npt.NDArray[np.floating]
+
+EVALUATION_ROWS = 2048
+"""Rows evaluated at once: enough for full-speed matrix products, small enough to stay in cache."""
+
+
+class Network:
+    """A fully connected network with softmax output.
+
+    Parameters
+    ----------
+    sizes : sequence of int
+        Inputs, units of each hidden layer, classes.
+    activation : str
+        Activation of the hidden layers.
+    dtype : float32 or float64
+
+    Attributes
+    ----------
+    parameters : ndarray, shape (p,)
+        All weights, then all biases.
+    weights : list of ndarray, shape (inputs, units)
+        Views into `parameters`.
+    biases : list of ndarray, shape (units,)
+        Views into `parameters`.
+    """
+
+    def __init__(self, sizes: Sequence[int], activation: str, dtype: npt.DTypeLike) -> None:
+        if activation not in ACTIVATIONS:
+            raise ConfigError(f"unknown activation {activation!r}; known: {', '.join(ACTIVATIONS)}")
+        self.sizes = tuple(int(size) for size in sizes)
+        self.activation = activation
+        self.n_weights = sum(a * b for a, b in zip(self.sizes[:-1], self.sizes[1:], strict=True))
+        self.parameters: Array = np.zeros(self.n_weights + sum(self.sizes[1:]), dtype)
+        self.weights, self.biases = self.split(self.parameters)
+
+    def split(self, flat: Array) -> tuple[list[Array], list[Array]]:
+        """Views of a vector laid out as `parameters`: one weight matrix and one bias vector a layer."""
+        weights, biases, start = [], [], 0
+        for inputs, units in zip(self.sizes[:-1], self.sizes[1:], strict=True):
+            weights.append(flat[start : start + inputs * units].reshape(inputs, units))
+            start += inputs * units
+        for units in self.sizes[1:]:
+            biases.append(flat[start : start + units])
+            start += units
+        return weights, biases
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"sizes": self.sizes, "activation": self.activation, "parameters": self.parameters}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # The views must be taken anew: pickled as they are they would become copies of their own.
+        self.__init__(state["sizes"], state["activation"], state["parameters"].dtype)  # type: ignore[misc]
+        self.parameters[:] = state["parameters"]
+
+
+class Workspace:
+    """Buffers for computing with a network on up to `rows` rows at once.
+
+    With `training`, it also holds gradients, shape (p,), laid out as the network's parameters.
+    """
+
+    def __init__(self, network: Network, rows: int, training: bool = False) -> None:
+        self.network = network
+        self.rows = rows
+        dtype = network.parameters.dtype
+        self._layers = [np.empty((rows, units), dtype) for units in network.sizes[1:]]
+        self._row_numbers = np.arange(rows)
+        self._activate, self._backward = ACTIVATIONS[network.activation]
+        if training:
+            self.inputs = np.empty((rows, network.sizes[0]), dtype)
+            self.labels = np.empty(rows, np.int64)
+            self.gradients = np.zeros_like(network.parameters)
+            self._weight_gradients, self._bias_gradients = network.split(self.gradients)
+            self._deltas = [np.empty_like(layer) for layer in self._layers[:-1]]
+            self._ones = np.ones(rows, dtype)
+
+    def hidden(self, X: Array) -> list[Array]:
+        """Activations of each hidden layer for at most `rows` rows; views that the next call overwrites."""
+        count = len(X)
+        below = X
+        for layer, weights, biases in zip(
+            self._layers[:-1], self.network.weights[:-1], self.network.biases[:-1], strict=True
+        ):
+            here = layer[:count]
+            np.matmul(below, weights, out=here)
+            np.add(here, biases, out=here)
+            self._activate(here)
+            below = here
+        return [layer[:count] for layer in self._layers[:-1]]
+
+    def logits(self, X: Array) -> Array:
+        """Logits, shape (n, classes), for at most `rows` rows; a view that the next call overwrites."""
+        hidden = self.hidden(X)
+        here = self._layers[-1][: len(X)]
+        np.matmul(hidden[-1] if hidden else X, self.network.weights[-1], out=here)
+        np.add(here, self.network.biases[-1], out=here)
+        return here
+
+    def step_gradients(self, X: Array, labels: npt.NDArray[np.int64], l2: float) -> tuple[float, int]:
+        """Fill `gradients` with those of the mean cross-entropy plus L2; return (summed cross-entropy, right answers).
+
+        The L2 term is l2 / (2 n) * sum of squared weights (not biases), n the rows of the mini-batch, as
+        scikit-learn's alpha; it is part of the gradient and not of the returned loss.
+        """
+        count = len(X)
+        network = self.network
+        delta = self.logits(X)
+        loss, right = softmax_cross_entropy(delta, labels, self._row_numbers[:count])
+        delta[self._row_numbers[:count], labels] -= 1
+        np.divide(delta, count, out=delta)
+        for index in range(len(network.weights) - 1, -1, -1):
+            below = self._layers[index - 1][:count] if index else X
+            np.matmul(below.T, delta, out=self._weight_gradients[index])
+            np.matmul(self._ones[:count], delta, out=self._bias_gradients[index])  # quicker than a sum over rows
+            if index:
+                lower = self._deltas[index - 1][:count]
+                np.matmul(delta, network.weights[index].T, out=lower)
+                self._backward(below, lower)
+                delta = lower
+        if l2:
+            n_weights = network.n_weights
+            self.gradients[:n_weights] += (l2 / count) * network.parameters[:n_weights]
+        return loss, right
+
+    def evaluate(self, X: Array, labels: npt.NDArray[np.int64]) -> tuple[float, float]:
+        """Mean cross-entropy in nats and accuracy over any number of rows."""
+        loss, right = 0.0, 0
+        for start in range(0, len(X), self.rows):
+            part = slice(start, start + self.rows)
+            count = len(labels[part])
+            more, hits = softmax_cross_entropy(self.logits(X[part]), labels[part], self._row_numbers[:count])
+            loss, right = loss + more, right + hits
+        return loss / len(X), right / len(X)
+
+    def probabilities(self, X: Array) -> Array:
+        """Class probabilities, shape (n, classes), for any number of rows."""
+        result = np.empty((len(X), self.network.sizes[-1]), self.network.parameters.dtype)
+        for start in range(0, len(X), self.rows):
+            part = slice(start, start + self.rows)
+            logits = self.logits(X[part])
+            softmax(logits)
+            result[part] = logits
+        return result

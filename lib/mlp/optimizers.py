@@ -1,0 +1,95 @@
+"""Optimisers that update one flat parameter vector in place, by name."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from lib.errors import ConfigError
+
+Array = npt.NDArray[np.floating]
+
+
+class Stepper(Protocol):
+    """Updates `parameters`, shape (p,), in place. May destroy `gradients`, of the same shape and dtype."""
+
+    def step(self, parameters: Array, gradients: Array) -> None: ...
+
+
+class Sgd:
+    """theta -= learning_rate * g."""
+
+    def __init__(self, learning_rate: float) -> None:
+        self.learning_rate = learning_rate
+
+    def step(self, parameters: Array, gradients: Array) -> None:
+        np.multiply(gradients, self.learning_rate, out=gradients)
+        np.subtract(parameters, gradients, out=parameters)
+
+
+class Momentum:
+    """Classical momentum, not Nesterov's: v = momentum * v - learning_rate * g; theta += v (Polyak 1964)."""
+
+    def __init__(self, learning_rate: float, momentum: float, like: Array) -> None:
+        self.learning_rate = learning_rate
+        self.momentum = momentum
+        self.velocity = np.zeros_like(like)
+
+    def step(self, parameters: Array, gradients: Array) -> None:
+        np.multiply(self.velocity, self.momentum, out=self.velocity)
+        np.multiply(gradients, self.learning_rate, out=gradients)
+        np.subtract(self.velocity, gradients, out=self.velocity)
+        np.add(parameters, self.velocity, out=parameters)
+
+
+class Adam:
+    """Kingma and Ba 2015, algorithm 1 in the efficient order of its section 2, as scikit-learn does it.
+
+    Beta 0.9 and 0.999, epsilon 1e-8.
+    """
+
+    BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
+
+    def __init__(self, learning_rate: float, like: Array) -> None:
+        self.learning_rate = learning_rate
+        self.steps = 0
+        self.mean = np.zeros_like(like)
+        self.square = np.zeros_like(like)
+        self._scratch = np.empty_like(like)
+
+    def step(self, parameters: Array, gradients: Array) -> None:
+        self.steps += 1
+        rate = self.learning_rate * np.sqrt(1 - self.BETA2**self.steps) / (1 - self.BETA1**self.steps)
+        scratch = self._scratch
+        np.multiply(gradients, 1 - self.BETA1, out=scratch)
+        np.multiply(self.mean, self.BETA1, out=self.mean)
+        np.add(self.mean, scratch, out=self.mean)
+        np.multiply(gradients, gradients, out=gradients)
+        np.multiply(gradients, 1 - self.BETA2, out=gradients)
+        np.multiply(self.square, self.BETA2, out=self.square)
+        np.add(self.square, gradients, out=self.square)
+        np.sqrt(self.square, out=scratch)
+        np.add(scratch, self.EPSILON, out=scratch)
+        np.divide(self.mean, scratch, out=scratch)
+        np.multiply(scratch, float(rate), out=scratch)
+        np.subtract(parameters, scratch, out=parameters)
+
+
+OPTIMIZERS = ("sgd", "adam")
+
+
+def make_optimizer(name: str, learning_rate: float, momentum: float, parameters: Array) -> Stepper:
+    """The optimiser `name` for a parameter vector of this shape and dtype.
+
+    Raises
+    ------
+    ConfigError
+        For an unknown optimiser.
+    """
+    if name == "adam":
+        return Adam(learning_rate, parameters)
+    if name == "sgd":
+        return Momentum(learning_rate, momentum, parameters) if momentum else Sgd(learning_rate)
+    raise ConfigError(f"unknown optimizer {name!r}; known: {', '.join(OPTIMIZERS)}")

@@ -1,0 +1,110 @@
+"""Networks and trial results on disk: safetensors and JSON, never pickle, so loading a file runs no code."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save as to_bytes
+
+from lib.errors import DataError
+from lib.files import digest_json, write_bytes, write_json
+from lib.mlp.estimator import MLPClassifier
+from lib.mlp.network import Network
+from lib.mlp.training import TrialResult
+from lib.mlp.trial import Trial
+
+ENGINE = 1
+"""Raised when the arithmetic of training changes, so that stored results are not taken for the new engine's."""
+
+_FORMAT = "probeflow-network-1"
+
+
+def trial_key(trial: Trial, data_digest: str) -> str:
+    """Digest of all that decides a trial's result: settings, rows, engine."""
+    return digest_json([ENGINE, trial.model_dump(mode="json"), data_digest])
+
+
+def save_network(path: Path, model: MLPClassifier) -> None:
+    """Write a fitted classifier to `path`, atomically.
+
+    Parameters are tensors "weights.k" and "biases.k"; settings, classes, history and optional input standardisation
+    go into the file's metadata and tensors.
+    """
+    tensors = {"classes": np.asarray(model.classes_)} if model.classes_.dtype.kind in "iu" else {}
+    for index, (weights, biases) in enumerate(zip(model.network_.weights, model.network_.biases, strict=True)):
+        tensors[f"weights.{index}"] = np.ascontiguousarray(weights)
+        tensors[f"biases.{index}"] = np.ascontiguousarray(biases)
+    settings = {name: value for name, value in model.get_params().items() if name != "random_state"}
+    description = {
+        "settings": settings | {"hidden": list(model.hidden)},
+        "sizes": model.network_.sizes,
+        "classes": None if tensors.get("classes") is not None else [str(name) for name in model.classes_],
+        "seed": model.random_state if isinstance(model.random_state, int) else None,
+    }
+    metadata = {"format": _FORMAT, "network": json.dumps(description)}
+    write_bytes(path, to_bytes(tensors, metadata))
+
+
+def load_network(path: str | Path) -> MLPClassifier:
+    """Read a classifier that predicts exactly as the saved one did; its history and optimiser are not kept.
+
+    Raises
+    ------
+    DataError
+        When the file is missing, damaged, or not a probeflow network.
+    """
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+    except (OSError, SafetensorError) as error:
+        raise DataError(f"network file {path} cannot be read ({error}); train it again") from None
+    if metadata.get("format") != _FORMAT:
+        raise DataError(f"network file {path} was not written by probeflow (format {metadata.get('format')!r})")
+    description = json.loads(metadata["network"])
+    settings = description["settings"]
+    model = MLPClassifier(**settings | {"hidden": tuple(settings["hidden"])}, random_state=description["seed"])
+    network = Network(description["sizes"], settings["activation"], tensors["weights.0"].dtype)
+    for index in range(len(network.weights)):
+        network.weights[index][...] = tensors[f"weights.{index}"]
+        network.biases[index][...] = tensors[f"biases.{index}"]
+    model.network_ = network
+    model.classes_ = tensors.get("classes", np.array(description["classes"] or []))
+    model.n_features_in_ = description["sizes"][0]
+    return model
+
+
+def save_result(folder: Path, result: TrialResult, key: str) -> None:
+    """Keep a result as `<key>.safetensors` and `<key>.json`; the JSON lands last and is the mark that both are whole."""
+    save_network(folder / f"{key}.safetensors", result.network)
+    history = [{name: value if math.isfinite(value) else None for name, value in row.items()} for row in result.history]
+    content = {
+        "trial": result.trial.model_dump(mode="json"),
+        "diverged_epoch": result.diverged_epoch,
+        "history": history,
+    }
+    write_json(folder / f"{key}.json", content)
+
+
+def load_result(folder: Path, key: str) -> TrialResult | None:
+    """The result kept under `key`, or None when there is none or it is damaged (it is then trained again)."""
+    path = folder / f"{key}.json"
+    if not path.exists():
+        return None
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        network = load_network(folder / f"{key}.safetensors")
+        history = tuple(_restored(record) for record in content["history"])
+        return TrialResult(Trial.model_validate(content["trial"]), history, content["diverged_epoch"], network)
+    except (DataError, ValidationError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _restored(record: dict[str, Any]) -> dict[str, float]:
+    return {name: math.nan if value is None else value for name, value in record.items()}

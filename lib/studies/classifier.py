@@ -1,0 +1,303 @@
+"""The image classifier: candidates compared on validation rows, the best trained again and scored on test rows once.
+
+Features are standardised by training rows only. The same network on raw pixels stands beside it, so that the figure
+says what the features are worth (reference study, part F).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lib.config import ClassifierStudy
+from lib.datasets import Dataset, hold_out_rows, require_no_leakage
+from lib.errors import DataError
+from lib.evaluation import figures
+from lib.evaluation.checks import learning_flag, same_model_flags
+from lib.evaluation.metrics import Scores, score
+from lib.features import FeatureSet
+from lib.files import digest_json
+from lib.mlp.estimator import MLPClassifier
+from lib.mlp.standardise import Standardiser
+from lib.mlp.store import save_network
+from lib.mlp.training import TrialData, TrialResult
+from lib.mlp.trial import Trial
+from lib.progress import Advance, bar
+from lib.studies.labels import label, params, width
+from lib.studies.record import DatasetNote, ModelNote, RunNote, StudyFolder, StudyRecord, study_key
+from lib.studies.sweep import train_once, trial_run
+
+_HOLD_OUT_SEED = 0
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Development and test rows of one representation: float arrays (n, features), labels (n,)."""
+
+    name: str
+    X: npt.NDArray[np.floating]
+    y: npt.NDArray[np.int64]
+    X_test: npt.NDArray[np.floating]
+    y_test: npt.NDArray[np.int64]
+    digest: str
+
+
+@dataclass(frozen=True)
+class Final:
+    """A final network of one representation and seed; it takes raw rows."""
+
+    representation: str
+    result: TrialResult
+    network: MLPClassifier
+    probabilities: npt.NDArray[np.floating]
+    scores: Scores
+    flag: str | None
+
+
+def classify(study: ClassifierStudy, feature_set: FeatureSet, dataset: Dataset, root: Path) -> StudyRecord:
+    """Run the classifier study, or return its record when nothing has changed.
+
+    Raises
+    ------
+    LeakageError
+        When a test image is a training image.
+    DataError
+        When the dataset has no test split.
+    """
+    manifest = feature_set.manifest
+    key = study_key("classifier", study.model_dump(mode="json"), manifest.digest, dataset.digest)
+    folder = StudyFolder(root, "classifier", key)
+    if record := folder.finished():
+        return record
+    require_no_leakage(dataset)
+    dataset.require("test", "the classifier is scored on test images")
+    features = _feature_rows(feature_set)
+    candidates = study.arm.trials(study.seeds)
+    baselines = len(study.seeds) if study.pixel_baseline else 0
+    total = (len(candidates) + len(study.seeds) + baselines) * study.base.epochs
+    with bar("classifier", total, "epoch") as advance:
+        compared = _compare(study, candidates, features, dataset, folder, advance)
+        chosen = _best(compared, len(study.seeds))
+        finals = [_final(trial, features, folder, advance) for trial in chosen]
+        pixels = _pixel_rows(dataset) if study.pixel_baseline else None
+        if pixels is not None:
+            finals += [_final(trial, pixels, folder, advance) for trial in chosen]
+    return _seal(study, feature_set, dataset, folder, compared, finals)
+
+
+def _feature_rows(feature_set: FeatureSet) -> Rows:
+    manifest = feature_set.manifest
+    parts = [feature_set.load(split) for split in ("train", "validation") if split in manifest.splits]
+    test = feature_set.load("test")
+    return Rows(
+        manifest.description,
+        np.concatenate([part.X for part in parts]),
+        np.concatenate([part.y for part in parts]),
+        test.X,
+        test.y,
+        manifest.digest,
+    )
+
+
+def _pixel_rows(dataset: Dataset) -> Rows | None:
+    """Raw pixels of the same images; None when they are of several sizes."""
+    splits = [split for split in ("train", "validation") if split in dataset.splits]
+    try:
+        X = np.concatenate([dataset.pixels(split) for split in splits])
+        X_test = dataset.pixels("test")
+    except DataError:
+        return None
+    y = np.concatenate([dataset.splits[split].labels for split in splits])
+    return Rows("raw pixels", X, y, X_test, dataset.splits["test"].labels, dataset.digest)
+
+
+def _compare(
+    study: ClassifierStudy,
+    candidates: Sequence[Trial],
+    rows: Rows,
+    dataset: Dataset,
+    folder: StudyFolder,
+    advance: Advance,
+) -> list[TrialResult]:
+    """Train every candidate on part of the development rows and watch the rest."""
+    train = dataset.splits["train"]
+    if "validation" in dataset.splits:
+        kept, held = np.arange(len(train)), np.arange(len(train), len(rows.y))
+    else:
+        kept, held = hold_out_rows(train.labels, study.validation_fraction, _HOLD_OUT_SEED, train.groups)
+    standardise = Standardiser.fit(rows.X[kept])
+    data = TrialData(
+        standardise.apply(rows.X[kept]),
+        rows.y[kept],
+        standardise.apply(rows.X[held]),
+        rows.y[held],
+        len(dataset.class_names),
+    )
+    data_key = digest_json([rows.digest, "candidates", study.validation_fraction, _HOLD_OUT_SEED])
+    return [train_once(trial, data, data_key, folder.trials, advance) for trial in candidates]
+
+
+def _best(compared: Sequence[TrialResult], seeds: int) -> list[Trial]:
+    """The trials, one a seed, of the candidate with the highest mean validation accuracy after its last epoch."""
+    groups = [compared[start : start + seeds] for start in range(0, len(compared), seeds)]
+    best = max(groups, key=lambda group: float(np.mean([result.final_validation_accuracy for result in group])))
+    return [result.trial for result in best]
+
+
+def _final(trial: Trial, rows: Rows, folder: StudyFolder, advance: Advance) -> Final:
+    """Train on all development rows; score the network, standardisation folded in, on the raw test rows."""
+    standardise = Standardiser.fit(rows.X)
+    classes = int(max(rows.y.max(), rows.y_test.max())) + 1
+    # The test rows are watched for the curves; nothing is chosen by them.
+    data = TrialData(standardise.apply(rows.X), rows.y, standardise.apply(rows.X_test), rows.y_test, classes)
+    result = train_once(trial, data, digest_json([rows.digest, rows.name, "final"]), folder.trials, advance)
+    network = standardise.fold(result.network)
+    probabilities = network.predict_proba(rows.X_test)
+    scores = score(rows.y_test, probabilities)
+    return Final(rows.name, result, network, probabilities, scores, learning_flag(result, rows.y))
+
+
+def _seal(
+    study: ClassifierStudy,
+    feature_set: FeatureSet,
+    dataset: Dataset,
+    folder: StudyFolder,
+    compared: Sequence[TrialResult],
+    finals: Sequence[Final],
+) -> StudyRecord:
+    description = feature_set.manifest.description
+    main = finals[0]
+    shown = {final.representation: final for final in reversed(finals)}  # the first seed of each
+    firsts = [shown[name] for name in dict.fromkeys(final.representation for final in finals)]
+    title = f"Image classifier on {dataset.name}"
+    names = dataset.class_names
+
+    folder.figure("confusion-matrix", figures.confusion_matrix(main.scores.confusion, names, f"{title}\n{description}"))
+    curves = {final.representation: _curves(final.result) for final in firsts}
+    folder.figure("error-curves", figures.training_curves(curves, f"{title}: error on train and test", "error"))
+    probabilities = {final.representation: final.probabilities for final in firsts}
+    labels = dataset.splits["test"].labels
+    picture, areas = figures.roc_and_precision_recall(labels, probabilities, names, title)
+    folder.figure("roc-and-precision-recall", picture)
+
+    table = [_row(name, finals, areas) for name in probabilities]
+    folder.table("test", table)
+    confusion = [
+        {"true class": name, **dict(zip(names, map(int, row), strict=True))}
+        for name, row in zip(names, main.scores.confusion, strict=True)
+    ]
+    folder.table("confusion-matrix", confusion)
+    flags = [f"{final.representation}: {final.flag}" for final in finals if final.flag]
+    flags += same_model_flags(
+        (f"{final.representation} seed {final.result.trial.seed}", final.scores.prediction_digest) for final in finals
+    )
+    network = "network.safetensors"
+    save_network(folder.path / network, main.network)
+    rows = feature_set.load("test").X[:5].astype(np.float32)
+    example = folder.example("example.safetensors", rows, main.network.predict_proba(rows))
+    metrics = main.scores.summary() | areas[main.representation] | {"majority": main.scores.majority}
+    accuracy = main.scores.accuracy
+    varied = list(study.grid)
+    chosen = label(main.result.trial, varied) or "as set"
+    headline = (
+        f"test accuracy {accuracy.estimate:.4f} ({accuracy.low:.4f} to {accuracy.high:.4f}), F1 {main.scores.f1:.4f}, "
+        f"{width(main.result.trial.hidden)} on {description}"
+    )
+    return folder.seal(
+        title=title,
+        headline=headline,
+        notes=_notes(title, description, chosen, table, main, flags),
+        dataset=DatasetNote.of(dataset),
+        summary={
+            "dataset": {"name": dataset.name, "rows": {name: len(split) for name, split in dataset.splits.items()}},
+            "dataset_digest": dataset.digest,
+            "features_digest": feature_set.manifest.digest,
+            "representation": description,
+            "trial": main.result.trial.model_dump(mode="json"),
+            "final": metrics | {"train_accuracy": main.result.history[-1]["train_accuracy"]},
+            "table": table,
+            "flagged": main.flag,
+        },
+        parent=RunNote(
+            folder.key,
+            f"{title} · {description}",
+            params(main.result.trial) | {"features": description, "candidates": len(compared) // len(study.seeds)},
+            metrics,
+            tags={"probeflow.features": description},
+        ),
+        children=tuple(_children(folder.key, varied, compared, finals)),
+        flags=tuple(flags),
+        model=ModelNote(
+            network,
+            example,
+            f"{width(main.result.trial.hidden)} MLP for {dataset.name}; input: {rows.shape[1]} values of {description}; "
+            f"output: probabilities of {', '.join(names)}",
+            f"probeflow-{dataset.name}",
+        ),
+    )
+
+
+def _curves(result: TrialResult) -> dict[str, list[float]]:
+    return {
+        "train_accuracy": [record["train_accuracy"] for record in result.history],
+        "test_accuracy": [record["validation_accuracy"] for record in result.history],
+    }
+
+
+def _row(name: str, finals: Sequence[Final], areas: dict[str, dict[str, float]]) -> dict[str, Any]:
+    group = [final for final in finals if final.representation == name]
+    accuracies = [final.scores.accuracy.estimate for final in group]
+    first = group[0].scores
+    return {
+        "input": name,
+        "test_accuracy": first.accuracy.estimate,
+        "low": first.accuracy.low,
+        "high": first.accuracy.high,
+        "f1": first.f1,
+        **areas[name],
+        "seeds": len(group),
+        "mean_test_accuracy": float(np.mean(accuracies)),
+        "standard_deviation": float(np.std(accuracies, ddof=1)) if len(group) > 1 else None,
+    }
+
+
+def _children(
+    parent_key: str, varied: Sequence[str], compared: Sequence[TrialResult], finals: Sequence[Final]
+) -> list[RunNote]:
+    runs = [
+        trial_run(
+            parent_key, "candidate", label(result.trial, varied) or "candidate", result, params(result.trial), None
+        )
+        for result in compared
+    ]
+    for final in finals:
+        shown = params(final.result.trial) | {"input": final.representation}
+        run = trial_run(parent_key, "final", f"final on {final.representation}", final.result, shown, final.flag)
+        runs.append(replace(run, metrics=run.metrics | final.scores.summary()))
+    return runs
+
+
+def _notes(
+    title: str, description: str, chosen: str, table: Sequence[dict[str, Any]], main: Final, flags: Sequence[str]
+) -> str:
+    lines = [
+        f"## {title}",
+        f"Features: **{description}**, standardised by training rows only. Settings chosen on validation rows: {chosen}. "
+        f"Always answering the most frequent class would score {main.scores.majority:.4f}.",
+        "",
+        "| input | test accuracy (95 % interval) | F1 | ROC AUC | mean over seeds |",
+        "|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {row['input']} | {row['test_accuracy']:.4f} ({row['low']:.4f} to {row['high']:.4f}) | {row['f1']:.4f} "
+        f"| {row['roc_auc']:.4f} | {row['mean_test_accuracy']:.4f} ({row['seeds']}) |"
+        for row in table
+    ]
+    if flags:
+        lines += ["", "**Read with care:**", *(f"- {flag}" for flag in flags)]
+    return "\n".join(lines) + "\n"

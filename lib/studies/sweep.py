@@ -1,0 +1,461 @@
+"""A sweep study: every trial of every arm, compared on validation rows; winners trained again and scored on test once.
+
+Each finished trial is kept on disk, so a killed sweep goes on with the trials that are missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lib.config import SweepStudy
+from lib.datasets import hold_out, require_no_leakage
+from lib.datasets.dataset import Dataset
+from lib.evaluation import figures
+from lib.evaluation.checks import learning_flag, same_model_flags, study_flag
+from lib.evaluation.intervals import mean_over_seeds
+from lib.evaluation.metrics import Scores, score
+from lib.evaluation.peers import train_sklearn
+from lib.files import digest_json, write_json
+from lib.mlp.store import load_result, save_network, save_result, trial_key
+from lib.mlp.training import TrialData, TrialResult, train
+from lib.mlp.trial import Trial
+from lib.progress import Advance, bar
+from lib.studies.labels import label, params
+from lib.studies.record import DatasetNote, ModelNote, RunNote, StudyFolder, StudyRecord, study_key
+
+TITLES = {
+    "activations": "Activation functions",
+    "hidden_units": "Hidden units",
+    "learning_rates": "Learning rates",
+}
+_HOLD_OUT_SEED = 0
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """One setting of one arm and its trials, one a seed."""
+
+    arm: str
+    label: str
+    value: Any
+    results: tuple[TrialResult, ...]
+    flags: tuple[str | None, ...]
+
+    def mean(self, figure: Callable[[TrialResult], float]) -> float:
+        """Mean of a figure over seeds."""
+        return float(np.mean([figure(result) for result in self.results]))
+
+    def summary(self) -> dict[str, Any]:
+        """Figures over seeds, as JSON."""
+        accuracies = [result.best_validation_accuracy for result in self.results]
+        interval = mean_over_seeds([_final_accuracy(result) for result in self.results])
+        return {
+            "arm": self.arm,
+            "label": self.label,
+            "value": self.value,
+            "seeds": len(self.results),
+            "mean_train_loss": self.mean(lambda result: result.mean_train_loss),
+            "mean_validation_loss": self.mean(lambda result: result.mean_validation_loss),
+            "best_validation_loss": self.mean(lambda result: result.best_validation_loss),
+            "best_validation_losses": [result.best_validation_loss for result in self.results],
+            "best_validation_accuracies": accuracies,
+            "final_validation_accuracy": self.mean(_final_accuracy),
+            "final_validation_accuracy_interval": None if interval is None else [interval.low, interval.high],
+            "flags": [flag for flag in self.flags if flag],
+        }
+
+
+@dataclass(frozen=True)
+class Final:
+    """A winner trained again on train + validation and scored on test, with its scikit-learn peer."""
+
+    value: Any
+    label: str
+    result: TrialResult
+    scores: Scores
+    peer: Mapping[str, Any] | None
+
+
+def run_sweep(name: str, study: SweepStudy, dataset: Dataset, root: Path) -> StudyRecord:
+    """Run the sweep `name`, or return its record when nothing has changed.
+
+    Raises
+    ------
+    LeakageError
+        When a test image is a training image.
+    DataError
+        When the study wants test figures and the dataset has no test split.
+    """
+    folder = StudyFolder(root, name, study_key(name, study.model_dump(mode="json"), dataset.digest))
+    if record := folder.finished():
+        return record
+    require_no_leakage(dataset)
+    data, data_key = sweep_data(dataset, study)
+    arms = study.trials()
+    total = sum(trial.epochs for trials in arms.values() for trial in trials)
+    configurations = []
+    with bar(f"{name} sweep", total, "epoch") as advance:
+        for arm, trials in arms.items():
+            results = [train_once(trial, data, data_key, folder.trials, advance) for trial in trials]
+            configurations += _configurations(arm, study, results, data)
+    finals = _finals(name, study, configurations, dataset, folder) if study.refit else []
+    return _seal(name, study, dataset, folder, configurations, finals)
+
+
+def sweep_data(dataset: Dataset, study: SweepStudy) -> tuple[TrialData, str]:
+    """Training and validation rows of a sweep, and a digest that names them."""
+    classes = len(dataset.class_names)
+    if "validation" in dataset.splits:
+        train_split, validation = dataset.splits["train"], dataset.splits["validation"]
+        key = dataset.digest
+    else:
+        train_split, validation = hold_out(dataset.splits["train"], study.validation_fraction, _HOLD_OUT_SEED)
+        key = digest_json([dataset.digest, "hold out", study.validation_fraction, _HOLD_OUT_SEED])
+    data = TrialData(
+        dataset.pixels_of(train_split), train_split.labels, dataset.pixels_of(validation), validation.labels, classes
+    )
+    return data, key
+
+
+def train_once(trial: Trial, data: TrialData, data_key: str, trials: Path, advance: Advance) -> TrialResult:
+    """The stored result of a trial, or a new one, stored before it is returned."""
+    key = trial_key(trial, data_key)
+    if (stored := load_result(trials, key)) is not None:
+        advance(trial.epochs)
+        return stored
+    result = train(trial, data, on_epoch=lambda _: advance(1))
+    save_result(trials, result, key)
+    return result
+
+
+def _final_accuracy(result: TrialResult) -> float:
+    return result.final_validation_accuracy
+
+
+def _configurations(
+    arm: str, study: SweepStudy, results: Sequence[TrialResult], data: TrialData
+) -> list[Configuration]:
+    varied = list(study.arms[arm].grid)
+    seeds = len(study.seeds)
+    groups = [results[start : start + seeds] for start in range(0, len(results), seeds)]
+    return [
+        Configuration(
+            arm,
+            label(group[0].trial, varied),
+            getattr(group[0].trial, study.axis),
+            tuple(group),
+            tuple(learning_flag(result, data.y_train) for result in group),
+        )
+        for group in groups
+    ]
+
+
+def _winner(configurations: Sequence[Configuration]) -> Configuration:
+    """The configuration of highest mean validation accuracy after its last epoch; a tie goes to the lower loss."""
+    return max(
+        configurations,
+        key=lambda each: (each.mean(_final_accuracy), -each.mean(lambda result: result.best_validation_loss)),
+    )
+
+
+def _finals(
+    name: str, study: SweepStudy, configurations: Sequence[Configuration], dataset: Dataset, folder: StudyFolder
+) -> list[Final]:
+    test = dataset.require("test", f"study {name} scores its winners on test rows (refit)")
+    development = [split for split in ("train", "validation") if split in dataset.splits]
+    rest = TrialData(
+        np.concatenate([dataset.pixels(split) for split in development]),
+        np.concatenate([dataset.splits[split].labels for split in development]),
+        dataset.pixels("test"),
+        test.labels,  # watched for the curves; nothing is chosen by it
+        len(dataset.class_names),
+    )
+    data_key = digest_json([dataset.digest, "refit"])
+    values = list(dict.fromkeys(each.value for each in configurations))
+    finals = []
+    winners = [_winner([each for each in configurations if each.value == value]) for value in values]
+    peers = 2 if study.compare_sklearn else 1
+    with bar(f"{name} winners", peers * sum(r.trial.epochs for w in winners for r in w.results), "epoch") as advance:
+        for winner in winners:
+            for chosen in winner.results:
+                result = train_once(chosen.trial, rest, data_key, folder.trials, advance)
+                scores = score(rest.y_validation, result.network.predict_proba(rest.X_validation))
+                peer = _peer(chosen.trial, rest, data_key, folder, advance) if study.compare_sklearn else None
+                finals.append(Final(winner.value, winner.label, result, scores, peer))
+    return finals
+
+
+def _peer(trial: Trial, data: TrialData, data_key: str, folder: StudyFolder, advance: Advance) -> dict[str, Any]:
+    """scikit-learn's figures at the trial's settings, stored like a trial's."""
+    import json
+
+    path = folder.trials / f"sklearn-{trial_key(trial, data_key)}.json"
+    if path.exists():
+        advance(trial.epochs)
+        stored: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return stored
+    peer = train_sklearn(trial, data, data.X_validation, advance)
+    scores = score(data.y_validation, peer.probabilities)
+    content = scores.summary() | {
+        "activation": peer.activation,
+        "seconds": peer.seconds,
+        "prediction_digest": scores.prediction_digest,
+    }
+    write_json(path, content)
+    return content
+
+
+def _seal(
+    name: str,
+    study: SweepStudy,
+    dataset: Dataset,
+    folder: StudyFolder,
+    configurations: Sequence[Configuration],
+    finals: Sequence[Final],
+) -> StudyRecord:
+    title = TITLES[name]
+    note = DatasetNote.of(dataset)
+    summaries = [each.summary() for each in configurations]
+    best = _winner(configurations)
+    arms = list(study.arms)
+    flags = [f"{each.arm}: {each.label}: {flag}" for each in configurations for flag in each.flags if flag]
+    if whole := study_flag([flag for each in configurations for flag in each.flags]):
+        flags.insert(0, whole)
+    flags += same_model_flags(_prediction_digests(finals))
+
+    for arm in arms:
+        curves = {each.label: _mean_history(each.results) for each in configurations if each.arm == arm}
+        suffix = f"-{arm}" if len(arms) > 1 else ""
+        words = f" ({arm})" if len(arms) > 1 else ""
+        folder.figure(f"loss-curves{suffix}", figures.training_curves(curves, f"{title}{words}: cross-entropy"))
+    folder.figure("summary", figures.axis_summary(summaries, study.axis, f"{title} on {dataset.name}"))
+    folder.table("configurations", [_table_row(each) for each in summaries])
+    summary: dict[str, Any] = {
+        "dataset": {"name": note.name, "rows": note.rows},
+        "axis": study.axis,
+        "configurations": summaries,
+        "best": best.summary(),
+    }
+    metrics = {
+        "best_validation_loss": min(each["best_validation_loss"] for each in summaries),
+        "best_validation_accuracy": best.mean(_final_accuracy),
+    }
+    headline = (
+        f"{best.arm + ': ' if len(arms) > 1 else ''}{best.label}: "
+        f"validation accuracy {best.mean(_final_accuracy):.4f}, best validation loss {metrics['best_validation_loss']:.4f}"
+    )
+    model = None
+    if finals:
+        summary["finals"] = finals_summary(finals)
+        chosen = next(final for final in finals if final.value == best.value)
+        of_best = next(row for row in summary["finals"] if row["value"] == best.value)
+        metrics |= {key: of_best[key] for key in ("test_accuracy", "test_f1", "test_loss")}
+        headline = f"{best.label}: test accuracy {metrics['test_accuracy']:.4f}"
+        curves = {
+            str(value): _mean_history([final.result for final in finals if final.value == value], "test")
+            for value in dict.fromkeys(final.value for final in finals)
+        }
+        folder.figure("error-curves", figures.training_curves(curves, f"{title}: error on train and test", "error"))
+        folder.figure("test-accuracy", figures.accuracy_bars(_bars(summary["finals"]), f"{title} on {dataset.name}"))
+        folder.table("finals", [_final_row(row) for row in summary["finals"]])
+        model = _model(folder, chosen, dataset)
+    return folder.seal(
+        title=f"{title} on {dataset.name}",
+        headline=headline,
+        notes=_notes(title, study, note, summaries, summary.get("finals"), flags),
+        dataset=note,
+        summary=summary,
+        parent=RunNote(
+            folder.key,
+            f"{title} on {dataset.name}",
+            {"axis": study.axis, "trials": sum(map(len, study.trials().values())), "seeds": len(study.seeds)},
+            metrics,
+        ),
+        children=tuple(_children(folder.key, study, configurations, finals)),
+        flags=tuple(flags),
+        model=model,
+    )
+
+
+def finals_summary(finals: Sequence[Final]) -> list[dict[str, Any]]:
+    """One row an axis value: test figures as means over seeds, ours and scikit-learn's."""
+    rows = []
+    for value in dict.fromkeys(final.value for final in finals):
+        group = [final for final in finals if final.value == value]
+        ours = [final.scores.summary() for final in group]
+        row: dict[str, Any] = {"value": value, "label": group[0].label, "seeds": len(group)} | _means(ours)
+        row["train_accuracy"] = float(np.mean([final.result.history[-1]["train_accuracy"] for final in group]))
+        peers = [final.peer for final in group if final.peer is not None]
+        if peers:
+            figures_only = [{key: peer[key] for key in ours[0]} for peer in peers]
+            row["sklearn"] = {"activation": peers[0]["activation"]} | _means(figures_only)
+        rows.append(row)
+    return rows
+
+
+def _means(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    return {key: float(np.mean([row[key] for row in rows])) for key in rows[0]}
+
+
+def _prediction_digests(finals: Sequence[Final]) -> list[tuple[str, str]]:
+    pairs = []
+    for final in finals:
+        name = f"{final.label} · seed {final.result.trial.seed}"
+        pairs.append((name, final.scores.prediction_digest))
+        if final.peer is not None:
+            pairs.append((f"scikit-learn {final.peer['activation']} for {name}", final.peer["prediction_digest"]))
+    return pairs
+
+
+def _mean_history(results: Sequence[TrialResult], watched: str = "validation") -> dict[str, list[float]]:
+    """Epoch columns averaged over seeds, as far as every seed got; the watched rows go by the name `watched`."""
+    epochs = min(len(result.history) for result in results)
+    columns = [name for name in results[0].history[0] if name.startswith(("train_", "validation_"))]
+    return {
+        name.replace("validation", watched): [
+            float(np.mean([result.history[epoch][name] for result in results])) for epoch in range(epochs)
+        ]
+        for name in columns
+    }
+
+
+def _table_row(summary: Mapping[str, Any]) -> dict[str, Any]:
+    keys = ("arm", "label", "seeds", "mean_train_loss", "mean_validation_loss", "best_validation_loss")
+    return {key: summary[key] for key in (*keys, "final_validation_accuracy")} | {"flags": "; ".join(summary["flags"])}
+
+
+def _final_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    flat = {key: value for key, value in row.items() if key != "sklearn"}
+    if "sklearn" in row:
+        flat |= {f"sklearn_{key}": row["sklearn"][key] for key in ("activation", "test_accuracy", "test_loss")}
+    return flat
+
+
+def _bars(finals: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    bars = []
+    for row in finals:
+        for series, figures_of in (("from scratch", row), ("scikit-learn", row.get("sklearn"))):
+            if figures_of:
+                low, high = figures_of["test_accuracy_low"], figures_of["test_accuracy_high"]
+                accuracy = figures_of["test_accuracy"]
+                bars.append(
+                    {"label": str(row["value"]), "series": series, "accuracy": accuracy, "low": low, "high": high}
+                )
+    return bars
+
+
+def _model(folder: StudyFolder, chosen: Final, dataset: Dataset) -> ModelNote:
+    network = "network.safetensors"
+    save_network(folder.path / network, chosen.result.network)
+    rows = dataset.pixels("test")[:5]
+    example = folder.example("example.safetensors", rows, chosen.result.network.predict_proba(rows))
+    pixels = f"{rows.shape[1]} pixel values in [0, 1]"
+    return ModelNote(
+        network, example, f"{chosen.label} on {dataset.name}; input: {pixels}; output: class probabilities"
+    )
+
+
+def _children(
+    parent_key: str, study: SweepStudy, configurations: Sequence[Configuration], finals: Sequence[Final]
+) -> list[RunNote]:
+    runs = []
+    many_arms = len(study.arms) > 1
+    for each in configurations:
+        for result, flag in zip(each.results, each.flags, strict=True):
+            name = f"{each.arm}: {each.label}" if many_arms else each.label
+            arm = each.arm if many_arms else None
+            runs.append(trial_run(parent_key, "candidate", name, result, params(result.trial, arm), flag))
+    for final in finals:
+        shown = params(final.result.trial)
+        run = trial_run(parent_key, "final", f"final · {final.label}", final.result, shown, None)
+        runs.append(replace(run, metrics=run.metrics | final.scores.summary()))
+        if final.peer is not None:
+            name = f"scikit-learn · {final.peer['activation']} · seed {final.result.trial.seed}"
+            figures_only = {key: final.peer[key] for key in final.scores.summary()}
+            key = digest_json([parent_key, "sklearn", shown])
+            tags = {"probeflow.role": "peer", "probeflow.engine": "scikit-learn"}
+            metrics = figures_only | {"training_seconds": final.peer["seconds"]}
+            runs.append(RunNote(key, name, shown | {"init": "sklearn"}, metrics, (), tags))
+    return runs
+
+
+def trial_run(
+    parent_key: str, role: str, name: str, result: TrialResult, shown: dict[str, str | int | float], flag: str | None
+) -> RunNote:
+    """A trial as a run to be shown. `role` is "candidate", or "final" when the rows it watched are the test rows.
+
+    A final's per-epoch figures are named test_*, and nothing of it carries a validation figure's name.
+    """
+    final = role == "final"
+    metrics = {
+        "mean_train_loss": result.mean_train_loss,
+        "training_seconds": result.seconds,
+        "parameters": float(result.n_parameters),
+    }
+    if not final:
+        metrics |= {
+            "best_validation_loss": result.best_validation_loss,
+            "best_validation_accuracy": result.best_validation_accuracy,
+            "best_epoch": float(result.best_epoch),
+            "mean_validation_loss": result.mean_validation_loss,
+        }
+    watched = "test_" if final else "validation_"
+    history = tuple(
+        {column.replace("validation_", watched): value for column, value in record.items()} for record in result.history
+    )
+    return RunNote(
+        key=digest_json([parent_key, role, shown]),
+        name=f"{name} · seed {result.trial.seed}",
+        params=shown,
+        metrics=metrics,
+        history=history,
+        tags={"probeflow.role": role, "probeflow.engine": "probeflow"} | ({"probeflow.flag": flag} if flag else {}),
+    )
+
+
+def _notes(
+    title: str,
+    study: SweepStudy,
+    note: DatasetNote,
+    summaries: Sequence[Mapping[str, Any]],
+    finals: Sequence[Mapping[str, Any]] | None,
+    flags: Sequence[str],
+) -> str:
+    rows = ", ".join(f"{count:,} {name}" for name, count in note.rows.items())
+    lines = [
+        f"## {title} on {note.name}",
+        f"Data: {note.origin} ({rows}). {len(study.seeds)} seed(s) a configuration; figures are means over seeds.",
+        "",
+        "| configuration | mean train / validation loss | best validation loss | final validation accuracy |",
+        "|---|---|---|---|",
+    ]
+    lines += [
+        f"| {each['arm']}: {each['label']} | {each['mean_train_loss']:.4g} / {each['mean_validation_loss']:.4g} "
+        f"| {each['best_validation_loss']:.4g} | {each['final_validation_accuracy']:.4f} |"
+        for each in summaries
+    ]
+    if finals:
+        lines += [
+            "",
+            f"Winner of each {setting_word(study.axis)} (chosen on validation rows), trained again on all but test rows:",
+            "",
+            "| configuration | test accuracy (95 % interval) | scikit-learn at the same settings |",
+            "|---|---|---|",
+        ]
+        for row in finals:
+            interval = f"{row['test_accuracy']:.4f} ({row['test_accuracy_low']:.4f} to {row['test_accuracy_high']:.4f})"
+            peer = f"{row['sklearn']['test_accuracy']:.4f}" if "sklearn" in row else "-"
+            lines.append(f"| {row['label']} | {interval} | {peer} |")
+    if flags or note.warnings:
+        lines += ["", "**Read with care:**", *(f"- {flag}" for flag in (*flags, *note.warnings))]
+    return "\n".join(lines) + "\n"
+
+
+def setting_word(axis: str) -> str:
+    """An axis in words."""
+    return {"activation": "activation", "hidden": "hidden size", "learning_rate": "learning rate"}[axis]

@@ -1,0 +1,101 @@
+"""Where runs are kept: the tracking server or `sqlite:///mlruns/mlflow.db`, with artifacts beside it."""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import dataclass
+from typing import Any
+
+# Telemetry off before MLflow is imported: clusters and tests have no network, and users were not asked.
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+
+import mlflow
+from mlflow import MlflowClient
+from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
+
+from lib.config import Places
+from lib.errors import StorageError
+from lib.files import require_writable
+
+KEY_TAG = "probeflow.key"
+
+
+@dataclass(frozen=True)
+class Tracking:
+    """A connection to one MLflow store."""
+
+    client: MlflowClient
+    uri: str
+    artifacts: str | None
+
+    def experiment(self, name: str, note: str) -> str:
+        """Id of the experiment `name`, made when missing, with its artifacts in a place of their own."""
+        found = self.client.get_experiment_by_name(name)
+        if found is not None:
+            if found.lifecycle_stage == "deleted":
+                self.client.restore_experiment(found.experiment_id)
+            return str(found.experiment_id)
+        location = f"{self.artifacts}/{name.replace('/', '-')}" if self.artifacts else None
+        try:
+            identifier = self.client.create_experiment(name, location, {"mlflow.note.content": note})
+        except MlflowException:  # another process made it first
+            return str(self.client.get_experiment_by_name(name).experiment_id)
+        return str(identifier)
+
+    def find(self, experiment_id: str, key: str) -> Run | None:
+        """The run with this key, if there is one."""
+        return next(iter(self.client.search_runs([experiment_id], f"tags.`{KEY_TAG}` = '{key}'", max_results=1)), None)
+
+    def find_or_create(
+        self, experiment_id: str, key: str, name: str, tags: dict[str, str], start: int | None = None
+    ) -> Run:
+        """The run with this key, made when missing. `start` is in milliseconds since 1970."""
+        if (found := self.find(experiment_id, key)) is not None:
+            return found
+        return self.client.create_run(experiment_id, start, tags | {KEY_TAG: key}, name)
+
+    def run_url(self, run: Run) -> str:
+        """Address of a run: a page on a tracking server, else its id in the local store."""
+        if self.uri.startswith("http"):
+            return f"{self.uri.rstrip('/')}/#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}"
+        return f"{self.uri} · run {run.info.run_id}"
+
+
+def connect(places: Places) -> Tracking:
+    """Open the MLflow store of `places`; a local one is made (or migrated) on first use.
+
+    Raises
+    ------
+    StorageError
+        When a local store's folder cannot be written, or the tracking server cannot be reached.
+    """
+    local = places.tracking_uri.startswith("sqlite:")
+    if local:
+        require_writable(places.mlruns)
+        require_writable(places.mlruns / "artifacts")
+    _quieten()
+    mlflow.set_tracking_uri(places.tracking_uri)
+    client = MlflowClient(places.tracking_uri)
+    artifacts = (places.mlruns / "artifacts").as_uri() if local else None
+    try:
+        client.search_experiments(max_results=1)
+    except MlflowException as error:
+        problem = " ".join(str(error).split())[:200]
+        raise StorageError(
+            f"MLflow at {places.tracking_uri} does not answer ({problem}); check MLFLOW_TRACKING_URI and the server"
+        ) from None
+    return Tracking(client, places.tracking_uri, artifacts)
+
+
+def _quieten() -> None:
+    """Keep the store's migration messages and artifact progress bars out of logs; warnings and errors stay."""
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def version() -> dict[str, Any]:
+    """Versions that decide how a store is read."""
+    return {"mlflow": mlflow.__version__}

@@ -1,0 +1,72 @@
+"""Prefect's side of the record: studies shown in MLflow and as Prefect artifacts, linked both ways."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+from prefect import task
+from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
+from prefect.runtime import flow_run
+from prefect.settings import PREFECT_API_URL
+
+from lib.config import places
+from tasks.policy import POLICY
+
+
+@task(name="show", tags=["tracking"], **POLICY)
+def show_study(folder: str) -> dict[str, Any]:
+    """Log the study record in `folder` to MLflow and publish it in Prefect.
+
+    Returns the outcome: study, folder, headline, flags, and the MLflow run.
+    """
+    from lib.studies.record import open_record
+    from lib.tracking.records import log_record
+    from lib.tracking.store import connect
+
+    record = open_record(Path(folder))
+    tracking = connect(places())
+    run = log_record(tracking, record, _links())
+    url = tracking.run_url(run)
+    slug = record.study.replace("_", "-")
+    create_markdown_artifact(f"{record.notes}\nMLflow: {url}\n", key=f"{slug}-notes", description=record.headline)
+    if url.startswith("http"):
+        create_link_artifact(url, key=f"{slug}-mlflow", link_text=record.parent.name)
+    for table in record.tables:
+        if table.startswith("reference"):
+            rows = list(csv.DictReader((record.folder / "tables" / table).open(encoding="utf-8")))
+            create_table_artifact(rows, key=f"{slug}-{Path(table).stem}", description="Reference study / this run")
+    return {
+        "study": record.study,
+        "title": record.title,
+        "folder": folder,
+        "headline": record.headline,
+        "flags": list(record.flags),
+        "run_id": run.info.run_id,
+        "run": url,
+    }
+
+
+@task(name="promote", tags=["tracking"], **POLICY)
+def promote_classifier(folder: str, run_id: str) -> dict[str, Any]:
+    """Move the registry's champion alias to the classifier in `folder` if the gate lets it."""
+    from lib.studies.record import open_record
+    from lib.tracking.promotion import consider
+    from lib.tracking.store import connect
+
+    decision = consider(connect(places()), open_record(Path(folder)), run_id)
+    create_markdown_artifact(decision.sentence, key="promotion", description="The gate's decision")
+    return {"promoted": decision.promoted, "model": decision.model, "version": decision.version, "why": decision.why}
+
+
+def _links() -> dict[str, str]:
+    """Tags that lead from an MLflow run back to the flow run that made it."""
+    links = {
+        "prefect.flow_run_id": flow_run.get_id() or "",
+        "prefect.root_flow_run_id": flow_run.get_root_flow_run_id() or "",
+        "prefect.flow_run_name": flow_run.get_name() or "",
+    }
+    if PREFECT_API_URL.value():  # the ephemeral server has no page that outlives the run
+        links["prefect.flow_run_url"] = flow_run.get_ui_url() or ""
+    return {name: value for name, value in links.items() if value}
