@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 
 from prefect import flow
 
-from flows.acquire import acquire
+from flows.acquire import acquire, name_of_profile
 from flows.evaluate import classifier, exploration, tsne
 from flows.extract import extract
 from flows.sweep import sweep
@@ -43,7 +43,7 @@ _STUDIES: dict[Stage, tuple[str, ...]] = {
 """What a stage stands for, where that is not the one study of its name."""
 
 
-@flow(name="pipeline", flow_run_name="pipeline {profile.name}")
+@flow(name="pipeline", flow_run_name=name_of_profile)
 def pipeline(profile: Profile | None = None, only: Stage | None = None) -> dict[str, Any]:
     """Run the whole pipeline, or one stage or study of it with what it needs.
 

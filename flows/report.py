@@ -53,10 +53,12 @@ def closing_table(result: Mapping[str, Any], where: Places) -> Iterable[str]:
     yield rule
     yield f"probeflow · profile {result['profile']}"
     yield rule
+    told: set[str] = set()  # studies share datasets; each warning of a dataset is said once
     for name, outcome in result["studies"].items():
         yield from _line(name.replace("_", " "), outcome["headline"], width)
-        for flag in outcome["flags"]:
+        for flag in (*outcome["flags"], *(warning for warning in outcome["warnings"] if warning not in told)):
             yield from _line("", f"! {flag}", width)
+        told.update(outcome["warnings"])
     if promotion := result["promotion"]:
         what = f"{promotion['model']} version {promotion['version']}" if promotion["promoted"] else "no change"
         yield from _line("champion", f"{what}: {promotion['why']}", width)

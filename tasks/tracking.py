@@ -19,7 +19,7 @@ from tasks.policy import POLICY
 def show_study(folder: str) -> dict[str, Any]:
     """Log the study record in `folder` to MLflow and publish it in Prefect.
 
-    Returns the outcome: study, folder, headline, flags, and the MLflow run.
+    Returns the outcome: study, folder, headline, flags, the dataset's warnings, and the MLflow run.
     """
     from lib.studies.record import open_record
     from lib.tracking.records import log_record
@@ -43,6 +43,7 @@ def show_study(folder: str) -> dict[str, Any]:
         "folder": folder,
         "headline": record.headline,
         "flags": list(record.flags),
+        "warnings": list(record.dataset.warnings),
         "run_id": run.info.run_id,
         "run": url,
     }
@@ -68,5 +69,5 @@ def _links() -> dict[str, str]:
         "prefect.flow_run_name": flow_run.get_name() or "",
     }
     if PREFECT_API_URL.value():  # the ephemeral server has no page that outlives the run
-        links["prefect.flow_run_url"] = flow_run.get_ui_url() or ""
+        links["prefect.flow_run_url"] = flow_run.get_flow_run_ui_url() or ""
     return {name: value for name, value in links.items() if value}

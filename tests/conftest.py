@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from lib.config import Profile
+from tests.small_profile import small_profile
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
@@ -19,3 +22,9 @@ def shared_data() -> Path:
             f"real data not found in {folder}: set PROBEFLOW_TEST_DATA to a folder with mnist/, letters/, images/"
         )
     return folder
+
+
+@pytest.fixture(scope="session")
+def small() -> Profile:
+    """A profile that runs in seconds, on real data."""
+    return small_profile()

@@ -6,7 +6,7 @@ import shutil
 import tarfile
 import zipfile
 import zlib
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from uuid import uuid4
 
 from lib.errors import DataError
@@ -53,20 +53,26 @@ def _untar(archive: Path, target: Path) -> None:
         members = tar.getmembers()
         _check_size(archive, sum(member.size for member in members))
         for member in members:
+            _check_name(archive, member.name)
             if not (member.isfile() or member.isdir()):
                 raise DataError(
                     f"archive {archive}: {member.name!r} is a link or device; only files and folders are taken"
                 )
-        tar.extractall(target, members, filter="data")  # refuses absolute paths and '..'
+        tar.extractall(target, members, filter="data")
 
 
 def _unzip(archive: Path, target: Path) -> None:
     with zipfile.ZipFile(archive) as packed:
         _check_size(archive, sum(item.file_size for item in packed.infolist()))
         for item in packed.infolist():
-            if not (target / item.filename).resolve().is_relative_to(target.resolve()):
-                raise DataError(f"archive {archive}: {item.filename!r} would land outside the target folder; refused")
+            _check_name(archive, item.filename)
         packed.extractall(target)
+
+
+def _check_name(archive: Path, name: str) -> None:
+    path = PurePosixPath(name.replace("\\", "/"))
+    if path.is_absolute() or ".." in path.parts:
+        raise DataError(f"archive {archive}: {name!r} would land outside the target folder; refused")
 
 
 def _check_size(archive: Path, size: int) -> None:

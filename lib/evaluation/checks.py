@@ -14,18 +14,32 @@ LEARNED_MARGIN = 0.02
 """Training accuracy must rise this far above the majority class's share to count as having learned."""
 
 
+CLEAR_MARGIN = 0.1
+"""So far above it, the accuracy alone is proof."""
+
+
 def learning_flag(result: TrialResult, labels: npt.NDArray[np.int64]) -> str | None:
-    """Say in words when a trial has not learned: it diverged, or its best training accuracy is the majority class's share.
+    """Say in words when a trial has not learned: it diverged, or it does no better than the class shares alone.
 
     The reference study's classifier trained 100 epochs with a loss that is always near zero, and nobody noticed.
     """
     if result.diverged_epoch is not None:
         return f"diverged: the loss was not finite in epoch {result.diverged_epoch}"
-    majority = np.bincount(labels).max() / len(labels)
+    shares = np.bincount(labels) / len(labels)
+    majority = shares.max()
     best = max(record["train_accuracy"] for record in result.history)
-    if best >= majority + LEARNED_MARGIN:
+    if best < majority + LEARNED_MARGIN:
+        return (
+            f"did not learn: training accuracy {best:.3f} is no better than the majority class's share {majority:.3f}"
+        )
+    if best >= majority + CLEAR_MARGIN:
         return None
-    return f"did not learn: training accuracy {best:.3f} is no better than the majority class's share {majority:.3f}"
+    # With many classes an untrained network may beat the majority by luck; its loss then does not beat the shares'.
+    prior = float(-(shares[shares > 0] * np.log(shares[shares > 0])).sum())
+    loss = min(record["train_loss"] for record in result.history)
+    if loss < 0.99 * prior:
+        return None
+    return f"did not learn: training loss {loss:.3f} is no lower than the class shares alone give ({prior:.3f})"
 
 
 def study_flag(flags: Sequence[str | None]) -> str | None:

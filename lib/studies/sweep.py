@@ -16,7 +16,7 @@ from lib.config import SweepStudy
 from lib.datasets import hold_out, require_no_leakage
 from lib.datasets.dataset import Dataset
 from lib.evaluation import figures
-from lib.evaluation.checks import learning_flag, same_model_flags, study_flag
+from lib.evaluation.checks import LEARNED_MARGIN, learning_flag, same_model_flags, study_flag
 from lib.evaluation.intervals import mean_over_seeds
 from lib.evaluation.metrics import Scores, score
 from lib.evaluation.peers import train_sklearn
@@ -227,13 +227,19 @@ def _seal(
     if whole := study_flag([flag for each in configurations for flag in each.flags]):
         flags.insert(0, whole)
     flags += same_model_flags(_prediction_digests(finals))
+    flags += [
+        f"scikit-learn {final.peer['activation']} · seed {final.result.trial.seed}: did not learn at these settings "
+        f"(test accuracy {final.peer['test_accuracy']:.3f})"
+        for final in finals
+        if final.peer is not None and final.peer["test_accuracy"] < final.scores.majority + LEARNED_MARGIN
+    ]
 
     for arm in arms:
         curves = {each.label: _mean_history(each.results) for each in configurations if each.arm == arm}
         suffix = f"-{arm}" if len(arms) > 1 else ""
         words = f" ({arm})" if len(arms) > 1 else ""
         folder.figure(f"loss-curves{suffix}", figures.training_curves(curves, f"{title}{words}: cross-entropy"))
-    folder.figure("summary", figures.axis_summary(summaries, study.axis, f"{title} on {dataset.name}"))
+    folder.figure("summary", figures.axis_summary(summaries, axis_word(study.axis), f"{title} on {dataset.name}"))
     folder.table("configurations", [_table_row(each) for each in summaries])
     summary: dict[str, Any] = {
         "dataset": {"name": note.name, "rows": note.rows},
@@ -247,7 +253,8 @@ def _seal(
     }
     headline = (
         f"{best.arm + ': ' if len(arms) > 1 else ''}{best.label}: "
-        f"validation accuracy {best.mean(_final_accuracy):.4f}, best validation loss {metrics['best_validation_loss']:.4f}"
+        f"validation accuracy {best.mean(_final_accuracy):.4f}, "
+        f"best validation loss {summary['best']['best_validation_loss']:.4f}"
     )
     model = None
     if finals:
@@ -442,7 +449,7 @@ def _notes(
     if finals:
         lines += [
             "",
-            f"Winner of each {setting_word(study.axis)} (chosen on validation rows), trained again on all but test rows:",
+            f"Winner of each {axis_word(study.axis)} (chosen on validation rows), trained again on all but test rows:",
             "",
             "| configuration | test accuracy (95 % interval) | scikit-learn at the same settings |",
             "|---|---|---|",
@@ -456,6 +463,6 @@ def _notes(
     return "\n".join(lines) + "\n"
 
 
-def setting_word(axis: str) -> str:
+def axis_word(axis: str) -> str:
     """An axis in words."""
     return {"activation": "activation", "hidden": "hidden size", "learning_rate": "learning rate"}[axis]

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
+
 import mlflow
 import numpy as np
 from mlflow.pyfunc import PythonModel, PythonModelContext
 
 from lib.mlp.store import load_network
+
+# The signature is logged with the model; hints on `predict` would make MLflow infer another.
+warnings.filterwarnings("ignore", message=".*Add type hints to the `predict` method")
 
 
 class NetworkModel(PythonModel):  # type: ignore[misc]  # MLflow is untyped
@@ -16,7 +21,6 @@ class NetworkModel(PythonModel):  # type: ignore[misc]  # MLflow is untyped
         """Read the network once."""
         self.network = load_network(context.artifacts["network"])
 
-    # No type hints: MLflow would take them for the signature, which is logged with the model instead.
     def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]
         """Score rows given as an array or a frame."""
         return self.network.predict_proba(np.asarray(model_input, dtype=np.float32))

@@ -1,0 +1,147 @@
+"""The flows on a real Prefect API: the whole pipeline, run alone, run again, and its artifacts."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from prefect import get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
+from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+from prefect.testing.utilities import prefect_test_harness
+
+from flows.pipeline import STAGES, pipeline
+from flows.report import closing_table
+from lib.config import places
+from lib.errors import DataError, LeakageError
+from lib.studies import classifier as classifier_module
+from lib.studies import sweep as sweep_module
+from lib.tracking.store import connect
+
+
+@pytest.fixture(scope="module", autouse=True)
+def prefect_api(tmp_path_factory):
+    """A Prefect API of its own, and places of its own, for this module."""
+    base = tmp_path_factory.mktemp("flows")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PROBEFLOW_DATA", str(base / "data"))
+        patch.setenv("PROBEFLOW_MLRUNS", str(base / "mlruns"))
+        patch.delenv("PROBEFLOW_MIRROR", raising=False)
+        with prefect_test_harness(), temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+            yield
+
+
+@pytest.fixture(scope="module")
+def result(small):
+    return pipeline(small)
+
+
+def all_runs(study: str):
+    client = connect(places()).client
+    return client.search_runs([client.get_experiment_by_name(f"probeflow/{study}").experiment_id], max_results=1000)
+
+
+def test_every_study_ends_with_a_headline_and_a_run(result):
+    assert list(result["studies"]) == [
+        "exploration", "features", "activations", "hidden_units", "learning_rates", "classifier", "tsne",
+    ]  # fmt: skip
+    for outcome in result["studies"].values():
+        assert outcome["headline"]
+        assert outcome["run_id"]
+    assert result["promotion"]["promoted"]
+
+
+def test_the_closing_table_tells_all_that_a_user_needs(result):
+    text = "\n".join(closing_table(result, places()))
+    for words in (
+        "hidden units",
+        "RANDOM weights (seed 0)",
+        "probeflow-photo-patches version 1",
+        "mlflow.db",
+        "make ui",
+    ):
+        assert words in text
+    assert max(map(len, text.splitlines())) <= 130
+
+
+def test_the_reference_table_is_an_artifact_in_prefect_and_in_mlflow(result):
+    async def read():
+        async with get_client() as client:
+            key = ArtifactFilter(key=ArtifactFilterKey(any_=["pipeline-reference-study"]))
+            return await client.read_artifacts(artifact_filter=key)
+
+    (artifact,) = asyncio.run(read())[:1]
+    assert "0.9388" in str(artifact.data)
+    client = connect(places()).client
+    listed = {item.path for item in client.list_artifacts(result["pipeline"]["run_id"], "tables")}
+    assert listed == {"tables/reference-study.csv"}
+
+
+def test_mlflow_runs_lead_back_to_their_flow_runs(result):
+    tags = {name for name in all_runs("activations")[0].data.tags if name.startswith("prefect.")}
+    assert tags == {"prefect.flow_run_id", "prefect.root_flow_run_id", "prefect.flow_run_name", "prefect.flow_run_url"}
+
+
+def test_running_again_computes_nothing_and_adds_no_run(result, small, monkeypatch):
+    before = {study: len(all_runs(study)) for study in result["studies"]}
+    for module in (sweep_module, classifier_module):
+        monkeypatch.setattr(module, "train_once", None)
+    monkeypatch.setattr("lib.features.extractor._Compute", None)
+    again = pipeline(small)
+    assert again["studies"] == result["studies"]
+    assert {study: len(all_runs(study)) for study in result["studies"]} == before
+
+
+def test_a_change_of_one_study_leaves_the_others(result, small):
+    changed = type(small).model_validate(small.model_dump(mode="json") | {"tsne": {"sample": 60, "perplexity": 5}})
+    again = pipeline(changed)
+    same = {
+        name for name, outcome in again["studies"].items() if outcome["run_id"] == result["studies"][name]["run_id"]
+    }
+    assert same == set(result["studies"]) - {"tsne"}
+
+
+@pytest.mark.parametrize(
+    ("stage", "studies"),
+    [
+        ("acquire", []),
+        ("extract", ["features"]),
+        ("hidden_units", ["hidden_units"]),
+        ("sweep", ["activations", "hidden_units", "learning_rates"]),
+        ("classifier", ["features", "classifier"]),
+        ("tsne", ["activations", "tsne"]),
+        ("promote", ["features", "classifier"]),
+    ],
+)
+def test_a_stage_runs_alone_with_what_it_needs(result, small, stage, studies):
+    assert stage in STAGES
+    assert list(pipeline(small, stage)["studies"]) == studies
+
+
+def test_leaking_test_images_stop_the_run(small, tmp_path):
+    import shutil
+
+    import numpy as np
+    from PIL import Image
+
+    rng = np.random.default_rng(0)
+    for name in ("a", "b"):
+        (tmp_path / "train" / name).mkdir(parents=True)
+        for number in range(6):
+            pixels = rng.integers(0, 256, (8, 8, 3), np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "train" / name / f"{number}.png")
+    shutil.copytree(tmp_path / "train", tmp_path / "test")
+    leaking = small.model_dump(mode="json") | {"images": {"source": "folder", "path": str(tmp_path)}}
+    with pytest.raises(LeakageError, match="12 of 12 test images"):
+        pipeline(type(small).model_validate(leaking))
+
+
+def test_bad_input_is_not_tried_again(small):
+    """A retry would take seconds; a ProbeflowError is final."""
+    import time
+
+    absent = small.model_dump(mode="json") | {"images": {"source": "folder", "path": "/absent"}}
+    started = time.monotonic()
+    with pytest.raises(DataError, match="'/absent' not found"):
+        pipeline(type(small).model_validate(absent), "exploration")
+    assert time.monotonic() - started < 2 + 10

@@ -1,0 +1,97 @@
+"""Holding out rows: stratified, groups whole, nothing lost or doubled."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lib.datasets import hold_out, hold_out_rows, require_no_leakage, shared_images
+from lib.datasets.dataset import Split, build
+from lib.errors import DataError, LeakageError
+
+
+@given(st.integers(20, 200), st.integers(2, 5), st.floats(0.1, 0.6), st.integers(0, 99))
+@settings(deadline=None, max_examples=40)
+def test_every_row_lands_on_one_side_and_classes_keep_their_shares(rows, classes, fraction, seed):
+    labels = np.arange(rows) % classes
+    kept, held = hold_out_rows(labels, fraction, seed)
+    np.testing.assert_array_equal(np.sort(np.concatenate([kept, held])), np.arange(rows))
+    for label in range(classes):
+        members = (labels == label).sum()
+        assert abs((labels[held] == label).sum() - fraction * members) <= 1
+
+
+def test_groups_stay_whole():
+    groups = np.repeat(np.arange(20), 9)
+    labels = np.repeat(np.arange(2), 90)
+    kept, held = hold_out_rows(labels, 0.25, 0, groups)
+    assert set(groups[kept]).isdisjoint(groups[held])
+    assert len(held) == pytest.approx(45, abs=9)
+
+
+def test_a_class_of_one_cannot_be_parted():
+    with pytest.raises(DataError, match="class 1 has too few images or groups"):
+        hold_out_rows(np.array([0, 0, 0, 1]), 0.5, 0)
+
+
+def test_the_reference_study_s_test_set_of_training_images_is_refused():
+    images = np.random.default_rng(0).integers(0, 256, (40, 4, 4, 3), np.uint8)
+    split = Split(images, np.arange(40) % 2)
+    data = build("two classes", ["a", "b"], {"train": split, "test": split}, "as in the reference study")
+    with pytest.raises(
+        LeakageError, match=r"40 of 40 test images of 'two classes' \(100.0%\) are also training images"
+    ):
+        require_no_leakage(data)
+
+
+def test_one_shared_image_is_found_whatever_its_position():
+    images = np.random.default_rng(0).integers(0, 256, (40, 4, 4, 3), np.uint8)
+    train, test = hold_out(Split(images, np.arange(40) % 2), 0.25, 0)
+    data = build("d", ["a", "b"], {"train": train, "test": test}, "")
+    require_no_leakage(data)
+    test.images[3] = train.images[17]
+    data = build("d", ["a", "b"], {"train": train, "test": test}, "")
+    assert shared_images(data, "test") == [3]
+    with pytest.raises(LeakageError, match="number 3"):
+        require_no_leakage(data)
+
+
+def test_tiny_bitmaps_may_coincide_but_not_by_half():
+    rng = np.random.default_rng(0)
+    bitmaps = rng.integers(0, 2, (100, 16, 8), np.uint8)
+    train, validation = Split(bitmaps[:80], np.zeros(80, int)), Split(bitmaps[75:95], np.zeros(20, int))
+    require_no_leakage(build("letters", ["a"], {"train": train, "validation": validation}, "", maximum=1))
+    copied = Split(bitmaps[60:80], np.zeros(20, int))
+    with pytest.raises(LeakageError, match="20 of 20 validation"):
+        require_no_leakage(build("letters", ["a"], {"train": train, "validation": copied}, "", maximum=1))
+
+
+def test_the_digest_follows_content_order_and_labels():
+    images = np.arange(2 * 9, dtype=np.uint8).reshape(2, 3, 3)
+    base = build("d", ["a", "b"], {"train": Split(images, np.array([0, 1]))}, "")
+    others = [
+        build("d", ["a", "b"], {"train": Split(images[::-1], np.array([0, 1]))}, ""),
+        build("d", ["a", "b"], {"train": Split(images, np.array([1, 0]))}, ""),
+        build("d", ["a", "c"], {"train": Split(images, np.array([0, 1]))}, ""),
+        build("d", ["a", "b"], {"test": Split(images, np.array([0, 1]))}, ""),
+        build("d", ["a", "b"], {"train": Split(images.reshape(2, 9, 1), np.array([0, 1]))}, ""),
+    ]
+    assert len({data.digest for data in [base, *others]}) == 6
+
+
+def test_the_header_faults_of_the_study_are_caught(tmp_path):
+    from lib.datasets.letters import _lost_row, read_csv
+
+    rows = [",".join([str(label), *["0"] * 128]) for label in range(10) for _ in range(3)]
+    path = tmp_path / "l.csv"
+    path.write_text("\n".join(["label," + ",".join(f"p{k}" for k in range(128)), *rows]) + "\n")
+    with pytest.raises(
+        DataError, match=r"row 1 looks like a header \('label', …\).*delete that line; 30 data rows follow it"
+    ):
+        read_csv(path)
+    path.write_text("\n".join(rows[1:]) + "\n")  # a data row taken for a header and lost, as the study's code did
+    assert "29 rows, and class 'a' is one row short" in _lost_row(read_csv(path), "l.csv")[0]
+    path.write_text("\n".join(rows) + "\n")
+    assert _lost_row(read_csv(path), "l.csv") == []

@@ -1,0 +1,254 @@
+"""Extraction: right against a plain torchvision loop, exactly once whatever happens, and refused when damaged."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+from torchvision.models import AlexNet
+from torchvision.transforms.functional import normalize
+
+from lib.datasets.dataset import Dataset, Split, build
+from lib.errors import ConfigError, FeatureSetError, WeightsError
+from lib.features import FeatureSettings, extract, extractor, open_feature_set
+from lib.features.alexnet import MEAN, random_alexnet
+from lib.features.weights import weights_digest
+
+SMALL = {"weights": "random", "input_size": 64, "batch_size": 4, "shard_rows": 8, "device": "cpu"}
+
+
+@pytest.fixture(scope="module")
+def dataset() -> Dataset:
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (26, 20, 20, 3), np.uint8)
+    labels = np.arange(26) % 2
+    return build(
+        "tiny", ["a", "b"], {"train": Split(images[:18], labels[:18]), "test": Split(images[18:], labels[18:])}, ""
+    )
+
+
+def settings(**changes) -> FeatureSettings:
+    return FeatureSettings(**(SMALL | changes))
+
+
+def shard_bytes(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.glob("*.parquet"))}
+
+
+@pytest.mark.parametrize("layer", ["fc8", "fc7", "pool5"])
+def test_features_equal_a_plain_torchvision_loop(dataset, tmp_path, layer):
+    found = extract(dataset, settings(layer=layer), tmp_path).load("test")
+    network: AlexNet = random_alexnet(0).eval()
+    if layer == "fc7":
+        network.classifier = network.classifier[:6]
+    if layer == "pool5":
+        network.classifier = torch.nn.Identity()
+    expected = []
+    with torch.no_grad():
+        for image in dataset.splits["test"].images:
+            pixels = torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255
+            large = torch.nn.functional.interpolate(pixels, (64, 64), mode="bilinear", align_corners=False)
+            expected.append(network(normalize(large, MEAN, (0.229, 0.224, 0.225)))[0].numpy())
+    np.testing.assert_allclose(found.X, np.stack(expected), rtol=1e-4, atol=1e-6)
+    np.testing.assert_array_equal(found.y, dataset.splits["test"].labels)
+    np.testing.assert_array_equal(found.sample_ids, np.arange(18, 26))
+
+
+def test_enlarging_equals_pillow_s_bilinear_within_rounding(dataset, tmp_path):
+    image = dataset.splits["train"].images[0]
+    pillow = np.asarray(Image.fromarray(image).resize((64, 64), Image.Resampling.BILINEAR), dtype=np.float32) / 255
+    compute = extractor._Compute(settings(), tmp_path, None)
+    ours = compute._resized(image[None])[0].permute(1, 2, 0).numpy()
+    np.testing.assert_allclose(ours, pillow, atol=1.5 / 255)
+
+
+def test_grey_images_and_images_of_several_sizes_are_taken(tmp_path):
+    rng = np.random.default_rng(0)
+
+    class Several:
+        images = tuple(rng.integers(0, 256, (size, size + 3, 3), np.uint8) for size in (10, 90, 64, 33))
+
+        def __len__(self):
+            return 4
+
+        def __getitem__(self, index):
+            return self.images[index]
+
+    grey = rng.integers(0, 256, (4, 12, 12), np.uint8)
+    for name, images in (("several", Several()), ("grey", grey)):
+        split = Split(images, np.array([0, 1, 0, 1]))
+        found = extract(build(name, ["a", "b"], {"train": split}, ""), settings(), tmp_path)
+        assert found.load("train").X.shape == (4, 1000)
+
+
+def test_a_second_extraction_computes_nothing(dataset, tmp_path, monkeypatch):
+    first = extract(dataset, settings(), tmp_path)
+    monkeypatch.setattr(extractor, "_Compute", None)
+    assert extract(dataset, settings(batch_size=7), tmp_path).manifest == first.manifest
+
+
+def test_the_set_s_digest_follows_all_that_decides_the_values(dataset):
+    def digest(**changes):
+        return extractor.feature_set_digest(dataset.digest, settings(**changes), "weights")
+
+    changed = [
+        {"layer": "fc7"}, {"input_size": 70}, {"interpolation": "nearest"}, {"precision": "bfloat16"},
+        {"storage": "float16"}, {"seed": 1}, {"shard_rows": 9},
+    ]  # fmt: skip
+    assert len({digest(), *(digest(**change) for change in changed)}) == len(changed) + 1
+    assert digest(batch_size=3) == digest(device="auto") == digest()
+    assert extractor.feature_set_digest(dataset.digest, settings(), "others") != digest()
+
+
+@pytest.mark.parametrize("stop_after", [0, 1, 3])
+def test_a_stopped_extraction_goes_on_and_ends_bit_identical(dataset, tmp_path, monkeypatch, stop_after):
+    whole = extract(dataset, settings(), tmp_path / "whole")
+    calls = []
+    write = extractor.write_shard
+
+    def stopping(*arguments):
+        if len(calls) == stop_after:
+            raise KeyboardInterrupt
+        calls.append(arguments)
+        write(*arguments)
+
+    monkeypatch.setattr(extractor, "write_shard", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        extract(dataset, settings(), tmp_path / "cut")
+    folder = tmp_path / "cut" / "tiny" / whole.manifest.digest[:16]
+    with pytest.raises(FeatureSetError, match="is not sealed"):
+        open_feature_set(folder)
+
+    computed = []
+    monkeypatch.setattr(
+        extractor, "write_shard", lambda *arguments: (computed.append(arguments[0].name), write(*arguments))
+    )
+    extract(dataset, settings(), tmp_path / "cut")
+    assert len(computed) == 4 - stop_after
+    assert shard_bytes(folder) == shard_bytes(whole.folder)
+
+
+@pytest.mark.parametrize("damage", ["missing", "cut", "flipped bit"])
+def test_a_damaged_shard_is_refused_by_readers_and_alone_made_again(dataset, tmp_path, monkeypatch, damage):
+    sealed = extract(dataset, settings(), tmp_path)
+    before = shard_bytes(sealed.folder)
+    victim = sealed.folder / "part-00001.parquet"
+    content = bytearray(victim.read_bytes())
+    if damage == "missing":
+        victim.unlink()
+    elif damage == "cut":
+        victim.write_bytes(content[:-100])
+    else:
+        content[len(content) // 2] ^= 1
+        victim.write_bytes(content)
+    with pytest.raises(
+        FeatureSetError, match=f"part-00001.parquet is {'missing' if damage == 'missing' else 'damaged'}"
+    ):
+        open_feature_set(sealed.folder)
+    written = []
+    write = extractor.write_shard
+    monkeypatch.setattr(
+        extractor, "write_shard", lambda *arguments: (written.append(arguments[0].name), write(*arguments))
+    )
+    extract(dataset, settings(), tmp_path)
+    assert written == ["part-00001.parquet"]
+    assert shard_bytes(sealed.folder) == before
+
+
+def test_rows_are_neither_lost_nor_doubled_and_pandas_reads_the_shards(dataset, tmp_path):
+    sealed = extract(dataset, settings(), tmp_path)
+    frames = pd.concat([pd.read_parquet(path) for path in sorted(sealed.folder.glob("*.parquet"))])
+    assert frames["sample_id"].tolist() == list(range(26))
+    assert frames["split"].tolist() == ["train"] * 18 + ["test"] * 8
+    np.testing.assert_array_equal(np.stack(frames["features"][frames["split"] == "train"]), sealed.load("train").X)
+    streamed = np.concatenate([part.X for part in sealed.batches("test")])
+    np.testing.assert_array_equal(streamed, sealed.load("test").X)
+    with pytest.raises(FeatureSetError, match="no split 'validation'; it has: train, test"):
+        list(sealed.batches("validation"))
+
+
+@pytest.mark.parametrize(("change", "bound"), [({"storage": "float16"}, 2e-3), ({"precision": "bfloat16"}, 0.05)])
+def test_smaller_numbers_stay_close_to_float32(dataset, tmp_path, change, bound):
+    full = extract(dataset, settings(layer="fc7"), tmp_path).load("train").X
+    small = extract(dataset, settings(layer="fc7", **change), tmp_path).load("train").X.astype(np.float32)
+    assert np.linalg.norm(small - full) / np.linalg.norm(full) < bound
+    assert (small != full).any()
+
+
+def test_features_that_are_not_finite_are_refused_naming_the_sample(dataset, tmp_path, monkeypatch):
+    compute = extractor._Compute.__call__
+
+    def broken(self, images):
+        features = compute(self, images)
+        features[1, 7] = np.inf
+        return features
+
+    monkeypatch.setattr(extractor._Compute, "__call__", broken)
+    with pytest.raises(FeatureSetError, match="sample 1 of tiny gives features that are not finite"):
+        extract(dataset, settings(), tmp_path)
+    assert not list(tmp_path.rglob("*.parquet"))
+
+
+class TestWeights:
+    def test_random_ones_follow_the_seed_and_leave_torch_s_generator_alone(self, tmp_path):
+        state = torch.random.get_rng_state()
+        digests = [weights_digest(settings(seed=seed), tmp_path / str(k), None) for k, seed in enumerate((0, 0, 1))]
+        assert digests[0] == digests[1] != digests[2]
+        assert torch.equal(torch.random.get_rng_state(), state)
+
+    def test_a_file_is_loaded_by_path_and_gives_its_own_features(self, dataset, tmp_path):
+        torch.save(random_alexnet(0).state_dict(), tmp_path / "w.pth")
+        from_file = settings(weights="imagenet", weights_file=str(tmp_path / "w.pth"))
+        loaded = extract(dataset, from_file, tmp_path / "a")
+        drawn = extract(dataset, settings(), tmp_path / "b")
+        np.testing.assert_array_equal(loaded.load("train").X, drawn.load("train").X)
+        assert "ImageNet weights from" in loaded.manifest.description
+        assert "RANDOM weights (seed 0)" in drawn.manifest.description
+
+    def test_the_mirror_s_file_is_checked_by_the_digest_in_its_name(self, dataset, tmp_path):
+        name = "alexnet-owt-7be5be79.pth"
+        (tmp_path / "weights").mkdir()
+        torch.save(random_alexnet(0).state_dict(), tmp_path / "weights" / name)
+        with pytest.raises(WeightsError, match="are damaged: their sha256 does not start with 7be5be79"):
+            extract(dataset, settings(weights="imagenet"), tmp_path / "f", tmp_path.as_uri())
+
+    def test_without_any_it_says_what_to_do(self, dataset, tmp_path):
+        with pytest.raises(
+            WeightsError, match=r"no ImageNet weights: .*features.weights_file=PATH, or features.weights=random"
+        ):
+            extract(dataset, settings(weights="imagenet"), tmp_path, tmp_path.as_uri())
+
+    @pytest.mark.parametrize("content", ["pickle with code", "text", "other tensors"])
+    def test_a_wrong_file_is_refused_and_runs_no_code(self, dataset, tmp_path, content):
+        path = tmp_path / "w.pth"
+
+        class Evil:
+            def __reduce__(self):
+                return (os.mkdir, (str(tmp_path / "ran"),))
+
+        if content == "text":
+            path.write_text("no weights")
+        else:
+            torch.save(Evil() if content == "pickle with code" else {"a": torch.zeros(2)}, path)
+        with pytest.raises(WeightsError, match="does not hold torchvision AlexNet weights"):
+            extract(dataset, settings(weights="imagenet", weights_file=str(path)), tmp_path / "f")
+        assert not (tmp_path / "ran").exists()
+
+
+def test_a_gpu_that_is_not_there_is_refused(dataset, tmp_path):
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU: the refusal of a missing one cannot be shown")
+    with pytest.raises(ConfigError, match=r"features.device 'cuda:0': PyTorch sees 0 GPU\(s\) here; use auto or cpu"):
+        extract(dataset, settings(device="cuda:0"), tmp_path)
+
+
+def test_a_copied_set_is_read_anywhere(dataset, tmp_path):
+    sealed = extract(dataset, settings(), tmp_path / "here")
+    shutil.move(sealed.folder, tmp_path / "there")
+    assert open_feature_set(tmp_path / "there").load("train").X.shape == (18, 1000)

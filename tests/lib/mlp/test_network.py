@@ -1,0 +1,97 @@
+"""Gradients against finite differences, and the losses and optimisers they meet."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.special import expit, log_softmax
+from scipy.special import softmax as scipy_softmax
+
+from lib.errors import ConfigError
+from lib.mlp.activations import ACTIVATIONS
+from lib.mlp.losses import softmax, softmax_cross_entropy
+from lib.mlp.network import Network, Workspace
+from lib.mlp.optimizers import Adam, make_optimizer
+
+
+def objective(network: Network, X, y, l2: float) -> float:
+    """Mean cross-entropy plus the L2 term, written out plainly."""
+    functions = {"relu": lambda z: np.maximum(z, 0), "sigmoid": expit, "tanh": np.tanh, "linear": lambda z: z}
+    hidden = X
+    for weights, biases in zip(network.weights[:-1], network.biases[:-1], strict=True):
+        hidden = functions[network.activation](hidden @ weights + biases)
+    logits = hidden @ network.weights[-1] + network.biases[-1]
+    penalty = l2 / (2 * len(X)) * sum((weights**2).sum() for weights in network.weights)
+    return float(-log_softmax(logits, axis=1)[np.arange(len(X)), y].mean() + penalty)
+
+
+@pytest.mark.parametrize("activation", list(ACTIVATIONS))
+@pytest.mark.parametrize("hidden", [(), (5,), (6, 4), (5, 4, 3)])
+@pytest.mark.parametrize("l2", [0.0, 0.7])
+def test_gradients_equal_central_finite_differences(activation, hidden, l2):
+    rng = np.random.default_rng(len(hidden))
+    network = Network((7, *hidden, 3), activation, np.float64)
+    network.parameters[:] = rng.normal(0, 0.7, len(network.parameters))
+    X, y = rng.normal(size=(11, 7)), rng.integers(0, 3, 11)
+    space = Workspace(network, 11, training=True)
+    space.step_gradients(X, y, l2)
+    numeric = np.empty_like(space.gradients)
+    for index in range(len(numeric)):
+        old, step = network.parameters[index], 1e-6
+        network.parameters[index] = old + step
+        above = objective(network, X, y, l2)
+        network.parameters[index] = old - step
+        below = objective(network, X, y, l2)
+        network.parameters[index] = old
+        numeric[index] = (above - below) / (2 * step)
+    np.testing.assert_allclose(space.gradients, numeric, rtol=1e-5, atol=1e-8)
+
+
+@given(
+    st.integers(1, 6).flatmap(
+        lambda rows: st.lists(st.lists(st.floats(-1e6, 1e6), min_size=4, max_size=4), min_size=rows, max_size=rows)
+    )
+)
+@settings(deadline=None, max_examples=60)
+def test_softmax_and_its_loss_equal_scipy_s_for_any_logits(logits):
+    z = np.array(logits)
+    labels = np.arange(len(z)) % 4
+    expected = -log_softmax(z, axis=1)[np.arange(len(z)), labels].sum()
+    mine = z.copy()
+    loss, right = softmax_cross_entropy(mine, labels, np.arange(len(z)))
+    assert loss == pytest.approx(expected, rel=1e-12, abs=1e-9)
+    assert right == (z.argmax(axis=1) == labels).sum()
+    np.testing.assert_allclose(mine, scipy_softmax(z, axis=1), rtol=1e-12, atol=1e-300)
+    again = z.copy()
+    softmax(again)
+    np.testing.assert_array_equal(again, mine)
+
+
+@pytest.mark.parametrize("x", [0.0, 1.0, -1.0, 40.0, -40.0, 1e4, -1e4, 1e300, -1e300])
+def test_sigmoid_equals_scipy_s_also_far_out(x):
+    z = np.array([[x]])
+    with np.errstate(all="raise", under="ignore"):
+        ACTIVATIONS["sigmoid"].apply(z)
+    assert z[0, 0] == pytest.approx(expit(x), abs=1e-16)
+
+
+def test_adam_equals_torch_s_but_for_where_epsilon_stands():
+    rng = np.random.default_rng(0)
+    mine, theirs = np.ones(20), torch.ones(20, dtype=torch.float64, requires_grad=True)
+    ours, other = Adam(0.01, mine), torch.optim.Adam([theirs], 0.01, eps=1e-8)
+    for _ in range(50):
+        gradient = rng.normal(size=20)
+        theirs.grad = torch.tensor(gradient)
+        ours.step(mine, gradient.copy())
+        other.step()
+    np.testing.assert_allclose(mine, theirs.detach().numpy(), rtol=1e-6)
+
+
+def test_unknown_names_are_told_with_the_known_ones():
+    with pytest.raises(ConfigError, match="unknown activation 'swish'; known: relu, sigmoid, tanh, linear"):
+        Network((2, 2), "swish", np.float64)
+    with pytest.raises(ConfigError, match="unknown optimizer 'sgdm'; known: sgd, adam"):
+        make_optimizer("sgdm", 0.1, 0.0, np.zeros(1))

@@ -1,0 +1,245 @@
+"""Studies: honest choices, sealed records, nothing computed twice, every figure and table really there."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+from safetensors.numpy import load_file
+
+from lib.datasets import acquire
+from lib.datasets.dataset import Split, build
+from lib.errors import DataError, LeakageError
+from lib.features import extract
+from lib.mlp import training
+from lib.mlp.store import load_network
+from lib.studies import sweep as sweep_module
+from lib.studies.classifier import classify
+from lib.studies.embedding import embed
+from lib.studies.exploration import explore
+from lib.studies.features import describe_features
+from lib.studies.pipeline import summarise
+from lib.studies.record import StudyRecord, open_record
+from lib.studies.sweep import run_sweep
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    return tmp_path_factory.mktemp("studies")
+
+
+@pytest.fixture(scope="module")
+def digits(root, small):
+    return acquire(small.activations.data, root)
+
+
+@pytest.fixture(scope="module")
+def photos(root, small):
+    return acquire(small.images, root)
+
+
+@pytest.fixture(scope="module")
+def feature_set(photos, root, small):
+    return extract(photos, small.features, root / "features")
+
+
+@pytest.fixture(scope="module")
+def activations(small, digits, root) -> StudyRecord:
+    return run_sweep("activations", small.activations, digits, root)
+
+
+@pytest.fixture(scope="module")
+def classified(small, photos, feature_set, root) -> StudyRecord:
+    return classify(small.classifier, feature_set, photos, root)
+
+
+def assert_files_are_there(record: StudyRecord) -> None:
+    for name in record.figures:
+        with Image.open(record.folder / "figures" / name) as picture:
+            assert min(picture.size) > 100, name
+    for name in record.tables:
+        assert len(list(csv.reader((record.folder / "tables" / name).open()))) > 1, name
+
+
+class TestSweep:
+    def test_trains_every_trial_and_one_final_and_peer_for_each_winner(self, activations, small):
+        roles = [child.tags["probeflow.role"] for child in activations.children]
+        assert roles.count("candidate") == 4 * 2 * 2  # activations, initialisations, seeds
+        assert roles.count("final") == roles.count("peer") == 4 * 2
+        assert len({child.key for child in activations.children}) == len(activations.children)
+        assert_files_are_there(activations)
+        assert set(activations.figures) == {"loss-curves.png", "summary.png", "error-curves.png", "test-accuracy.png"}
+
+    def test_winners_are_chosen_on_validation_rows_alone(self, activations):
+        for final in activations.summary["finals"]:
+            rivals = [each for each in activations.summary["configurations"] if each["value"] == final["value"]]
+            best = max(rivals, key=lambda each: each["final_validation_accuracy"])
+            chosen = next(each for each in rivals if each["label"] == final["label"])
+            assert chosen["final_validation_accuracy"] == best["final_validation_accuracy"]
+            assert not any("test" in key for each in rivals for key in each)
+
+    def test_no_run_mixes_validation_and_test_figures(self, activations):
+        for child in activations.children:
+            names = {name.split("_")[0] for record in child.history for name in record} | set(child.metrics)
+            assert not (any("validation" in name for name in names) and any("test" in name for name in names))
+
+    def test_each_row_beside_scikit_learn_has_its_own_activation(self, activations):
+        names = {"relu": "relu", "sigmoid": "logistic", "tanh": "tanh", "linear": "identity"}
+        for final in activations.summary["finals"]:
+            assert final["sklearn"]["activation"] == names[final["value"]]
+        assert not any("bit-identical" in flag for flag in activations.flags)
+
+    def test_the_kept_model_predicts_as_when_it_was_scored(self, activations):
+        assert activations.model is not None
+        example = load_file(activations.folder / activations.model.example)
+        network = load_network(activations.folder / activations.model.network)
+        np.testing.assert_array_equal(network.predict_proba(example["inputs"]), example["probabilities"])
+
+    def test_a_second_run_computes_nothing(self, activations, small, digits, root, monkeypatch):
+        monkeypatch.setattr(sweep_module, "train", None)
+        again = run_sweep("activations", small.activations, digits, root)
+        assert again == activations
+
+    def test_a_stopped_sweep_goes_on_with_the_missing_trials(self, small, digits, tmp_path, monkeypatch):
+        done = []
+
+        def stopping(trial, data, on_epoch=None):
+            if len(done) == 3:
+                raise KeyboardInterrupt
+            done.append(trial)
+            return training.train(trial, data, on_epoch)
+
+        monkeypatch.setattr(sweep_module, "train", stopping)
+        with pytest.raises(KeyboardInterrupt):
+            run_sweep("hidden_units", small.hidden_units, digits, tmp_path)
+        resumed = []
+        monkeypatch.setattr(sweep_module, "train", lambda *a, **k: (resumed.append(a[0]), training.train(*a, **k))[1])
+        record = run_sweep("hidden_units", small.hidden_units, digits, tmp_path)
+        assert len(resumed) == 1
+        undisturbed = run_sweep("hidden_units", small.hidden_units, digits, tmp_path / "other")
+        assert record.summary == undisturbed.summary
+
+    def test_arms_stand_side_by_side(self, small, digits, tmp_path):
+        record = run_sweep("learning_rates", small.learning_rates, digits, tmp_path)
+        assert [(each["arm"], each["value"]) for each in record.summary["configurations"]] == [
+            (arm, rate) for arm in ("study", "sgd") for rate in (0.1, 0.01, 0.001)
+        ]
+        assert "loss-curves-study.png" in record.figures
+        assert {child.params["arm"] for child in record.children} == {"study", "sgd"}
+
+    def test_a_sweep_that_cannot_learn_is_flagged_whole(self, small, digits, tmp_path):
+        stuck = small.learning_rates.model_dump(mode="json")
+        for arm in stuck["arms"].values():
+            arm["grid"] = {"learning_rate": [1e-12, 1e-13]}
+        record = run_sweep("learning_rates", type(small.learning_rates).model_validate(stuck), digits, tmp_path)
+        assert record.flags[0].startswith("none of the 4 trials learned")
+        assert "did not learn" in record.children[0].tags["probeflow.flag"]
+
+    def test_test_rows_that_are_missing_are_asked_for(self, small, digits, tmp_path):
+        only_train = build("no test", digits.class_names, {"train": digits.splits["train"]}, "", maximum=16)
+        with pytest.raises(DataError, match=r"has no test split .it has: train., but study activations scores"):
+            run_sweep("activations", small.activations, only_train, tmp_path)
+
+
+class TestClassifier:
+    def test_beats_the_majority_and_shows_every_figure(self, classified):
+        final = classified.summary["final"]
+        assert final["test_accuracy_low"] > final["majority"] == 0.5
+        assert 0 < final["test_f1"] <= 1
+        assert_files_are_there(classified)
+        assert set(classified.figures) == {"confusion-matrix.png", "error-curves.png", "roc-and-precision-recall.png"}
+        assert [row["input"] for row in classified.summary["table"]][1] == "raw pixels"
+
+    def test_says_everywhere_that_the_weights_are_random(self, classified):
+        words = "RANDOM weights (seed 0)"
+        assert words in classified.headline
+        assert words in classified.notes
+        assert words in classified.parent.tags["probeflow.features"]
+        assert classified.model is not None
+        assert words in classified.model.description
+
+    def test_the_kept_model_takes_raw_features(self, classified, feature_set):
+        network = load_network(classified.folder / classified.model.network)
+        test = feature_set.load("test")
+        accuracy = (network.predict(test.X) == test.y).mean()
+        assert accuracy == pytest.approx(classified.summary["final"]["test_accuracy"])
+
+    def test_candidates_are_standardised_without_the_rows_they_are_judged_on(
+        self, small, photos, feature_set, tmp_path, monkeypatch
+    ):
+        from lib.studies import classifier
+
+        fitted = []
+        fit = classifier.Standardiser.fit
+        monkeypatch.setattr(classifier.Standardiser, "fit", lambda X: (fitted.append(len(X)), fit(X))[1])
+        classify(small.classifier, feature_set, photos, tmp_path)
+        train = len(photos.splits["train"])
+        assert fitted[0] < train  # candidates: without the held-out part
+        assert fitted[1:] == [train, train]  # finals on features and pixels: without the test rows
+
+    def test_test_images_that_are_training_images_are_refused(self, small, photos, feature_set, tmp_path):
+        leaking = build(
+            "leak", photos.class_names, {"train": photos.splits["train"], "test": photos.splits["train"]}, ""
+        )
+        with pytest.raises(LeakageError, match="are also training images"):
+            classify(small.classifier, feature_set, leaking, tmp_path)
+        assert not list(tmp_path.rglob("*.json"))
+
+
+def test_exploration_counts_every_image(small, photos, root):
+    record = explore(small.exploration, photos, root)
+    assert_files_are_there(record)
+    assert record.figures == ("samples.png", "pca.png", "classes.png")
+    assert sum(record.summary["counts"]["train"].values()) == len(photos.splits["train"])
+
+
+def test_exploration_takes_images_of_several_sizes(small, tmp_path):
+    rng = np.random.default_rng(0)
+
+    class Several:
+        def __len__(self):
+            return 24
+
+        def __getitem__(self, index):
+            return rng.integers(0, 256, (10 + 3 * index, 40, 3), np.uint8)
+
+    record = explore(
+        small.exploration, build("s", ["a", "b"], {"train": Split(Several(), np.arange(24) % 2)}, ""), tmp_path
+    )
+    assert_files_are_there(record)
+
+
+def test_tsne_embeds_the_sample_asked_for(small, activations, digits, root):
+    record = embed(small.tsne, activations, digits, root)
+    assert_files_are_there(record)
+    assert abs(record.summary["rows"] - 100) <= 5
+
+
+def test_the_pipeline_s_table_covers_every_part_a_to_f(
+    small, activations, classified, feature_set, photos, digits, root
+):
+    records = {
+        "exploration": explore(small.exploration, photos, root),
+        "features": describe_features(feature_set, photos, root),
+        "activations": activations,
+        "hidden_units": run_sweep("hidden_units", small.hidden_units, digits, root),
+        "learning_rates": run_sweep("learning_rates", small.learning_rates, digits, root),
+        "classifier": classified,
+    }
+    record = summarise("small", records, root)
+    assert {row["part"] for row in record.summary["rows"]} == set("ABCDEF")
+    assert "0.6348 (on training images)" in record.notes
+    assert record == open_record(record.folder)
+
+
+def test_a_damaged_record_is_refused_with_the_mend(activations, tmp_path):
+    content = json.loads((activations.folder / "record.json").read_text())
+    del content["headline"]
+    (tmp_path / "record.json").write_text(json.dumps(content))
+    with pytest.raises(DataError, match=r"is damaged .*delete its folder and run the study again"):
+        open_record(tmp_path)
+    with pytest.raises(DataError, match="holds no finished study"):
+        open_record(tmp_path / "absent")
