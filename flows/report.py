@@ -5,10 +5,10 @@ from __future__ import annotations
 import shutil
 import sys
 import textwrap
-import threading
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from flows.servers import temporary_prefect
 from lib.config import Places, Profile
 from lib.errors import ConfigError
 
@@ -23,27 +23,18 @@ def run_and_report(profile: Profile, only: str | None, where: Places) -> int:
     ConfigError
         For an unknown stage.
     """
-    import prefect.settings
+    with temporary_prefect() as ready:
+        from flows.pipeline import STAGES, pipeline
 
-    from flows.pipeline import STAGES, pipeline
+        if only is not None and only not in STAGES:
+            raise ConfigError(f"unknown stage {only!r}; known: {', '.join(STAGES)}")
+        import lib.studies.classifier
+        import lib.tracking.records  # noqa: F401  # what the stages need, imported while the server starts
 
-    if only is not None and only not in STAGES:
-        raise ConfigError(f"unknown stage {only!r}; known: {', '.join(STAGES)}")
-    # An ephemeral server takes seconds to start, in a process of its own: import what the stages need meanwhile.
-    threading.Thread(target=_import_ahead, daemon=True).start()
-    if prefect.settings.PREFECT_API_URL.value():
+        ready()
         result = pipeline(profile, only)
-    else:
-        # Heartbeats serve a server that watches for lost runs; the ephemeral one lives no longer than the run.
-        with prefect.settings.temporary_settings({prefect.settings.PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
-            result = pipeline(profile, only)
     sys.stdout.write("\n".join(closing_table(result, where)) + "\n")
     return 0
-
-
-def _import_ahead() -> None:
-    import lib.studies.classifier
-    import lib.tracking.records  # noqa: F401
 
 
 def closing_table(result: Mapping[str, Any], where: Places) -> Iterable[str]:

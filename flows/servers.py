@@ -1,13 +1,17 @@
-"""Both UIs on this machine, over the local records: MLflow's and Prefect's, until interrupted."""
+"""Servers started on this machine: both UIs until interrupted, and a Prefect API for the length of one run."""
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from lib.config import places
 from lib.errors import ConfigError
@@ -55,6 +59,69 @@ def serve(mlflow_port: int, prefect_port: int) -> int:
     finally:
         for server in servers.values():
             _stop(server)
+
+
+@contextmanager
+def temporary_prefect() -> Iterator[Callable[[], None]]:
+    """A Prefect API for the block, on Prefect's local database; none when an API is configured.
+
+    Prefect would start one by itself, but only after importing its whole server into this process. This one starts
+    beside the caller's own imports; call what the block is given, `ready()`, before the first flow.
+
+    Raises
+    ------
+    ConfigError
+        From `ready`, when the server does not start.
+    """
+    from prefect.settings import (
+        PREFECT_API_URL,
+        PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
+        PREFECT_UI_ENABLED,
+        temporary_settings,
+    )
+
+    if PREFECT_API_URL.value():
+        yield lambda: None
+        return
+    with socket.socket() as probe:
+        probe.bind((_HOST, 0))
+        port: int = probe.getsockname()[1]
+    settings = {
+        PREFECT_API_URL: f"http://{_HOST}:{port}/api",
+        PREFECT_UI_ENABLED: False,
+        # Heartbeats serve a server that watches for lost runs; this one lives no longer than the run.
+        PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None,
+    }
+    # The shell ends the server when its own input closes, as it does however this process ends.
+    script = 'exec 3<&0; "$@" & server=$!; { read -r _ <&3; kill $server; } & wait $server'
+    with temporary_settings(settings), tempfile.TemporaryFile() as log:
+        server = subprocess.Popen(
+            ["sh", "-c", script, "sh", *_prefect(port), "--no-ui"],
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # Ctrl-C is for the run; the server must outlive its last message
+        )
+
+        def ready() -> None:
+            try:
+                _wait(port, server)
+            except ConfigError:
+                log.seek(0)
+                said = [line for line in log.read().decode(errors="replace").splitlines() if "Error" in line]
+                raise ConfigError(
+                    f"Prefect's local API did not start ({said[-1].strip() if said else 'no message'}); "
+                    "check PREFECT_HOME and PREFECT_API_DATABASE_CONNECTION_URL, or set PREFECT_API_URL to a server"
+                ) from None
+
+        def stop() -> None:
+            assert server.stdin is not None
+            server.stdin.close()
+            server.wait()
+
+        # At exit, not at the block's end: Prefect's threads send the last logs and events on their own exit, before.
+        atexit.register(stop)
+        yield ready
 
 
 def _prefect(port: int) -> list[str]:

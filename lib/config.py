@@ -117,7 +117,7 @@ class TsneStudy(_Settings):
 
     sample: PositiveInt | None = Field(2000, description="Rows to embed, drawn by class; empty means all (slow).")
     perplexity: float = Field(30, gt=0, description="Van der Maaten and Hinton's perplexity.")
-    iterations: int = Field(1000, ge=250, description="Optimisation steps.")
+    iterations: int = Field(1000, gt=250, description="Optimisation steps, of which 250 are early exaggeration.")
     seed: NonNegativeInt = Field(0, description="Seed of the row sample and of t-SNE.")
 
 

@@ -12,7 +12,7 @@ from lib.datasets.sources import Source
 from tasks.policy import POLICY
 
 
-@task(name="acquire", task_run_name="acquire {source.source}", tags=["data"], **POLICY)
+@task(name="acquire", task_run_name="acquire {source.source}", **POLICY)
 def acquire_source(source: Source) -> dict[str, Any]:
     """Fetch and verify one source, refuse leakage, and describe it."""
     from lib.datasets import acquire, require_no_leakage

@@ -12,7 +12,7 @@ from lib.datasets.sources import Source
 from tasks.policy import POLICY
 
 
-@task(name="explore", task_run_name="explore {images.source}", tags=["evaluation"], **POLICY)
+@task(name="explore", task_run_name="explore {images.source}", **POLICY)
 def explore_images(images: Source, study: ExplorationStudy) -> str:
     """Draw the image data; returns the study record's folder."""
     from lib.datasets import acquire
@@ -22,7 +22,7 @@ def explore_images(images: Source, study: ExplorationStudy) -> str:
     return str(explore(study, acquire(images, where.data, where.mirror), where.studies).folder)
 
 
-@task(name="classify", tags=["training"], **POLICY)
+@task(name="classify", **POLICY)
 def classify_images(images: Source, features: str, study: ClassifierStudy) -> str:
     """Train and test the image classifier on the feature study in folder `features`; returns its record's folder."""
     from lib.datasets import acquire
@@ -35,7 +35,7 @@ def classify_images(images: Source, features: str, study: ClassifierStudy) -> st
     return str(classify(study, feature_set, acquire(images, where.data, where.mirror), where.studies).folder)
 
 
-@task(name="embed", tags=["evaluation"], **POLICY)
+@task(name="embed", **POLICY)
 def embed_hidden_layer(data: Source, activations: str, study: TsneStudy) -> str:
     """t-SNE of the best network of the study in folder `activations`; returns its record's folder."""
     from lib.datasets import acquire
@@ -47,7 +47,7 @@ def embed_hidden_layer(data: Source, activations: str, study: TsneStudy) -> str:
     return str(embed(study, open_record(Path(activations)), dataset, where.studies).folder)
 
 
-@task(name="compare", tags=["evaluation"], **POLICY)
+@task(name="compare", **POLICY)
 def compare_with_reference(profile: str, folders: Mapping[str, str]) -> str:
     """The table "reference study / this run" over finished studies; returns the pipeline record's folder."""
     from lib.studies.pipeline import summarise

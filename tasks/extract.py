@@ -10,7 +10,7 @@ from lib.features.config import FeatureSettings
 from tasks.policy import POLICY
 
 
-@task(name="extract", task_run_name="{settings.layer}, {settings.weights} weights", tags=["features"], **POLICY)
+@task(name="extract", task_run_name="{settings.layer}, {settings.weights} weights", **POLICY)
 def extract_features(images: Source, settings: FeatureSettings) -> str:
     """Extract and seal what is missing; returns the study record's folder."""
     from lib.datasets import acquire, require_no_leakage

@@ -8,7 +8,7 @@ from lib.config import SweepName, SweepStudy, places
 from tasks.policy import POLICY
 
 
-@task(name="train-sweep", task_run_name="{name}", tags=["training"], **POLICY)
+@task(name="train-sweep", task_run_name="{name}", **POLICY)
 def train_sweep(name: SweepName, study: SweepStudy) -> str:
     """Train the trials that are missing; returns the study record's folder."""
     from lib.datasets import acquire

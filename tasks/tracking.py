@@ -9,13 +9,13 @@ from typing import Any
 from prefect import task
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 from prefect.runtime import flow_run
-from prefect.settings import PREFECT_API_URL
+from prefect.settings import PREFECT_API_URL, PREFECT_UI_ENABLED
 
 from lib.config import places
 from tasks.policy import POLICY
 
 
-@task(name="show", tags=["tracking"], **POLICY)
+@task(name="show", **POLICY)
 def show_study(folder: str) -> dict[str, Any]:
     """Log the study record in `folder` to MLflow and publish it in Prefect.
 
@@ -49,7 +49,7 @@ def show_study(folder: str) -> dict[str, Any]:
     }
 
 
-@task(name="promote", tags=["tracking"], **POLICY)
+@task(name="promote", **POLICY)
 def promote_classifier(folder: str, run_id: str) -> dict[str, Any]:
     """Move the registry's champion alias to the classifier in `folder` if the gate lets it."""
     from lib.studies.record import open_record
@@ -68,6 +68,6 @@ def _links() -> dict[str, str]:
         "prefect.root_flow_run_id": flow_run.get_root_flow_run_id() or "",
         "prefect.flow_run_name": flow_run.get_name() or "",
     }
-    if PREFECT_API_URL.value():  # the ephemeral server has no page that outlives the run
+    if PREFECT_API_URL.value() and PREFECT_UI_ENABLED.value():  # a run's own server has no pages
         links["prefect.flow_run_url"] = flow_run.get_flow_run_ui_url() or ""
     return {name: value for name, value in links.items() if value}

@@ -25,7 +25,7 @@ SMALL = [
     "classifier.grid={learning_rate: [0.001, 0.01]}",
     "tsne.sample=100",
     "tsne.perplexity=10",
-    "tsne.iterations=250",
+    "tsne.iterations=300",
 ]
 
 

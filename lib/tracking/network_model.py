@@ -1,17 +1,10 @@
 """The code MLflow stores with a network (models-from-code): read the safetensors file, return probabilities."""
 
-from __future__ import annotations
-
-import warnings
-
 import mlflow
 import numpy as np
 from mlflow.pyfunc import PythonModel, PythonModelContext
 
 from lib.mlp.store import load_network
-
-# The signature is logged with the model; hints on `predict` would make MLflow infer another.
-warnings.filterwarnings("ignore", message=".*Add type hints to the `predict` method")
 
 
 class NetworkModel(PythonModel):  # type: ignore[misc]  # MLflow is untyped
@@ -21,7 +14,8 @@ class NetworkModel(PythonModel):  # type: ignore[misc]  # MLflow is untyped
         """Read the network once."""
         self.network = load_network(context.artifacts["network"])
 
-    def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]
+    # A plain array as the hint: MLflow warns of none, and would infer a signature from one with more to it.
+    def predict(self, context: PythonModelContext, model_input: np.ndarray, params=None):  # type: ignore
         """Score rows given as an array or a frame."""
         return self.network.predict_proba(np.asarray(model_input, dtype=np.float32))
 

@@ -61,7 +61,8 @@ def test_the_closing_table_tells_all_that_a_user_needs(result):
         "make ui",
     ):
         assert words in text
-    assert max(map(len, text.splitlines())) <= 130
+    wide = [line for line in text.splitlines() if len(line) > 118 and "/" not in line]  # a path may be long
+    assert wide == []
 
 
 def test_the_reference_table_is_an_artifact_in_prefect_and_in_mlflow(result):
