@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from lib.config import places
 from lib.errors import ConfigError
@@ -25,7 +26,7 @@ def serve(mlflow_port: int, prefect_port: int) -> int:
     Raises
     ------
     ConfigError
-        When a port is taken or there is no record to show yet.
+        When a port is taken, there is no record to show yet, or a server does not start or ends by itself.
     """
     where = places()
     if where.tracking_uri.startswith("http"):
@@ -43,17 +44,19 @@ def serve(mlflow_port: int, prefect_port: int) -> int:
         ]
     ports = {"MLflow": mlflow_port, "Prefect": prefect_port}
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    # A session of their own: Ctrl-C reaches this process alone, which then ends both in order.
-    servers = {name: subprocess.Popen(command, start_new_session=True) for name, command in commands.items()}
+    logs = {name: where.mlruns / f"{name.lower()}-server.log" for name in commands}
+    servers = {name: _start(command, logs[name]) for name, command in commands.items()}
     try:
         for name in servers:
-            _wait(ports[name], servers[name])
+            if not _wait(ports[name], servers[name]):
+                raise ConfigError(f"the {name} server did not start; {logs[name]} says why")
             sys.stdout.write(f"{name:8s} http://{_HOST}:{ports[name]}\n")
         sys.stdout.write("Ctrl-C ends both.\n")
         sys.stdout.flush()
         while all(server.poll() is None for server in servers.values()):
             time.sleep(0.5)
-        return 1
+        ended = next(name for name, server in servers.items() if server.poll() is not None)
+        raise ConfigError(f"the {ended} server ended by itself; {logs[ended]} says why")
     except KeyboardInterrupt:
         return 0
     finally:
@@ -104,15 +107,14 @@ def temporary_prefect() -> Iterator[Callable[[], None]]:
         )
 
         def ready() -> None:
-            try:
-                _wait(port, server)
-            except ConfigError:
-                log.seek(0)
-                said = [line for line in log.read().decode(errors="replace").splitlines() if "Error" in line]
-                raise ConfigError(
-                    f"Prefect's local API did not start ({said[-1].strip() if said else 'no message'}); "
-                    "check PREFECT_HOME and PREFECT_API_DATABASE_CONNECTION_URL, or set PREFECT_API_URL to a server"
-                ) from None
+            if _wait(port, server):
+                return
+            log.seek(0)
+            said = [line for line in log.read().decode(errors="replace").splitlines() if "Error" in line]
+            raise ConfigError(
+                f"Prefect's local API did not start ({said[-1].strip() if said else 'no message'}); "
+                "check PREFECT_HOME and PREFECT_API_DATABASE_CONNECTION_URL, or set PREFECT_API_URL to a server"
+            )
 
         def stop() -> None:
             assert server.stdin is not None
@@ -133,12 +135,20 @@ def _taken(port: int) -> bool:
         return probe.connect_ex((_HOST, port)) == 0
 
 
-def _wait(port: int, server: subprocess.Popen[bytes], seconds: float = 120) -> None:
+def _start(command: list[str], log: Path) -> subprocess.Popen[bytes]:
+    # A session of its own: Ctrl-C reaches this process alone, which then ends the servers in order.
+    with log.open("wb") as output:
+        return subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
+
+
+def _wait(port: int, server: subprocess.Popen[bytes], seconds: float = 120) -> bool:
+    """Whether the server listens before it ends or the time is over."""
     end = time.monotonic() + seconds
     while not _taken(port):
         if server.poll() is not None or time.monotonic() > end:
-            raise ConfigError(f"the server for port {port} did not start; its own messages are above")
-        time.sleep(0.2)
+            return False
+        time.sleep(0.1)
+    return True
 
 
 def _stop(server: subprocess.Popen[bytes]) -> None:

@@ -96,6 +96,7 @@ def axis_summary(groups: Sequence[Mapping[str, Any]], axis_label: str, title: st
                 if values:
                     axis.plot([np.mean(values)] * 2, [position - 0.3, position + 0.3], color=colour, linewidth=2)
             axis.set_xlabel(label)
+            axis.locator_params(axis="x", nbins=5)
         several = len(arms) > 1
         names = [f"{group['arm']}: {group['label']}" if several else str(group["label"]) for group in groups]
         axes[0].set_yticks(positions, names)

@@ -278,7 +278,7 @@ def _children(
     for final in finals:
         shown = params(final.result.trial) | {"input": final.representation}
         run = trial_run(parent_key, "final", f"final on {final.representation}", final.result, shown, final.flag)
-        runs.append(replace(run, metrics=run.metrics | final.scores.summary()))
+        runs.append(replace(run, metrics=final.scores.summary() | run.metrics))
     return runs
 
 

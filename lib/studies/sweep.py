@@ -380,7 +380,7 @@ def _children(
     for final in finals:
         shown = params(final.result.trial)
         run = trial_run(parent_key, "final", f"final · {final.label}", final.result, shown, None)
-        runs.append(replace(run, metrics=run.metrics | final.scores.summary()))
+        runs.append(replace(run, metrics=final.scores.summary() | run.metrics))
         if final.peer is not None:
             name = f"scikit-learn · {final.peer['activation']} · seed {final.result.trial.seed}"
             figures_only = {key: final.peer[key] for key in final.scores.summary()}
@@ -399,18 +399,19 @@ def trial_run(
     A final's per-epoch figures are named test_*, and nothing of it carries a validation figure's name.
     """
     final = role == "final"
-    metrics = {
-        "mean_train_loss": result.mean_train_loss,
-        "training_seconds": result.seconds,
-        "parameters": float(result.n_parameters),
-    }
-    if not final:
+    metrics: dict[str, float] = {}
+    if not final:  # first, for MLflow's comparison opens with a run's first metric
         metrics |= {
             "best_validation_loss": result.best_validation_loss,
             "best_validation_accuracy": result.best_validation_accuracy,
             "best_epoch": float(result.best_epoch),
             "mean_validation_loss": result.mean_validation_loss,
         }
+    metrics |= {
+        "mean_train_loss": result.mean_train_loss,
+        "training_seconds": result.seconds,
+        "parameters": float(result.n_parameters),
+    }
     watched = "test_" if final else "validation_"
     history = tuple(
         {column.replace("validation_", watched): value for column, value in record.items()} for record in result.history

@@ -39,7 +39,9 @@ class Tracking:
             return str(found.experiment_id)
         location = f"{self.artifacts}/{name.replace('/', '-')}" if self.artifacts else None
         try:
-            identifier = self.client.create_experiment(name, location, {"mlflow.note.content": note})
+            kind = "custom_model_development"  # the UI opens on training runs, not on its GenAI pages
+            tags = {"mlflow.note.content": note, "mlflow.experimentKind": kind}
+            identifier = self.client.create_experiment(name, location, tags)
         except MlflowException:  # another process made it first
             return str(self.client.get_experiment_by_name(name).experiment_id)
         return str(identifier)

@@ -121,7 +121,7 @@ def test_standardisation_folds_into_the_network():
     assert (rows[:, 6] == 0).all()
     from lib.mlp.estimator import MLPClassifier
 
-    model = MLPClassifier((8,), epochs=20, random_state=0).fit(rows, y)
+    model = MLPClassifier((8,), epochs=50, batch_size=16, random_state=0).fit(rows, y)
     folded = standardise.fold(model)
     np.testing.assert_allclose(folded.predict_proba(X), model.predict_proba(rows), atol=1e-5)
     assert folded.score(X, y) > 0.95

@@ -1,0 +1,132 @@
+"""Real servers that the command line starts, and ends again."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from lib.config import places
+from lib.tracking.store import connect
+
+pytestmark = pytest.mark.integration
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def environment(tmp_path) -> dict[str, str]:
+    own = {
+        "PROBEFLOW_DATA": str(tmp_path / "data"),
+        "PROBEFLOW_MLRUNS": str(tmp_path / "mlruns"),
+        "PREFECT_HOME": str(tmp_path / "prefect"),
+    }
+    return {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")} | own
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def wait_for(condition, seconds: float = 90) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited too long"
+        time.sleep(0.1)
+
+
+def children(pid: int) -> list[int]:
+    """Ids of the processes that `pid` started, and of theirs."""
+    listing = subprocess.run(["ps", "-eo", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
+    parents = {int(child): int(parent) for child, parent in map(str.split, listing.splitlines())}
+    found = {pid}
+    while more := {child for child, parent in parents.items() if parent in found} - found:
+        found |= more
+    return sorted(found - {pid})
+
+
+def alive(pid: int) -> bool:
+    state = Path(f"/proc/{pid}/stat")
+    return state.exists() and state.read_text().rsplit(")", 1)[1].split()[0] != "Z"
+
+
+def test_ui_opens_both_and_ends_both(environment, tmp_path):
+    connect(places(environment))
+    ports = {"mlflow": free_port(), "prefect": free_port()}
+    options = [f"--{name}-port={port}" for name, port in ports.items()]
+    ui = subprocess.Popen(
+        [sys.executable, "-m", "flows", "ui", *options],
+        cwd=REPOSITORY,
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert ui.stdout is not None
+        assert [ui.stdout.readline().split()[0] for _ in ports] == ["Prefect", "MLflow"]
+        for port in ports.values():
+            assert urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=30).status == 200
+    finally:
+        ui.send_signal(signal.SIGTERM)
+    assert ui.wait(60) == 0
+    assert not any(map(listens, ports.values()))
+
+
+def test_ui_names_a_taken_port_and_a_missing_record(environment):
+    def refused(*options: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", "flows", "ui", *options],
+            cwd=REPOSITORY,
+            env=environment,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 2
+        return done.stderr
+
+    assert "nothing to show yet" in refused()
+    record = Path(environment["PROBEFLOW_MLRUNS"]) / "mlflow.db"
+    record.parent.mkdir(exist_ok=True)
+    record.touch()
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert f"port {port} is taken; choose another with --mlflow-port" in refused(f"--mlflow-port={port}")
+
+
+def test_a_killed_run_leaves_no_server_behind(environment):
+    run = subprocess.Popen(
+        [sys.executable, "-m", "flows", "run", "--only", "activations"], cwd=REPOSITORY, env=environment
+    )
+    trials = Path(environment["PROBEFLOW_DATA"]) / "studies" / "activations"
+    wait_for(lambda: list(trials.glob("*/trials/*")) or run.poll() is not None)
+    started = children(run.pid)
+    assert len(started) >= 2  # the shell and the server
+    run.kill()
+    run.wait()
+    wait_for(lambda: not any(map(alive, started)), 30)
+
+
+def test_a_prefect_api_that_cannot_start_gets_one_line(environment):
+    environment |= {"PREFECT_API_DATABASE_CONNECTION_URL": "sqlite+aiosqlite:////absent/prefect.db"}
+    done = subprocess.run(
+        [sys.executable, "-m", "flows", "run", "--only", "activations"],
+        cwd=REPOSITORY, env=environment, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr.startswith("probeflow: Prefect's local API did not start (")
+    assert len(done.stderr.splitlines()) == 1

@@ -1,0 +1,21 @@
+"""When a failed task is tried again."""
+
+from __future__ import annotations
+
+import pytest
+from prefect.states import Completed, Failed
+
+from lib.errors import DataError
+from tasks.policy import may_pass
+
+
+@pytest.mark.parametrize(
+    ("state", "again"),
+    [
+        (Failed(data=DataError("bad input stays bad")), False),
+        (Failed(data=ConnectionError("the server was away")), True),
+        (Completed(data=None), True),
+    ],
+)
+def test_only_faults_that_may_pass_are_tried_again(state, again):
+    assert may_pass(None, None, state) is again
