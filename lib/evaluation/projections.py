@@ -14,15 +14,24 @@ from lib.progress import Advance, silent
 
 
 def sample_by_class(labels: npt.NDArray[np.int64], size: int | None, seed: int) -> npt.NDArray[np.int64]:
-    """Row indices (sorted) of a stratified sample of about `size` rows; all rows when `size` is None or not smaller."""
+    """Row indices (sorted) of a stratified sample of `size` rows; all rows when `size` is None or not smaller.
+
+    Each class gets its share, rounded so that the classes add up (largest remainders), and at least one row if
+    `size` allows it.
+    """
     if size is None or size >= len(labels):
         return np.arange(len(labels))
     rng = np.random.default_rng(seed)
-    share = size / len(labels)
+    classes, counts = np.unique(labels, return_counts=True)
+    shares = counts * size / len(labels)
+    wanted = np.floor(shares).astype(np.int64)
+    if size >= len(classes):
+        wanted = np.maximum(wanted, 1)
+    while (missing := size - wanted.sum()) != 0:
+        wanted[np.argmax(shares - wanted) if missing > 0 else np.argmax(wanted)] += np.sign(missing)
     chosen = [
-        rng.choice(rows, size=max(1, round(len(rows) * share)), replace=False)
-        for label in np.unique(labels)
-        if len(rows := np.flatnonzero(labels == label))
+        rng.choice(np.flatnonzero(labels == label), size=count, replace=False)
+        for label, count in zip(classes, wanted, strict=True)
     ]
     return np.sort(np.concatenate(chosen))
 

@@ -99,6 +99,8 @@ def test_a_sample_by_class_keeps_shares_and_order():
     assert np.bincount(labels[rows]).tolist() == [60, 30, 10]
     assert (np.diff(rows) > 0).all()
     assert len(sample_by_class(labels, None, 0)) == 1000
+    uneven = np.repeat([0, 1, 2, 3], [997, 7, 1, 1])
+    assert np.bincount(uneven[sample_by_class(uneven, 10, 0)], minlength=4).tolist() == [7, 1, 1, 1]
 
 
 def test_projections_part_what_is_apart_and_tell_their_progress():
