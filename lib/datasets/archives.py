@@ -58,7 +58,15 @@ def _untar(archive: Path, target: Path) -> None:
                 raise DataError(
                     f"archive {archive}: {member.name!r} is a link or device; only files and folders are taken"
                 )
-        tar.extractall(target, members, filter="data")
+        for member in members:  # by hand: what was checked is what is written, whatever else a member claims
+            path = target / member.name
+            content = tar.extractfile(member)
+            if content is None:
+                path.mkdir(parents=True, exist_ok=True)
+                continue
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with content, path.open("wb") as output:
+                shutil.copyfileobj(content, output)
 
 
 def _unzip(archive: Path, target: Path) -> None:

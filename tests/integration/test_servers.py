@@ -64,7 +64,7 @@ def alive(pid: int) -> bool:
 
 
 def test_ui_opens_both_and_ends_both(environment, tmp_path):
-    connect(places(environment))
+    connect(places(environment)).experiment("probeflow/test", "Something to show.")
     ports = {"mlflow": free_port(), "prefect": free_port()}
     options = [f"--{name}-port={port}" for name, port in ports.items()]
     ui = subprocess.Popen(
