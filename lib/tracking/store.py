@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 from dataclasses import dataclass
-from typing import Any
 
 # Telemetry off before MLflow is imported: clusters and tests have no network, and users were not asked.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -96,8 +95,3 @@ def _quieten() -> None:
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
-
-
-def version() -> dict[str, Any]:
-    """Versions that decide how a store is read."""
-    return {"mlflow": mlflow.__version__}

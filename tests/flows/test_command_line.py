@@ -18,7 +18,11 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 def run(*arguments: str, expect: int = 0, **environment: str) -> subprocess.CompletedProcess[str]:
-    base = {name: value for name, value in os.environ.items() if not name.startswith(("PROBEFLOW_", "PREFECT_API"))}
+    base = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("PROBEFLOW_", "PREFECT_API", "MLFLOW_"))
+    }
     done = subprocess.run(
         [sys.executable, *arguments],
         cwd=REPOSITORY,
