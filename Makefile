@@ -44,7 +44,7 @@ doctor: setup ## say what works here and how to mend what does not
 	@$(RUN) flows doctor $(ARGS)
 
 bench: setup ## measure what the project claims about speed (needs a quiet machine)
-	@$(RUN) benchmarks.estimator $(ARGS)
+	@$(RUN) benchmarks.sweep $(ARGS)
 
 constraints: setup ## pin the whole transitive set anew
 	@$(RUN) pip install --quiet uv

@@ -46,3 +46,35 @@ def mean_over_seeds(values: Sequence[float], confidence: float = 0.95) -> Interv
     mean = float(np.mean(values))
     half = float(t.ppf((1 + confidence) / 2, len(values) - 1) * np.std(values, ddof=1) / math.sqrt(len(values)))
     return Interval(mean, mean - half, mean + half)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A mean paired difference with its confidence interval, over `pairs` seeds."""
+
+    estimate: float
+    low: float
+    high: float
+    pairs: int
+
+    @property
+    def real(self) -> bool:
+        """Whether the interval excludes zero."""
+        return self.low > 0 or self.high < 0
+
+    @property
+    def words(self) -> str:
+        """Such as "0.0031 (0.0010 to 0.0052, 5 seeds)"."""
+        return f"{self.estimate:.4f} ({self.low:.4f} to {self.high:.4f}, {self.pairs} seeds)"
+
+
+def paired_difference(left: Sequence[float], right: Sequence[float], confidence: float = 0.95) -> Difference | None:
+    """Mean of left - right over the seeds both were trained with, by Student's paired t; None for a single seed.
+
+    Parameters
+    ----------
+    left, right : sequence of float
+        One value a seed, in the same order of seeds.
+    """
+    interval = mean_over_seeds([a - b for a, b in zip(left, right, strict=True)], confidence)
+    return None if interval is None else Difference(interval.estimate, interval.low, interval.high, len(left))

@@ -19,7 +19,7 @@ from lib.mlp.network import Network
 from lib.mlp.training import TrialResult
 from lib.mlp.trial import Trial
 
-ENGINE = 1
+ENGINE = 2
 """Raised when the arithmetic of training changes, so that stored results are not taken for the new engine's."""
 
 _FORMAT = "probeflow-network-1"
@@ -87,6 +87,7 @@ def save_result(folder: Path, result: TrialResult, key: str) -> None:
     content = {
         "trial": result.trial.model_dump(mode="json"),
         "diverged_epoch": result.diverged_epoch,
+        "ended": result.ended,
         "history": history,
     }
     write_json(folder / f"{key}.json", content)
@@ -101,7 +102,8 @@ def load_result(folder: Path, key: str) -> TrialResult | None:
         content = json.loads(path.read_text(encoding="utf-8"))
         network = load_network(folder / f"{key}.safetensors")
         history = tuple(_restored(record) for record in content["history"])
-        return TrialResult(Trial.model_validate(content["trial"]), history, content["diverged_epoch"], network)
+        trial = Trial.model_validate(content["trial"])
+        return TrialResult(trial, history, content["diverged_epoch"], network, content["ended"])
     except (DataError, ValidationError, ValueError, KeyError, TypeError):
         return None
 

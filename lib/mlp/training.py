@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +33,10 @@ class TrialData:
     n_classes: int
 
 
+Ending = Literal["finished", "diverged", "patience", "halved"]
+"""How a trial ended: after all its epochs, by a loss that is not finite, by early stopping, or at a rung of halving."""
+
+
 @dataclass(frozen=True)
 class TrialResult:
     """What came of a trial. `history` holds one record an epoch, as `MLPClassifier.history_`."""
@@ -40,6 +45,7 @@ class TrialResult:
     history: tuple[Record, ...]
     diverged_epoch: int | None
     network: MLPClassifier
+    ended: Ending = "finished"
 
     @property
     def seconds(self) -> float:
@@ -95,4 +101,5 @@ def train(trial: Trial, data: TrialData, on_epoch: Listener | None = None) -> Tr
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # told by diverged_epoch
         network.fit(data.X_train, data.y_train, validation=(data.X_validation, data.y_validation), on_epoch=on_epoch)
-    return TrialResult(trial, tuple(network.history_), network.diverged_epoch_, network)
+    ended: Ending = "finished" if network.diverged_epoch_ is None else "diverged"
+    return TrialResult(trial, tuple(network.history_), network.diverged_epoch_, network, ended)

@@ -27,10 +27,10 @@ from lib.mlp.standardise import Standardiser
 from lib.mlp.store import save_network
 from lib.mlp.training import TrialData, TrialResult
 from lib.mlp.trial import Trial
-from lib.progress import Advance, bar
 from lib.studies.labels import label, params, width
 from lib.studies.record import DatasetNote, ModelNote, RunNote, StudyFolder, StudyRecord, study_key
-from lib.studies.sweep import train_once, trial_run
+from lib.studies.sweep import trial_run
+from lib.studies.training import train_all
 
 _HOLD_OUT_SEED = 0
 
@@ -77,16 +77,11 @@ def classify(study: ClassifierStudy, feature_set: FeatureSet, dataset: Dataset, 
     require_no_leakage(dataset)
     dataset.require("test", "the classifier is scored on test images")
     features = _feature_rows(feature_set)
-    candidates = study.arm.trials(study.seeds)
-    baselines = len(study.seeds) if study.pixel_baseline else 0
-    total = (len(candidates) + len(study.seeds) + baselines) * study.base.epochs
-    with bar("classifier", total, "epoch") as advance:
-        compared = _compare(study, candidates, features, dataset, folder, advance)
-        chosen = _best(compared, len(study.seeds))
-        finals = [_final(trial, features, folder, advance) for trial in chosen]
-        pixels = _pixel_rows(dataset) if study.pixel_baseline else None
-        if pixels is not None:
-            finals += [_final(trial, pixels, folder, advance) for trial in chosen]
+    compared = _compare(study, study.arm.trials(study.seeds), features, dataset, folder)
+    chosen = _best(compared, len(study.seeds))
+    finals = _finals(chosen, features, folder)
+    if study.pixel_baseline and (pixels := _pixel_rows(dataset)) is not None:
+        finals += _finals(chosen, pixels, folder)
     return _seal(study, feature_set, dataset, folder, compared, finals)
 
 
@@ -122,7 +117,6 @@ def _compare(
     rows: Rows,
     dataset: Dataset,
     folder: StudyFolder,
-    advance: Advance,
 ) -> list[TrialResult]:
     """Train every candidate on part of the development rows and watch the rest."""
     train = dataset.splits["train"]
@@ -139,7 +133,7 @@ def _compare(
         len(dataset.class_names),
     )
     data_key = digest_json([rows.digest, "candidates", study.validation_fraction, _HOLD_OUT_SEED])
-    return [train_once(trial, data, data_key, folder.trials, advance) for trial in candidates]
+    return train_all(candidates, data, data_key, folder, "classifier candidates")
 
 
 def _best(compared: Sequence[TrialResult], seeds: int) -> list[Trial]:
@@ -149,17 +143,20 @@ def _best(compared: Sequence[TrialResult], seeds: int) -> list[Trial]:
     return [result.trial for result in best]
 
 
-def _final(trial: Trial, rows: Rows, folder: StudyFolder, advance: Advance) -> Final:
-    """Train on all development rows; score the network, standardisation folded in, on the raw test rows."""
+def _finals(trials: Sequence[Trial], rows: Rows, folder: StudyFolder) -> list[Final]:
+    """Train on all development rows; score the networks, standardisation folded in, on the raw test rows."""
     standardise = Standardiser.fit(rows.X)
     classes = int(max(rows.y.max(), rows.y_test.max())) + 1
     # The test rows are watched for the curves; nothing is chosen by them.
     data = TrialData(standardise.apply(rows.X), rows.y, standardise.apply(rows.X_test), rows.y_test, classes)
-    result = train_once(trial, data, digest_json([rows.digest, rows.name, "final"]), folder.trials, advance)
-    network = standardise.fold(result.network)
-    probabilities = network.predict_proba(rows.X_test)
-    scores = score(rows.y_test, probabilities)
-    return Final(rows.name, result, network, probabilities, scores, learning_flag(result, rows.y))
+    data_key = digest_json([rows.digest, rows.name, "final"])
+    finals = []
+    for result in train_all(trials, data, data_key, folder, f"classifier on {rows.name}"):
+        network = standardise.fold(result.network)
+        probabilities = network.predict_proba(rows.X_test)
+        scores = score(rows.y_test, probabilities)
+        finals.append(Final(rows.name, result, network, probabilities, scores, learning_flag(result, rows.y)))
+    return finals
 
 
 def _seal(

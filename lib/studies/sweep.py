@@ -7,26 +7,30 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from lib.config import SweepStudy
 from lib.datasets import hold_out, require_no_leakage
 from lib.datasets.dataset import Dataset
 from lib.evaluation import figures
 from lib.evaluation.checks import LEARNED_MARGIN, learning_flag, same_model_flags, study_flag
-from lib.evaluation.intervals import mean_over_seeds
+from lib.evaluation.intervals import mean_over_seeds, paired_difference
 from lib.evaluation.metrics import Scores, score
 from lib.evaluation.peers import train_sklearn
 from lib.files import digest_json, write_json
-from lib.mlp.store import load_result, save_network, save_result, trial_key
-from lib.mlp.training import TrialData, TrialResult, train
+from lib.mlp.store import save_network, trial_key
+from lib.mlp.training import TrialData, TrialResult
 from lib.mlp.trial import Trial
 from lib.progress import Advance, bar
+from lib.studies.comparison import findings, steps, verdict
 from lib.studies.labels import label, params
 from lib.studies.record import DatasetNote, ModelNote, RunNote, StudyFolder, StudyRecord, study_key
+from lib.studies.training import train_all
 
 TITLES = {
     "activations": "Activation functions",
@@ -46,9 +50,13 @@ class Configuration:
     results: tuple[TrialResult, ...]
     flags: tuple[str | None, ...]
 
+    def values(self, figure: Callable[[TrialResult], float]) -> list[float]:
+        """A figure of each seed."""
+        return [figure(result) for result in self.results]
+
     def mean(self, figure: Callable[[TrialResult], float]) -> float:
         """Mean of a figure over seeds."""
-        return float(np.mean([figure(result) for result in self.results]))
+        return float(np.mean(self.values(figure)))
 
     def summary(self) -> dict[str, Any]:
         """Figures over seeds, as JSON."""
@@ -97,12 +105,11 @@ def run_sweep(name: str, study: SweepStudy, dataset: Dataset, root: Path) -> Stu
     require_no_leakage(dataset)
     data, data_key = sweep_data(dataset, study)
     arms = study.trials()
-    total = sum(trial.epochs for trials in arms.values() for trial in trials)
+    every = [trial for trials in arms.values() for trial in trials]
+    results = iter(train_all(every, data, data_key, folder, f"{name} sweep"))
     configurations = []
-    with bar(f"{name} sweep", total, "epoch") as advance:
-        for arm, trials in arms.items():
-            results = [train_once(trial, data, data_key, folder.trials, advance) for trial in trials]
-            configurations += _configurations(arm, study, results, data)
+    for arm, trials in arms.items():
+        configurations += _configurations(arm, study, list(islice(results, len(trials))), data)
     finals = _finals(name, study, configurations, dataset, folder) if study.refit else []
     return _seal(name, study, dataset, folder, configurations, finals)
 
@@ -120,17 +127,6 @@ def sweep_data(dataset: Dataset, study: SweepStudy) -> tuple[TrialData, str]:
         dataset.pixels_of(train_split), train_split.labels, dataset.pixels_of(validation), validation.labels, classes
     )
     return data, key
-
-
-def train_once(trial: Trial, data: TrialData, data_key: str, trials: Path, advance: Advance) -> TrialResult:
-    """The stored result of a trial, or a new one, stored before it is returned."""
-    key = trial_key(trial, data_key)
-    if (stored := load_result(trials, key)) is not None:
-        advance(trial.epochs)
-        return stored
-    result = train(trial, data, on_epoch=lambda _: advance(1))
-    save_result(trials, result, key)
-    return result
 
 
 def _final_accuracy(result: TrialResult) -> float:
@@ -177,17 +173,22 @@ def _finals(
     )
     data_key = digest_json([dataset.digest, "refit"])
     values = list(dict.fromkeys(each.value for each in configurations))
-    finals = []
     winners = [_winner([each for each in configurations if each.value == value]) for value in values]
-    peers = 2 if study.compare_sklearn else 1
-    with bar(f"{name} winners", peers * sum(r.trial.epochs for w in winners for r in w.results), "epoch") as advance:
-        for winner in winners:
-            for chosen in winner.results:
-                result = train_once(chosen.trial, rest, data_key, folder.trials, advance)
-                scores = score(rest.y_validation, result.network.predict_proba(rest.X_validation))
-                peer = _peer(chosen.trial, rest, data_key, folder, advance) if study.compare_sklearn else None
-                finals.append(Final(winner.value, winner.label, result, scores, peer))
-    return finals
+    chosen = [(winner, result.trial) for winner in winners for result in winner.results]
+    results = train_all([trial for _, trial in chosen], rest, data_key, folder, f"{name} winners")
+    peers: list[dict[str, Any] | None] = [None] * len(chosen)
+    if study.compare_sklearn:
+        with bar(f"{name} scikit-learn", sum(trial.epochs for _, trial in chosen), "epoch") as advance:
+            peers = [_peer(trial, rest, data_key, folder, advance) for _, trial in chosen]
+    return [
+        Final(winner.value, winner.label, result, score(rest.y_validation, _test_probabilities(result, rest)), peer)
+        for (winner, _), result, peer in zip(chosen, results, peers, strict=True)
+    ]
+
+
+def _test_probabilities(result: TrialResult, rest: TrialData) -> npt.NDArray[np.floating]:
+    probabilities: npt.NDArray[np.floating] = result.network.predict_proba(rest.X_validation)
+    return probabilities
 
 
 def _peer(trial: Trial, data: TrialData, data_key: str, folder: StudyFolder, advance: Advance) -> dict[str, Any]:
@@ -241,11 +242,18 @@ def _seal(
         folder.figure(f"loss-curves{suffix}", figures.training_curves(curves, f"{title}{words}: cross-entropy"))
     folder.figure("summary", figures.axis_summary(summaries, axis_word(study.axis), f"{title} on {dataset.name}"))
     folder.table("configurations", [_table_row(each) for each in summaries])
+    judged = verdict(configurations, _final_accuracy, len(arms) > 1)
+    along_axis_alone = all(set(arm.grid) == {study.axis} for arm in study.arms.values())
+    changes = steps(configurations) if along_axis_alone and study.axis != "activation" else []
+    if changes:
+        folder.table("steps", changes)
     summary: dict[str, Any] = {
         "dataset": {"name": note.name, "rows": note.rows},
         "axis": study.axis,
         "configurations": summaries,
         "best": best.summary(),
+        "verdict": judged,
+        "steps": changes,
     }
     metrics = {
         "best_validation_loss": min(each["best_validation_loss"] for each in summaries),
@@ -253,7 +261,7 @@ def _seal(
     }
     headline = (
         f"{best.arm + ': ' if len(arms) > 1 else ''}{best.label}: "
-        f"validation accuracy {best.mean(_final_accuracy):.4f}, "
+        f"validation accuracy {best.mean(_final_accuracy):.4f}, {judged}; "
         f"best validation loss {summary['best']['best_validation_loss']:.4f}"
     )
     model = None
@@ -262,7 +270,7 @@ def _seal(
         chosen = next(final for final in finals if final.value == best.value)
         of_best = next(row for row in summary["finals"] if row["value"] == best.value)
         metrics |= {key: of_best[key] for key in ("test_accuracy", "test_f1", "test_loss")}
-        headline = f"{best.label}: test accuracy {metrics['test_accuracy']:.4f}"
+        headline = f"{best.label}: test accuracy {metrics['test_accuracy']:.4f}; on validation rows {judged}"
         curves = {
             str(value): _mean_history([final.result for final in finals if final.value == value], "test")
             for value in dict.fromkeys(final.value for final in finals)
@@ -274,7 +282,7 @@ def _seal(
     return folder.seal(
         title=f"{title} on {dataset.name}",
         headline=headline,
-        notes=_notes(title, study, note, summaries, summary.get("finals"), flags),
+        notes=_notes(title, study, note, summary, flags),
         dataset=note,
         summary=summary,
         parent=RunNote(
@@ -300,7 +308,11 @@ def finals_summary(finals: Sequence[Final]) -> list[dict[str, Any]]:
         peers = [final.peer for final in group if final.peer is not None]
         if peers:
             figures_only = [{key: peer[key] for key in ours[0]} for peer in peers]
+            difference = paired_difference(
+                [figures_of["test_accuracy"] for figures_of in ours], [peer["test_accuracy"] for peer in peers]
+            )
             row["sklearn"] = {"activation": peers[0]["activation"]} | _means(figures_only)
+            row["sklearn"]["difference"] = None if difference is None else difference.words
         rows.append(row)
     return rows
 
@@ -430,8 +442,7 @@ def _notes(
     title: str,
     study: SweepStudy,
     note: DatasetNote,
-    summaries: Sequence[Mapping[str, Any]],
-    finals: Sequence[Mapping[str, Any]] | None,
+    summary: Mapping[str, Any],
     flags: Sequence[str],
 ) -> str:
     rows = ", ".join(f"{count:,} {name}" for name, count in note.rows.items())
@@ -445,20 +456,29 @@ def _notes(
     lines += [
         f"| {each['arm']}: {each['label']} | {each['mean_train_loss']:.4g} / {each['mean_validation_loss']:.4g} "
         f"| {each['best_validation_loss']:.4g} | {each['final_validation_accuracy']:.4f} |"
-        for each in summaries
+        for each in summary["configurations"]
     ]
-    if finals:
+    best = summary["best"]
+    lines += [
+        "",
+        f"Best by final validation accuracy: **{best['arm']}: {best['label']}**, {summary['verdict']} "
+        "(mean paired difference over seeds, 95 % interval by Student's t).",
+    ]
+    if summary["steps"]:
+        lines += ["", "### Findings", *(f"- {sentence}" for sentence in findings(summary["steps"]))]
+    if finals := summary.get("finals"):
         lines += [
             "",
             f"Winner of each {axis_word(study.axis)} (chosen on validation rows), trained again on all but test rows:",
             "",
-            "| configuration | test accuracy (95 % interval) | scikit-learn at the same settings |",
-            "|---|---|---|",
+            "| configuration | test accuracy (95 % interval) | scikit-learn at the same settings | ours - scikit-learn's |",
+            "|---|---|---|---|",
         ]
         for row in finals:
             interval = f"{row['test_accuracy']:.4f} ({row['test_accuracy_low']:.4f} to {row['test_accuracy_high']:.4f})"
-            peer = f"{row['sklearn']['test_accuracy']:.4f}" if "sklearn" in row else "-"
-            lines.append(f"| {row['label']} | {interval} | {peer} |")
+            peer = row.get("sklearn")
+            beside = f"{peer['test_accuracy']:.4f} | {peer['difference'] or 'one seed'}" if peer else "- | -"
+            lines.append(f"| {row['label']} | {interval} | {beside} |")
     if flags or note.warnings:
         lines += ["", "**Read with care:**", *(f"- {flag}" for flag in (*flags, *note.warnings))]
     return "\n".join(lines) + "\n"

@@ -77,7 +77,7 @@ def connect(places: Places) -> Tracking:
         require_writable(places.mlruns)
         require_writable(places.mlruns / "artifacts")
     _quieten()
-    mlflow.set_tracking_uri(places.tracking_uri)
+    _set_uri(places.tracking_uri)
     client = MlflowClient(places.tracking_uri)
     artifacts = (places.mlruns / "artifacts").as_uri() if local else None
     try:
@@ -88,6 +88,16 @@ def connect(places: Places) -> Tracking:
             f"MLflow at {places.tracking_uri} does not answer ({problem}); check MLFLOW_TRACKING_URI and the server"
         ) from None
     return Tracking(client, places.tracking_uri, artifacts)
+
+
+def _set_uri(uri: str) -> None:
+    # MLflow also puts the address into the environment, where `places` would take it for the user's own setting.
+    before = os.environ.get("MLFLOW_TRACKING_URI")
+    mlflow.set_tracking_uri(uri)
+    if before is None:
+        os.environ.pop("MLFLOW_TRACKING_URI", None)
+    else:
+        os.environ["MLFLOW_TRACKING_URI"] = before
 
 
 def _quieten() -> None:

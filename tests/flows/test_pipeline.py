@@ -14,8 +14,6 @@ from flows.pipeline import STAGES, pipeline
 from flows.report import closing_table
 from lib.config import places
 from lib.errors import DataError, LeakageError
-from lib.studies import classifier as classifier_module
-from lib.studies import sweep as sweep_module
 from lib.tracking.store import connect
 
 
@@ -85,8 +83,7 @@ def test_mlflow_runs_lead_back_to_their_flow_runs(result):
 
 def test_running_again_computes_nothing_and_adds_no_run(result, small, monkeypatch):
     before = {study: len(all_runs(study)) for study in result["studies"]}
-    for module in (sweep_module, classifier_module):
-        monkeypatch.setattr(module, "train_once", None)
+    monkeypatch.setattr("lib.studies.training.train_many", None)
     monkeypatch.setattr("lib.features.extractor._Compute", None)
     again = pipeline(small)
     assert again["studies"] == result["studies"]

@@ -27,7 +27,6 @@ def environment(tmp_path) -> dict[str, str]:
         "PROBEFLOW_MLRUNS": str(tmp_path / "mlruns"),
         "PREFECT_HOME": str(tmp_path / "prefect"),
     }
-    # MLflow keeps the address of the last store that this process opened in its environment.
     foreign = ("PREFECT_", "PROBEFLOW_", "MLFLOW_")
     return {name: value for name, value in os.environ.items() if not name.startswith(foreign)} | own
 

@@ -14,9 +14,9 @@ from lib.datasets import acquire
 from lib.datasets.dataset import Split, build
 from lib.errors import DataError, LeakageError
 from lib.features import extract
-from lib.mlp import training
+from lib.mlp.fused import train_many
 from lib.mlp.store import load_network
-from lib.studies import sweep as sweep_module
+from lib.studies import training
 from lib.studies.classifier import classify
 from lib.studies.embedding import embed
 from lib.studies.exploration import explore
@@ -99,26 +99,30 @@ class TestSweep:
         np.testing.assert_array_equal(network.predict_proba(example["inputs"]), example["probabilities"])
 
     def test_a_second_run_computes_nothing(self, activations, small, digits, root, monkeypatch):
-        monkeypatch.setattr(sweep_module, "train", None)
+        monkeypatch.setattr(training, "train_many", None)
         again = run_sweep("activations", small.activations, digits, root)
         assert again == activations
 
     def test_a_stopped_sweep_goes_on_with_the_missing_trials(self, small, digits, tmp_path, monkeypatch):
-        done = []
+        def killed(trials, data, **options):
+            def kill(_, record):
+                if record["epoch"] == 3:
+                    raise KeyboardInterrupt
 
-        def stopping(trial, data, on_epoch=None):
-            if len(done) == 3:
-                raise KeyboardInterrupt
-            done.append(trial)
-            return training.train(trial, data, on_epoch)
+            return train_many(trials, data, **options | {"on_epoch": kill})
 
-        monkeypatch.setattr(sweep_module, "train", stopping)
+        monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0)
+        monkeypatch.setattr(training, "train_many", killed)
         with pytest.raises(KeyboardInterrupt):
             run_sweep("hidden_units", small.hidden_units, digits, tmp_path)
-        resumed = []
-        monkeypatch.setattr(sweep_module, "train", lambda *a, **k: (resumed.append(a[0]), training.train(*a, **k))[1])
+        epochs = []
+
+        def watched(trials, data, **options):
+            return train_many(trials, data, **options | {"on_epoch": lambda _, record: epochs.append(record["epoch"])})
+
+        monkeypatch.setattr(training, "train_many", watched)
         record = run_sweep("hidden_units", small.hidden_units, digits, tmp_path)
-        assert len(resumed) == 1
+        assert min(epochs) == 3
         undisturbed = run_sweep("hidden_units", small.hidden_units, digits, tmp_path / "other")
         assert record.summary == undisturbed.summary
 

@@ -195,6 +195,15 @@ def test_a_store_that_cannot_be_written_is_named(tmp_path):
         connect(Places(data=tmp_path, mlruns=mlruns, tracking_uri=f"sqlite:///{mlruns / 'mlflow.db'}"))
 
 
+def test_opening_a_store_leaves_the_environment_alone(where, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    connect(where)
+    assert "MLFLOW_TRACKING_URI" not in os.environ
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://elsewhere")
+    connect(where)
+    assert os.environ["MLFLOW_TRACKING_URI"] == "http://elsewhere"
+
+
 def test_a_server_that_does_not_answer_is_named(tmp_path, monkeypatch, where):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with pytest.raises(StorageError, match=r"MLflow at http://127.0.0.1:9 does not answer .*check MLFLOW_TRACKING_URI"):

@@ -1,0 +1,134 @@
+"""How the networks of many trials lie side by side in one parameter vector.
+
+Activations are kept feature-major, shape (units of all trials, rows of the mini-batch): a trial's units are then a
+contiguous band of rows, whatever its width, so nothing is padded. Trials of one seed see the same mini-batches and are
+neighbours, so their first layers are one matrix product; in deeper layers, neighbours of equal shape are one batched
+product.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import accumulate, groupby
+from typing import Any
+
+from lib.mlp.trial import Trial
+
+
+@dataclass(frozen=True)
+class Band:
+    """Neighbouring trials `first`..`first + count - 1` that share something, and their rows in a layer's output."""
+
+    first: int
+    count: int
+    start: int
+    stop: int
+    key: Any
+
+    @property
+    def rows(self) -> slice:
+        """The band's rows."""
+        return slice(self.start, self.stop)
+
+
+@dataclass(frozen=True)
+class Block:
+    """Neighbouring trials whose layer has one shape: their weights are one tensor (count, outputs, inputs)."""
+
+    below: Band
+    above: Band
+    outputs: int
+    inputs: int
+    offset: int
+
+    @property
+    def size(self) -> int:
+        """Weights in the block."""
+        return self.above.count * self.outputs * self.inputs
+
+
+class Layout:
+    """Where each trial's parameters and units are.
+
+    Parameters
+    ----------
+    trials : sequence of Trial
+        All of one depth; kept in the order given, which `arrange` makes good.
+    inputs, classes : int
+
+    Attributes
+    ----------
+    units : list of list of int
+        Units of each layer (output layer last) for each trial.
+    seeds : list of Band
+        Runs of trials of one seed, with their rows in the first layer's output.
+    activations : list of list of Band
+        For each hidden layer, runs of trials of one activation.
+    blocks : list of list of Block
+        For each layer after the first.
+    n_weights, size : int
+        All weights lie before all biases in the parameter vector of `size`.
+    """
+
+    def __init__(self, trials: Sequence[Trial], inputs: int, classes: int) -> None:
+        self.trials = list(trials)
+        self.inputs = inputs
+        self.classes = classes
+        depth = len(self.trials[0].hidden)
+        self.units = [[trial.hidden[layer] for trial in self.trials] for layer in range(depth)]
+        self.units.append([classes] * len(self.trials))
+        self.offsets = [[0, *accumulate(units)] for units in self.units]
+        self.rows = [offsets[-1] for offsets in self.offsets]
+        self.seeds = self._bands(0, lambda index: self.trials[index].seed)
+        self.activations = [self._bands(layer, lambda index: self.trials[index].activation) for layer in range(depth)]
+        offset = self.rows[0] * inputs
+        self.blocks: list[list[Block]] = []
+        for layer in range(1, depth + 1):
+            of_layer = []
+            for above in self._bands(layer, lambda index, layer=layer: self._shape(layer, index)):  # type: ignore[misc]
+                last = above.first + above.count
+                offsets = self.offsets[layer - 1]
+                below = Band(above.first, above.count, offsets[above.first], offsets[last], above.key)
+                outputs, fan_in = above.key
+                block = Block(below, above, outputs, fan_in, offset)
+                offset += block.size
+                of_layer.append(block)
+            self.blocks.append(of_layer)
+        self.n_weights = offset
+        self.bias_offsets = [offset, *(offset + total for total in accumulate(self.rows))]
+        self.size = self.bias_offsets[-1]
+
+    def _shape(self, layer: int, index: int) -> tuple[int, int]:
+        return self.units[layer][index], self.units[layer - 1][index]
+
+    def _bands(self, layer: int, key: Callable[[int], Any]) -> list[Band]:
+        bands = []
+        offsets = self.offsets[layer]
+        for value, group in groupby(range(len(self.trials)), key):
+            members = list(group)
+            first, last = members[0], members[-1] + 1
+            bands.append(Band(first, len(members), offsets[first], offsets[last], value))
+        return bands
+
+    def parameters(self, index: int) -> Iterator[tuple[slice, tuple[int, int] | None]]:
+        """Where trial `index` keeps its layers: (slice of the vector, shape (outputs, inputs)), then bias slices."""
+        start = self.offsets[0][index] * self.inputs
+        yield slice(start, start + self.units[0][index] * self.inputs), (self.units[0][index], self.inputs)
+        for blocks in self.blocks:
+            block = next(b for b in blocks if b.above.first <= index < b.above.first + b.above.count)
+            start = block.offset + (index - block.above.first) * block.outputs * block.inputs
+            yield slice(start, start + block.outputs * block.inputs), (block.outputs, block.inputs)
+        for offsets, start in zip(self.offsets, self.bias_offsets, strict=False):
+            yield slice(start + offsets[index], start + offsets[index + 1]), None
+
+
+def arrange(trials: Sequence[Trial]) -> list[int]:
+    """The order in which trials share programs best: positions in `trials`, by seed, then shape, then activation.
+
+    When all trials have one shape, seeds alternate the order of activations, so that more neighbours are alike.
+    """
+    return sorted(
+        range(len(trials)),
+        key=lambda index: (trials[index].seed, trials[index].hidden, trials[index].activation, index),
+    )

@@ -1,0 +1,65 @@
+"""Train a study's missing trials together, and keep each result: a killed study goes on from there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from lib.files import digest_json
+from lib.mlp.fused import Checkpoint, Stopping, train_many
+from lib.mlp.store import load_result, save_result, trial_key
+from lib.mlp.training import TrialData, TrialResult
+from lib.mlp.trial import Trial
+from lib.progress import bar
+from lib.studies.record import StudyFolder
+
+CHECKPOINT_SECONDS = 30.0
+"""How much training a kill may cost."""
+
+
+def train_all(
+    trials: Sequence[Trial],
+    data: TrialData,
+    data_key: str,
+    folder: StudyFolder,
+    label: str,
+    stopping: Stopping | None = None,
+) -> list[TrialResult]:
+    """Results of `trials` in their order: stored ones, and new ones trained as one call of the fused engine.
+
+    Parameters
+    ----------
+    data_key : str
+        Names the rows; part of the key under which each result is kept.
+    label : str
+        What the progress bar says.
+
+    Trials train on the first CUDA device if there is one, else on the CPU.
+    """
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    scope = data_key
+    if stopping is not None:  # then what else was in the sweep decides how far a trial got
+        rungs = [[rung.epoch, rung.keep] for rung in stopping.rungs]
+        rivals = [trial_key(trial, data_key) for trial in trials] if rungs else []
+        scope = digest_json([data_key, stopping.patience, rungs, rivals])
+    keys = [trial_key(trial, scope) for trial in trials]
+    known = {key: stored for key in set(keys) if (stored := load_result(folder.trials, key)) is not None}
+    missing = {key: trial for key, trial in zip(keys, trials, strict=True) if key not in known}
+    if stopping is not None and stopping.rungs and missing:
+        missing = dict(zip(keys, trials, strict=True))
+    if missing:
+        checkpoint = folder.path / f"checkpoint-{digest_json(list(missing))[:16]}.safetensors"
+        with bar(label, sum(trial.epochs for trial in missing.values()), "epoch") as advance:
+            results = train_many(
+                list(missing.values()),
+                data,
+                device=device,
+                stopping=stopping,
+                checkpoint=Checkpoint(checkpoint, every_seconds=CHECKPOINT_SECONDS),
+                on_epoch=lambda _, record: advance(1),
+            )
+        for key, result in zip(missing, results, strict=True):
+            save_result(folder.trials, result, key)
+            known[key] = result
+    return [known[key] for key in keys]

@@ -1,0 +1,175 @@
+"""The fused engine equals training alone, whatever runs beside a trial, and survives being killed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from lib.errors import ConfigError
+from lib.mlp.fused import Checkpoint, Rung, Stopping, plan, train_many
+from lib.mlp.training import TrialData, TrialResult, train
+from lib.mlp.trial import Trial
+
+STEP_TOLERANCE = 1e-9
+"""Greatest relative difference from the NumPy estimator at float64, after every epoch."""
+ACCURACY_TOLERANCE = 0.02
+"""Greatest difference in final accuracy at float32: 3 of the 150 rows below."""
+FIGURES = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
+
+
+@pytest.fixture(scope="module")
+def data() -> TrialData:
+    rng = np.random.default_rng(0)
+    centres = rng.normal(0, 1, (4, 12))
+    labels = rng.integers(0, 4, 353)
+    rows = centres[labels] + rng.normal(0, 1, (353, 12))
+    return TrialData(rows[:203], labels[:203], rows[203:], labels[203:], 4)
+
+
+def parameters(result: TrialResult) -> np.ndarray:
+    return result.network.network_.parameters
+
+
+def assert_same(one: TrialResult, other: TrialResult, tolerance: float = STEP_TOLERANCE) -> None:
+    assert one.trial == other.trial
+    assert one.diverged_epoch == other.diverged_epoch
+    assert len(one.history) == len(other.history)
+    if one.diverged_epoch is not None:
+        return
+    scale = np.abs(parameters(one)).max()
+    np.testing.assert_allclose(parameters(one), parameters(other), rtol=0, atol=tolerance * max(scale, 1e-12))
+    for left, right in zip(one.history, other.history, strict=True):
+        for name in FIGURES:
+            assert left[name] == pytest.approx(right[name], rel=tolerance, abs=1e-12), name
+
+
+widths = st.lists(st.integers(1, 9), max_size=3).map(tuple)
+trials = st.builds(
+    Trial,
+    hidden=widths,
+    activation=st.sampled_from(["relu", "sigmoid", "tanh", "linear"]),
+    init=st.sampled_from(["zero", "uniform", "normal", "xavier", "he"]),
+    optimizer=st.sampled_from(["sgd", "adam"]),
+    learning_rate=st.sampled_from([0.001, 0.01, 0.05]),
+    momentum=st.sampled_from([0.0, 0.9]),
+    l2=st.sampled_from([0.0, 0.1]),
+    batch_size=st.sampled_from([16, 50, 1000]),
+    epochs=st.integers(1, 3),
+    seed=st.integers(0, 2),
+)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(mix=st.lists(trials, min_size=1, max_size=12))
+def test_any_mix_equals_training_each_alone(mix, data):
+    for fused, trial in zip(train_many(mix, data, dtype=np.float64), mix, strict=True):
+        assert_same(train(trial, data), fused)
+
+
+def test_single_precision_ends_at_the_same_accuracy(data):
+    single = TrialData(
+        data.X_train.astype(np.float32), data.y_train, data.X_validation.astype(np.float32), data.y_validation, 4
+    )
+    mix = [
+        Trial(hidden=hidden, activation=activation, learning_rate=0.05, batch_size=16, epochs=30, seed=seed)
+        for hidden in ((5,), (20, 10))
+        for activation in ("relu", "sigmoid", "tanh", "linear")
+        for seed in (0, 1)
+    ]
+    for fused, trial in zip(train_many(mix, single), mix, strict=True):
+        assert parameters(fused).dtype == np.float32
+        alone = train(trial, single).final_validation_accuracy
+        assert fused.final_validation_accuracy == pytest.approx(alone, abs=ACCURACY_TOLERANCE)
+
+
+def test_neighbours_and_grouping_do_not_change_a_trial(data):
+    trial = Trial(hidden=(6,), epochs=3, batch_size=16)
+    others = [Trial(hidden=(width,), epochs=5, batch_size=16, seed=width % 3) for width in range(1, 9)]
+    (alone,) = train_many([trial], data, dtype=np.float64)
+    assert_same(alone, train_many([*others, trial], data, dtype=np.float64)[-1])
+    split = train_many([*others, trial], data, dtype=np.float64, memory=400_000)
+    assert len(plan([*others, trial], 203, 12, 4, 8, memory=400_000)) > 1
+    assert_same(alone, split[-1])
+
+
+def test_a_trial_that_diverges_ends_alone(data):
+    wild = Trial(hidden=(6,), activation="linear", learning_rate=1e5, epochs=4, batch_size=16)
+    calm = Trial(hidden=(6,), activation="linear", learning_rate=0.01, epochs=4, batch_size=16)
+    first, second, third = train_many([calm, wild, calm.model_copy(update={"seed": 1})], data, dtype=np.float64)
+    assert second.ended == "diverged"
+    assert second.diverged_epoch == train(wild, data).diverged_epoch == len(second.history)
+    assert_same(train(calm, data), first)
+    assert third.ended == "finished"
+
+
+def test_patience_ends_a_trial_after_so_many_epochs_without_a_better_loss(data):
+    trial = Trial(hidden=(50,), learning_rate=0.5, epochs=200, batch_size=16)
+    (result,) = train_many([trial], data, stopping=Stopping(patience=5))
+    assert result.ended == "patience"
+    assert len(result.history) == result.best_epoch + 5
+
+
+def test_halving_keeps_the_best_and_leaves_them_undisturbed(data):
+    mix = [Trial(hidden=(6,), learning_rate=rate, epochs=6, batch_size=16) for rate in (1e-5, 1e-4, 0.05, 0.1)]
+    halved = train_many(mix, data, dtype=np.float64, stopping=Stopping(rungs=(Rung(2, 0.5), Rung(4, 0.5))))
+    whole = train_many(mix, data, dtype=np.float64)
+    assert [len(result.history) for result in halved].count(2) == 2
+    assert [result.ended for result in halved].count("halved") == 3
+    assert halved[0].ended == halved[1].ended == "halved"
+    for short, long in zip(halved, whole, strict=True):
+        for left, right in zip(short.history, long.history, strict=False):
+            assert left["validation_loss"] == pytest.approx(right["validation_loss"], rel=STEP_TOLERANCE)
+
+
+class KilledError(Exception):
+    """Stands in for a kill in the middle of a sweep."""
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_a_killed_sweep_goes_on_from_its_checkpoint_bit_identically(data, tmp_path, optimizer):
+    mix = [
+        Trial(
+            hidden=(width,), optimizer=optimizer, learning_rate=0.01, momentum=0.9 * (width % 2), epochs=width, seed=1
+        )
+        for width in (3, 4, 6, 9)
+    ]
+    whole = train_many(mix, data)
+    checkpoint = Checkpoint(tmp_path / "sweep.safetensors", every_epochs=2, every_seconds=None)
+
+    def kill(_: int, record: dict[str, float]) -> None:
+        if record["epoch"] == 8:
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        train_many(mix, data, checkpoint=checkpoint, on_epoch=kill)
+    assert checkpoint.path.exists()
+    epochs = []
+    resumed = train_many(mix, data, checkpoint=checkpoint, on_epoch=lambda _, record: epochs.append(record["epoch"]))
+    assert min(epochs) == 7
+    assert not checkpoint.path.exists()
+    for one, other in zip(whole, resumed, strict=True):
+        assert np.array_equal(parameters(one), parameters(other))
+        assert [[row[name] for name in FIGURES] for row in one.history] == [
+            [row[name] for name in FIGURES] for row in other.history
+        ]
+
+
+def test_a_checkpoint_of_another_call_or_a_damaged_one_is_ignored(data, tmp_path):
+    trial = Trial(hidden=(4,), epochs=2)
+    (whole,) = train_many([trial], data)
+    for content in (b"", b"not a checkpoint", bytes(200)):
+        (tmp_path / "c").write_bytes(content)
+        (result,) = train_many([trial], data, checkpoint=Checkpoint(tmp_path / "c"))
+        assert np.array_equal(parameters(result), parameters(whole))
+
+
+def test_what_cannot_be_done_is_said(data):
+    blind = TrialData(data.X_train, data.y_train, data.X_validation[:0], data.y_validation[:0], 4)
+    with pytest.raises(ConfigError, match="no validation rows"):
+        train_many([Trial()], blind, stopping=Stopping(patience=1))
+    with pytest.raises(ConfigError, match=r"trial \(100,\) with batch_size 128 needs"):
+        plan([Trial()], 1000, 12, 4, memory=1000)
+    (result,) = train_many([Trial(epochs=1)], blind)
+    assert set(result.history[0]) == {"epoch", "train_loss", "train_accuracy", "seconds"}
