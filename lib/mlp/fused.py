@@ -268,6 +268,7 @@ class _Sweep:
         for index, members in enumerate(self.groups):
             self._drop_ended(index, members)
 
+    @torch.inference_mode()
     def _train(self, program: Program, orders: Mapping[int, npt.NDArray[np.int64]]) -> dict[str, list[float]]:
         """Figures of one epoch, a value a trial of the program. The one wait for the device is at the end."""
         layout = program.layout
@@ -277,9 +278,9 @@ class _Sweep:
         losses, rights = [], []
         for start in range(0, len(self.X), batch):
             rows = order[:, start : start + batch]
-            inputs = program.buffers(rows.shape[1]).inputs
-            torch.index_select(self.X, 0, rows.reshape(-1), out=inputs.view(-1, self.features))
-            loss, right = program.step(inputs, labels[:, start : start + batch])
+            space = program.buffers(rows.shape[1])
+            torch.index_select(self.X, 0, rows.reshape(-1), out=space.inputs.view(-1, self.features))
+            loss, right = program.step(space, labels[:, start : start + batch])
             losses.append(loss)
             rights.append(right)
         loss_steps, right_steps = torch.stack(losses).cpu().numpy(), torch.stack(rights).cpu().numpy()

@@ -27,6 +27,11 @@ class Band:
     key: Any
 
     @property
+    def members(self) -> slice:
+        """The band's trials."""
+        return slice(self.first, self.first + self.count)
+
+    @property
     def rows(self) -> slice:
         """The band's rows."""
         return slice(self.start, self.stop)
@@ -124,10 +129,7 @@ class Layout:
 
 
 def arrange(trials: Sequence[Trial]) -> list[int]:
-    """The order in which trials share programs best: positions in `trials`, by seed, then shape, then activation.
-
-    When all trials have one shape, seeds alternate the order of activations, so that more neighbours are alike.
-    """
+    """The order in which trials share programs best: positions in `trials`, by seed, then shape, then activation."""
     return sorted(
         range(len(trials)),
         key=lambda index: (trials[index].seed, trials[index].hidden, trials[index].activation, index),

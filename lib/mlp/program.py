@@ -33,24 +33,60 @@ def kind_of(trial: Trial) -> Kind:
 
 
 class _Outputs:
-    """Each layer's output for one number of rows."""
+    """Each layer's output for one number of rows, and the views into it that a forward pass needs.
+
+    Views are taken once: for small networks taking them costs as much as computing with them.
+    """
 
     def __init__(self, program: Program, count: int) -> None:
         layout = program.layout
         self.count = count
         self.outputs = [program.parameters.new_empty((rows, count)) for rows in layout.rows]
         self.logits = self.outputs[-1].view(len(layout.trials), layout.classes, count)
+        self.activations = [
+            [(_ACTIVATE[band.key], output[band.rows]) for band in bands]
+            for output, bands in zip(self.outputs, layout.activations, strict=False)
+        ]
+        self.below, self.above = self._views(layout, self.outputs)
+
+    def _views(self, layout: Layout, tensors: Sequence[Tensor]) -> tuple[list[list[Tensor]], list[list[Tensor]]]:
+        """Each block's inputs (count, inputs, rows) in one layer's tensor, and outputs in the next one's."""
+        below = [
+            [tensor[b.below.rows].view(b.below.count, b.inputs, self.count) for b in blocks]
+            for tensor, blocks in zip(tensors, layout.blocks, strict=False)
+        ]
+        above = [
+            [tensor[b.above.rows].view(b.above.count, b.outputs, self.count) for b in blocks]
+            for tensor, blocks in zip(tensors[1:], layout.blocks, strict=True)
+        ]
+        return below, above
 
 
 class _Buffers(_Outputs):
-    """What a training step needs besides; a last, shorter mini-batch has its own."""
+    """What a training step needs besides; a last, shorter mini-batch has its own.
+
+    Attributes
+    ----------
+    inputs : Tensor, shape (seeds, rows, features)
+        Where the caller puts the mini-batch of each seed of the layout.
+    """
 
     def __init__(self, program: Program, count: int) -> None:
         super().__init__(program, count)
         layout, like = program.layout, program.parameters
         self.inputs = like.new_empty((len(layout.seeds), count, layout.inputs))
-        self.deltas = [like.new_empty((rows, count)) for rows in layout.rows[:-1]]
         self.minus_one = like.new_full((len(layout.trials), 1, count), -1.0)
+        self.deltas = [like.new_empty((rows, count)) for rows in layout.rows[:-1]] + [self.outputs[-1]]
+        self.delta_below, self.delta_above = self._views(layout, self.deltas)
+        self.below_turned = [[view.mT for view in views] for views in self.below]
+        self.backward = [
+            [(_BACKWARD[band.key], delta[band.rows], output[band.rows]) for band in bands]
+            for delta, output, bands in zip(self.deltas, self.outputs, layout.activations, strict=False)
+        ]
+        self.first = [
+            (self.inputs[index], self.inputs[index].T, self.outputs[0][band.rows], self.deltas[0][band.rows])
+            for index, band in enumerate(layout.seeds)
+        ]
 
 
 class Program:
@@ -81,6 +117,15 @@ class Program:
         self._buffers: dict[int, _Buffers] = {}
         self._evaluation: dict[int, _Outputs] = {}
         self._first, self._blocks, self._biases = self._views(self.parameters)
+        self._first_of_seed = [self._first[band.rows] for band in layout.seeds]
+        self._biases_of_seed = [self._biases[0][band.rows, None] for band in layout.seeds]
+        self._block_views = [
+            [
+                (weights, weights.mT, biases[block.above.rows].view(block.above.count, block.outputs, 1))
+                for weights, block in zip(of_layer, blocks, strict=True)
+            ]
+            for of_layer, blocks, biases in zip(self._blocks, layout.blocks, self._biases[1:], strict=True)
+        ]
         self._trial_seed = self._tensor(
             [index for index, band in enumerate(layout.seeds) for _ in range(band.count)], torch.int64
         )
@@ -88,9 +133,13 @@ class Program:
         penalties = [trial.l2 for trial in layout.trials]
         self._has_l2 = any(penalties)
         self._rate = self._tensor(rates)
-        self._shrink = self._rate * self._tensor(penalties)
         if self.kind == "sgd":
-            self._row_shrink = [self._per_row(self._shrink, layer)[:, None] for layer in range(len(layout.rows))]
+            shrink = self._rate * self._tensor(penalties)
+            self._rate_of_logits = self._rate[:, None, None]
+            self._row_shrink = self._per_row(shrink, 0)[:, None]
+            self._block_shrink = [
+                [shrink[block.above.members, None, None] for block in blocks] for blocks in layout.blocks
+            ]
         else:
             self.gradients = torch.zeros_like(self.parameters)
             self._gradient_views = self._views(self.gradients)
@@ -113,8 +162,7 @@ class Program:
         parts = [self._per_row(of_trial, 0).repeat_interleave(layout.inputs)]
         for blocks in layout.blocks:
             for block in blocks:
-                trials = of_trial[block.above.first : block.above.first + block.above.count]
-                parts.append(trials.repeat_interleave(block.outputs * block.inputs))
+                parts.append(of_trial[block.above.members].repeat_interleave(block.outputs * block.inputs))
         parts += [self._per_row(of_trial, layer) for layer in range(len(layout.rows))]
         return torch.cat(parts)
 
@@ -134,13 +182,11 @@ class Program:
             self._buffers[count] = _Buffers(self, count)
         return self._buffers[count]
 
-    def step(self, inputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Train all trials on one mini-batch each.
+    def step(self, space: _Buffers, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Train all trials on one mini-batch each, which the caller has put into `space.inputs`.
 
         Parameters
         ----------
-        inputs : Tensor, shape (seeds, rows, features)
-            The mini-batch of each seed of the layout.
         labels : Tensor of int64, shape (seeds, rows)
 
         Returns
@@ -148,14 +194,11 @@ class Program:
         (loss, right) : Tensor of float64, Tensor of int64, both of shape (trials,)
             Summed cross-entropy in nats and right predictions, before the update. On the device; nothing waits.
         """
-        layout, space = self.layout, self.buffers(inputs.shape[1])
-        for index, band in enumerate(layout.seeds):
-            torch.addmm(
-                self._biases[0][band.rows, None],
-                self._first[band.rows],
-                inputs[index].T,
-                out=space.outputs[0][band.rows],
-            )
+        layout = self.layout
+        for (_, inputs_turned, output, _), weights, biases in zip(
+            space.first, self._first_of_seed, self._biases_of_seed, strict=True
+        ):
+            torch.addmm(biases, weights, inputs_turned, out=output)
         self._forward(space)
         of_trial = labels if len(layout.seeds) == 1 else labels.index_select(0, self._trial_seed)
         targets = of_trial.expand(len(layout.trials), -1)
@@ -167,9 +210,9 @@ class Program:
         space.logits.scatter_add_(1, targets.unsqueeze(1), space.minus_one)
         self.steps += 1
         if self.kind == "sgd":
-            self._sgd(space, inputs)
+            self._sgd(space)
         else:
-            self._gradients(space, inputs)
+            self._gradients(space)
             if self.kind == "momentum":
                 self._momentum()
             else:
@@ -188,7 +231,9 @@ class Program:
         right = torch.zeros_like(loss)
         for start in range(0, len(inputs), rows):
             part, truth = inputs[start : start + rows], labels[start : start + rows]
-            space = self._evaluation.setdefault(len(part), _Outputs(self, len(part)))
+            if len(part) not in self._evaluation:
+                self._evaluation[len(part)] = _Outputs(self, len(part))
+            space = self._evaluation[len(part)]
             torch.addmm(self._biases[0][:, None], self._first, part.T, out=space.outputs[0])
             self._forward(space)
             log_p = torch.log_softmax(space.logits, dim=1)
@@ -205,7 +250,7 @@ class Program:
             total.index_add_(0, self._trial_of_row(layer), total_of)
         for layouts, blocks in zip(self.layout.blocks, self._blocks, strict=True):
             for block, weights in zip(layouts, blocks, strict=True):
-                total[block.above.first : block.above.first + block.above.count] += weights.sum((1, 2))
+                total[block.above.members] += weights.sum((1, 2))
         return total.isfinite()
 
     def _trial_of_row(self, layer: int) -> Tensor:
@@ -239,72 +284,54 @@ class Program:
 
     def _forward(self, space: _Outputs) -> None:
         """From the first layer's pre-activations to the logits, in `space.outputs`."""
-        for layer, blocks in enumerate(self._blocks):
-            here, above = space.outputs[layer], space.outputs[layer + 1]
-            for band in self.layout.activations[layer]:
-                _ACTIVATE[band.key](here[band.rows])
-            for block, weights in zip(self.layout.blocks[layer], blocks, strict=True):
-                torch.baddbmm(
-                    self._biases[layer + 1][block.above.rows].view(block.above.count, block.outputs, 1),
-                    weights,
-                    here[block.below.rows].view(block.below.count, block.inputs, -1),
-                    out=above[block.above.rows].view(block.above.count, block.outputs, -1),
-                )
+        for layer, blocks in enumerate(self._block_views):
+            for activate, output in space.activations[layer]:
+                activate(output)
+            for (weights, _, biases), below, above in zip(blocks, space.below[layer], space.above[layer], strict=True):
+                torch.baddbmm(biases, weights, below, out=above)
 
-    def _lower(self, space: _Buffers, layer: int, delta: Tensor) -> Tensor:
-        """The delta of the layer below `layer`, by the weights as they are before the update."""
-        lower, below = space.deltas[layer - 1], space.outputs[layer - 1]
-        for block, weights in zip(self.layout.blocks[layer - 1], self._blocks[layer - 1], strict=True):
-            torch.bmm(
-                weights.mT,
-                delta[block.above.rows].view(block.above.count, block.outputs, -1),
-                out=lower[block.below.rows].view(block.below.count, block.inputs, -1),
-            )
-        for band in self.layout.activations[layer - 1]:
-            _BACKWARD[band.key](lower[band.rows], below[band.rows])
-        return lower
+    def _lower(self, space: _Buffers, layer: int) -> None:
+        """From the delta of layer `layer + 1` to that of `layer`, by the weights as they are before the update."""
+        for (_, turned, _), above, below in zip(
+            self._block_views[layer], space.delta_above[layer], space.delta_below[layer], strict=True
+        ):
+            torch.bmm(turned, above, out=below)
+        for backward, delta, output in space.backward[layer]:
+            backward(delta, output)
 
-    def _sgd(self, space: _Buffers, inputs: Tensor) -> None:
+    def _sgd(self, space: _Buffers) -> None:
         # The step size goes into the output's delta once, and from there into every layer's update.
-        space.logits.mul_((self._rate / -space.count)[:, None, None])
-        delta = space.outputs[-1]
-        for layer in range(len(self.layout.rows) - 1, -1, -1):
-            lower = self._lower(space, layer, delta) if layer else delta
-            if layer:
-                for block, weights in zip(self.layout.blocks[layer - 1], self._blocks[layer - 1], strict=True):
-                    if self._has_l2:
-                        trials = slice(block.above.first, block.above.first + block.above.count)
-                        weights.mul_((1 - self._shrink[trials] / space.count)[:, None, None])
-                    weights.baddbmm_(
-                        delta[block.above.rows].view(block.above.count, block.outputs, -1),
-                        space.outputs[layer - 1][block.below.rows].view(block.below.count, block.inputs, -1).mT,
-                    )
-            else:
-                if self._has_l2:
-                    self._first.mul_(1 - self._row_shrink[0] / space.count)
-                for index, band in enumerate(self.layout.seeds):
-                    self._first[band.rows].addmm_(delta[band.rows], inputs[index])
-            self._biases[layer].add_(delta.sum(1))
-            delta = lower
+        space.logits.mul_(self._rate_of_logits / -space.count)
+        for layer in range(len(self._block_views) - 1, -1, -1):
+            self._lower(space, layer)
+            if self._has_l2:
+                for (weights, _, _), shrink in zip(self._block_views[layer], self._block_shrink[layer], strict=True):
+                    weights.mul_(1 - shrink / space.count)
+            for (weights, _, _), above, below in zip(
+                self._block_views[layer], space.delta_above[layer], space.below_turned[layer], strict=True
+            ):
+                weights.baddbmm_(above, below)
+        if self._has_l2:
+            self._first.mul_(1 - self._row_shrink / space.count)
+        for (inputs, _, _, delta), weights in zip(space.first, self._first_of_seed, strict=True):
+            weights.addmm_(delta, inputs)
+        for biases, delta in zip(self._biases, space.deltas, strict=True):
+            biases.add_(delta.sum(1))
 
-    def _gradients(self, space: _Buffers, inputs: Tensor) -> None:
+    def _gradients(self, space: _Buffers) -> None:
         """Fill `gradients` with those of the mean cross-entropy plus L2, as `Workspace.step_gradients`."""
         space.logits.div_(space.count)
-        first, blocks_of, biases = self._gradient_views
-        delta = space.outputs[-1]
-        for layer in range(len(self.layout.rows) - 1, -1, -1):
-            torch.sum(delta, 1, out=biases[layer])
-            if layer:
-                for block, gradient in zip(self.layout.blocks[layer - 1], blocks_of[layer - 1], strict=True):
-                    torch.bmm(
-                        delta[block.above.rows].view(block.above.count, block.outputs, -1),
-                        space.outputs[layer - 1][block.below.rows].view(block.below.count, block.inputs, -1).mT,
-                        out=gradient,
-                    )
-                delta = self._lower(space, layer, delta)
-            else:
-                for index, band in enumerate(self.layout.seeds):
-                    torch.mm(delta[band.rows], inputs[index], out=first[band.rows])
+        first, blocks_of, biases_of = self._gradient_views
+        for layer in range(len(self._block_views) - 1, -1, -1):
+            for above, below, gradient in zip(
+                space.delta_above[layer], space.below_turned[layer], blocks_of[layer], strict=True
+            ):
+                torch.bmm(above, below, out=gradient)
+            self._lower(space, layer)
+        for (inputs, _, _, delta), band in zip(space.first, self.layout.seeds, strict=True):
+            torch.mm(delta, inputs, out=first[band.rows])
+        for gradient, delta in zip(biases_of, space.deltas, strict=True):
+            torch.sum(delta, 1, out=gradient)
         if self._has_l2:
             n_weights = self.layout.n_weights
             self.gradients[:n_weights].addcmul_(self._penalties, self.parameters[:n_weights], value=1 / space.count)
