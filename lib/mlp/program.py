@@ -129,6 +129,7 @@ class Program:
         self._trial_seed = self._tensor(
             [index for index, band in enumerate(layout.seeds) for _ in range(band.count)], torch.int64
         )
+        self._class_ranks = torch.arange(layout.classes, 0, -1, device=device, dtype=torch.int16)[:, None]
         rates = [trial.learning_rate for trial in layout.trials]
         penalties = [trial.l2 for trial in layout.trials]
         self._has_l2 = any(penalties)
@@ -205,7 +206,7 @@ class Program:
         log_p = torch.log_softmax(space.logits, dim=1)
         picked = log_p.gather(1, targets.unsqueeze(1))
         loss = picked.sum(dim=(1, 2), dtype=torch.float64).neg_()
-        right = (log_p.argmax(1) == targets).sum(1)
+        right = self._right(log_p, targets)
         torch.exp(log_p, out=space.logits)
         space.logits.scatter_add_(1, targets.unsqueeze(1), space.minus_one)
         self.steps += 1
@@ -239,8 +240,13 @@ class Program:
             log_p = torch.log_softmax(space.logits, dim=1)
             targets = truth.expand(len(self.layout.trials), -1)
             loss -= log_p.gather(1, targets.unsqueeze(1)).sum(dim=(1, 2), dtype=torch.float64)
-            right += (log_p.argmax(1) == targets).sum(1)
+            right += self._right(log_p, targets)
         return loss / len(inputs), right / len(inputs)
+
+    def _right(self, log_p: Tensor, targets: Tensor) -> Tensor:
+        """Right predictions of each trial; of equal classes the first is predicted, as by argmax, which is far slower."""
+        best = (log_p == log_p.amax(1, keepdim=True)) * self._class_ranks
+        return (best.amax(1) == self.layout.classes - targets).sum(1)
 
     def finite(self) -> Tensor:
         """Whether each trial's parameters are finite; bool, shape (trials,)."""
