@@ -316,7 +316,8 @@ class _Sweep:
             if rung.epoch != self.epoch:
                 continue
             live = [index for index, state in enumerate(self.states) if state.ended is None]
-            live.sort(key=lambda index: (self.states[index].history[-1]["validation_loss"], index))
+            losses = {index: self.states[index].history[-1]["validation_loss"] for index in live}
+            live.sort(key=lambda index: (not math.isfinite(losses[index]), losses[index], index))
             for index in live[math.ceil(rung.keep * len(live)) :]:
                 self.states[index].ended = "halved"
 
