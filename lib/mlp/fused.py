@@ -3,6 +3,7 @@
 The caller passes trials and gets results in the same order. Trials that can share a program (`lib.mlp.program`) are
 grouped; every trial keeps the initial weights and the row order that the NumPy estimator draws for its seed, so its
 result is the same, to rounding, as when it is trained alone by `lib.mlp.training.train`, whichever trials run beside it.
+A diverged trial agrees in its epoch and in all before; what its broken weights predict after that is not defined.
 """
 
 from __future__ import annotations
@@ -63,7 +64,10 @@ class Stopping:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Where and how often the state of the whole call is kept; the file is removed when all trials have ended."""
+    """Where and how often the state of the whole call is kept, and once more when all trials have ended.
+
+    The caller removes the file when it has kept the results.
+    """
 
     path: Path
     every_epochs: int | None = None
@@ -186,7 +190,9 @@ def train_many(
         When stopping needs validation rows and there are none, or a trial does not fit in `memory`.
     """
     stopping = stopping or Stopping()
-    if (stopping.patience or stopping.rungs) and not len(data.X_validation):
+    if stopping.patience is not None and stopping.patience < 1:
+        raise ConfigError(f"patience must be at least 1 epoch, got {stopping.patience}")
+    if (stopping.patience is not None or stopping.rungs) and not len(data.X_validation):
         raise ConfigError("early stopping and halving compare validation losses, but the data has no validation rows")
     sweep = _Sweep(trials, data, np.dtype(dtype), torch.device(device), stopping, memory)
     if checkpoint is not None:
@@ -194,15 +200,13 @@ def train_many(
     saved_epoch, saved_at = sweep.epoch, time.monotonic()
     while sweep.running():
         sweep.run_epoch(on_epoch)
-        if checkpoint is None or not sweep.running():
+        if checkpoint is None:
             continue
         due_epoch = checkpoint.every_epochs is not None and sweep.epoch - saved_epoch >= checkpoint.every_epochs
         due_time = checkpoint.every_seconds is not None and time.monotonic() - saved_at >= checkpoint.every_seconds
-        if due_epoch or due_time:
+        if due_epoch or due_time or not sweep.running():
             sweep.save(checkpoint.path)
             saved_epoch, saved_at = sweep.epoch, time.monotonic()
-    if checkpoint is not None:
-        checkpoint.path.unlink(missing_ok=True)
     return sweep.results()
 
 
@@ -307,7 +311,7 @@ class _Sweep:
         elif self.epoch >= self.trials[trial].epochs:
             state.ended = "finished"
         elif self.stopping.patience is not None:
-            losses = [record["validation_loss"] for record in state.history]
+            losses = [_or_infinite(record["validation_loss"]) for record in state.history]
             if self.epoch - 1 - losses.index(min(losses)) >= self.stopping.patience:
                 state.ended = "patience"
 
@@ -316,8 +320,7 @@ class _Sweep:
             if rung.epoch != self.epoch:
                 continue
             live = [index for index, state in enumerate(self.states) if state.ended is None]
-            losses = {index: self.states[index].history[-1]["validation_loss"] for index in live}
-            live.sort(key=lambda index: (not math.isfinite(losses[index]), losses[index], index))
+            live.sort(key=lambda index: (_or_infinite(self.states[index].history[-1]["validation_loss"]), index))
             for index in live[math.ceil(rung.keep * len(live)) :]:
                 self.states[index].ended = "halved"
 
@@ -420,6 +423,10 @@ class _Sweep:
         ]
         for order in self.orders.values():
             _skip(order, self.epoch)
+
+
+def _or_infinite(loss: float) -> float:
+    return loss if math.isfinite(loss) else math.inf
 
 
 def _skip(order: Iterator[Any], epochs: int) -> None:

@@ -2,7 +2,7 @@
 
 The arithmetic is `lib.mlp.network`'s, for all trials at once; see `lib.mlp.layout` for how they lie. Plain SGD adds its
 update inside the matrix product that computes the gradient (W <- W - rate * delta x), so gradients are never stored;
-momentum and Adam keep them in one flat vector. Nothing in a step waits for the device.
+momentum, L2 and Adam keep them in one flat vector. Nothing in a step waits for the device.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ def kind_of(trial: Trial) -> Kind:
     """The kind of optimiser, which all trials of a program share."""
     if trial.optimizer == "adam":
         return "adam"
-    return "momentum" if trial.momentum else "sgd"
+    # Plain SGD's update has no place for a penalty: w * (1 - rate * l2 / n) rounds to w at single precision.
+    return "momentum" if trial.momentum or trial.l2 else "sgd"
 
 
 class _Outputs:
@@ -135,12 +136,7 @@ class Program:
         self._has_l2 = any(penalties)
         self._rate = self._tensor(rates)
         if self.kind == "sgd":
-            shrink = self._rate * self._tensor(penalties)
             self._rate_of_logits = self._rate[:, None, None]
-            self._row_shrink = self._per_row(shrink, 0)[:, None]
-            self._block_shrink = [
-                [shrink[block.above.members, None, None] for block in blocks] for blocks in layout.blocks
-            ]
         else:
             self.gradients = torch.zeros_like(self.parameters)
             self._gradient_views = self._views(self.gradients)
@@ -310,15 +306,10 @@ class Program:
         space.logits.mul_(self._rate_of_logits / -space.count)
         for layer in range(len(self._block_views) - 1, -1, -1):
             self._lower(space, layer)
-            if self._has_l2:
-                for (weights, _, _), shrink in zip(self._block_views[layer], self._block_shrink[layer], strict=True):
-                    weights.mul_(1 - shrink / space.count)
             for (weights, _, _), above, below in zip(
                 self._block_views[layer], space.delta_above[layer], space.below_turned[layer], strict=True
             ):
                 weights.baddbmm_(above, below)
-        if self._has_l2:
-            self._first.mul_(1 - self._row_shrink / space.count)
         for (inputs, _, _, delta), weights in zip(space.first, self._first_of_seed, strict=True):
             weights.addmm_(delta, inputs)
         for biases, delta in zip(self._biases, space.deltas, strict=True):

@@ -25,12 +25,12 @@ class Compared(Protocol):
     def mean(self, figure: Figure) -> float: ...
 
 
-def verdict(configurations: Sequence[Compared], figure: Figure, several_arms: bool) -> str:
-    """Whether the best configuration by `figure` (higher is better) is distinguishable from the next best, in words."""
-    ranked = sorted(configurations, key=lambda each: -each.mean(figure))
-    if len(ranked) < 2:
+def verdict(best: Compared, configurations: Sequence[Compared], figure: Figure, several_arms: bool) -> str:
+    """Whether `best` is distinguishable by `figure` (higher is better) from the best of the others, in words."""
+    others = [each for each in configurations if each is not best]
+    if not others:
         return "the only configuration"
-    best, second = ranked[0], ranked[1]
+    second = max(others, key=lambda each: each.mean(figure))
     name = f"{second.arm}: {second.label}" if several_arms else second.label
     difference = paired_difference(best.values(figure), second.values(figure))
     if difference is None:

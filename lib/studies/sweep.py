@@ -242,7 +242,7 @@ def _seal(
         folder.figure(f"loss-curves{suffix}", figures.training_curves(curves, f"{title}{words}: cross-entropy"))
     folder.figure("summary", figures.axis_summary(summaries, axis_word(study.axis), f"{title} on {dataset.name}"))
     folder.table("configurations", [_table_row(each) for each in summaries])
-    judged = verdict(configurations, _final_accuracy, len(arms) > 1)
+    judged = verdict(best, configurations, _final_accuracy, len(arms) > 1)
     along_axis_alone = all(set(arm.grid) == {study.axis} for arm in study.arms.values())
     changes = steps(configurations) if along_axis_alone and study.axis != "activation" else []
     if changes:
@@ -256,7 +256,7 @@ def _seal(
         "steps": changes,
     }
     metrics = {
-        "best_validation_loss": min(each["best_validation_loss"] for each in summaries),
+        "best_validation_loss": float(np.nanmin([each["best_validation_loss"] for each in summaries])),
         "best_validation_accuracy": best.mean(_final_accuracy),
     }
     headline = (

@@ -45,11 +45,12 @@ def train_all(
         scope = digest_json([data_key, stopping.patience, rungs, rivals])
     keys = [trial_key(trial, scope) for trial in trials]
     known = {key: stored for key in set(keys) if (stored := load_result(folder.trials, key)) is not None}
-    missing = {key: trial for key, trial in zip(keys, trials, strict=True) if key not in known}
-    if stopping is not None and stopping.rungs and missing:
-        missing = dict(zip(keys, trials, strict=True))
+    every = dict(zip(keys, trials, strict=True))
+    missing = {key: trial for key, trial in every.items() if key not in known}
+    checkpoint = folder.path / f"checkpoint-{digest_json(list(every))[:16]}.safetensors"
     if missing:
-        checkpoint = folder.path / f"checkpoint-{digest_json(list(missing))[:16]}.safetensors"
+        if checkpoint.exists() or (stopping is not None and stopping.rungs):
+            missing = every  # the checkpoint holds them all; rungs compare them all
         with bar(label, sum(trial.epochs for trial in missing.values()), "epoch") as advance:
             results = train_many(
                 list(missing.values()),
@@ -62,4 +63,5 @@ def train_all(
         for key, result in zip(missing, results, strict=True):
             save_result(folder.trials, result, key)
             known[key] = result
+    checkpoint.unlink(missing_ok=True)  # only now are all results kept
     return [known[key] for key in keys]

@@ -123,6 +123,18 @@ def test_halving_keeps_the_best_and_leaves_them_undisturbed(data):
             assert left["validation_loss"] == pytest.approx(right["validation_loss"], rel=STEP_TOLERANCE)
 
 
+def test_a_small_penalty_is_not_lost_at_single_precision():
+    """1 - rate * l2 / n rounds to 1 here; over many steps the penalty must show nevertheless."""
+    rng = np.random.default_rng(0)
+    rows, labels = rng.random((512, 6)).astype(np.float32), rng.integers(0, 2, 512)
+    flat = TrialData(rows, labels, rows[:8], labels[:8], 2)
+    pair = [Trial(hidden=(8,), learning_rate=0.01, l2=l2, batch_size=4, epochs=20) for l2 in (0.0, 1e-5)]
+    without, with_l2 = train_many(pair, flat)
+    reference = train(pair[1], flat)
+    assert not np.array_equal(parameters(without), parameters(with_l2))
+    np.testing.assert_allclose(parameters(with_l2), parameters(reference), atol=1e-4)
+
+
 class KilledError(Exception):
     """Stands in for a kill in the middle of a sweep."""
 
@@ -148,7 +160,9 @@ def test_a_killed_sweep_goes_on_from_its_checkpoint_bit_identically(data, tmp_pa
     epochs = []
     resumed = train_many(mix, data, checkpoint=checkpoint, on_epoch=lambda _, record: epochs.append(record["epoch"]))
     assert min(epochs) == 7
-    assert not checkpoint.path.exists()
+    again = train_many(mix, data, checkpoint=checkpoint, on_epoch=lambda _, record: epochs.append(0))
+    assert 0 not in epochs  # ended: the checkpoint holds all results
+    assert all(np.array_equal(parameters(a), parameters(b)) for a, b in zip(resumed, again, strict=True))
     for one, other in zip(whole, resumed, strict=True):
         assert np.array_equal(parameters(one), parameters(other))
         assert [[row[name] for name in FIGURES] for row in one.history] == [
@@ -162,6 +176,7 @@ def test_a_checkpoint_of_another_call_or_a_damaged_one_is_ignored(data, tmp_path
     for content in (b"", b"not a checkpoint", bytes(200)):
         (tmp_path / "c").write_bytes(content)
         (result,) = train_many([trial], data, checkpoint=Checkpoint(tmp_path / "c"))
+        assert (tmp_path / "c").stat().st_size > 200
         assert np.array_equal(parameters(result), parameters(whole))
 
 
@@ -171,5 +186,7 @@ def test_what_cannot_be_done_is_said(data):
         train_many([Trial()], blind, stopping=Stopping(patience=1))
     with pytest.raises(ConfigError, match=r"trial \(100,\) with batch_size 128 needs"):
         plan([Trial()], 1000, 12, 4, memory=1000)
+    with pytest.raises(ConfigError, match="patience must be at least 1 epoch, got 0"):
+        train_many([Trial()], data, stopping=Stopping(patience=0))
     (result,) = train_many([Trial(epochs=1)], blind)
     assert set(result.history[0]) == {"epoch", "train_loss", "train_accuracy", "seconds"}

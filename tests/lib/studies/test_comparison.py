@@ -54,12 +54,14 @@ def test_the_verdict_says_what_the_seeds_allow():
     best = Fake("50 units", [0.1] * 4, [0.10, 0.20, 0.30, 0.15])
     near = Fake("20 units", [0.2] * 4, [0.14, 0.17, 0.33, 0.14])
     far = Fake("5 units", [0.3] * 4, [0.30, 0.41, 0.50, 0.36])
-    assert verdict([near, best, far], accuracy, False).startswith("not told apart from 20 units: 0.0075 (")
-    assert verdict([best, far], accuracy, True).startswith("ahead of sgd: 5 units by 0.2050 (")
+    assert verdict(best, [near, best, far], accuracy, False).startswith("not told apart from 20 units: 0.0075 (")
+    assert verdict(best, [best, far], accuracy, True).startswith("ahead of sgd: 5 units by 0.2050 (")
     single = [Fake("a", [0.1], [0.1]), Fake("b", [0.1], [0.2])]
-    assert verdict(single, accuracy, False) == "one seed cannot tell it from b"
-    assert verdict([best], accuracy, False) == "the only configuration"
+    assert verdict(single[0], single, accuracy, False) == "one seed cannot tell it from b"
+    assert verdict(best, [best], accuracy, False) == "the only configuration"
     assert steps(single) == []
+    tied = Fake("also", best.train, best.validation)
+    assert verdict(tied, [best, tied], accuracy, False).startswith("not told apart from 50 units: 0.0000 (")
 
 
 def test_steps_answer_the_study_s_questions_in_words():
