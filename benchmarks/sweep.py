@@ -18,25 +18,23 @@ import argparse
 import json
 import statistics
 import time
-import warnings
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import torch
-from sklearn.neural_network import MLPClassifier as SklearnMLP
 
 from lib.config import places
 from lib.datasets import acquire
 from lib.datasets.dataset import Dataset
 from lib.datasets.sources import Letters, Mnist
+from lib.evaluation.peers import train_sklearn
 from lib.mlp.fused import train_many
 from lib.mlp.training import TrialData, estimator
 from lib.mlp.trial import Trial
 
 DEEP = (256, 128, 64)
-_SKLEARN = {"relu": "relu", "tanh": "tanh", "sigmoid": "logistic", "linear": "identity"}
 _TORCH: dict[str, type[torch.nn.Module]] = {
     "relu": torch.nn.ReLU,
     "tanh": torch.nn.Tanh,
@@ -57,23 +55,7 @@ def numpy_estimator(trials: Sequence[Trial], data: TrialData) -> None:
 
 def sklearn(trials: Sequence[Trial], data: TrialData) -> None:
     for trial in trials:
-        model = SklearnMLP(
-            trial.hidden,
-            activation=_SKLEARN[trial.activation],
-            solver="sgd",
-            alpha=0.0,
-            batch_size=trial.batch_size,
-            learning_rate_init=trial.learning_rate,
-            momentum=0.0,
-            nesterovs_momentum=False,
-            max_iter=trial.epochs,
-            n_iter_no_change=trial.epochs + 1,
-            tol=0.0,
-            random_state=trial.seed,
-        )
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            model.fit(data.X_train, data.y_train)
+        train_sklearn(trial, data, data.X_train[:1])
 
 
 def plain_torch(trials: Sequence[Trial], data: TrialData) -> None:
@@ -132,7 +114,7 @@ def case_a(epochs: int) -> list[Trial]:
 def case_b(epochs: int) -> list[Trial]:
     return [
         Trial(hidden=DEEP, activation=activation, batch_size=128, epochs=epochs, seed=seed)  # type: ignore[arg-type]
-        for activation in _SKLEARN
+        for activation in _TORCH
         for seed in range(5)
     ]
 
@@ -145,7 +127,7 @@ def case_c(epochs: int, count: int = 200) -> list[Trial]:
         trials.append(
             Trial(
                 hidden=tuple(int(units) for units in np.exp(rng.uniform(np.log(5), np.log(200), depth))),
-                activation=str(rng.choice(list(_SKLEARN))),  # type: ignore[arg-type]
+                activation=str(rng.choice(list(_TORCH))),  # type: ignore[arg-type]
                 learning_rate=float(np.exp(rng.uniform(np.log(1e-3), np.log(0.2)))),
                 batch_size=32,
                 epochs=epochs,
@@ -178,7 +160,7 @@ def ratio(seconds: dict[str, list[float]], peer: str) -> float:
 
 
 def fraction(seconds: dict[str, list[float]], trials: Sequence[Trial], data: TrialData) -> float:
-    """Our rate of needed operations over the machine's rate, measured before and after, the better one."""
+    """Our rate of needed operations over the machine's rate, measured just after."""
     ours = statistics.median(next(iter(seconds.values())))
     return round(needed_flops(trials, data) / ours / gemm_rate(), 3)
 

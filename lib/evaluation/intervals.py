@@ -49,12 +49,9 @@ def mean_over_seeds(values: Sequence[float], confidence: float = 0.95) -> Interv
 
 
 @dataclass(frozen=True)
-class Difference:
+class Difference(Interval):
     """A mean paired difference with its confidence interval, over `pairs` seeds."""
 
-    estimate: float
-    low: float
-    high: float
     pairs: int
 
     @property

@@ -21,7 +21,7 @@ from sklearn.utils.multiclass import check_classification_targets, unique_labels
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from lib.mlp.activations import ACTIVATIONS
-from lib.mlp.initialisation import INITIALISATIONS, initial_weights, row_orders, streams
+from lib.mlp.initialisation import INITIALISATIONS, row_orders, streams
 from lib.mlp.network import EVALUATION_ROWS, Network, Workspace
 from lib.mlp.optimizers import OPTIMIZERS, make_optimizer
 
@@ -137,6 +137,12 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
             pass
         return self
 
+    def adopt(self, network: Network, classes: npt.NDArray[Any]) -> None:
+        """Take a network that was trained or stored elsewhere; predicting works as after `fit`."""
+        self.network_ = network
+        self.classes_ = classes
+        self.n_features_in_ = network.sizes[0]
+
     def predict_proba(self, X: Any) -> npt.NDArray[np.floating]:
         """Class probabilities, shape (n, classes), in the order of `classes_`."""
         X = self._rows(X)
@@ -215,8 +221,7 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
         sizes = (X.shape[1], *self.hidden, len(self.classes_))
         weights_rng, self._order_rng = streams(self._seed())
         self.network_ = Network(sizes, self.activation, X.dtype)
-        for weights, drawn in zip(self.network_.weights, initial_weights(sizes, self.init, weights_rng), strict=True):
-            weights[...] = drawn
+        self.network_.initialise(self.init, weights_rng)
         self._stepper = make_optimizer(self.optimizer, self.learning_rate, self.momentum, self.network_.parameters)
         self.history_: list[Record] = []
         self.diverged_epoch_ = None

@@ -12,7 +12,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -21,16 +21,16 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from safetensors import SafetensorError
-from safetensors.numpy import load as from_bytes
 from safetensors.numpy import save as to_bytes
 
 from lib.errors import ConfigError
 from lib.files import digest_json, write_bytes
 from lib.mlp.estimator import MLPClassifier, Record
-from lib.mlp.initialisation import initial_weights, row_orders, streams
+from lib.mlp.initialisation import row_orders, streams
 from lib.mlp.layout import Layout, arrange
 from lib.mlp.network import EVALUATION_ROWS, Network
 from lib.mlp.program import Kind, Program, kind_of
+from lib.mlp.store import read_tensors
 from lib.mlp.training import Ending, TrialData, TrialResult, estimator
 from lib.mlp.trial import Trial
 
@@ -105,47 +105,29 @@ def plan(
     groups = []
     for (depth, batch, kind), members in alike.items():
         ordered = [members[position] for position in arrange([trials[index] for index in members])]
-        sizes = [_parameters(trials[index], features, classes) for index in ordered]
-        needs = [
-            itemsize * (size * _VECTORS[kind] + _units(trials[index], classes) * (2 * batch + EVALUATION_ROWS))
-            for index, size in zip(ordered, sizes, strict=True)
-        ]
-        current: list[int] = []
-        for position, need in enumerate(needs):
+        parts: list[list[int]] = [[]]
+        taken = 0
+        for index in ordered:
+            need = _bytes(trials[index], batch, features, classes, itemsize)
             if memory is not None and need > memory:
                 raise ConfigError(
-                    f"trial {trials[ordered[position]].hidden} with batch_size {batch} needs {need / 1e6:,.0f} MB, "
+                    f"trial {trials[index].hidden} with batch_size {batch} needs {need / 1e6:,.0f} MB, "
                     f"more than the {memory / 1e6:,.0f} MB there are; make it narrower or its mini-batches smaller"
                 )
-            if current and memory is not None and sum(needs[each] for each in current) + need > memory:
-                groups.append(_group(current, ordered, sizes, needs, depth, batch, kind))
-                current = []
-            current.append(position)
-        groups.append(_group(current, ordered, sizes, needs, depth, batch, kind))
+            if memory is not None and taken + need > memory:
+                parts.append([])
+                taken = 0
+            parts[-1].append(index)
+            taken += need
+        for part in parts:
+            parameters = sum(_parameters(trials[index], features, classes) for index in part)
+            size = sum(_bytes(trials[index], batch, features, classes, itemsize) for index in part)
+            groups.append(Group(tuple(part), depth, batch, kind, parameters, size))
     return groups
 
 
 _VECTORS: dict[Kind, int] = {"sgd": 1, "momentum": 6, "adam": 7}
 """Vectors of parameter length that each kind of optimiser keeps: parameters, gradients, state, rates, penalties."""
-
-
-def _group(
-    positions: Sequence[int],
-    ordered: Sequence[int],
-    sizes: Sequence[int],
-    needs: Sequence[int],
-    depth: int,
-    batch: int,
-    kind: Kind,
-) -> Group:
-    return Group(
-        tuple(ordered[position] for position in positions),
-        depth,
-        batch,
-        kind,
-        sum(sizes[position] for position in positions),
-        sum(needs[position] for position in positions),
-    )
 
 
 def _sizes(trial: Trial, features: int, classes: int) -> tuple[int, ...]:
@@ -157,8 +139,10 @@ def _parameters(trial: Trial, features: int, classes: int) -> int:
     return sum((below + 1) * above for below, above in pairwise(sizes))
 
 
-def _units(trial: Trial, classes: int) -> int:
-    return sum(trial.hidden) + classes
+def _bytes(trial: Trial, batch: int, features: int, classes: int, itemsize: int) -> int:
+    vectors = _parameters(trial, features, classes) * _VECTORS[kind_of(trial)]
+    buffers = (sum(trial.hidden) + classes) * (2 * batch + EVALUATION_ROWS)
+    return itemsize * (vectors + buffers)
 
 
 def train_many(
@@ -351,9 +335,7 @@ class _Sweep:
 
     def _initial(self, trial: Trial) -> npt.NDArray[np.floating]:
         network = Network(_sizes(trial, self.features, self.classes), trial.activation, self.dtype)
-        drawn = initial_weights(network.sizes, trial.init, streams(trial.seed)[0])
-        for weights, values in zip(network.weights, drawn, strict=True):
-            weights[...] = values
+        network.initialise(trial.init, streams(trial.seed)[0])
         return network.parameters
 
     def results(self) -> list[TrialResult]:
@@ -362,10 +344,9 @@ class _Sweep:
 
     def _result(self, trial: Trial, state: _State) -> TrialResult:
         model: MLPClassifier = estimator(trial)
-        model.network_ = Network(_sizes(trial, self.features, self.classes), trial.activation, self.dtype)
-        model.network_.parameters[:] = state.vectors["parameters"]
-        model.classes_ = np.arange(self.classes)
-        model.n_features_in_ = self.features
+        network = Network(_sizes(trial, self.features, self.classes), trial.activation, self.dtype)
+        network.parameters[:] = state.vectors["parameters"]
+        model.adopt(network, np.arange(self.classes))
         model.history_ = state.history
         model.diverged_epoch_ = len(state.history) if state.ended == "diverged" else None
         assert state.ended is not None
@@ -373,9 +354,8 @@ class _Sweep:
 
     def _identity(self) -> str:
         """What a checkpoint belongs to: the same trials in the same order, on rows of the same shape."""
-        stopping = [self.stopping.patience, [[rung.epoch, rung.keep] for rung in self.stopping.rungs]]
         trials = [trial.model_dump(mode="json") for trial in self.trials]
-        return digest_json([trials, list(self.X.shape), len(self.X_validation), str(self.dtype), stopping])
+        return digest_json([trials, list(self.X.shape), len(self.X_validation), str(self.dtype), asdict(self.stopping)])
 
     def save(self, path: Path) -> None:
         """Write the whole state, atomically."""
@@ -402,12 +382,10 @@ class _Sweep:
         """Go on from a checkpoint of the same call, if there is one; one of another call, or a damaged one, is ignored."""
         if not path.exists():
             return
-        content = path.read_bytes()
         try:
-            tensors = from_bytes(content)
-            length = int.from_bytes(content[:8], "little")
-            course = json.loads(json.loads(content[8 : 8 + length])["__metadata__"]["course"])
-        except (SafetensorError, KeyError, ValueError):
+            tensors, metadata = read_tensors(path)
+            course = json.loads(metadata["course"])
+        except (OSError, SafetensorError, KeyError, ValueError):
             return
         if course["identity"] != self._identity():
             return

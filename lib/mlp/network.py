@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from lib.errors import ConfigError
 from lib.mlp.activations import ACTIVATIONS
+from lib.mlp.initialisation import initial_weights
 from lib.mlp.losses import softmax, softmax_cross_entropy
 
 Array = npt.NDArray[np.floating]
@@ -62,6 +63,11 @@ class Network:
             biases.append(flat[start : start + units])
             start += units
         return weights, biases
+
+    def initialise(self, init: str, rng: np.random.Generator) -> None:
+        """Draw new weights by the initialisation named `init`; biases stay as they are."""
+        for weights, drawn in zip(self.weights, initial_weights(self.sizes, init, rng), strict=True):
+            weights[...] = drawn
 
     def __getstate__(self) -> dict[str, Any]:
         return {"sizes": self.sizes, "activation": self.activation, "parameters": self.parameters}

@@ -117,7 +117,7 @@ class Program:
         self.steps = 0
         self._buffers: dict[int, _Buffers] = {}
         self._evaluation: dict[int, _Outputs] = {}
-        self._first, self._blocks, self._biases = self._views(self.parameters)
+        self._first, blocks_of, self._biases = self._views(self.parameters)
         self._first_of_seed = [self._first[band.rows] for band in layout.seeds]
         self._biases_of_seed = [self._biases[0][band.rows, None] for band in layout.seeds]
         self._block_views = [
@@ -125,22 +125,21 @@ class Program:
                 (weights, weights.mT, biases[block.above.rows].view(block.above.count, block.outputs, 1))
                 for weights, block in zip(of_layer, blocks, strict=True)
             ]
-            for of_layer, blocks, biases in zip(self._blocks, layout.blocks, self._biases[1:], strict=True)
+            for of_layer, blocks, biases in zip(blocks_of, layout.blocks, self._biases[1:], strict=True)
         ]
         self._trial_seed = self._tensor(
             [index for index, band in enumerate(layout.seeds) for _ in range(band.count)], torch.int64
         )
         self._class_ranks = torch.arange(layout.classes, 0, -1, device=device, dtype=torch.int16)[:, None]
-        rates = [trial.learning_rate for trial in layout.trials]
-        penalties = [trial.l2 for trial in layout.trials]
-        self._has_l2 = any(penalties)
-        self._rate = self._tensor(rates)
+        rates = self._tensor([trial.learning_rate for trial in layout.trials])
         if self.kind == "sgd":
-            self._rate_of_logits = self._rate[:, None, None]
+            self._rate_of_logits = rates[:, None, None]
         else:
+            penalties = [trial.l2 for trial in layout.trials]
+            self._has_l2 = any(penalties)
             self.gradients = torch.zeros_like(self.parameters)
             self._gradient_views = self._views(self.gradients)
-            self._rates = self._per_parameter(self._rate)
+            self._rates = self._per_parameter(rates)
             self._penalties = self._per_parameter(self._tensor(penalties))[: layout.n_weights]
             if self.kind == "momentum":
                 self._momenta = self._per_parameter(self._tensor([trial.momentum for trial in layout.trials]))
@@ -247,18 +246,14 @@ class Program:
     def finite(self) -> Tensor:
         """Whether each trial's parameters are finite; bool, shape (trials,)."""
         total = torch.zeros(len(self.layout.trials), dtype=self.parameters.dtype, device=self.parameters.device)
-        for index, total_of in enumerate((self._first.sum(1), *self._biases)):
-            layer = max(0, index - 1)
-            total.index_add_(0, self._trial_of_row(layer), total_of)
-        for layouts, blocks in zip(self.layout.blocks, self._blocks, strict=True):
-            for block, weights in zip(layouts, blocks, strict=True):
+        numbers = self._tensor(range(len(self.layout.trials)), torch.int64)
+        sums_of_rows = [self._first.sum(1) + self._biases[0], *self._biases[1:]]
+        for layer, sums in enumerate(sums_of_rows):
+            total.index_add_(0, self._per_row(numbers, layer), sums)
+        for blocks, views in zip(self.layout.blocks, self._block_views, strict=True):
+            for block, (weights, _, _) in zip(blocks, views, strict=True):
                 total[block.above.members] += weights.sum((1, 2))
         return total.isfinite()
-
-    def _trial_of_row(self, layer: int) -> Tensor:
-        return self._tensor(range(len(self.layout.trials)), torch.int64).repeat_interleave(
-            self._tensor(self.layout.units[layer], torch.int64)
-        )
 
     def export(self, index: int, state: bool) -> dict[str, npt.NDArray[np.floating]]:
         """Trial `index`'s parameters, laid out as `Network.parameters`, and with `state` its optimiser's vectors."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as to_bytes
@@ -51,6 +52,12 @@ def save_network(path: Path, model: MLPClassifier) -> None:
     write_bytes(path, to_bytes(tensors, metadata))
 
 
+def read_tensors(path: str | Path) -> tuple[dict[str, npt.NDArray[Any]], dict[str, str]]:
+    """Tensors and metadata of a safetensors file; raises OSError or SafetensorError when it cannot be read."""
+    with safe_open(path, framework="numpy") as file:
+        return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118 - not a dict
+
+
 def load_network(path: str | Path) -> MLPClassifier:
     """Read a classifier that predicts exactly as the saved one did; its history and optimiser are not kept.
 
@@ -60,9 +67,7 @@ def load_network(path: str | Path) -> MLPClassifier:
         When the file is missing, damaged, or not a probeflow network.
     """
     try:
-        with safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+        tensors, metadata = read_tensors(path)
     except (OSError, SafetensorError) as error:
         raise DataError(f"network file {path} cannot be read ({error}); train it again") from None
     if metadata.get("format") != _FORMAT:
@@ -74,9 +79,7 @@ def load_network(path: str | Path) -> MLPClassifier:
     for index in range(len(network.weights)):
         network.weights[index][...] = tensors[f"weights.{index}"]
         network.biases[index][...] = tensors[f"biases.{index}"]
-    model.network_ = network
-    model.classes_ = tensors.get("classes", np.array(description["classes"] or []))
-    model.n_features_in_ = description["sizes"][0]
+    model.adopt(network, tensors.get("classes", np.array(description["classes"] or [])))
     return model
 
 

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from lib.config import SweepStudy
 from lib.datasets import hold_out, require_no_leakage
@@ -181,14 +180,15 @@ def _finals(
         with bar(f"{name} scikit-learn", sum(trial.epochs for _, trial in chosen), "epoch") as advance:
             peers = [_peer(trial, rest, data_key, folder, advance) for _, trial in chosen]
     return [
-        Final(winner.value, winner.label, result, score(rest.y_validation, _test_probabilities(result, rest)), peer)
+        Final(
+            winner.value,
+            winner.label,
+            result,
+            score(rest.y_validation, result.network.predict_proba(rest.X_validation)),
+            peer,
+        )
         for (winner, _), result, peer in zip(chosen, results, peers, strict=True)
     ]
-
-
-def _test_probabilities(result: TrialResult, rest: TrialData) -> npt.NDArray[np.floating]:
-    probabilities: npt.NDArray[np.floating] = result.network.predict_proba(rest.X_validation)
-    return probabilities
 
 
 def _peer(trial: Trial, data: TrialData, data_key: str, folder: StudyFolder, advance: Advance) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 
 from lib.files import digest_json
-from lib.mlp.fused import Checkpoint, Stopping, train_many
+from lib.mlp.fused import Checkpoint, train_many
 from lib.mlp.store import load_result, save_result, trial_key
 from lib.mlp.training import TrialData, TrialResult
 from lib.mlp.trial import Trial
@@ -24,7 +24,6 @@ def train_all(
     data_key: str,
     folder: StudyFolder,
     label: str,
-    stopping: Stopping | None = None,
 ) -> list[TrialResult]:
     """Results of `trials` in their order: stored ones, and new ones trained as one call of the fused engine.
 
@@ -38,25 +37,19 @@ def train_all(
     Trials train on the first CUDA device if there is one, else on the CPU.
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    scope = data_key
-    if stopping is not None:  # then what else was in the sweep decides how far a trial got
-        rungs = [[rung.epoch, rung.keep] for rung in stopping.rungs]
-        rivals = [trial_key(trial, data_key) for trial in trials] if rungs else []
-        scope = digest_json([data_key, stopping.patience, rungs, rivals])
-    keys = [trial_key(trial, scope) for trial in trials]
+    keys = [trial_key(trial, data_key) for trial in trials]
     known = {key: stored for key in set(keys) if (stored := load_result(folder.trials, key)) is not None}
     every = dict(zip(keys, trials, strict=True))
     missing = {key: trial for key, trial in every.items() if key not in known}
     checkpoint = folder.path / f"checkpoint-{digest_json(list(every))[:16]}.safetensors"
     if missing:
-        if checkpoint.exists() or (stopping is not None and stopping.rungs):
-            missing = every  # the checkpoint holds them all; rungs compare them all
+        if checkpoint.exists():
+            missing = every  # it holds them all
         with bar(label, sum(trial.epochs for trial in missing.values()), "epoch") as advance:
             results = train_many(
                 list(missing.values()),
                 data,
                 device=device,
-                stopping=stopping,
                 checkpoint=Checkpoint(checkpoint, every_seconds=CHECKPOINT_SECONDS),
                 on_epoch=lambda _, record: advance(1),
             )

@@ -8,10 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
+from tests.image_files import write_images
 from tests.small_profile import SMALL
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -112,14 +111,9 @@ def test_places_that_cannot_be_written_get_one_line(home, tmp_path):
 
 
 def test_unreadable_images_are_named_or_skipped_by_option(home, tmp_path):
-    rng = np.random.default_rng(0)
-    for name in ("a", "b"):
-        (tmp_path / "pets" / name).mkdir(parents=True)
-        for number in range(12):
-            pixels = rng.integers(0, 256, (8, 8, 3), np.uint8)
-            Image.fromarray(pixels).save(tmp_path / "pets" / name / f"{number}.png")
-    (tmp_path / "pets" / "a" / "bad.png").write_text("no image")
-    folder = ["--only", "exploration", "--set", "images.source=folder", "--set", f"images.path={tmp_path / 'pets'}"]
+    pets = write_images(tmp_path / "pets", ("a", "b"), 12)
+    (pets / "a" / "bad.png").write_text("no image")
+    folder = ["--only", "exploration", "--set", "images.source=folder", "--set", f"images.path={pets}"]
     assert "e.g. a/bad.png (not an image" in one_line(run("-m", "flows", "run", *folder, expect=2, **home))
     done = run("-m", "flows", "run", *folder, "--skip-unreadable", **home)
     assert "1 unreadable image(s) skipped: a/bad.png" in done.stdout

@@ -15,6 +15,7 @@ from flows.report import closing_table
 from lib.config import places
 from lib.errors import DataError, LeakageError
 from lib.tracking.store import connect
+from tests.image_files import write_images
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -117,18 +118,8 @@ def test_a_stage_runs_alone_with_what_it_needs(result, small, stage, studies):
 
 
 def test_leaking_test_images_stop_the_run(small, tmp_path):
-    import shutil
-
-    import numpy as np
-    from PIL import Image
-
-    rng = np.random.default_rng(0)
-    for name in ("a", "b"):
-        (tmp_path / "train" / name).mkdir(parents=True)
-        for number in range(6):
-            pixels = rng.integers(0, 256, (8, 8, 3), np.uint8)
-            Image.fromarray(pixels).save(tmp_path / "train" / name / f"{number}.png")
-    shutil.copytree(tmp_path / "train", tmp_path / "test")
+    for part in ("train", "test"):
+        write_images(tmp_path / part, ("a", "b"), 6)
     leaking = small.model_dump(mode="json") | {"images": {"source": "folder", "path": str(tmp_path)}}
     with pytest.raises(LeakageError, match="12 of 12 test images"):
         pipeline(type(small).model_validate(leaking))

@@ -16,17 +16,12 @@ from lib.datasets import acquire, require_no_leakage
 from lib.datasets.image_folder import UnreadableError, decode
 from lib.datasets.sources import ImageFolder
 from lib.errors import DataError, LeakageError
+from tests.image_files import write_images
 
 
 @pytest.fixture
 def folder(tmp_path) -> Path:
-    rng = np.random.default_rng(0)
-    for name in ("cat", "dog"):
-        (tmp_path / "pets" / name).mkdir(parents=True)
-        for number in range(10):
-            pixels = rng.integers(0, 255, (8, 8, 3), np.uint8)
-            Image.fromarray(pixels).save(tmp_path / "pets" / name / f"{number}.png")
-    return tmp_path / "pets"
+    return write_images(tmp_path / "pets", ("cat", "dog"), 10)
 
 
 def test_one_folder_a_class_is_split_by_class(folder, tmp_path):

@@ -1,0 +1,20 @@
+"""Small image folders for tests: noise, one folder a class."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+
+def write_images(root: Path, classes: Iterable[str], count: int) -> Path:
+    """Write `count` PNG files a class as `root/<class>/<number>.png`; returns `root`."""
+    rng = np.random.default_rng(0)
+    for name in classes:
+        (root / name).mkdir(parents=True)
+        for number in range(count):
+            pixels = rng.integers(0, 256, (8, 8, 3), np.uint8)
+            Image.fromarray(pixels).save(root / name / f"{number}.png")
+    return root
