@@ -54,8 +54,9 @@ def training_curves(curves: Curves, title: str, quantity: str = "loss") -> Figur
     where the first of its seeds ended, and says so.
     """
     with rc_context(STYLE):
-        figure, axes = _grid(len(curves), 4, height=2.7)
-        values = []
+        columns = 5 if len(curves) == 5 else 4
+        figure, axes = _grid(len(curves), columns, 3.0, 3.0 if len(curves) <= columns else 2.7)
+        means, bounds = [], []
         for axis, (label, history) in zip(axes, curves.items(), strict=True):
             words = ""
             for column, colour in (("train", PALETTE[0]), ("validation", PALETTE[1]), ("test", PALETTE[1])):
@@ -67,17 +68,27 @@ def training_curves(curves: Curves, title: str, quantity: str = "loss") -> Figur
                 axis.plot(epochs, mean, color=colour, label=column, linewidth=1.2)
                 if len(lines) > 1:
                     axis.fill_between(epochs, np.maximum(low, 1e-6), high, color=colour, alpha=0.25, linewidth=0)
-                values.append(mean[np.isfinite(mean) & (mean > 0)])
-            axis.set_title(f"{label}\n{words}" if words else label)
+                means.append(mean[np.isfinite(mean) & (mean > 0)])
+                bounds += [low[np.isfinite(low)], high[np.isfinite(high)]]
+            axis.set_title(label)
             axis.set_xlabel("epoch")
-        seen = np.concatenate(values) if values else np.ones(1)
+            if words:
+                axis.text(0.98, 0.98, words, transform=axis.transAxes, ha="right", va="top", fontsize=7, color="0.3")
+        longest = max([1, *(len(seed) for history in curves.values() for seeds in history.values() for seed in seeds)])
+        for axis in axes:
+            axis.set_xlim(1 - 0.04 * longest, 1.04 * longest)
+        seen = np.concatenate(means) if means else np.ones(1)
         if seen.size:
+            # Bands are shown whole up to twice the means' range: the interval of a mean near 0 may reach below 0.
+            band = np.concatenate([seen, *bounds])
+            lowest = max(band.min() * 0.85, seen.min() * 0.5, 1e-4)
+            highest = min(band.max() * 1.2, seen.max() * 2)
             for axis in axes:
                 axis.set_yscale("log")
-                axis.set_ylim(max(seen.min() * 0.7, 1e-4), seen.max() * 1.4)
-        for axis in axes[::4]:
+                axis.set_ylim(lowest, highest)
+        for axis in axes[::columns]:
             axis.set_ylabel("cross-entropy (nats)" if quantity == "loss" else "error rate")
-        axes[0].legend()
+        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
         figure.suptitle(f"{title}\n{_band_words(curves)}")
     return figure
 
@@ -95,7 +106,7 @@ def _together(seeds: Sequence[Sequence[float]], words: str) -> tuple[npt.NDArray
         return np.empty((0, 0)), words
     epochs = min(lengths)
     if epochs < max(lengths):
-        words = f"to epoch {epochs} of {max(lengths)}, where a seed ended"
+        words = f"to epoch {epochs} of {max(lengths)}, when a seed ended"
     return np.array([seed[:epochs] for seed in seeds], dtype=float), words
 
 

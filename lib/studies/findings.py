@@ -95,7 +95,7 @@ def _units(arm: str, widths: Sequence[Compared]) -> list[Answer]:
 
 def _rates(arm: str, rates: Sequence[Compared]) -> list[Answer]:
     questions: list[tuple[str, str, Callable[[], tuple[str, str]]]] = [
-        ("Which learning rate is best?", "0.01", lambda: _best(rates)),
+        ("Which learning rate is best?", "0.01 (mean validation losses 0.874, 0.870, 1.298)", lambda: _best(rates)),
         (
             "Which learning rates are unstable, their training loss rising from epoch to epoch by more than "
             f"{100 * UNSTABLE:g} % of its net fall in sum?",
@@ -224,11 +224,13 @@ def _best(rates: Sequence[Compared]) -> tuple[str, str]:
 
 
 def _unstable(rates: Sequence[Compared]) -> tuple[str, str]:
-    return _judged(rates, _rises, UNSTABLE, "unstable", "smooth", "rises of {} of the net fall")
+    return _judged(rates, _rises, UNSTABLE, "unstable", "smooth", "rises as a share of the net fall {}")
 
 
 def _unfinished(rates: Sequence[Compared]) -> tuple[str, str]:
-    return _judged(rates, _last_fall, UNFINISHED, "not converged", "no longer falling", "a fall of {} of the whole")
+    return _judged(
+        rates, _last_fall, UNFINISHED, "not converged", "flat at the end", "last fall as a share of the whole {}"
+    )
 
 
 def _judged(
