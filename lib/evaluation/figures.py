@@ -15,7 +15,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lib.evaluation.intervals import over_seeds
+from lib.evaluation.intervals import LOSS, SHARE, over_seeds
 
 STYLE: Any = {
     "figure.dpi": 110,
@@ -146,10 +146,10 @@ def axis_summary(groups: Sequence[Mapping[str, Any]], axis_label: str, title: st
         arms = list(dict.fromkeys(group["arm"] for group in groups))
         positions = np.arange(len(groups))[::-1]
         columns = (
-            ("best_validation_losses", "best validation cross-entropy (nats)"),
-            ("best_validation_accuracies", "best validation accuracy"),
+            ("best_validation_losses", "best validation cross-entropy (nats)", LOSS),
+            ("best_validation_accuracies", "best validation accuracy", SHARE),
         )
-        for axis, (column, label) in zip(axes, columns, strict=True):
+        for axis, (column, label, within) in zip(axes, columns, strict=True):
             for position, group in zip(positions, groups, strict=True):
                 colour = PALETTE[arms.index(group["arm"])]
                 every = [math.nan if value is None else value for value in group[column]]
@@ -157,7 +157,7 @@ def axis_summary(groups: Sequence[Mapping[str, Any]], axis_label: str, title: st
                 axis.scatter(values, [position] * len(values), color=colour, s=14, alpha=0.6, zorder=3)
                 if values:
                     axis.plot([np.mean(values)] * 2, [position - 0.3, position + 0.3], color=colour, linewidth=2)
-                whole = over_seeds(every)
+                whole = over_seeds(every, within)
                 if whole.low is not None:
                     axis.plot([whole.low, whole.high], [position] * 2, color=colour, linewidth=1.2)
                 words = whole.words.removesuffix(" (one seed, no interval)")  # the title says so

@@ -79,14 +79,24 @@ class Estimate:
         return f"{_short(self.mean)} ± {_short(self.standard_deviation)} ({_short(self.low)} to {_short(self.high)})"
 
 
-def over_seeds(values: Sequence[float], confidence: float = 0.95) -> Estimate:
-    """Mean, standard deviation and interval of `values`, one a seed."""
+SHARE = (0.0, 1.0)
+"""What an accuracy, an error rate or an F1 can be."""
+LOSS = (0.0, math.inf)
+"""What a cross-entropy can be."""
+
+
+def over_seeds(values: Sequence[float], within: tuple[float, float] = (-math.inf, math.inf)) -> Estimate:
+    """Mean, standard deviation and 95 % interval of `values`, one a seed.
+
+    The interval is cut to `within`, the values the figure can have; that takes nothing from its coverage.
+    """
     if not np.isfinite(values).all():
         return Estimate(math.nan, None, None, None, len(values))
-    interval = mean_over_seeds(values, confidence)
+    interval = mean_over_seeds(values)
     if interval is None:
         return Estimate(float(values[0]), None, None, None, 1)
-    return Estimate(interval.estimate, float(np.std(values, ddof=1)), interval.low, interval.high, len(values))
+    low, high = max(interval.low, within[0]), min(interval.high, within[1])
+    return Estimate(interval.estimate, float(np.std(values, ddof=1)), low, high, len(values))
 
 
 def _short(value: float) -> str:

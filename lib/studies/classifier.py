@@ -19,7 +19,7 @@ from lib.datasets import Dataset, hold_out_rows, require_no_leakage
 from lib.errors import DataError
 from lib.evaluation import figures
 from lib.evaluation.checks import learning_flag, same_model_flags
-from lib.evaluation.intervals import Estimate, over_seeds, paired_difference
+from lib.evaluation.intervals import SHARE, Estimate, over_seeds, paired_difference
 from lib.evaluation.metrics import Scores, score
 from lib.features import FeatureSet
 from lib.files import digest_json
@@ -279,7 +279,7 @@ def _beside_pixels(finals: Sequence[Final]) -> str | None:
 
 def _row(name: str, finals: Sequence[Final], areas: dict[str, dict[str, float]]) -> dict[str, Any]:
     group = [final for final in finals if final.representation == name]
-    spread = over_seeds([final.scores.accuracy.estimate for final in group])
+    spread = over_seeds([final.scores.accuracy.estimate for final in group], SHARE)
     first = group[0].scores
     return {
         "input": name,

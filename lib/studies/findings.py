@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lib.evaluation.intervals import LEVEL, Estimate, holm, over_seeds, p_words, paired_difference
+from lib.evaluation.intervals import LEVEL, LOSS, Estimate, holm, over_seeds, p_words, paired_difference
 from lib.mlp.training import TrialResult
 from lib.studies.comparison import Change, Compared, Figure, by_arm, changes, judge
 
@@ -216,7 +216,7 @@ def _best(rates: Sequence[Compared]) -> tuple[str, str]:
         best = max(rates, key=lambda each: each.mean(higher_is_better))
         judged = judge(best, rates, higher_is_better, several_arms=False)
         leaders.append(best.label if judged.told_apart else "open")
-        words = over_seeds(best.values(figure)).words
+        words = over_seeds(best.values(figure), LOSS).words
         parts.append(f"by {name} validation loss {best.label} with {words}, {judged.words}")
     answer = leaders[0] if len(set(leaders)) == 1 else "open"
     opening = "Not settled" if answer == "open" else answer[0].upper() + answer[1:]

@@ -18,7 +18,17 @@ from lib.datasets import hold_out, require_no_leakage
 from lib.datasets.dataset import Dataset
 from lib.evaluation import figures
 from lib.evaluation.checks import LEARNED_MARGIN, learning_flag, same_model_flags, study_flag
-from lib.evaluation.intervals import LEVEL, Difference, Estimate, holm, over_seeds, p_words, paired_difference
+from lib.evaluation.intervals import (
+    LEVEL,
+    LOSS,
+    SHARE,
+    Difference,
+    Estimate,
+    holm,
+    over_seeds,
+    p_words,
+    paired_difference,
+)
 from lib.evaluation.metrics import Scores, score
 from lib.evaluation.peers import train_sklearn
 from lib.files import digest_json, write_json
@@ -68,9 +78,13 @@ class Configuration:
         """Mean of a figure over seeds."""
         return float(np.mean(self.values(figure)))
 
+    def over_seeds(self, name: str) -> Estimate:
+        """One of `STATISTICS` over the seeds."""
+        return over_seeds(self.values(STATISTICS[name]), LOSS if name.endswith("loss") else SHARE)
+
     def summary(self) -> dict[str, Any]:
         """Figures over seeds, as JSON."""
-        statistics = {name: over_seeds(self.values(figure)) for name, figure in STATISTICS.items()}
+        statistics = {name: self.over_seeds(name) for name in STATISTICS}
         return {
             "arm": self.arm,
             "label": self.label,
@@ -273,11 +287,11 @@ def _seal(
             for result in (*(result for each in configurations for result in each.results), *(f.result for f in finals))
         ),
     }
-    metrics |= _spread("best_validation_accuracy", over_seeds(best.values(_final_accuracy)))
+    metrics |= _spread("best_validation_accuracy", best.over_seeds("final_validation_accuracy"))
     headline = (
         f"{best.arm + ': ' if len(arms) > 1 else ''}{best.label}: "
-        f"validation accuracy {over_seeds(best.values(_final_accuracy)).words}, {judged}; "
-        f"best validation loss {over_seeds(best.values(STATISTICS['best_validation_loss'])).words}"
+        f"validation accuracy {best.over_seeds('final_validation_accuracy').words}, {judged}; "
+        f"best validation loss {best.over_seeds('best_validation_loss').words}"
     )
     model = None
     if finals:
@@ -364,9 +378,9 @@ def finals_summary(finals: Sequence[Final]) -> list[dict[str, Any]]:
 
 def _over_seeds(rows: Sequence[Mapping[str, float]]) -> dict[str, Any]:
     """Each test figure's mean; under `statistics`, the spread over seeds of accuracy, F1 and loss."""
-    spread = ("test_accuracy", "test_f1", "test_loss")
+    spread = {"test_accuracy": SHARE, "test_f1": SHARE, "test_loss": LOSS}
     return {key: float(np.mean([row[key] for row in rows])) for key in rows[0]} | {
-        "statistics": {key: asdict(over_seeds([row[key] for row in rows])) for key in spread}
+        "statistics": {key: asdict(over_seeds([row[key] for row in rows], within)) for key, within in spread.items()}
     }
 
 

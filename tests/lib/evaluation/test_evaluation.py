@@ -16,7 +16,7 @@ from sklearn.datasets import load_digits
 from lib.errors import ConfigError
 from lib.evaluation import figures
 from lib.evaluation.checks import learning_flag, same_model_flags, study_flag
-from lib.evaluation.intervals import Estimate, holm, mean_over_seeds, over_seeds, wilson
+from lib.evaluation.intervals import SHARE, Estimate, holm, mean_over_seeds, over_seeds, wilson
 from lib.evaluation.metrics import score
 from lib.evaluation.peers import train_sklearn
 from lib.evaluation.projections import pca, sample_by_class, tsne
@@ -55,6 +55,8 @@ def test_a_figure_over_seeds_has_mean_deviation_and_interval_and_one_seed_has_no
     assert (found.mean, found.standard_deviation) == pytest.approx((np.mean(values), stdev(values)))
     assert (found.low, found.high) == pytest.approx((theirs.low, theirs.high))
     assert found.words == "0.9275 ± 0.0171 (0.9003 to 0.9547)"
+    assert over_seeds([0.9, 0.99, 0.98], SHARE).high == 1  # an accuracy above 1 there is none
+    assert over_seeds([0.9, 0.99, 0.98]).high > 1
     assert over_seeds([0.9]) == Estimate(0.9, None, None, None, 1)
     assert over_seeds([0.9]).words == "0.9000 (one seed, no interval)"
     assert over_seeds([0.9, np.nan]).words == "not finite"
