@@ -8,17 +8,31 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from lib.evaluation.figures import PALETTE, STYLE
-from lib.studies.space import Dimension
 
 OBJECTIVE = "best validation cross-entropy (nats)"
 _GREY = PALETTE[8]
+
+
+class Dimension(Protocol):
+    """One thing that varied: one of `choices`, or if there are none, a number from `low` to `high`."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def choices(self) -> tuple[str | int | float, ...]: ...
+    @property
+    def low(self) -> float: ...
+    @property
+    def high(self) -> float: ...
+    @property
+    def log(self) -> bool: ...
 
 
 def finished(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

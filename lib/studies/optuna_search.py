@@ -106,13 +106,14 @@ class OptunaSearch:
     def importances(self) -> dict[str, float] | None:
         """Share of each dimension in reaching the best configurations (PED-ANOVA, Watanabe et al. 2023), highest first.
 
-        None when fewer than `FEWEST` configurations finished, or all finished alike.
+        None when fewer than `FEWEST` configurations finished, or the best do not stand out from the rest.
         """
         varied = [each.name for each in self.dimensions if each.size > 1]
         values = self._finished_values()
-        if len(values) < FEWEST or len(set(values)) == 1:
+        share = self.best_share()
+        if len(values) < FEWEST or sorted(values)[math.ceil(share * len(values)) - 1] == max(values):
             return None
-        evaluator = PedAnovaImportanceEvaluator(target_quantile=self.best_share())
+        evaluator = PedAnovaImportanceEvaluator(target_quantile=share)
         return get_param_importances(self._study, evaluator=evaluator, params=varied)
 
     def best_share(self) -> float:

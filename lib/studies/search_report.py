@@ -51,7 +51,9 @@ def report_searches(
         folder.figure(f"search-history{suffix}", search_figures.search_history(rows, heading % "course"))
         folder.figure(
             f"parallel-coordinates{suffix}",
-            search_figures.parallel_coordinates(rows, search.dimensions, heading % "configurations"),
+            search_figures.parallel_coordinates(
+                rows, [each for each in search.dimensions if each.size > 1], heading % "configurations"
+            ),
         )
         whole = search_figures.finished(rows)
         importances = search.importances()

@@ -119,7 +119,7 @@ def run_sweep(name: str, study: SweepStudy, dataset: Dataset, root: Path) -> Stu
     LeakageError
         When a test image is a training image.
     DataError
-        When the study wants test figures and the dataset has no test split.
+        When the study wants test figures and the dataset has no test split, or a search's journal is damaged.
     """
     folder = StudyFolder(root, name, study_key(name, study.model_dump(mode="json"), dataset.digest))
     if record := folder.finished():
@@ -346,8 +346,9 @@ def _seal(
     )
     folder.table("configurations", [_table_row(each) for each in summaries])
     judged = verdict(best, compared, _final_accuracy, len(arms) > 1)
-    along_axis_alone = all(set(arm.grid) == {study.axis} for arm in study.arms.values())
-    changes = steps(compared) if along_axis_alone and study.axis != "activation" else []
+    along_axis_alone = all(set(study.arms[arm].grid) == {study.axis} for arm in arms if arm not in searched)
+    in_order = [each for each in compared if each.arm not in searched]
+    changes = steps(in_order) if along_axis_alone and study.axis != "activation" else []
     if changes:
         folder.table("steps", changes)
     summary: dict[str, Any] = {
