@@ -131,24 +131,25 @@ class OptunaSearch:
     def _propose(self, count: int) -> None:
         seen = {_identity(point) for point in self.points()}
         # Samplers keep no state on disk; one made anew for each round, by its number, makes a round repeatable.
-        sampler = self._sampler(self._round)
+        sampler, at_random = self._samplers(self._round)
         for _ in range(count):
             self._study.sampler = sampler
             trial = self._study.ask(self._distributions)
             while _identity(trial.params) in seen:
                 self._study.tell(trial, state=TrialState.FAIL)  # set aside: it would only repeat what is known
-                self._study.sampler = self._random
+                self._study.sampler = at_random
                 trial = self._study.ask(self._distributions)
             trial.set_user_attr(_ROUND, self._round)
             seen.add(_identity(trial.params))
         self._journal.write(self._path)
 
-    def _sampler(self, number: int) -> BaseSampler:
+    def _samplers(self, number: int) -> tuple[BaseSampler, BaseSampler]:
+        """The sampler of a round, and the one that stands in where it would repeat itself."""
         seed = int(np.random.SeedSequence([self.settings.seed, number]).generate_state(1)[0])
-        self._random = RandomSampler(seed=seed ^ 1)
+        at_random = RandomSampler(seed=seed ^ 1)
         if self.settings.sampler == "random":
-            return self._random
-        return TPESampler(n_startup_trials=self.settings.startup, seed=seed)
+            return at_random, at_random
+        return TPESampler(n_startup_trials=self.settings.startup, seed=seed), at_random
 
 
 def _identity(point: Point) -> str:
