@@ -55,7 +55,12 @@ def _parser() -> argparse.ArgumentParser:
     acquire = add("acquire", _stage("acquire"), "fetch and verify the data")
     extract = add("extract", _stage("extract"), "extract AlexNet features into sealed Parquet shards")
     sweep = add("sweep", _sweep, "run the sweeps")
-    sweep.add_argument("--study", metavar="NAME", help="one sweep: activations, hidden_units or learning_rates")
+    sweep.add_argument(
+        "--study",
+        action="append",
+        metavar="NAME",
+        help="one sweep, or several by giving it again: activations, hidden_units, learning_rates",
+    )
     evaluate = add("evaluate", _stage("evaluate"), "explore the images, train and test the classifier, draw t-SNE")
     for sub in (run, acquire, extract, sweep, evaluate):
         sub.add_argument(
@@ -85,12 +90,13 @@ def _sweep(options: argparse.Namespace) -> int:
     from lib.config import SWEEPS
     from lib.errors import ConfigError
 
-    if options.study and options.study not in SWEEPS:
-        raise ConfigError(f"unknown sweep {options.study!r}; known: {', '.join(SWEEPS)}")
+    for study in options.study or ():
+        if study not in SWEEPS:
+            raise ConfigError(f"unknown sweep {study!r}; known: {', '.join(SWEEPS)}")
     return _pipeline(options, options.study or "sweep")
 
 
-def _pipeline(options: argparse.Namespace, only: str | None) -> int:
+def _pipeline(options: argparse.Namespace, only: str | list[str] | None) -> int:
     from lib.config import load_profile, places
     from lib.files import require_writable
 

@@ -91,7 +91,7 @@ class SweepStudy(_Settings):
     data: Source = Field(description="The dataset.")
     axis: Axis = Field(description="The setting whose values are compared.")
     arms: dict[str, Arm] = Field(min_length=1, description="Named groups of trials, reported side by side.")
-    seeds: Seeds = Field((0,), min_length=1, description="Each configuration is trained once with each seed.")
+    seeds: Seeds = Field((0, 1, 2), min_length=1, description="Each configuration is trained once with each seed.")
     validation_fraction: float = Field(
         1 / 6, gt=0, lt=1, description="Share of training rows held out when the dataset has no validation split."
     )
@@ -132,7 +132,7 @@ class ClassifierStudy(_Settings):
 
     base: Trial = Field(description="Settings shared by the candidates.")
     grid: dict[str, tuple[Any, ...]] = Field(default_factory=dict, description="Trial setting -> values to try.")
-    seeds: Seeds = Field((0,), min_length=1, description="Seeds of the final training; the first one is promoted.")
+    seeds: Seeds = Field((0, 1, 2), min_length=1, description="Seeds of the final training; the first one is promoted.")
     validation_fraction: float = Field(0.2, gt=0, lt=1, description="Share of training rows held out for the choice.")
     pixel_baseline: bool = Field(True, description="Train the same network on raw pixels beside it.")
 

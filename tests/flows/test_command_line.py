@@ -68,6 +68,7 @@ def test_help_imports_nothing_heavy(command):
         (["run", "--profile", "mine"], "unknown profile 'mine'; known: embedded, reference"),
         (["run", "--only", "everything"], "unknown stage 'everything'; known: acquire, extract"),
         (["sweep", "--study", "depth"], "unknown sweep 'depth'; known: activations, hidden_units, learning_rates"),
+        (["sweep", "--study", "hidden_units", "--study", "depth"], "unknown sweep 'depth'"),
         (["run", "--set", "activations.arms.sgd.grid.activation=[gelu]"], "'gelu'"),
         (["run", "--set", "features.batch_size=-1"], "features.batch_size: input should be greater than 0 (got -1)"),
         (["run", "--set", "images.source=cifar11"], "'cifar11'"),
