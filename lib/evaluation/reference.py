@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -80,9 +80,14 @@ def _activations(summary: Mapping[str, Any]) -> list[Row]:
 def _losses(part: str, study: str, summary: Mapping[str, Any], printed: Mapping[Any, tuple[float, float]]) -> list[Row]:
     data = _data(study, summary)
     rows = []
+    searched = summary.get("search", {})
     for group in summary["configurations"]:
-        value = group["value"]
-        key = value[0] if isinstance(value, Sequence) and len(value) == 1 else value
+        if group.get("ended", "").startswith("halved"):
+            continue  # averages over fewer epochs
+        if group["arm"] in searched and group["label"] != searched[group["arm"]]["best"]:
+            continue  # of many that a search tried, its best alone
+        value = tuple(group["value"]) if isinstance(group["value"], list | tuple) else group["value"]
+        key = value[0] if isinstance(value, tuple) and len(value) == 1 else value
         settings = f"{group['arm']}: {group['label']}"
         reference = printed.get(key)
         rows.append(

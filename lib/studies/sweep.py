@@ -32,15 +32,19 @@ from lib.evaluation.intervals import (
 from lib.evaluation.metrics import Scores, score
 from lib.evaluation.peers import train_sklearn
 from lib.files import digest_json, write_json
+from lib.mlp.fused import Rung, Stopping
 from lib.mlp.store import save_network, trial_key
 from lib.mlp.training import TrialData, TrialResult
 from lib.mlp.trial import Trial
 from lib.progress import Advance, bar
 from lib.studies.comparison import steps, verdict
 from lib.studies.findings import answers, section
-from lib.studies.labels import label, params
+from lib.studies.labels import ending, label, params, wrapped
+from lib.studies.labels import value as axis_value
 from lib.studies.record import DatasetNote, ModelNote, RunNote, StudyFolder, StudyRecord, study_key
-from lib.studies.training import train_all
+from lib.studies.search import Search, open_search
+from lib.studies.search_report import ending_sentences, report_searches, search_flags, search_sentences
+from lib.studies.training import train_all, train_configurations
 
 TITLES = {
     "activations": "Activation functions",
@@ -48,6 +52,9 @@ TITLES = {
     "learning_rates": "Learning rates",
 }
 _HOLD_OUT_SEED = 0
+_PANELS, _PANEL_WIDTH = 12, 36
+_ROWS, _NOTED = 40, 20
+"""Configurations that a figure draws a panel (so many letters wide) or a row for, or that the notes list."""
 
 
 STATISTICS: dict[str, Callable[[TrialResult], float]] = {
@@ -78,6 +85,21 @@ class Configuration:
         """Mean of a figure over seeds."""
         return float(np.mean(self.values(figure)))
 
+    @property
+    def halved(self) -> bool:
+        """Whether it was dropped at a rung; its figures are then of an earlier epoch than its rivals'."""
+        return any(result.ended == "halved" for result in self.results)
+
+    @property
+    def shown(self) -> str:
+        """Its label, and that it was halved."""
+        return f"{self.label} · {self.ended}" if self.halved else self.label
+
+    @property
+    def ended(self) -> str:
+        """How its trials ended, each way once."""
+        return ", ".join(dict.fromkeys(ending(result) for result in self.results))
+
     def over_seeds(self, name: str) -> Estimate:
         """One of `STATISTICS` over the seeds."""
         return over_seeds(self.values(STATISTICS[name]), LOSS if name.endswith("loss") else SHARE)
@@ -90,6 +112,7 @@ class Configuration:
             "label": self.label,
             "value": self.value,
             "seeds": len(self.results),
+            "ended": self.ended,
             **{name: statistic.mean for name, statistic in statistics.items()},
             "statistics": {name: asdict(statistic) for name, statistic in statistics.items()},
             "best_validation_losses": [result.best_validation_loss for result in self.results],
@@ -117,21 +140,49 @@ def run_sweep(name: str, study: SweepStudy, dataset: Dataset, root: Path) -> Stu
     LeakageError
         When a test image is a training image.
     DataError
-        When the study wants test figures and the dataset has no test split.
+        When the study wants test figures and the dataset has no test split, or a search's journal is damaged.
     """
     folder = StudyFolder(root, name, study_key(name, study.model_dump(mode="json"), dataset.digest))
     if record := folder.finished():
         return record
     require_no_leakage(dataset)
     data, data_key = sweep_data(dataset, study)
-    arms = study.trials()
-    every = [trial for trials in arms.values() for trial in trials]
-    results = iter(train_all(every, data, data_key, folder, f"{name} sweep"))
-    configurations = []
-    for arm, trials in arms.items():
-        configurations += _configurations(arm, study, list(islice(results, len(trials))), data)
+    searches = {arm: open_search(study.arms[arm], folder.path, arm) for arm in study.arms}
+    trained = _train(name, study, searches, data, data_key, folder)
+    configurations = [each for arm, groups in trained.items() for each in _configurations(arm, study, groups, data)]
     finals = _finals(name, study, configurations, dataset, folder) if study.refit else []
-    return _seal(name, study, dataset, folder, configurations, finals)
+    return _seal(name, study, dataset, folder, searches, configurations, finals)
+
+
+def _train(
+    name: str,
+    study: SweepStudy,
+    searches: Mapping[str, Search],
+    data: TrialData,
+    data_key: str,
+    folder: StudyFolder,
+) -> dict[str, list[list[TrialResult]]]:
+    """Results of every configuration of each arm, one a seed: ask all arms, train what they want together, tell them."""
+    trained: dict[str, list[list[TrialResult]]] = {arm: [] for arm in searches}
+    stopping = Stopping(study.patience, tuple(Rung(rung.epoch, rung.keep) for rung in study.rungs))
+    number = 0
+    while asked := {arm: settings for arm, search in searches.items() if (settings := search.ask())}:
+        number += 1
+        wanted = {
+            arm: [[study.arms[arm].trial(setting, seed) for seed in study.seeds] for setting in settings]
+            for arm, settings in asked.items()
+        }
+        said = f"{name} sweep" if number == 1 else f"{name} sweep, round {number}"
+        # At a rung only the configurations of one arm compete: arms are reported side by side.
+        calls = [[arm] for arm in wanted] if study.rungs else [list(wanted)]
+        for arms in calls:
+            groups = [group for arm in arms for group in wanted[arm]]
+            results = iter(train_configurations(groups, data, data_key, folder, said, stopping))
+            for arm in arms:
+                of_arm = list(islice(results, len(wanted[arm])))
+                searches[arm].tell(of_arm)
+                trained[arm] += of_arm
+    return trained
 
 
 def sweep_data(dataset: Dataset, study: SweepStudy) -> tuple[TrialData, str]:
@@ -154,29 +205,59 @@ def _final_accuracy(result: TrialResult) -> float:
 
 
 def _configurations(
-    arm: str, study: SweepStudy, results: Sequence[TrialResult], data: TrialData
+    arm: str, study: SweepStudy, groups: Sequence[Sequence[TrialResult]], data: TrialData
 ) -> list[Configuration]:
-    varied = list(study.arms[arm].grid)
-    seeds = len(study.seeds)
-    groups = [results[start : start + seeds] for start in range(0, len(results), seeds)]
+    searched = study.arms[arm].search is not None
+    varied = study.arms[arm].varied
     return [
         Configuration(
             arm,
-            label(group[0].trial, varied),
+            f"#{number} · {label(group[0].trial, varied)}" if searched else label(group[0].trial, varied),
             getattr(group[0].trial, study.axis),
             tuple(group),
-            tuple(learning_flag(result, data.y_train) for result in group),
+            # A halved trial had no time to learn.
+            tuple(None if result.ended == "halved" else learning_flag(result, data.y_train) for result in group),
         )
-        for group in groups
+        for number, group in enumerate(groups, start=1)
     ]
 
 
+def _rank(each: Configuration) -> tuple[bool, float, float]:
+    """What is compared to find the best: never halved before halved, then accuracy, then loss."""
+    loss = each.mean(lambda result: result.best_validation_loss)
+    return (not each.halved, each.mean(_final_accuracy), -loss if np.isfinite(loss) else -np.inf)
+
+
 def _winner(configurations: Sequence[Configuration]) -> Configuration:
-    """The configuration of highest mean validation accuracy after its last epoch; a tie goes to the lower loss."""
-    return max(
-        configurations,
-        key=lambda each: (each.mean(_final_accuracy), -each.mean(lambda result: result.best_validation_loss)),
-    )
+    """The configuration of highest mean validation accuracy after its last epoch; a tie goes to the lower loss.
+
+    A halved one never wins over one that was not: its figures were taken at an earlier epoch.
+    """
+    return max(configurations, key=_rank)
+
+
+def _best(configurations: Sequence[Configuration], limit: int) -> tuple[list[Configuration], str]:
+    """At most `limit` configurations, the best first if some are left out, and words that say so for a title."""
+    if len(configurations) <= limit:
+        return list(configurations), ""
+    return sorted(configurations, key=_rank, reverse=True)[:limit], f" (the best {limit} of {len(configurations)})"
+
+
+def _winners(study: SweepStudy, configurations: Sequence[Configuration]) -> list[Configuration]:
+    """The winner of each axis value; of an arm whose search draws the axis from a range, the arm's winner.
+
+    A value all of whose configurations were halved has none.
+    """
+    groups: dict[tuple[str, Any], list[Configuration]] = {}
+    for each in configurations:
+        if each.halved:
+            continue
+        search = study.arms[each.arm].search
+        ranged = search is not None and study.axis in search.space.ranges
+        groups.setdefault(("arm", each.arm) if ranged else ("value", each.value), []).append(each)
+    winners = [_winner(group) for group in groups.values()]
+    by_value = {value: [each for each in winners if each.value == value] for value in (each.value for each in winners)}
+    return [_winner(group) for group in by_value.values()]
 
 
 def _finals(
@@ -192,9 +273,7 @@ def _finals(
         len(dataset.class_names),
     )
     data_key = digest_json([dataset.digest, "refit"])
-    values = list(dict.fromkeys(each.value for each in configurations))
-    winners = [_winner([each for each in configurations if each.value == value]) for value in values]
-    chosen = [(winner, result.trial) for winner in winners for result in winner.results]
+    chosen = [(winner, _final_trial(result)) for winner in _winners(study, configurations) for result in winner.results]
     results = train_all([trial for _, trial in chosen], rest, data_key, folder, f"{name} winners")
     peers: list[dict[str, Any] | None] = [None] * len(chosen)
     if study.compare_sklearn:
@@ -210,6 +289,13 @@ def _finals(
         )
         for (winner, _), result, peer in zip(chosen, results, peers, strict=True)
     ]
+
+
+def _final_trial(candidate: TrialResult) -> Trial:
+    """The candidate's settings; one that ran out of patience is trained as long again, for no rows are left to stop by."""
+    if candidate.ended != "patience":
+        return candidate.trial
+    return candidate.trial.model_copy(update={"epochs": len(candidate.history)})
 
 
 def _peer(trial: Trial, data: TrialData, data_key: str, folder: StudyFolder, advance: Advance) -> dict[str, Any]:
@@ -237,6 +323,7 @@ def _seal(
     study: SweepStudy,
     dataset: Dataset,
     folder: StudyFolder,
+    searches: Mapping[str, Search],
     configurations: Sequence[Configuration],
     finals: Sequence[Final],
 ) -> StudyRecord:
@@ -244,9 +331,18 @@ def _seal(
     note = DatasetNote.of(dataset)
     summaries = [each.summary() for each in configurations]
     best = _winner(configurations)
+    compared = [each for each in configurations if not each.halved]
     arms = list(study.arms)
-    flags = [f"{each.arm}: {each.label}: {flag}" for each in configurations for flag in each.flags if flag]
-    if whole := study_flag([flag for each in configurations for flag in each.flags]):
+    searched = [arm for arm in arms if study.arms[arm].search is not None]
+    flags = [
+        f"{each.arm}: {each.label}: {flag}"
+        for each in configurations
+        if each.arm not in searched
+        for flag in each.flags
+        if flag
+    ]
+    flags += search_flags(searched, configurations)
+    if whole := study_flag([flag for each in compared for flag in each.flags]):
         flags.insert(0, whole)
     flags += same_model_flags(_prediction_digests(finals))
     flags += [
@@ -257,17 +353,25 @@ def _seal(
     ]
 
     for arm in arms:
-        curves = {each.label: seed_curves(each.results) for each in configurations if each.arm == arm}
+        shown, words_shown = _best([each for each in configurations if each.arm == arm], _PANELS)
+        curves = {wrapped(each.shown, _PANEL_WIDTH): seed_curves(each.results) for each in shown}
         suffix = f"-{arm}" if len(arms) > 1 else ""
         words = f" ({arm})" if len(arms) > 1 else ""
-        folder.figure(f"loss-curves{suffix}", figures.training_curves(curves, f"{title}{words}: cross-entropy"))
-    folder.figure("summary", figures.axis_summary(summaries, axis_word(study.axis), f"{title} on {dataset.name}"))
+        heading = f"{title}{words}: cross-entropy{words_shown}"
+        folder.figure(f"loss-curves{suffix}", figures.training_curves(curves, heading))
+    shown, words_shown = _best(configurations, _ROWS)
+    rows_are = "configuration" if searched else axis_word(study.axis)
+    heading = f"{title} on {dataset.name}{words_shown}"
+    folder.figure(
+        "summary", figures.axis_summary([each.summary() | {"label": each.shown} for each in shown], rows_are, heading)
+    )
     folder.table("configurations", [table_row(each) for each in summaries])
-    judged = verdict(best, configurations, _final_accuracy, len(arms) > 1)
-    along_axis_alone = all(set(arm.grid) == {study.axis} for arm in study.arms.values())
+    judged = verdict(best, compared, _final_accuracy, len(arms) > 1)
+    along_axis_alone = all(set(study.arms[arm].grid) == {study.axis} for arm in arms if arm not in searched)
+    in_order = [each for each in compared if each.arm not in searched]
     # Averages over the epochs compare only where the epochs are the same.
-    comparable = not any(result.ended in ("patience", "halved") for each in configurations for result in each.results)
-    changes = steps(configurations) if along_axis_alone and comparable and study.axis != "activation" else []
+    comparable = not any(result.ended in ("patience", "halved") for each in in_order for result in each.results)
+    changes = steps(in_order) if along_axis_alone and comparable and study.axis != "activation" else []
     if changes:
         folder.table("steps", changes)
     summary: dict[str, Any] = {
@@ -277,10 +381,14 @@ def _seal(
         "best": best.summary(),
         "verdict": judged,
         "steps": changes,
-        "findings": [asdict(answer) for answer in answers(study.axis, configurations)] if along_axis_alone else [],
+        "search": report_searches(study, searches, configurations, folder, title),
+        "endings": ending_sentences(study, configurations),
+        "findings": [asdict(answer) for answer in answers(study.axis, in_order)] if along_axis_alone else [],
     }
     metrics = {
-        "best_validation_loss": float(np.nanmin([each["best_validation_loss"] for each in summaries])),
+        "best_validation_loss": float(
+            np.nanmin([each.mean(lambda result: result.best_validation_loss) for each in compared])
+        ),
         "best_validation_accuracy": best.mean(_final_accuracy),
         "training_seconds": sum(
             result.seconds
@@ -303,7 +411,7 @@ def _seal(
         metrics |= _spread("test_accuracy_over_seeds", tested)
         headline = f"{best.label}: test accuracy {tested.words}; on validation rows {judged}"
         curves = {
-            str(value): seed_curves([final.result for final in finals if final.value == value], "test")
+            axis_value(value): seed_curves([final.result for final in finals if final.value == value], "test")
             for value in dict.fromkeys(final.value for final in finals)
         }
         folder.figure("error-curves", figures.training_curves(curves, f"{title}: error on train and test", "error"))
@@ -321,7 +429,11 @@ def _seal(
         parent=RunNote(
             folder.key,
             f"{title} on {dataset.name}",
-            {"axis": study.axis, "trials": sum(map(len, study.trials().values())), "seeds": len(study.seeds)},
+            {
+                "axis": study.axis,
+                "trials": sum(len(each.results) for each in configurations),
+                "seeds": len(study.seeds),
+            },
             metrics,
         ),
         children=tuple(_children(folder.key, study, configurations, finals)),
@@ -405,7 +517,7 @@ def seed_curves(results: Sequence[TrialResult], watched: str = "validation") -> 
 
 def table_row(summary: Mapping[str, Any]) -> dict[str, Any]:
     """A configuration's summary as one flat row."""
-    row = {key: summary[key] for key in ("arm", "label", "seeds")}
+    row = {key: summary[key] for key in ("arm", "label", "seeds", "ended")}
     for name in STATISTICS:
         row |= _flat(name, summary["statistics"][name])
     return row | {"flags": "; ".join(summary["flags"])}
@@ -439,7 +551,13 @@ def _bars(finals: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
                 if row["seeds"] > 1:
                     low, high = (figures_of["statistics"]["test_accuracy"][end] for end in ("low", "high"))
                 bars.append(
-                    {"label": str(row["value"]), "series": series, "accuracy": accuracy, "low": low, "high": high}
+                    {
+                        "label": axis_value(row["value"]),
+                        "series": series,
+                        "accuracy": accuracy,
+                        "low": low,
+                        "high": high,
+                    }
                 )
     return bars
 
@@ -513,10 +631,11 @@ def trial_run(
     return RunNote(
         key=digest_json([parent_key, role, shown]),
         name=f"{name} · seed {result.trial.seed}",
-        params=shown,
+        params=shown | {"ended": ending(result)},
         metrics=metrics,
         history=history,
-        tags={"probeflow.role": role, "probeflow.engine": "probeflow"} | ({"probeflow.flag": flag} if flag else {}),
+        tags={"probeflow.role": role, "probeflow.engine": "probeflow", "probeflow.ended": ending(result)}
+        | ({"probeflow.flag": flag} if flag else {}),
     )
 
 
@@ -541,17 +660,21 @@ def _notes(
         "|---|---|---|---|---|---|",
     ]
     lines += [
-        f"| {each['arm']}: {each['label']} | "
+        f"| {each['arm']}: {each['label']}{_halved(each)} | "
         + " | ".join(_words(each["statistics"][name], seeds) for name in STATISTICS)
         + " |"
-        for each in summary["configurations"]
+        for each in _noted(summary)
     ]
+    if (left_out := len(summary["configurations"]) - len(_noted(summary))) > 0:
+        lines += ["", f"{left_out} more configurations, none better, stand in the table `configurations.csv`."]
     best = summary["best"]
     lines += [
         "",
         f"Best by final validation accuracy: **{best['arm']}: {best['label']}**, {summary['verdict']} "
         "(the best against each of the others, by Student's paired t over seeds: mean difference and its 95 % interval).",
     ]
+    for sentence in (*summary["endings"], *search_sentences(summary["search"])):
+        lines += ["", sentence]
     if summary["steps"]:
         lines += ["", "### Step by step", ""]
         lines += ["| arm | step | mean train loss | best validation loss |", "|---|---|---|---|"]
@@ -569,7 +692,8 @@ def _notes(
     if finals := summary.get("finals"):
         lines += [
             "",
-            f"Winner of each {axis_word(study.axis)} (chosen on validation rows), trained again on all but test rows"
+            f"Winner of each {axis_word(study.axis)}{' (of a search: its winner)' if summary['search'] else ''}, "
+            "chosen on validation rows, trained again on all but test rows"
             + (":" if seeds > 1 else "; intervals are Wilson's, over the test images of one seed:"),
             "",
             "| configuration | test accuracy | scikit-learn at the same settings | ours - scikit-learn's |",
@@ -582,6 +706,18 @@ def _notes(
     if flags or note.warnings:
         lines += ["", "**Read with care:**", *(f"- {flag}" for flag in (*flags, *note.warnings))]
     return "\n".join(lines) + "\n"
+
+
+def _noted(summary: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """The configurations that the notes list: all, or the best of many."""
+    every: Sequence[Mapping[str, Any]] = summary["configurations"]
+    if len(every) <= _NOTED:
+        return every
+    return sorted(every, key=lambda each: ("halved" in each["ended"], -each["final_validation_accuracy"]))[:_NOTED]
+
+
+def _halved(summary: Mapping[str, Any]) -> str:
+    return f" ({summary['ended']})" if "halved" in summary["ended"] else ""
 
 
 def _words(statistic: Mapping[str, Any], seeds: int) -> str:
