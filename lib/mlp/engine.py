@@ -15,6 +15,7 @@ from threadpoolctl import threadpool_limits
 from lib.errors import ConfigError
 from lib.mlp.layout import Layout
 from lib.mlp.numpy_program import NumpyProgram
+from lib.mlp.plan import WORTHWHILE, Group
 from lib.mlp.program import Program, Rows
 from lib.mlp.training import TrialData
 
@@ -26,11 +27,10 @@ Result = TypeVar("Result")
 class Engine(Protocol):
     """Makes programs and runs them.
 
-    `memory` is the number of bytes they may take together, if it is limited; `lanes` how many run at once.
+    `memory` is the number of bytes they may take together, if it is limited.
     """
 
     memory: int | None
-    lanes: int
 
     def rows(self, data: TrialData, dtype: np.dtype[Any]) -> Rows[Any]:
         """The rows of `data` where programs want them."""
@@ -39,14 +39,14 @@ class Engine(Protocol):
         """A program with parameters of zero."""
 
     def side_by_side(self, work: Callable[[int], Result], items: Sequence[int]) -> Iterator[Result]:
-        """`work` of each item, in their order, as many at once as there are lanes."""
+        """`work` of each item, in their order; several at once where the engine can."""
 
 
 class NumpyEngine:
     """Programs on the CPU, `lanes` at once, each lane a thread that is busy on a core of its own."""
 
     def __init__(self, memory: int | None, lanes: int, pool: ThreadPoolExecutor) -> None:
-        self.memory, self.lanes, self._pool = memory, lanes, pool
+        self.memory, self._lanes, self._pool = memory, lanes, pool
 
     def rows(self, data: TrialData, dtype: np.dtype[Any]) -> Rows[npt.NDArray[Any]]:
         """`data` as arrays of `dtype`."""
@@ -59,13 +59,11 @@ class NumpyEngine:
 
     def side_by_side(self, work: Callable[[int], Result], items: Sequence[int]) -> Iterator[Result]:
         """`work` of each item, in their order, as many at once as there are lanes."""
-        return self._pool.map(work, items) if self.lanes > 1 else map(work, items)
+        return self._pool.map(work, items) if self._lanes > 1 else map(work, items)
 
 
 class TorchEngine:
     """Programs on one device, one after the other: each fills it."""
-
-    lanes = 1
 
     def __init__(self, memory: int | None, device: str) -> None:
         self.memory, self._device = memory, device
@@ -101,22 +99,28 @@ def cores() -> int:
 
 
 @contextmanager
-def make_engine(device: str, backend: Backend | None, memory: int | None, lanes: int) -> Iterator[Engine]:
-    """An engine for the block (see `lib.mlp.fused.train_many` for the parameters).
+def make_engine(device: str, backend: Backend | None, memory: int | None, groups: Sequence[Group]) -> Iterator[Engine]:
+    """An engine for the block that runs the programs of `groups` (see `lib.mlp.fused.train_many` for the rest).
 
     Raises
     ------
     ConfigError
         When NumPy is asked to compute on another device than the CPU.
     """
-    backend = backend or ("numpy" if device == "cpu" else "torch")
-    if backend == "torch":
+    if backend_of(device, backend) == "torch":
         yield TorchEngine(memory, device)
         return
     if device != "cpu":
         raise ConfigError(f"backend numpy computes on the cpu only, not on {device!r}; leave backend or device out")
+    lanes = min(cores(), len(groups))
+    alone = len(groups) == 1 and groups[0].operations > WORTHWHILE
     with ExitStack() as stack:
-        if lanes > 1:
-            # A lane keeps its core busy by itself; a BLAS that starts threads of its own in each would only be in the way.
+        if not alone:
+            # A lane keeps its core busy by itself; a BLAS that starts threads of its own in each would be in the way.
             stack.enter_context(threadpool_limits(1, user_api="blas"))
         yield NumpyEngine(memory, lanes, stack.enter_context(ThreadPoolExecutor(lanes, "sweep-lane")))
+
+
+def backend_of(device: str, backend: Backend | None = None) -> Backend:
+    """What computes on a device: NumPy on the CPU and torch elsewhere, unless said otherwise."""
+    return backend or ("numpy" if device == "cpu" else "torch")

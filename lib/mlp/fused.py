@@ -23,12 +23,12 @@ from safetensors.numpy import save as to_bytes
 
 from lib.errors import ConfigError
 from lib.files import digest_json, write_bytes
-from lib.mlp.engine import Backend, Engine, cores, make_engine
+from lib.mlp.engine import Backend, Engine, backend_of, cores, make_engine
 from lib.mlp.estimator import MLPClassifier, Record
 from lib.mlp.initialisation import row_orders, streams
 from lib.mlp.layout import Layout
 from lib.mlp.network import Network
-from lib.mlp.plan import plan
+from lib.mlp.plan import Group, plan
 from lib.mlp.program import Program
 from lib.mlp.store import read_tensors
 from lib.mlp.training import Ending, TrialData, TrialResult, estimator
@@ -101,7 +101,7 @@ def train_many(
     memory : int, optional
         Bytes that the programs may take together; those that do not fit take turns.
     lanes : int, optional
-        Programs that run side by side on the CPU, one a core; as many as there are cores unless said otherwise.
+        Cores that programs run on side by side, one on each; on the CPU all cores, unless said otherwise.
 
     Raises
     ------
@@ -113,8 +113,12 @@ def train_many(
         raise ConfigError(f"patience must be at least 1 epoch, got {stopping.patience}")
     if (stopping.patience is not None or stopping.rungs) and not len(data.X_validation):
         raise ConfigError("early stopping and halving compare validation losses, but the data has no validation rows")
-    with make_engine(device, backend, memory, min(lanes or cores(), len(trials))) as engine:
-        sweep = _Sweep(trials, data, np.dtype(dtype), engine, stopping)
+    if lanes is None:
+        lanes = cores() if backend_of(device, backend) == "numpy" else 1
+    (rows, features), itemsize = data.X_train.shape, np.dtype(dtype).itemsize
+    groups = plan(trials, rows, features, data.n_classes, itemsize, memory, lanes)
+    with make_engine(device, backend, memory, groups) as engine:
+        sweep = _Sweep(trials, data, np.dtype(dtype), engine, stopping, groups)
         if checkpoint is not None:
             sweep.restore(checkpoint.path)
         saved_epoch, saved_at = sweep.epoch, time.monotonic()
@@ -149,6 +153,7 @@ class _Sweep:
         dtype: np.dtype[Any],
         engine: Engine,
         stopping: Stopping,
+        groups: Sequence[Group],
     ) -> None:
         self.trials = list(trials)
         self.dtype, self.engine, self.stopping = dtype, engine, stopping
@@ -157,9 +162,6 @@ class _Sweep:
         self.rows = engine.rows(data, dtype)
         self.epoch = 0
         self.states = [_State() for _ in self.trials]
-        groups = plan(
-            self.trials, self.shape[0], self.features, self.classes, dtype.itemsize, engine.memory, engine.lanes
-        )
         self.groups = [list(group.trials) for group in groups]
         self.programs: list[Program | None] = [None] * len(groups)
         self.steps = [0] * len(groups)

@@ -56,10 +56,10 @@ def stacked_softmax_cross_entropy(
     # A prediction is right where the label's logit is the greatest. Where several are (all zero weights, say), the first
     # counts, as argmax has it; argmax along a middle axis is slow, so it runs only if there is a tie or a NaN.
     if np.count_nonzero(logits) == logits.size - positions.size and np.isfinite(picked).all():
-        right = np.count_nonzero(picked == 0, axis=1)
+        right = (picked == 0).sum(axis=1)
     else:
         classes, n = logits.shape[1:]
-        right = np.count_nonzero(logits.argmax(axis=1) == positions // n % classes, axis=1)
+        right = (logits.argmax(axis=1) == positions // n % classes).sum(axis=1)
     np.exp(logits, out=logits)
     totals = logits.sum(axis=1, keepdims=True)
     loss = np.log(totals).sum(axis=(1, 2), dtype=np.float64) - picked.sum(axis=1, dtype=np.float64)

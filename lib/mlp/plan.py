@@ -19,10 +19,8 @@ from lib.mlp.trial import Trial
 
 _CACHE = 1 << 19
 """Bytes of parameters that a core keeps close: half of a usual second-level cache, the rest is for activations."""
-_WORTHWHILE = 1 << 26
-"""Floating-point operations that a part's step must have for its fixed cost, some 50 calls, not to matter."""
-
-
+WORTHWHILE = 1 << 25
+"""Floating-point operations that a step must have for another core to help: below, handing over costs more."""
 _CALLS = 800_000
 """What the calls of one more trial cost, in operations that could have been done meanwhile."""
 
@@ -78,6 +76,7 @@ def plan(
         return _CALLS + operations(trials[index], batch, features, classes)
 
     whole = sum(map(cost, range(len(trials))))
+    work = whole - _CALLS * len(trials)
     groups = []
     for (depth, batch, kind), members in alike.items():
 
@@ -96,8 +95,9 @@ def plan(
         parts = 1
         if lanes > 1:
             alone = group(ordered)
-            for_cache = min(alone.parameters * itemsize // _CACHE, alone.operations // _WORTHWHILE)
-            parts = max(for_cache, lanes if 10 * sum(map(cost, ordered)) > whole / lanes else 1)
+            for_cache = min(-(-alone.parameters * itemsize // _CACHE), alone.operations // (2 * WORTHWHILE))
+            large = work > lanes * WORTHWHILE and 10 * sum(map(cost, ordered)) > whole / lanes
+            parts = max(for_cache, lanes if large else 1)
         for part in _balanced(ordered, cost, parts):
             groups += [group(fitting) for fitting in _fitting(part, lambda index: group([index]).bytes, memory, trials)]
     return groups

@@ -14,7 +14,7 @@ from lib.errors import ConfigError
 from lib.mlp.activations import ACTIVATIONS
 from lib.mlp.losses import softmax, softmax_cross_entropy
 from lib.mlp.network import Network, Workspace
-from lib.mlp.optimizers import Adam, make_optimizer
+from lib.mlp.optimizers import make_optimizer
 
 
 def objective(network: Network, X, y, l2: float) -> float:
@@ -88,7 +88,7 @@ def test_sigmoid_equals_scipy_s_also_far_out(x):
 def test_adam_equals_torch_s_but_for_where_epsilon_stands():
     rng = np.random.default_rng(0)
     mine, theirs = np.ones(20), torch.ones(20, dtype=torch.float64, requires_grad=True)
-    ours, other = Adam(0.01, mine), torch.optim.Adam([theirs], 0.01, eps=1e-8)
+    ours, other = make_optimizer("adam", 0.01, 0.0, mine), torch.optim.Adam([theirs], 0.01, eps=1e-8)
     for _ in range(50):
         gradient = rng.normal(size=20)
         theirs.grad = torch.tensor(gradient)
