@@ -14,7 +14,7 @@ from flows.acquire import acquire, name_of_profile
 from flows.evaluate import classifier, exploration, tsne
 from flows.extract import extract
 from flows.sweep import sweep
-from lib.config import SWEEPS, Profile, load_profile
+from lib.config import SWEEPS, Profile, Workers, load_profile
 from tasks.evaluate import compare_with_reference
 from tasks.tracking import promote_classifier, show_study
 
@@ -44,7 +44,9 @@ _STUDIES: dict[Stage, tuple[str, ...]] = {
 
 
 @flow(name="pipeline", flow_run_name=name_of_profile)
-def pipeline(profile: Profile | None = None, only: Stage | None = None) -> dict[str, Any]:
+def pipeline(
+    profile: Profile | None = None, only: Stage | None = None, workers: Workers | None = None
+) -> dict[str, Any]:
     """Run the whole pipeline, or one stage or study of it with what it needs.
 
     Parameters
@@ -53,6 +55,8 @@ def pipeline(profile: Profile | None = None, only: Stage | None = None) -> dict[
         What to study; the embedded profile when not given.
     only : str
         A stage (acquire, extract, sweep, evaluate, promote) or a study.
+    workers : Workers
+        Who trains the sweeps' trials; what PROBEFLOW_POOL and PROBEFLOW_CHUNKS say when not given.
     """
     profile = profile or load_profile()
     wanted = set(_STUDIES.get(only, (only,))) if only else None
@@ -69,7 +73,7 @@ def pipeline(profile: Profile | None = None, only: Stage | None = None) -> dict[
         outcomes["features"] = extract(profile.images, profile.features)
     for name in SWEEPS:
         if want(name) or (name == "activations" and want("tsne")):
-            outcomes[name] = sweep(name, profile.sweep(name))
+            outcomes[name] = sweep(name, profile.sweep(name), workers)
     if want("classifier"):
         outcomes["classifier"] = classifier(profile.images, outcomes["features"]["folder"], profile.classifier)
     if want("tsne") and profile.activations.refit:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
-
 from lib.files import digest_json
 from lib.mlp.fused import Checkpoint, train_many
 from lib.mlp.store import load_result, save_result, trial_key
 from lib.mlp.training import TrialData, TrialResult
 from lib.mlp.trial import Trial
 from lib.progress import bar
+from lib.studies.device import program_memory, training_device
 from lib.studies.record import StudyFolder
 
 CHECKPOINT_SECONDS = 30.0
@@ -36,7 +35,7 @@ def train_all(
 
     Trials train on the first CUDA device if there is one, else on the CPU.
     """
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = training_device()
     keys = [trial_key(trial, data_key) for trial in trials]
     known = {key: stored for key in set(keys) if (stored := load_result(folder.trials, key)) is not None}
     every = dict(zip(keys, trials, strict=True))
@@ -50,6 +49,7 @@ def train_all(
                 list(missing.values()),
                 data,
                 device=device,
+                memory=program_memory(device, data.X_train.nbytes + data.X_validation.nbytes),
                 checkpoint=Checkpoint(checkpoint, every_seconds=CHECKPOINT_SECONDS),
                 on_epoch=lambda _, record: advance(1),
             )
