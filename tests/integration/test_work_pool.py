@@ -99,7 +99,9 @@ def test_a_sweep_in_chunks_equals_the_same_sweep_inline_though_a_chunk_was_kille
     with running(environment, tmp_path / "server.log", *server):
         wait_for(lambda: listens(int(port)))
         with temporary_settings({PREFECT_API_URL: url}):
-            with pytest.raises(ConfigError, match=r"no work pool 'few' with .*; make both with `python -m flows deploy"):
+            with pytest.raises(
+                ConfigError, match=r"no work pool 'few' with .*; make both with `python -m flows deploy"
+            ):
                 plan_chunks.fn(STUDY, small.hidden_units, "few", 2)
             for state in ("made", "there already"):
                 assert f"work pool  few ({state})" in flows(environment, "deploy", "--pool=few").stdout

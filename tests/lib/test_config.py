@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from lib.config import Profile, load_profile, places, profile_names
+from lib.config import Profile, load_profile, places, profile_names, workers_here
 from lib.errors import ConfigError
 
 

@@ -77,6 +77,7 @@ def test_data_that_is_not_here_is_not_fetched(where, capsys):
     assert not where.data.exists()
 
 
+@pytest.mark.filterwarnings("ignore:Logger 'lib.datasets.leakage'")  # Prefect's, for a log outside of a flow
 def test_data_on_disk_is_planned_with_its_sizes(where, shared_data):
     study = load_profile("reference", environment={}).hidden_units
     acquire(study.data, where.data, shared_data.as_uri())
