@@ -115,7 +115,7 @@ def train_on_worker(
             return {"flow_run": child.name, "flow_run_id": str(child.id), "attempt": attempt}
         if state.is_cancelled() or _is_final(state.message):
             break
-    told = f": {' '.join(state.message.split())}" if state.message else ""
+    told = f": {' '.join(state.message.split()).rstrip('.')}" if state.message else ""
     raise WorkerError(
         f"{chunk} ended {state.name} in attempt {attempt} of {ATTEMPTS}{told}; "
         f"flow run {child.name!r} ({child.id}) on pool {pool!r} has the log; run the same command again to go on"

@@ -112,6 +112,7 @@ def test_a_sweep_in_chunks_equals_the_same_sweep_inline_though_a_chunk_was_kille
             temporary_settings({PREFECT_API_URL: url}),
             get_client(sync_client=True) as client,
         ):
+            assert len(client.read_automations_by_name("crash lost runs of sweep-chunk/few")) == 1
             wait_for(lambda: client.read_workers_for_work_pool("few"))
             command = ("flows", "sweep", "--study", STUDY, "--pool=few", "--chunks=2", *settings)
             with running(environment, tmp_path / "sweep.log", *command) as sweep:
