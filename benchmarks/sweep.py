@@ -1,6 +1,8 @@
 """The sweep engine and the NumPy estimator against scikit-learn, a plain PyTorch loop, and the machine's matrix products.
 
-Side by side in one process, in turns, float32, no validation rows; figures are medians over the turns.
+Side by side in one process, in turns, float32, no validation rows; figures are medians over the turns. On a machine
+with a GPU, (a) and (c) are also run there against the plain loop there (--device cuda). --scaling draws the time of an
+extra trial against the number of trials into benchmarks/out/.
 
 (a) 15 trials, {5, 20, 50, 100, 200} units x {0.1, 0.01, 0.001}, on the OCR letters, batch 32
 (b) 4 activations x 5 seeds of 784-256-128-64-10 on MNIST, batch 128
@@ -24,13 +26,20 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+from threadpoolctl import threadpool_info
 
 from lib.config import places
 from lib.datasets import acquire
 from lib.datasets.dataset import Dataset
 from lib.datasets.sources import Letters, Mnist
+from lib.evaluation.figures import PALETTE, STYLE
 from lib.evaluation.peers import train_sklearn
+from lib.files import atomic_path
+from lib.mlp.engine import cores
 from lib.mlp.fused import train_many
+from lib.mlp.plan import operations
 from lib.mlp.training import TrialData, estimator
 from lib.mlp.trial import Trial
 
@@ -44,8 +53,11 @@ _TORCH: dict[str, type[torch.nn.Module]] = {
 Contestant = Callable[[Sequence[Trial], TrialData], None]
 
 
-def fused(trials: Sequence[Trial], data: TrialData) -> None:
-    train_many(trials, data)
+def fused(device: str) -> Contestant:
+    def contestant(trials: Sequence[Trial], data: TrialData) -> None:
+        train_many(trials, data, device=device)
+
+    return contestant
 
 
 def numpy_estimator(trials: Sequence[Trial], data: TrialData) -> None:
@@ -58,31 +70,32 @@ def sklearn(trials: Sequence[Trial], data: TrialData) -> None:
         train_sklearn(trial, data, data.X_train[:1])
 
 
-def plain_torch(trials: Sequence[Trial], data: TrialData) -> None:
-    rows, labels = torch.from_numpy(data.X_train), torch.from_numpy(data.y_train)
-    for trial in trials:
-        torch.manual_seed(trial.seed)
-        layers: list[torch.nn.Module] = []
-        for inputs, units in pairwise((rows.shape[1], *trial.hidden, data.n_classes)):
-            layers += [torch.nn.Linear(inputs, units), _TORCH[trial.activation]()]
-        model = torch.nn.Sequential(*layers[:-1])
-        optimizer = torch.optim.SGD(model.parameters(), trial.learning_rate)
-        loss = torch.nn.CrossEntropyLoss()
-        for _ in range(trial.epochs):
-            for part in torch.randperm(len(rows)).split(trial.batch_size):
-                optimizer.zero_grad()
-                loss(model(rows[part]), labels[part]).backward()
-                optimizer.step()
+def plain_torch(device: str) -> Contestant:
+    def contestant(trials: Sequence[Trial], data: TrialData) -> None:
+        rows, labels = torch.from_numpy(data.X_train).to(device), torch.from_numpy(data.y_train).to(device)
+        for trial in trials:
+            torch.manual_seed(trial.seed)
+            layers: list[torch.nn.Module] = []
+            for inputs, units in pairwise((rows.shape[1], *trial.hidden, data.n_classes)):
+                layers += [torch.nn.Linear(inputs, units), _TORCH[trial.activation]()]
+            model = torch.nn.Sequential(*layers[:-1]).to(device)
+            optimizer = torch.optim.SGD(model.parameters(), trial.learning_rate)
+            loss = torch.nn.CrossEntropyLoss()
+            for _ in range(trial.epochs):
+                for part in torch.randperm(len(rows), device=device).split(trial.batch_size):
+                    optimizer.zero_grad()
+                    loss(model(rows[part]), labels[part]).backward()
+                    optimizer.step()
+        if device != "cpu":
+            torch.cuda.synchronize()
+
+    return contestant
 
 
 def needed_flops(trials: Sequence[Trial], data: TrialData) -> float:
-    """Floating-point operations of the products that training needs: forward, weight gradients, lower deltas."""
-    total = 0.0
-    for trial in trials:
-        sizes = (data.X_train.shape[1], *trial.hidden, data.n_classes)
-        products = 3 * sum(a * b for a, b in pairwise(sizes)) - sizes[0] * sizes[1]
-        total += 2.0 * len(data.X_train) * trial.epochs * products
-    return total
+    """Floating-point operations of the products that training needs (see `lib.mlp.plan.operations`)."""
+    rows, features = data.X_train.shape
+    return float(sum(trial.epochs * operations(trial, rows, features, data.n_classes) for trial in trials))
 
 
 def gemm_rate(seconds: float = 1.0) -> float:
@@ -171,26 +184,66 @@ def as_trial_data(dataset: Dataset) -> TrialData:
     return TrialData(X, y, X[:0], y[:0], len(dataset.class_names))
 
 
+def scaling(data: TrialData, device: str) -> None:
+    """Draw the seconds of one epoch, and of one extra trial in it, against the number of trials (1 to 1000)."""
+    counts = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000]
+    seconds = []
+    for count in counts:
+        trials = case_c(1, count)
+        train_many(trials, data, device=device)
+        started = time.perf_counter()
+        train_many(trials, data, device=device)
+        seconds.append(time.perf_counter() - started)
+        print(f"{count:5d} trials: {seconds[-1]:.3f} s an epoch", flush=True)
+    extra = [(b - a) / (n - m) * 1e3 for (m, a), (n, b) in pairwise(zip(counts, seconds, strict=True))]
+    with rc_context(STYLE):
+        figure = Figure(figsize=(9, 3.6))
+        whole, one = figure.subplots(1, 2)
+        whole.loglog(counts, seconds, marker="o", color=PALETTE[0])
+        whole.set_ylabel("seconds an epoch")
+        one.semilogx(counts[1:], extra, marker="o", color=PALETTE[1])
+        one.set_ylim(bottom=0)
+        one.set_ylabel("milliseconds an epoch for one trial more")
+        for axis in (whole, one):
+            axis.set_xlabel("trials trained together")
+        where = torch.cuda.get_device_name(device) if device != "cpu" else f"{cores()} CPU cores"
+        figure.suptitle(f"Random one- and two-layer trials on the letters, batch 32, on {where}")
+        path = Path(__file__).parent / "out" / f"scaling-{device.split(':')[0]}.png"
+        with atomic_path(path) as temporary:
+            figure.savefig(temporary, format="png")
+    print(f"drawn: {path}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--mirror", help="folder or URL with mnist/ and letters/ (default: PROBEFLOW_MIRROR)")
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--cases", default="abce", help="which to run, e.g. ac")
+    parser.add_argument("--device", help="where (a) and (c) run besides: cuda if there is a GPU, else nowhere")
+    parser.add_argument("--scaling", action="store_true", help="only draw time against the number of trials")
     arguments = parser.parse_args()
     where = places()
     mirror = Path(arguments.mirror).resolve().as_uri() if arguments.mirror else where.mirror
-    result: dict[str, float] = {}
-    print(f"{torch.get_num_threads()} threads, GEMM {gemm_rate() / 1e9:.0f} GFLOP/s")
-    if set("ac") & set(arguments.cases):
+    gpu = arguments.device or ("cuda" if torch.cuda.is_available() else None)
+    kernels = {
+        pool["internal_api"]: pool.get("architecture") for pool in threadpool_info() if pool["user_api"] == "blas"
+    }
+    print(f"{cores()} cores, GEMM {gemm_rate() / 1e9:.0f} GFLOP/s, BLAS of NumPy and SciPy: {kernels}")
+    if set("ac") & set(arguments.cases) or arguments.scaling:
         letters = as_trial_data(acquire(Letters(), where.data, mirror))
+    if arguments.scaling:
+        scaling(letters, gpu or "cpu")
+        return
     if set("be") & set(arguments.cases):
         mnist = as_trial_data(acquire(Mnist(), where.data, mirror))
-    both: dict[str, Contestant] = {"fused": fused, "sklearn": sklearn, "torch": plain_torch}
+    both: dict[str, Contestant] = {"fused": fused("cpu"), "sklearn": sklearn, "torch": plain_torch("cpu")}
+    result: dict[str, float] = {}
     if "a" in arguments.cases:
         seconds = measure("a", case_a(3), letters, both, arguments.turns)
         result |= {"a_vs_sklearn": ratio(seconds, "sklearn"), "a_vs_torch": ratio(seconds, "torch")}
     if "b" in arguments.cases:
-        seconds = measure("b", case_b(1), mnist, {"fused": fused, "sklearn": sklearn}, arguments.turns)
+        pair: dict[str, Contestant] = {"fused": fused("cpu"), "sklearn": sklearn}
+        seconds = measure("b", case_b(1), mnist, pair, arguments.turns)
         result |= {
             "b_vs_sklearn": ratio(seconds, "sklearn"),
             "b_gemm_fraction": fraction(seconds, case_b(1), mnist),
@@ -200,13 +253,19 @@ def main() -> None:
         result |= {"c_vs_sklearn": ratio(seconds, "sklearn"), "c_vs_torch": ratio(seconds, "torch")}
     if "e" in arguments.cases:
         one = [Trial(hidden=DEEP, batch_size=128, epochs=3)]
-        alone: dict[str, Contestant] = {"estimator": numpy_estimator, "sklearn": sklearn, "torch": plain_torch}
+        alone: dict[str, Contestant] = {"estimator": numpy_estimator, "sklearn": sklearn, "torch": plain_torch("cpu")}
         seconds = measure("e", one, mnist, alone, arguments.turns)
         result |= {
             "estimator_vs_sklearn": ratio(seconds, "sklearn"),
             "estimator_vs_torch": ratio(seconds, "torch"),
             "estimator_gemm_fraction": fraction(seconds, one, mnist),
         }
+    if gpu is not None:
+        there: dict[str, Contestant] = {"fused": fused(gpu), "torch": plain_torch(gpu)}
+        for case, trials in (("a", case_a(3)), ("c", case_c(3))):
+            if case in arguments.cases:
+                seconds = measure(f"{case} on {gpu}", trials, letters, there, arguments.turns)
+                result[f"{case}_vs_torch_on_gpu"] = ratio(seconds, "torch")
     print(json.dumps(result))
 
 

@@ -60,10 +60,15 @@ def _parser() -> argparse.ArgumentParser:
     acquire = add("acquire", _stage("acquire"), "fetch and verify the data")
     extract = add("extract", _stage("extract"), "extract AlexNet features into sealed Parquet shards")
     sweep = add("sweep", _sweep, "run the sweeps")
-    sweep.add_argument("--study", metavar="NAME", help="one sweep: activations, hidden_units or learning_rates")
     evaluate = add("evaluate", _stage("evaluate"), "explore the images, train and test the classifier, draw t-SNE")
     plan = add("plan", _plan, "say what the sweeps would train, in which programs and chunks, without doing it")
-    plan.add_argument("--study", metavar="NAME", help="one sweep: activations, hidden_units or learning_rates")
+    for sub in (sweep, plan):
+        sub.add_argument(
+            "--study",
+            action="append",
+            metavar="NAME",
+            help="one sweep, or several by giving it again: activations, hidden_units, learning_rates",
+        )
     for sub in (run, sweep, plan):
         sub.add_argument("--pool", metavar="NAME", help="train sweeps on the workers of this Prefect work pool")
         sub.add_argument("--chunks", metavar="N", help="child runs a sweep is cut into (default: one a worker online)")
@@ -94,19 +99,20 @@ def _stage(name: str) -> Callable[[argparse.Namespace], int]:
 
 
 def _sweep(options: argparse.Namespace) -> int:
-    _require_sweep(options.study)
+    _require_sweeps(options.study or ())
     return _pipeline(options, options.study or "sweep")
 
 
-def _require_sweep(name: str | None) -> None:
+def _require_sweeps(names: Sequence[str]) -> None:
     from lib.config import SWEEPS
     from lib.errors import ConfigError
 
-    if name and name not in SWEEPS:
-        raise ConfigError(f"unknown sweep {name!r}; known: {', '.join(SWEEPS)}")
+    for study in names:
+        if study not in SWEEPS:
+            raise ConfigError(f"unknown sweep {study!r}; known: {', '.join(SWEEPS)}")
 
 
-def _pipeline(options: argparse.Namespace, only: str | None) -> int:
+def _pipeline(options: argparse.Namespace, only: str | list[str] | None) -> int:
     from lib.config import places
     from lib.files import require_writable
 
@@ -134,11 +140,11 @@ def _workers(options: argparse.Namespace) -> Workers:
 
 
 def _plan(options: argparse.Namespace) -> int:
-    _require_sweep(options.study)
+    _require_sweeps(options.study or ())
     from flows.plan import show_plan
     from lib.config import places
 
-    return show_plan(_profile(options), options.study, places(), _workers(options))
+    return show_plan(_profile(options), options.study or (), places(), _workers(options))
 
 
 def _deploy(options: argparse.Namespace) -> int:

@@ -6,6 +6,8 @@ missing, so running it again after a crash or a change goes on from there.
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from typing import Any, Literal, get_args
 
 from prefect import flow
@@ -45,41 +47,55 @@ _STUDIES: dict[Stage, tuple[str, ...]] = {
 
 @flow(name="pipeline", flow_run_name=name_of_profile)
 def pipeline(
-    profile: Profile | None = None, only: Stage | None = None, workers: Workers | None = None
+    profile: Profile | None = None, only: Stage | list[Stage] | None = None, workers: Workers | None = None
 ) -> dict[str, Any]:
-    """Run the whole pipeline, or one stage or study of it with what it needs.
+    """Run the whole pipeline, or some stages or studies of it with what they need.
 
     Parameters
     ----------
     profile : Profile
         What to study; the embedded profile when not given.
-    only : str
-        A stage (acquire, extract, sweep, evaluate, promote) or a study.
+    only : str or list of str
+        A stage (acquire, extract, sweep, evaluate, promote) or a study, or several of them.
     workers : Workers
         Who trains the sweeps' trials; what PROBEFLOW_POOL and PROBEFLOW_CHUNKS say when not given.
     """
     profile = profile or load_profile()
-    wanted = set(_STUDIES.get(only, (only,))) if only else None
+    stages = [only] if isinstance(only, str) else only
+    wanted = {study for stage in stages for study in _STUDIES.get(stage, (stage,))} if stages else None
 
     def want(name: str) -> bool:
         return wanted is None or name in wanted
 
     outcomes: dict[str, dict[str, Any]] = {}
+    seconds: dict[str, float] = {}
+
+    def study(name: str, run: Callable[..., dict[str, Any]], *settings: Any) -> None:
+        started = time.perf_counter()
+        outcomes[name] = run(*settings)
+        seconds[name] = time.perf_counter() - started
+
     if want("acquire"):
         acquire(profile)
     if want("exploration"):
-        outcomes["exploration"] = exploration(profile.images, profile.exploration)
+        study("exploration", exploration, profile.images, profile.exploration)
     if want("features") or want("classifier"):
-        outcomes["features"] = extract(profile.images, profile.features)
+        study("features", extract, profile.images, profile.features)
     for name in SWEEPS:
         if want(name) or (name == "activations" and want("tsne")):
-            outcomes[name] = sweep(name, profile.sweep(name), workers)
+            study(name, sweep, name, profile.sweep(name), workers)
     if want("classifier"):
-        outcomes["classifier"] = classifier(profile.images, outcomes["features"]["folder"], profile.classifier)
+        study("classifier", classifier, profile.images, outcomes["features"]["folder"], profile.classifier)
     if want("tsne") and profile.activations.refit:
-        outcomes["tsne"] = tsne(profile.activations.data, outcomes["activations"]["folder"], profile.tsne)
+        study("tsne", tsne, profile.activations.data, outcomes["activations"]["folder"], profile.tsne)
 
-    result: dict[str, Any] = {"profile": profile.name, "studies": outcomes, "promotion": None, "pipeline": None}
+    result: dict[str, Any] = {
+        "profile": profile.name,
+        "studies": outcomes,
+        "seconds": seconds,
+        "promotion": None,
+        "pipeline": None,
+    }
     if want("promote"):
         best = outcomes["classifier"]
         result["promotion"] = promote_classifier(best["folder"], best["run_id"])

@@ -9,10 +9,9 @@ from lib.config import SWEEPS, Places, Profile, SweepName, Workers
 from lib.studies.plan import SweepPlan, plan_sweep
 
 
-def show_plan(profile: Profile, study: SweepName | None, where: Places, workers: Workers) -> int:
-    """Print the plan of every sweep of `profile`, or of `study` alone."""
-    names = (study,) if study else SWEEPS
-    plans = [plan_sweep(name, profile.sweep(name), where, workers) for name in names]
+def show_plan(profile: Profile, studies: Sequence[SweepName], where: Places, workers: Workers) -> int:
+    """Print the plan of every sweep of `profile`, or of `studies` alone."""
+    plans = [plan_sweep(name, profile.sweep(name), where, workers) for name in studies or SWEEPS]
     sys.stdout.write("\n".join(_lines(profile, plans, workers)) + "\n")
     return 0
 
@@ -55,7 +54,7 @@ def _lines(profile: Profile, plans: Sequence[SweepPlan], workers: Workers) -> It
     yield ""
     for plan in plans:
         if plan.after and not plan.sealed:
-            yield f"{plan.name} {plan.after}."
+            yield f"{plan.name}: {plan.after}."
     if programs:
         yield from _where(plans, workers)
 

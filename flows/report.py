@@ -15,7 +15,7 @@ from lib.errors import ConfigError
 _LABEL_WIDTH = 15
 
 
-def run_and_report(profile: Profile, only: str | None, where: Places, workers: Workers) -> int:
+def run_and_report(profile: Profile, only: str | list[str] | None, where: Places, workers: Workers) -> int:
     """Run the pipeline and print the closing table; the exit status is 0 when every stage ended well.
 
     Raises
@@ -30,13 +30,15 @@ def run_and_report(profile: Profile, only: str | None, where: Places, workers: W
     with temporary_prefect() as ready:
         from flows.pipeline import STAGES, pipeline
 
-        if only is not None and only not in STAGES:
-            raise ConfigError(f"unknown stage {only!r}; known: {', '.join(STAGES)}")
+        named = [only] if isinstance(only, str) else only or []
+        if unknown := [name for name in named if name not in STAGES]:
+            raise ConfigError(f"unknown stage {unknown[0]!r}; known: {', '.join(STAGES)}")
+        stages = [name for name in named if name in STAGES]
         import lib.studies.classifier
         import lib.tracking.records  # noqa: F401  # what the stages need, imported while the server starts
 
         ready()
-        result = pipeline(profile, only, workers)
+        result = pipeline(profile, stages or None, workers)
     sys.stdout.write("\n".join(closing_table(result, where)) + "\n")
     return 0
 
@@ -51,6 +53,7 @@ def closing_table(result: Mapping[str, Any], where: Places) -> Iterable[str]:
     told: set[str] = set()  # studies share datasets; each warning of a dataset is said once
     for name, outcome in result["studies"].items():
         yield from _line(name.replace("_", " "), outcome["headline"], width)
+        yield from _line("", _time(result["seconds"][name], outcome["training_seconds"]), width)
         for flag in (*outcome["flags"], *(warning for warning in outcome["warnings"] if warning not in told)):
             yield from _line("", f"! {flag}", width)
         told.update(outcome["warnings"])
@@ -62,6 +65,11 @@ def closing_table(result: Mapping[str, Any], where: Places) -> Iterable[str]:
         yield from _line("reference table", f"{pipeline['folder']}/tables/reference-study.csv", width)
     yield from _line("MLflow", where.tracking_uri + (f" · run {pipeline['run_id']}" if pipeline else ""), width)
     yield from _line("both UIs", "make ui", width)
+
+
+def _time(seconds: float, training: float | None) -> str:
+    trained = "" if training is None else f"; its training took {training:.1f} s"  # perhaps in an earlier run
+    return f"{seconds:.1f} s in this run{trained}"
 
 
 def _line(label: str, text: str, width: int) -> Iterable[str]:

@@ -21,6 +21,7 @@ from lib.datasets.sources import Source
 from lib.errors import ConfigError
 from lib.features.config import FeatureSettings
 from lib.mlp.trial import Trial
+from lib.studies.space import SearchSettings
 
 Axis = Literal["activation", "hidden", "learning_rate"]
 SweepName = Literal["activations", "hidden_units", "learning_rates"]
@@ -34,13 +35,16 @@ class _Settings(BaseModel):
 
 
 class Arm(_Settings):
-    """One group of trials inside a sweep: a base trial and the values to try, every combination of them."""
+    """One group of trials inside a sweep: a base trial, and a grid of values to try or a search in their place."""
 
     base: Trial = Field(description="Settings shared by the arm's trials.")
-    grid: dict[str, tuple[Any, ...]] = Field(description="Trial setting -> values to try.")
+    grid: dict[str, tuple[Any, ...]] = Field(
+        default_factory=dict, description="Trial setting -> values to try, every combination of them."
+    )
+    search: SearchSettings | None = Field(None, description="Instead of a grid: a random or adaptive search.")
 
     @model_validator(mode="after")
-    def _grid_makes_trials(self) -> Arm:
+    def _makes_trials(self) -> Arm:
         for name, values in self.grid.items():
             if name not in Trial.model_fields:
                 raise ValueError(
@@ -50,15 +54,35 @@ class Arm(_Settings):
                 raise ValueError(f"grid gives no value for {name!r}; give at least one or remove it")
             if name == "seed":
                 raise ValueError("grid may not vary 'seed'; use the study's `seeds`")
-        self.trials((0,))
+        if self.search is not None and self.grid:
+            raise ValueError("has both a grid and a search; keep one (grid: {} empties a built-in profile's)")
+        for setting in self.combinations() if self.search is None else self.search.space.corners():
+            self.trial(setting, 0)
         return self
 
+    @property
+    def varied(self) -> tuple[str, ...]:
+        """The trial settings that vary within the arm."""
+        return tuple(self.grid) if self.search is None else self.search.space.varied
+
+    def combinations(self) -> list[dict[str, Any]]:
+        """Every combination of the grid's values."""
+        return [dict(zip(self.grid, values, strict=True)) for values in itertools.product(*self.grid.values())]
+
+    def trial(self, setting: Mapping[str, Any], seed: int) -> Trial:
+        """The base trial with some settings of its own."""
+        return Trial.model_validate(self.base.model_dump() | dict(setting) | {"seed": seed})
+
     def trials(self, seeds: Sequence[int]) -> list[Trial]:
-        """Every combination of the grid, each with every seed; seeds vary fastest."""
-        base = self.base.model_dump()
-        combinations = itertools.product(*self.grid.values())
-        settings = [dict(zip(self.grid, values, strict=True)) for values in combinations]
-        return [Trial.model_validate(base | setting | {"seed": seed}) for setting in settings for seed in seeds]
+        """Every combination of the grid, each with every seed; seeds vary fastest. A search's are not known ahead."""
+        return [self.trial(setting, seed) for setting in self.combinations() for seed in seeds]
+
+
+class Rung(_Settings):
+    """One rung of successive halving."""
+
+    epoch: PositiveInt = Field(description="After this epoch,")
+    keep: float = Field(gt=0, lt=1, description="this share of the configurations still running goes on.")
 
 
 class SweepStudy(_Settings):
@@ -67,9 +91,15 @@ class SweepStudy(_Settings):
     data: Source = Field(description="The dataset.")
     axis: Axis = Field(description="The setting whose values are compared.")
     arms: dict[str, Arm] = Field(min_length=1, description="Named groups of trials, reported side by side.")
-    seeds: Seeds = Field((0,), min_length=1, description="Each configuration is trained once with each seed.")
+    seeds: Seeds = Field((0, 1, 2), min_length=1, description="Each configuration is trained once with each seed.")
     validation_fraction: float = Field(
         1 / 6, gt=0, lt=1, description="Share of training rows held out when the dataset has no validation split."
+    )
+    patience: PositiveInt | None = Field(
+        None, description="End a trial after so many epochs without a lower validation loss; empty: never."
+    )
+    rungs: tuple[Rung, ...] = Field(
+        (), description="Successive halving among an arm's configurations (of a round), by the first seed's loss."
     )
     refit: bool = Field(
         False, description="Train the winner of each axis value again on train + validation and score it on test."
@@ -81,15 +111,20 @@ class SweepStudy(_Settings):
         if len(set(self.seeds)) != len(self.seeds):
             raise ValueError(f"seeds {list(self.seeds)} name one seed twice")
         for name, arm in self.arms.items():
-            if self.axis not in arm.grid:
+            if arm.search is None and self.axis not in arm.grid:
                 raise ValueError(f"arm {name!r} does not vary the study's axis {self.axis!r}; add it to its grid")
+            for rung in self.rungs if "epochs" not in arm.varied else ():
+                if rung.epoch >= arm.base.epochs:
+                    raise ValueError(
+                        f"the rung at epoch {rung.epoch} comes too late for arm {name!r}, whose trials end after "
+                        f"{arm.base.epochs} epochs; put it earlier"
+                    )
+        epochs = [rung.epoch for rung in self.rungs]
+        if epochs != sorted(set(epochs)):
+            raise ValueError(f"the rungs' epochs {epochs} do not rise; put them in order, each once")
         if self.compare_sklearn and not self.refit:
             raise ValueError("compare_sklearn needs refit: both are scored on the test split")
         return self
-
-    def trials(self) -> dict[str, list[Trial]]:
-        """The trials of each arm, in a fixed order."""
-        return {name: arm.trials(self.seeds) for name, arm in self.arms.items()}
 
 
 class ClassifierStudy(_Settings):
@@ -97,7 +132,7 @@ class ClassifierStudy(_Settings):
 
     base: Trial = Field(description="Settings shared by the candidates.")
     grid: dict[str, tuple[Any, ...]] = Field(default_factory=dict, description="Trial setting -> values to try.")
-    seeds: Seeds = Field((0,), min_length=1, description="Seeds of the final training; the first one is promoted.")
+    seeds: Seeds = Field((0, 1, 2), min_length=1, description="Seeds of the final training; the first one is promoted.")
     validation_fraction: float = Field(0.2, gt=0, lt=1, description="Share of training rows held out for the choice.")
     pixel_baseline: bool = Field(True, description="Train the same network on raw pixels beside it.")
 
@@ -310,6 +345,8 @@ def _merge(base: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
             and old.get("source") == value.get("source", old.get("source"))
         )
         merged[key] = _merge(old, value) if mix and isinstance(old, dict) else value
+    if change.get("search") and "grid" not in change:
+        merged.pop("grid", None)  # an arm's search takes the place of the built-in profile's grid
     return merged
 
 

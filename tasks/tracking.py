@@ -19,7 +19,7 @@ from tasks.policy import POLICY
 def show_study(folder: str) -> dict[str, Any]:
     """Log the study record in `folder` to MLflow and publish it in Prefect.
 
-    Returns the outcome: study, folder, headline, flags, the dataset's warnings, and the MLflow run.
+    Returns the outcome: study, folder, headline, flags, the dataset's warnings, seconds of training, and the MLflow run.
     """
     from lib.studies.record import open_record
     from lib.tracking.records import log_record
@@ -44,6 +44,7 @@ def show_study(folder: str) -> dict[str, Any]:
         "headline": record.headline,
         "flags": list(record.flags),
         "warnings": list(record.dataset.warnings),
+        "training_seconds": record.parent.metrics.get("training_seconds"),
         "run_id": run.info.run_id,
         "run": url,
     }

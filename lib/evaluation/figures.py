@@ -5,6 +5,7 @@ Figures are built without pyplot, so drawing in threads or on a machine without 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,6 +14,8 @@ import numpy.typing as npt
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
+from lib.evaluation.intervals import LOSS, SHARE, over_seeds
 
 STYLE: Any = {
     "figure.dpi": 110,
@@ -30,8 +33,8 @@ STYLE: Any = {
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C564B", "#000000", "#7F7F7F", "#BCBD22")
 """Okabe and Ito's colours, told apart by colour-blind readers, then three more for ten classes."""
 
-Curves = Mapping[str, Mapping[str, Sequence[float]]]
-"""Label of a trial -> history column -> one value an epoch."""
+Curves = Mapping[str, Mapping[str, Sequence[Sequence[float]]]]
+"""Label of a configuration -> history column -> for each seed, one value an epoch."""
 
 
 def _grid(count: int, columns: int, width: float = 3.4, height: float = 2.6) -> tuple[Figure, list[Axes]]:
@@ -45,63 +48,129 @@ def _grid(count: int, columns: int, width: float = 3.4, height: float = 2.6) -> 
 
 
 def training_curves(curves: Curves, title: str, quantity: str = "loss") -> Figure:
-    """One panel a trial: `quantity` ("loss" or "error") on training and watched rows against epoch, on shared scales."""
+    """One panel a configuration: `quantity` ("loss" or "error") on training and watched rows, on shared scales.
+
+    Lines are means over seeds, bands the 95 % interval of the mean (of two seeds: from one to the other). A panel ends
+    where the first of its seeds ended, and says so.
+    """
     with rc_context(STYLE):
-        figure, axes = _grid(len(curves), 4)
-        values = []
+        columns = 5 if len(curves) == 5 else 4
+        figure, axes = _grid(len(curves), columns, 3.0, 3.0 if len(curves) <= columns else 2.7)
+        means, bounds = [], []
         for axis, (label, history) in zip(axes, curves.items(), strict=True):
+            words = ""
             for column, colour in (("train", PALETTE[0]), ("validation", PALETTE[1]), ("test", PALETTE[1])):
-                line = np.asarray(_quantity(history, column, quantity), dtype=float)
-                if line.size:
-                    axis.plot(np.arange(1, len(line) + 1), line, color=colour, label=column, linewidth=1.4)
-                    values.append(line[np.isfinite(line) & (line > 0)])
+                lines, words = _together(_quantity(history, column, quantity), words)
+                if not lines.size:
+                    continue
+                epochs = np.arange(1, lines.shape[1] + 1)
+                mean, low, high = _band(lines)
+                axis.plot(epochs, mean, color=colour, label=column, linewidth=1.2)
+                if len(lines) > 1:
+                    axis.fill_between(epochs, np.maximum(low, 1e-6), high, color=colour, alpha=0.25, linewidth=0)
+                means.append(mean[np.isfinite(mean) & (mean > 0)])
+                bounds += [low[np.isfinite(low)], high[np.isfinite(high)]]
             axis.set_title(label)
             axis.set_xlabel("epoch")
-        seen = np.concatenate(values) if values else np.ones(1)
+            if words:
+                axis.text(0.98, 0.98, words, transform=axis.transAxes, ha="right", va="top", fontsize=7, color="0.3")
+        longest = max([1, *(len(seed) for history in curves.values() for seeds in history.values() for seed in seeds)])
+        for axis in axes:
+            axis.set_xlim(1 - 0.04 * longest, 1.04 * longest)
+        seen = np.concatenate(means) if means else np.ones(1)
         if seen.size:
+            # Bands are shown whole up to twice the means' range: the interval of a mean near 0 may reach below 0.
+            band = np.concatenate([seen, *bounds])
+            lowest = max(band.min() * 0.85, seen.min() * 0.5, 1e-4)
+            highest = min(band.max() * 1.2, seen.max() * 2)
             for axis in axes:
                 axis.set_yscale("log")
-                axis.set_ylim(max(seen.min() * 0.8, 1e-4), seen.max() * 1.25)
-        axes[0].set_ylabel("cross-entropy (nats)" if quantity == "loss" else "error rate")
-        axes[0].legend()
-        figure.suptitle(title)
+                axis.set_ylim(lowest, highest)
+        for axis in axes[::columns]:
+            axis.set_ylabel("cross-entropy (nats)" if quantity == "loss" else "error rate")
+        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+        figure.suptitle(f"{title}\n{_band_words(curves)}")
     return figure
 
 
-def _quantity(history: Mapping[str, Sequence[float]], column: str, quantity: str) -> Sequence[float]:
+def _quantity(history: Mapping[str, Sequence[Sequence[float]]], column: str, quantity: str) -> list[list[float]]:
     if quantity == "loss":
-        return history.get(f"{column}_loss", ())
-    return [1 - accuracy for accuracy in history.get(f"{column}_accuracy", ())]
+        return [list(seed) for seed in history.get(f"{column}_loss", ())]
+    return [[1 - accuracy for accuracy in seed] for seed in history.get(f"{column}_accuracy", ())]
+
+
+def _together(seeds: Sequence[Sequence[float]], words: str) -> tuple[npt.NDArray[np.float64], str]:
+    """Seeds as rows, cut to the epochs that all of them have, and words where that cuts any."""
+    lengths = [len(seed) for seed in seeds]
+    if not lengths:
+        return np.empty((0, 0)), words
+    epochs = min(lengths)
+    if epochs < max(lengths):
+        words = f"to epoch {epochs} of {max(lengths)}, when a seed ended"
+    return np.array([seed[:epochs] for seed in seeds], dtype=float), words
+
+
+def _band(lines: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], ...]:
+    """Mean, low and high of each epoch over the seeds, the rows of `lines`."""
+    if len(lines) < 3:
+        return lines.mean(axis=0), lines.min(axis=0), lines.max(axis=0)
+    estimates = [over_seeds(column) for column in lines.T.tolist()]
+    return tuple(
+        np.array([math.nan if value is None else value for value in values])
+        for values in (
+            [each.mean for each in estimates],
+            [each.low for each in estimates],
+            [each.high for each in estimates],
+        )
+    )
+
+
+def _band_words(curves: Curves) -> str:
+    counts = sorted({len(seeds) for history in curves.values() for seeds in history.values()})
+    seeds = " or ".join(map(str, counts))
+    if counts == [1]:
+        return "one seed, no band"
+    band = "from one seed to the other" if counts == [2] else "95 % interval of the mean"
+    return f"lines: mean of {seeds} seeds; bands: {band}"
 
 
 def axis_summary(groups: Sequence[Mapping[str, Any]], axis_label: str, title: str) -> Figure:
-    """Best validation loss and accuracy of each configuration: a dot a seed, a bar for the mean, one colour an arm.
+    """Best validation loss and accuracy of each configuration: a dot a seed, the mean, and in words its 95 % interval.
 
-    Each group has `arm`, `label`, and per-seed lists `best_validation_losses` and `best_validation_accuracies`.
+    Each group has `arm`, `label`, and per-seed lists `best_validation_losses` and `best_validation_accuracies`. One
+    colour an arm; the line through a mean is the interval over seeds.
     """
     with rc_context(STYLE):
-        figure = Figure(figsize=(9.5, 1.2 + 0.32 * len(groups)))
+        figure = Figure(figsize=(13, 1.4 + 0.32 * len(groups)))
         axes = figure.subplots(1, 2, sharey=True)
         arms = list(dict.fromkeys(group["arm"] for group in groups))
         positions = np.arange(len(groups))[::-1]
         columns = (
-            ("best_validation_losses", "best validation cross-entropy (nats)"),
-            ("best_validation_accuracies", "best validation accuracy"),
+            ("best_validation_losses", "best validation cross-entropy (nats)", LOSS),
+            ("best_validation_accuracies", "best validation accuracy", SHARE),
         )
-        for axis, (column, label) in zip(axes, columns, strict=True):
+        for axis, (column, label, within) in zip(axes, columns, strict=True):
             for position, group in zip(positions, groups, strict=True):
                 colour = PALETTE[arms.index(group["arm"])]
-                values = [value for value in group[column] if value is not None and np.isfinite(value)]
-                axis.scatter(values, [position] * len(values), color=colour, s=18, alpha=0.75, zorder=3)
+                every = [math.nan if value is None else value for value in group[column]]
+                values = [value for value in every if np.isfinite(value)]
+                axis.scatter(values, [position] * len(values), color=colour, s=14, alpha=0.6, zorder=3)
                 if values:
                     axis.plot([np.mean(values)] * 2, [position - 0.3, position + 0.3], color=colour, linewidth=2)
+                whole = over_seeds(every, within)
+                if whole.low is not None:
+                    axis.plot([whole.low, whole.high], [position] * 2, color=colour, linewidth=1.2)
+                words = whole.words.removesuffix(" (one seed, no interval)")  # the title says so
+                axis.text(1.02, position, words, transform=axis.get_yaxis_transform(), va="center", fontsize=8)
             axis.set_xlabel(label)
             axis.locator_params(axis="x", nbins=5)
         several = len(arms) > 1
         names = [f"{group['arm']}: {group['label']}" if several else str(group["label"]) for group in groups]
         axes[0].set_yticks(positions, names)
         axes[0].set_ylabel(axis_label)
-        figure.suptitle(title)
+        seeds = sorted({len(group["best_validation_losses"]) for group in groups})
+        spread = "one seed, no interval" if seeds == [1] else "mean ± standard deviation (95 % interval) over seeds"
+        figure.suptitle(f"{title}\n{spread}")
     return figure
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -49,29 +50,126 @@ def mean_over_seeds(values: Sequence[float], confidence: float = 0.95) -> Interv
 
 
 @dataclass(frozen=True)
-class Difference(Interval):
-    """A mean paired difference with its confidence interval, over `pairs` seeds."""
+class Estimate:
+    """A figure over seeds: mean, standard deviation (n - 1) and Student's t interval of the mean.
 
-    pairs: int
+    One seed, or a value that is not finite, leaves the standard deviation and the interval None.
+    """
 
-    @property
-    def real(self) -> bool:
-        """Whether the interval excludes zero."""
-        return self.low > 0 or self.high < 0
+    mean: float
+    standard_deviation: float | None
+    low: float | None
+    high: float | None
+    seeds: int
+
+    @classmethod
+    def of(cls, record: Mapping[str, Any]) -> Estimate:
+        """Read it again from a record's JSON, where a mean that is not finite is None."""
+        return cls(**{**record, "mean": math.nan if record["mean"] is None else record["mean"]})
 
     @property
     def words(self) -> str:
-        """Such as "0.0031 (0.0010 to 0.0052, 5 seeds)"."""
-        return f"{self.estimate:.4f} ({self.low:.4f} to {self.high:.4f}, {self.pairs} seeds)"
+        """Such as "0.1234 ± 0.0012 (0.1211 to 0.1257)"."""
+        if not math.isfinite(self.mean):
+            return "not finite"
+        if self.standard_deviation is None or self.low is None or self.high is None:
+            return f"{_short(self.mean)} (one seed, no interval)"
+        if self.standard_deviation == 0:
+            return f"{_short(self.mean)} with each of {self.seeds} seeds"
+        return f"{_short(self.mean)} ± {_short(self.standard_deviation)} ({_short(self.low)} to {_short(self.high)})"
+
+
+SHARE = (0.0, 1.0)
+"""What an accuracy, an error rate or an F1 can be."""
+LOSS = (0.0, math.inf)
+"""What a cross-entropy can be."""
+
+
+def over_seeds(values: Sequence[float], within: tuple[float, float] = (-math.inf, math.inf)) -> Estimate:
+    """Mean, standard deviation and 95 % interval of `values`, one a seed.
+
+    The interval is cut to `within`, the values the figure can have; that takes nothing from its coverage.
+    """
+    if not np.isfinite(values).all():
+        return Estimate(math.nan, None, None, None, len(values))
+    interval = mean_over_seeds(values)
+    if interval is None:
+        return Estimate(float(values[0]), None, None, None, 1)
+    low, high = max(interval.low, within[0]), min(interval.high, within[1])
+    return Estimate(interval.estimate, float(np.std(values, ddof=1)), low, high, len(values))
+
+
+def _short(value: float) -> str:
+    return f"{value:.4f}"
+
+
+@dataclass(frozen=True)
+class Difference(Interval):
+    """A mean paired difference with its 95 % confidence interval and p-value (of no difference), over `pairs` seeds."""
+
+    pairs: int
+    p_value: float
+
+    @property
+    def real(self) -> bool:
+        """Whether zero is excluded at the 5 % level."""
+        return self.p_value < LEVEL
+
+    @property
+    def words(self) -> str:
+        """Such as "0.0031 (0.0010 to 0.0052, p = 0.016, 5 seeds)"."""
+        if self.low == self.high != 0:
+            return f"{_short(self.estimate)} (the same with each of {self.pairs} seeds: no spread to judge it by)"
+        interval = f"{_short(self.estimate)} ({_short(self.low)} to {_short(self.high)}"
+        return f"{interval}, {p_words(self.p_value)}, {self.pairs} seeds)"
+
+
+LEVEL = 0.05
+"""A difference is called real below this p-value (corrected, where several are tested at once)."""
 
 
 def paired_difference(left: Sequence[float], right: Sequence[float], confidence: float = 0.95) -> Difference | None:
-    """Mean of left - right over the seeds both were trained with, by Student's paired t; None for a single seed.
+    """Mean of left - right over the seeds both were trained with, by Student's paired t.
+
+    None for a single seed, which tells nothing of the spread, and where a value is not finite.
 
     Parameters
     ----------
     left, right : sequence of float
         One value a seed, in the same order of seeds.
     """
-    interval = mean_over_seeds([a - b for a, b in zip(left, right, strict=True)], confidence)
-    return None if interval is None else Difference(interval.estimate, interval.low, interval.high, len(left))
+    ours, theirs = np.asarray(left, dtype=float), np.asarray(right, dtype=float)
+    if len(ours) != len(theirs):
+        raise ValueError(f"{len(ours)} values beside {len(theirs)} are not pairs")
+    if len(ours) < 2 or not (np.isfinite(ours).all() and np.isfinite(theirs).all()):
+        return None
+    differences = ours - theirs
+    mean = float(differences.mean())
+    if np.ptp(differences) <= 1e-12 * np.abs([ours, theirs]).max():
+        # Without spread there is no t. n equal signs alone have the sign test's two-sided p; no difference has p = 1.
+        equal = bool(np.abs(differences).max() <= 1e-12 * np.abs([ours, theirs]).max())
+        mean, p_value = (0.0, 1.0) if equal else (mean, 2.0 ** (1 - len(differences)))
+        return Difference(mean, mean, mean, len(differences), p_value)
+    from scipy.stats import ttest_rel
+
+    test = ttest_rel(ours, theirs)
+    interval = test.confidence_interval(confidence)
+    return Difference(mean, float(interval.low), float(interval.high), len(differences), float(test.pvalue))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Adjusted p-values of tests made at once, in their order (Holm 1979, Scandinavian Journal of Statistics 6:65).
+
+    Calling those below 0.05 real makes the chance of any false call at most 5 %, whatever the tests' dependence.
+    """
+    adjusted = [0.0] * len(p_values)
+    highest = 0.0
+    for rank, index in enumerate(sorted(range(len(p_values)), key=lambda each: p_values[each])):
+        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[index]))
+        adjusted[index] = highest
+    return adjusted
+
+
+def p_words(p_value: float) -> str:
+    """Such as "p = 0.016" or "p < 0.0001"."""
+    return "p < 0.0001" if p_value < 0.0001 else f"p = {p_value:.2g}"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
+
+from lib.evaluation.intervals import Estimate
 
 ACCURACY = {"relu": 0.9388, "sigmoid": 0.9036, "linear": 0.8163, "tanh": 0.9100}
 SKLEARN_ACCURACY = {"relu": 0.9767, "sigmoid": 0.9644, "tanh": 0.9667}
@@ -68,7 +70,7 @@ def _activations(summary: Mapping[str, Any]) -> list[Row]:
                     "test accuracy, scikit-learn",
                     activation,
                     SKLEARN_SLIP if printed is None else f"{printed:.4f}",
-                    f"{final['sklearn']['test_accuracy']:.4f}",
+                    _accuracy({"seeds": final["seeds"]} | final["sklearn"]),
                     data,
                 )
             )
@@ -78,9 +80,14 @@ def _activations(summary: Mapping[str, Any]) -> list[Row]:
 def _losses(part: str, study: str, summary: Mapping[str, Any], printed: Mapping[Any, tuple[float, float]]) -> list[Row]:
     data = _data(study, summary)
     rows = []
+    searched = summary.get("search", {})
     for group in summary["configurations"]:
-        value = group["value"]
-        key = value[0] if isinstance(value, Sequence) and len(value) == 1 else value
+        if group.get("ended", "").startswith("halved"):
+            continue  # averages over fewer epochs
+        if group["arm"] in searched and group["label"] != searched[group["arm"]]["best"]:
+            continue  # of many that a search tried, its best alone
+        value = tuple(group["value"]) if isinstance(group["value"], list | tuple) else group["value"]
+        key = value[0] if isinstance(value, tuple) and len(value) == 1 else value
         settings = f"{group['arm']}: {group['label']}"
         reference = printed.get(key)
         rows.append(
@@ -89,14 +96,21 @@ def _losses(part: str, study: str, summary: Mapping[str, Any], printed: Mapping[
                 "average train / validation cross-entropy",
                 settings,
                 "-" if reference is None else f"{reference[0]:g} / {reference[1]:g}",
-                f"{group['mean_train_loss']:.4g} / {group['mean_validation_loss']:.4g}",
+                f"{_loss(group, 'mean_train_loss')} / {_loss(group, 'mean_validation_loss')}",
                 data,
             )
         )
         rows.append(
-            Row(part, "best validation cross-entropy", settings, "-", f"{group['best_validation_loss']:.4g}", data)
+            Row(part, "best validation cross-entropy", settings, "-", _loss(group, "best_validation_loss"), data)
         )
     return rows
+
+
+def _loss(group: Mapping[str, Any], name: str) -> str:
+    """The mean over seeds with its 95 % interval; one seed has none."""
+    if group["seeds"] == 1 or group[name] is None:
+        return "not finite" if group[name] is None else f"{group[name]:.4g} (one seed)"
+    return Estimate.of(group["statistics"][name]).words
 
 
 def _exploration(summary: Mapping[str, Any]) -> list[Row]:
@@ -131,5 +145,6 @@ def _classifier(summary: Mapping[str, Any]) -> list[Row]:
 
 
 def _accuracy(final: Mapping[str, Any]) -> str:
-    text = f"{final['test_accuracy']:.4f}"
-    return f"{text} (mean of {final['seeds']} seeds)" if final["seeds"] > 1 else text
+    if final["seeds"] == 1:
+        return f"{final['test_accuracy']:.4f} (one seed)"
+    return f"{Estimate.of(final['statistics']['test_accuracy']).words}, {final['seeds']} seeds"

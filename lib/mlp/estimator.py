@@ -194,11 +194,15 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
                     inputs, targets = space.inputs[: len(rows)], space.labels[: len(rows)]
                     np.take(X, rows, axis=0, out=inputs, mode="clip")  # clip: unchecked, so unbuffered
                     np.take(labels, rows, out=targets, mode="clip")
-                    more, hits = space.step_gradients(inputs, targets, self.l2)
+                    more, hits = space.loss(len(rows))
                     loss, right = loss + more, right + hits
                     if not np.isfinite(more):
                         break
-                    self._stepper.step(self.network_.parameters, space.gradients)
+                    if self._stepper is None:
+                        space.descend(len(rows), self.learning_rate)
+                    else:
+                        space.fill_gradients(len(rows), self.l2)
+                        self._stepper.step(self.network_.parameters, space.gradients)
                 record = {"epoch": len(self.history_) + 1, "train_loss": loss / n, "train_accuracy": right / n}
                 if watched is not None and evaluation is not None:
                     record["validation_loss"], record["validation_accuracy"] = evaluation.evaluate(*watched)
@@ -222,7 +226,10 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
         weights_rng, self._order_rng = streams(self._seed())
         self.network_ = Network(sizes, self.activation, X.dtype)
         self.network_.initialise(self.init, weights_rng)
-        self._stepper = make_optimizer(self.optimizer, self.learning_rate, self.momentum, self.network_.parameters)
+        # Plain SGD without a penalty needs no stored gradient: the workspace descends by itself.
+        plain = self.optimizer == "sgd" and not self.momentum and not self.l2
+        like = self.network_.parameters
+        self._stepper = None if plain else make_optimizer(self.optimizer, self.learning_rate, self.momentum, like)
         self.history_: list[Record] = []
         self.diverged_epoch_ = None
         return X, self._encoded(y)

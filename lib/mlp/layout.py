@@ -13,7 +13,12 @@ from dataclasses import dataclass
 from itertools import accumulate, groupby
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from lib.mlp.trial import Trial
+
+Array = npt.NDArray[np.floating]
 
 
 @dataclass(frozen=True)
@@ -127,10 +132,50 @@ class Layout:
         for offsets, start in zip(self.offsets, self.bias_offsets, strict=False):
             yield slice(start + offsets[index], start + offsets[index + 1]), None
 
+    def gathered(self, cut: Callable[[slice], Array], index: int) -> Array:
+        """Trial `index`'s part of a vector of this layout, laid out as `Network.parameters`; `cut` slices the vector."""
+        return np.concatenate(
+            [(cut(part).reshape(shape).T if shape else cut(part)).ravel() for part, shape in self.parameters(index)]
+        )
+
+    def scattered(self, values: Array, index: int) -> Iterator[tuple[slice, Array]]:
+        """The inverse of `gathered`: slices of the vector and what belongs there."""
+        start = 0
+        for part, shape in self.parameters(index):
+            size = part.stop - part.start
+            piece = values[start : start + size]
+            yield part, piece.reshape(shape[1], shape[0]).T.ravel() if shape else piece
+            start += size
+
+    def per_parameter(self, of_trial: Array) -> Array:
+        """A vector of this layout that holds, for every parameter, the value of its trial in `of_trial`."""
+        rows = [np.repeat(of_trial, units) for units in self.units]
+        parts = [np.repeat(rows[0], self.inputs)]
+        parts += [
+            np.repeat(of_trial[block.above.members], block.outputs * block.inputs)
+            for blocks in self.blocks
+            for block in blocks
+        ]
+        return np.concatenate(parts + rows)
+
 
 def arrange(trials: Sequence[Trial]) -> list[int]:
-    """The order in which trials share programs best: positions in `trials`, by seed, then shape, then activation."""
-    return sorted(
-        range(len(trials)),
-        key=lambda index: (trials[index].seed, trials[index].hidden, trials[index].activation, index),
-    )
+    """The order in which trials share programs best, as positions in `trials`.
+
+    Trials of one seed are neighbours. Within a seed, going by shape makes few blocks and going by activation makes few
+    bands; that which needs fewer calls in all is taken.
+    """
+
+    def by_shape(index: int) -> tuple[Any, ...]:
+        return trials[index].seed, trials[index].hidden, trials[index].activation, index
+
+    def by_activation(index: int) -> tuple[Any, ...]:
+        return trials[index].seed, trials[index].activation, trials[index].hidden, index
+
+    def calls(order: Sequence[int]) -> int:
+        shapes = len(list(groupby(trials[index].hidden for index in order)))
+        activations = len(list(groupby(trials[index].activation for index in order)))
+        return 3 * shapes + 2 * activations  # three products, and the activation forward and backward
+
+    orders = [sorted(range(len(trials)), key=key) for key in (by_shape, by_activation)]
+    return min(orders, key=calls)

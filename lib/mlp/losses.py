@@ -37,3 +37,31 @@ def softmax_cross_entropy(
     loss = float(np.log(totals, dtype=np.float64).sum()) - float(picked.sum(dtype=np.float64))
     np.divide(logits, totals, out=logits)
     return loss, right
+
+
+def stacked_softmax_cross_entropy(
+    logits: Array, positions: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+    """The same for many networks at once: summed cross-entropy in nats and right predictions of each.
+
+    Parameters
+    ----------
+    logits : ndarray, C-contiguous, shape (networks, classes, n)
+        Replaced by probabilities.
+    positions : ndarray of int64, shape (networks, n)
+        Where the label's logit of each row is in the flat array.
+    """
+    np.subtract(logits, logits.max(axis=1, keepdims=True), out=logits)
+    picked = logits.reshape(-1).take(positions)
+    # A prediction is right where the label's logit is the greatest. Where several are (all zero weights, say), the first
+    # counts, as argmax has it; argmax along a middle axis is slow, so it runs only if there is a tie or a NaN.
+    if np.count_nonzero(logits) == logits.size - positions.size and np.isfinite(picked).all():
+        right = np.count_nonzero(picked == 0, axis=1)
+    else:
+        classes, n = logits.shape[1:]
+        right = np.count_nonzero(logits.argmax(axis=1) == positions // n % classes, axis=1)
+    np.exp(logits, out=logits)
+    totals = logits.sum(axis=1, keepdims=True)
+    loss = np.log(totals).sum(axis=(1, 2), dtype=np.float64) - picked.sum(axis=1, dtype=np.float64)
+    np.divide(logits, totals, out=logits)
+    return loss, right

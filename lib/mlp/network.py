@@ -6,7 +6,7 @@ views into them. Nothing is allocated inside a training step.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from lib.errors import ConfigError
 from lib.mlp.activations import ACTIVATIONS
 from lib.mlp.initialisation import initial_weights
 from lib.mlp.losses import softmax, softmax_cross_entropy
+from lib.mlp.products import product
 
 Array = npt.NDArray[np.floating]
 
@@ -81,7 +82,8 @@ class Network:
 class Workspace:
     """Buffers for computing with a network on up to `rows` rows at once.
 
-    With `training`, it also holds gradients, shape (p,), laid out as the network's parameters.
+    With `training`, a step is `loss`, then either `descend` (plain SGD, which stores no gradient) or `fill_gradients`
+    and an optimiser. `gradients`, shape (p,), is laid out as the network's parameters.
     """
 
     def __init__(self, network: Network, rows: int, training: bool = False) -> None:
@@ -97,7 +99,8 @@ class Workspace:
             self.gradients = np.zeros_like(network.parameters)
             self._weight_gradients, self._bias_gradients = network.split(self.gradients)
             self._deltas = [np.empty_like(layer) for layer in self._layers[:-1]]
-            self._ones = np.ones(rows, dtype)
+            self._scratch = [np.empty_like(layer) for layer in self._layers[:-1]]
+            self._ones = np.ones((1, rows), dtype)
 
     def hidden(self, X: Array) -> list[Array]:
         """Activations of each hidden layer for at most `rows` rows; views that the next call overwrites."""
@@ -107,7 +110,7 @@ class Workspace:
             self._layers[:-1], self.network.weights[:-1], self.network.biases[:-1], strict=True
         ):
             here = layer[:count]
-            np.matmul(below, weights, out=here)
+            product(below, weights, out=here)
             np.add(here, biases, out=here)
             self._activate(here)
             below = here
@@ -117,35 +120,55 @@ class Workspace:
         """Logits, shape (n, classes), for at most `rows` rows; a view that the next call overwrites."""
         hidden = self.hidden(X)
         here = self._layers[-1][: len(X)]
-        np.matmul(hidden[-1] if hidden else X, self.network.weights[-1], out=here)
+        product(hidden[-1] if hidden else X, self.network.weights[-1], out=here)
         np.add(here, self.network.biases[-1], out=here)
         return here
 
-    def step_gradients(self, X: Array, labels: npt.NDArray[np.int64], l2: float) -> tuple[float, int]:
-        """Fill `gradients` with those of the mean cross-entropy plus L2; return (summed cross-entropy, right answers).
+    def loss(self, count: int) -> tuple[float, int]:
+        """Summed cross-entropy and right answers of the first `count` rows of `inputs` and `labels`.
+
+        The output layer then holds the summed loss's derivative by the logits, from which a step goes on.
+        """
+        delta = self.logits(self.inputs[:count])
+        labels, numbers = self.labels[:count], self._row_numbers[:count]
+        loss, right = softmax_cross_entropy(delta, labels, numbers)
+        delta[numbers, labels] -= 1
+        return loss, right
+
+    def descend(self, count: int, learning_rate: float) -> None:
+        """Take a step of plain SGD on the mean cross-entropy of the rows that `loss` has seen."""
+        ones = self._ones[:, :count]
+        for index, below, delta in self._downwards(count, -learning_rate / count):
+            product(below.T, delta, out=self.network.weights[index], accumulate=True)
+            product(ones, delta, out=self.network.biases[index][None], accumulate=True)
+
+    def fill_gradients(self, count: int, l2: float) -> None:
+        """Fill `gradients` with those of the mean cross-entropy plus L2, for the rows that `loss` has seen.
 
         The L2 term is l2 / (2 n) * sum of squared weights (not biases), n the rows of the mini-batch, as
-        scikit-learn's alpha; it is part of the gradient and not of the returned loss.
+        scikit-learn's alpha; it is part of the gradient and not of the loss.
         """
-        count = len(X)
-        network = self.network
-        delta = self.logits(X)
-        loss, right = softmax_cross_entropy(delta, labels, self._row_numbers[:count])
-        delta[self._row_numbers[:count], labels] -= 1
-        np.divide(delta, count, out=delta)
-        for index in range(len(network.weights) - 1, -1, -1):
-            below = self._layers[index - 1][:count] if index else X
-            np.matmul(below.T, delta, out=self._weight_gradients[index])
-            np.matmul(self._ones[:count], delta, out=self._bias_gradients[index])  # quicker than a sum over rows
-            if index:
-                lower = self._deltas[index - 1][:count]
-                np.matmul(delta, network.weights[index].T, out=lower)
-                self._backward(below, lower)
-                delta = lower
+        ones = self._ones[:, :count]
+        for index, below, delta in self._downwards(count, 1 / count):
+            product(below.T, delta, out=self._weight_gradients[index])
+            product(ones, delta, out=self._bias_gradients[index][None])
         if l2:
-            n_weights = network.n_weights
-            self.gradients[:n_weights] += (l2 / count) * network.parameters[:n_weights]
-        return loss, right
+            n_weights = self.network.n_weights
+            self.gradients[:n_weights] += (l2 / count) * self.network.parameters[:n_weights]
+
+    def _downwards(self, count: int, scale: float) -> Iterator[tuple[int, Array, Array]]:
+        """Each layer from the last to the first: its index, its inputs, and `scale` times the loss's derivative by its
+        pre-activations. The caller may change the layer's weights: they have been used by then.
+        """
+        delta = self._layers[-1][:count]
+        np.multiply(delta, scale, out=delta)
+        for index in range(len(self.network.weights) - 1, 0, -1):
+            below, lower = self._layers[index - 1][:count], self._deltas[index - 1][:count]
+            product(delta, self.network.weights[index].T, out=lower)
+            self._backward(below, lower, self._scratch[index - 1][:count])
+            yield index, below, delta
+            delta = lower
+        yield 0, self.inputs[:count], delta
 
     def evaluate(self, X: Array, labels: npt.NDArray[np.int64]) -> tuple[float, float]:
         """Mean cross-entropy in nats and accuracy over any number of rows."""

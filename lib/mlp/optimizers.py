@@ -10,6 +10,8 @@ import numpy.typing as npt
 from lib.errors import ConfigError
 
 Array = npt.NDArray[np.floating]
+Rate = float | Array
+"""One number, or one for each parameter."""
 
 
 class Stepper(Protocol):
@@ -32,10 +34,10 @@ class Sgd:
 class Momentum:
     """Classical momentum, not Nesterov's: v = momentum * v - learning_rate * g; theta += v (Polyak 1964)."""
 
-    def __init__(self, learning_rate: float, momentum: float, like: Array) -> None:
+    def __init__(self, learning_rate: Rate, momentum: Rate, velocity: Array) -> None:
         self.learning_rate = learning_rate
         self.momentum = momentum
-        self.velocity = np.zeros_like(like)
+        self.velocity = velocity
 
     def step(self, parameters: Array, gradients: Array) -> None:
         np.multiply(self.velocity, self.momentum, out=self.velocity)
@@ -52,16 +54,16 @@ class Adam:
 
     BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
 
-    def __init__(self, learning_rate: float, like: Array) -> None:
+    def __init__(self, learning_rate: Rate, mean: Array, square: Array, scratch: Array) -> None:
         self.learning_rate = learning_rate
         self.steps = 0
-        self.mean = np.zeros_like(like)
-        self.square = np.zeros_like(like)
-        self._scratch = np.empty_like(like)
+        self.mean = mean
+        self.square = square
+        self._scratch = scratch
 
     def step(self, parameters: Array, gradients: Array) -> None:
         self.steps += 1
-        rate = self.learning_rate * np.sqrt(1 - self.BETA2**self.steps) / (1 - self.BETA1**self.steps)
+        correction = float(np.sqrt(1 - self.BETA2**self.steps) / (1 - self.BETA1**self.steps))
         scratch = self._scratch
         np.multiply(gradients, 1 - self.BETA1, out=scratch)
         np.multiply(self.mean, self.BETA1, out=self.mean)
@@ -73,7 +75,7 @@ class Adam:
         np.sqrt(self.square, out=scratch)
         np.add(scratch, self.EPSILON, out=scratch)
         np.divide(self.mean, scratch, out=scratch)
-        np.multiply(scratch, float(rate), out=scratch)
+        np.multiply(scratch, self.learning_rate * correction, out=scratch)
         np.subtract(parameters, scratch, out=parameters)
 
 
@@ -88,8 +90,9 @@ def make_optimizer(name: str, learning_rate: float, momentum: float, parameters:
     ConfigError
         For an unknown optimiser.
     """
+    like = parameters
     if name == "adam":
-        return Adam(learning_rate, parameters)
+        return Adam(learning_rate, np.zeros_like(like), np.zeros_like(like), np.empty_like(like))
     if name == "sgd":
-        return Momentum(learning_rate, momentum, parameters) if momentum else Sgd(learning_rate)
+        return Momentum(learning_rate, momentum, np.zeros_like(like)) if momentum else Sgd(learning_rate)
     raise ConfigError(f"unknown optimizer {name!r}; known: {', '.join(OPTIMIZERS)}")

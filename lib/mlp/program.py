@@ -1,28 +1,22 @@
-"""One stacked program: many networks of one depth, batch size and kind of optimiser, trained step by step together.
-
-The arithmetic is `lib.mlp.network`'s, for all trials at once; see `lib.mlp.layout` for how they lie. Plain SGD adds its
-update inside the matrix product that computes the gradient (W <- W - rate * delta x), so gradients are never stored;
-momentum, L2 and Adam keep them in one flat vector. Nothing in a step waits for the device.
-"""
+"""What a stacked program is to the sweep that runs it, whichever library computes: NumPy on the CPU, torch on a GPU."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from itertools import pairwise
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, Literal, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
-from lib.mlp.layout import Layout
-from lib.mlp.optimizers import Adam
 from lib.mlp.trial import Trial
 
 Kind = Literal["sgd", "momentum", "adam"]
 
-_aten = torch.ops.aten
+STATE: dict[Kind, tuple[str, ...]] = {"sgd": (), "momentum": ("velocity",), "adam": ("mean", "square")}
+"""Vectors of parameter length that each kind of optimiser carries from step to step."""
+
+ArrayT = TypeVar("ArrayT")
 
 
 def kind_of(trial: Trial) -> Kind:
@@ -33,338 +27,70 @@ def kind_of(trial: Trial) -> Kind:
     return "momentum" if trial.momentum or trial.l2 else "sgd"
 
 
-class _Outputs:
-    """Each layer's output for one number of rows, and the views into it that a forward pass needs.
-
-    Views are taken once: for small networks taking them costs as much as computing with them.
-    """
-
-    def __init__(self, program: Program, count: int) -> None:
-        layout = program.layout
-        self.count = count
-        self.outputs = [program.parameters.new_empty((rows, count)) for rows in layout.rows]
-        self.logits = self.outputs[-1].view(len(layout.trials), layout.classes, count)
-        self.activations = [
-            [(_ACTIVATE[band.key], output[band.rows]) for band in bands]
-            for output, bands in zip(self.outputs, layout.activations, strict=False)
-        ]
-        self.below, self.above = self._views(layout, self.outputs)
-
-    def _views(self, layout: Layout, tensors: Sequence[Tensor]) -> tuple[list[list[Tensor]], list[list[Tensor]]]:
-        """Each block's inputs (count, inputs, rows) in one layer's tensor, and outputs in the next one's."""
-        below = [
-            [tensor[b.below.rows].view(b.below.count, b.inputs, self.count) for b in blocks]
-            for tensor, blocks in zip(tensors, layout.blocks, strict=False)
-        ]
-        above = [
-            [tensor[b.above.rows].view(b.above.count, b.outputs, self.count) for b in blocks]
-            for tensor, blocks in zip(tensors[1:], layout.blocks, strict=True)
-        ]
-        return below, above
-
-
-class _Buffers(_Outputs):
-    """What a training step needs besides; a last, shorter mini-batch has its own.
+@dataclass(frozen=True)
+class Rows(Generic[ArrayT]):
+    """The rows that all programs of a call train on and watch, in the library's own arrays.
 
     Attributes
     ----------
-    inputs : Tensor, shape (seeds, rows, features)
-        Where the caller puts the mini-batch of each seed of the layout.
+    X, X_validation : array of the programs' dtype, shape (n, features)
+    y, y_validation : array of int64, shape (n,)
     """
 
-    def __init__(self, program: Program, count: int) -> None:
-        super().__init__(program, count)
-        layout, like = program.layout, program.parameters
-        self.inputs = like.new_empty((len(layout.seeds), count, layout.inputs))
-        self.minus_one = like.new_full((len(layout.trials), 1, count), -1.0)
-        self.deltas = [like.new_empty((rows, count)) for rows in layout.rows[:-1]] + [self.outputs[-1]]
-        self.delta_below, self.delta_above = self._views(layout, self.deltas)
-        self.below_turned = [[view.mT for view in views] for views in self.below]
-        self.backward = [
-            [(_BACKWARD[band.key], delta[band.rows], output[band.rows]) for band in bands]
-            for delta, output, bands in zip(self.deltas, self.outputs, layout.activations, strict=False)
-        ]
-        self.first = [
-            (self.inputs[index], self.inputs[index].T, self.outputs[0][band.rows], self.deltas[0][band.rows])
-            for index, band in enumerate(layout.seeds)
-        ]
+    X: ArrayT
+    y: ArrayT
+    X_validation: ArrayT
+    y_validation: ArrayT
 
 
-class Program:
-    """Parameters and optimiser state of many trials, and the step that trains them.
+class Program(Protocol):
+    """Parameters and optimiser state of many trials of one depth, batch size and kind of optimiser.
 
-    Parameters
-    ----------
-    layout : Layout
-    dtype : torch.float32 or torch.float64
-    device : torch.device
-
-    Attributes
-    ----------
-    parameters : Tensor, shape (layout.size,)
-    state : dict of str to Tensor, each of that shape
-        The optimiser's: "velocity" for momentum, "mean" and "square" for Adam.
-    steps : int
-        Steps taken, which Adam's bias correction needs.
+    `steps` counts the steps taken, which Adam's bias correction needs.
     """
 
-    def __init__(self, layout: Layout, dtype: torch.dtype, device: torch.device) -> None:
-        self.layout = layout
-        self.kind = kind_of(layout.trials[0])
-        self.parameters = torch.zeros(layout.size, dtype=dtype, device=device)
-        names = {"sgd": (), "momentum": ("velocity",), "adam": ("mean", "square")}[self.kind]
-        self.state = {name: torch.zeros_like(self.parameters) for name in names}
-        self.steps = 0
-        self._buffers: dict[int, _Buffers] = {}
-        self._evaluation: dict[int, _Outputs] = {}
-        self._first, blocks_of, self._biases = self._views(self.parameters)
-        self._first_of_seed = [self._first[band.rows] for band in layout.seeds]
-        self._biases_of_seed = [self._biases[0][band.rows, None] for band in layout.seeds]
-        self._block_views = [
-            [
-                (weights, weights.mT, biases[block.above.rows].view(block.above.count, block.outputs, 1))
-                for weights, block in zip(of_layer, blocks, strict=True)
-            ]
-            for of_layer, blocks, biases in zip(blocks_of, layout.blocks, self._biases[1:], strict=True)
-        ]
-        self._trial_seed = self._tensor(
-            [index for index, band in enumerate(layout.seeds) for _ in range(band.count)], torch.int64
-        )
-        self._class_ranks = torch.arange(layout.classes, 0, -1, device=device, dtype=torch.int16)[:, None]
-        rates = self._tensor([trial.learning_rate for trial in layout.trials])
-        if self.kind == "sgd":
-            self._rate_of_logits = rates[:, None, None]
-        else:
-            penalties = [trial.l2 for trial in layout.trials]
-            self._has_l2 = any(penalties)
-            self.gradients = torch.zeros_like(self.parameters)
-            self._gradient_views = self._views(self.gradients)
-            self._rates = self._per_parameter(rates)
-            self._penalties = self._per_parameter(self._tensor(penalties))[: layout.n_weights]
-            if self.kind == "momentum":
-                self._momenta = self._per_parameter(self._tensor([trial.momentum for trial in layout.trials]))
-            else:
-                self._scratch = torch.empty_like(self.parameters)
+    steps: int
 
-    def _tensor(self, values: Sequence[float], dtype: torch.dtype | None = None) -> Tensor:
-        return torch.tensor(values, dtype=dtype or self.parameters.dtype, device=self.parameters.device)
+    def run_epoch(self, orders: Mapping[int, npt.NDArray[np.int64]]) -> dict[str, list[float]]:
+        """Train for one epoch, evaluate, and return figures by name, a value a trial (see `epoch_figures`).
 
-    def _per_row(self, of_trial: Tensor, layer: int) -> Tensor:
-        units = self._tensor(self.layout.units[layer], torch.int64)
-        return of_trial.repeat_interleave(units)
-
-    def _per_parameter(self, of_trial: Tensor) -> Tensor:
-        layout = self.layout
-        parts = [self._per_row(of_trial, 0).repeat_interleave(layout.inputs)]
-        for blocks in layout.blocks:
-            for block in blocks:
-                parts.append(of_trial[block.above.members].repeat_interleave(block.outputs * block.inputs))
-        parts += [self._per_row(of_trial, layer) for layer in range(len(layout.rows))]
-        return torch.cat(parts)
-
-    def _views(self, flat: Tensor) -> tuple[Tensor, list[list[Tensor]], list[Tensor]]:
-        """First layer (rows, inputs); blocks of the later layers (count, outputs, inputs); biases of each layer."""
-        layout = self.layout
-        first = flat[: layout.rows[0] * layout.inputs].view(layout.rows[0], layout.inputs)
-        blocks = [
-            [flat[b.offset : b.offset + b.size].view(b.above.count, b.outputs, b.inputs) for b in of_layer]
-            for of_layer in layout.blocks
-        ]
-        return first, blocks, [flat[start:stop] for start, stop in pairwise(layout.bias_offsets)]
-
-    def buffers(self, count: int) -> _Buffers:
-        """Buffers for mini-batches of `count` rows."""
-        if count not in self._buffers:
-            self._buffers[count] = _Buffers(self, count)
-        return self._buffers[count]
-
-    def step(self, space: _Buffers, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Train all trials on one mini-batch each, which the caller has put into `space.inputs`.
-
-        Parameters
-        ----------
-        labels : Tensor of int64, shape (seeds, rows)
-
-        Returns
-        -------
-        (loss, right) : Tensor of float64, Tensor of int64, both of shape (trials,)
-            Summed cross-entropy in nats and right predictions, before the update. On the device; nothing waits.
+        `orders` maps each seed to the order of the rows, shape (n,).
         """
-        layout = self.layout
-        for (_, inputs_turned, output, _), weights, biases in zip(
-            space.first, self._first_of_seed, self._biases_of_seed, strict=True
-        ):
-            torch.addmm(biases, weights, inputs_turned, out=output)
-        self._forward(space)
-        of_trial = labels if len(layout.seeds) == 1 else labels.index_select(0, self._trial_seed)
-        targets = of_trial.expand(len(layout.trials), -1)
-        log_p = torch.log_softmax(space.logits, dim=1)
-        picked = log_p.gather(1, targets.unsqueeze(1))
-        loss = picked.sum(dim=(1, 2), dtype=torch.float64).neg_()
-        right = self._right(log_p, targets)
-        torch.exp(log_p, out=space.logits)
-        space.logits.scatter_add_(1, targets.unsqueeze(1), space.minus_one)
-        self.steps += 1
-        if self.kind == "sgd":
-            self._sgd(space)
-        else:
-            self._gradients(space)
-            if self.kind == "momentum":
-                self._momentum()
-            else:
-                self._adam()
-        return loss, right
-
-    def evaluate(self, inputs: Tensor, labels: Tensor, rows: int) -> tuple[Tensor, Tensor]:
-        """Mean cross-entropy (float64) and accuracy (float64) of each trial over rows they share, `rows` at a time.
-
-        Parameters
-        ----------
-        inputs : Tensor, shape (n, features)
-        labels : Tensor of int64, shape (n,)
-        """
-        loss = torch.zeros(len(self.layout.trials), dtype=torch.float64, device=inputs.device)
-        right = torch.zeros_like(loss)
-        for start in range(0, len(inputs), rows):
-            part, truth = inputs[start : start + rows], labels[start : start + rows]
-            if len(part) not in self._evaluation:
-                self._evaluation[len(part)] = _Outputs(self, len(part))
-            space = self._evaluation[len(part)]
-            torch.addmm(self._biases[0][:, None], self._first, part.T, out=space.outputs[0])
-            self._forward(space)
-            log_p = torch.log_softmax(space.logits, dim=1)
-            targets = truth.expand(len(self.layout.trials), -1)
-            loss -= log_p.gather(1, targets.unsqueeze(1)).sum(dim=(1, 2), dtype=torch.float64)
-            right += self._right(log_p, targets)
-        return loss / len(inputs), right / len(inputs)
-
-    def _right(self, log_p: Tensor, targets: Tensor) -> Tensor:
-        """Right predictions of each trial; of equal classes the first is predicted, as by argmax, which is far slower."""
-        best = (log_p == log_p.amax(1, keepdim=True)) * self._class_ranks
-        return (best.amax(1) == self.layout.classes - targets).sum(1)
-
-    def finite(self) -> Tensor:
-        """Whether each trial's parameters are finite; bool, shape (trials,)."""
-        total = torch.zeros(len(self.layout.trials), dtype=self.parameters.dtype, device=self.parameters.device)
-        numbers = self._tensor(range(len(self.layout.trials)), torch.int64)
-        sums_of_rows = [self._first.sum(1) + self._biases[0], *self._biases[1:]]
-        for layer, sums in enumerate(sums_of_rows):
-            total.index_add_(0, self._per_row(numbers, layer), sums)
-        for blocks, views in zip(self.layout.blocks, self._block_views, strict=True):
-            for block, (weights, _, _) in zip(blocks, views, strict=True):
-                total[block.above.members] += weights.sum((1, 2))
-        return total.isfinite()
 
     def export(self, index: int, state: bool) -> dict[str, npt.NDArray[np.floating]]:
         """Trial `index`'s parameters, laid out as `Network.parameters`, and with `state` its optimiser's vectors."""
-        vectors = {"parameters": self.parameters} | (self.state if state else {})
-        return {
-            name: np.concatenate(
-                [
-                    (vector[part].view(shape).T if shape else vector[part]).cpu().numpy().ravel()
-                    for part, shape in self.layout.parameters(index)
-                ]
-            )
-            for name, vector in vectors.items()
-        }
 
     def load(self, index: int, vectors: Mapping[str, npt.NDArray[np.floating]]) -> None:
         """Put back what `export` gave; optimiser vectors that are not given stay zero."""
-        for name, values in vectors.items():
-            target = self.parameters if name == "parameters" else self.state[name]
-            start = 0
-            for part, shape in self.layout.parameters(index):
-                size = part.stop - part.start
-                piece = torch.from_numpy(values[start : start + size]).to(target.device)
-                target[part] = piece.view(shape[1], shape[0]).T.reshape(-1) if shape else piece
-                start += size
-
-    def _forward(self, space: _Outputs) -> None:
-        """From the first layer's pre-activations to the logits, in `space.outputs`."""
-        for layer, blocks in enumerate(self._block_views):
-            for activate, output in space.activations[layer]:
-                activate(output)
-            for (weights, _, biases), below, above in zip(blocks, space.below[layer], space.above[layer], strict=True):
-                torch.baddbmm(biases, weights, below, out=above)
-
-    def _lower(self, space: _Buffers, layer: int) -> None:
-        """From the delta of layer `layer + 1` to that of `layer`, by the weights as they are before the update."""
-        for (_, turned, _), above, below in zip(
-            self._block_views[layer], space.delta_above[layer], space.delta_below[layer], strict=True
-        ):
-            torch.bmm(turned, above, out=below)
-        for backward, delta, output in space.backward[layer]:
-            backward(delta, output)
-
-    def _sgd(self, space: _Buffers) -> None:
-        # The step size goes into the output's delta once, and from there into every layer's update.
-        space.logits.mul_(self._rate_of_logits / -space.count)
-        for layer in range(len(self._block_views) - 1, -1, -1):
-            self._lower(space, layer)
-            for (weights, _, _), above, below in zip(
-                self._block_views[layer], space.delta_above[layer], space.below_turned[layer], strict=True
-            ):
-                weights.baddbmm_(above, below)
-        for (inputs, _, _, delta), weights in zip(space.first, self._first_of_seed, strict=True):
-            weights.addmm_(delta, inputs)
-        for biases, delta in zip(self._biases, space.deltas, strict=True):
-            biases.add_(delta.sum(1))
-
-    def _gradients(self, space: _Buffers) -> None:
-        """Fill `gradients` with those of the mean cross-entropy plus L2, as `Workspace.step_gradients`."""
-        space.logits.div_(space.count)
-        first, blocks_of, biases_of = self._gradient_views
-        for layer in range(len(self._block_views) - 1, -1, -1):
-            for above, below, gradient in zip(
-                space.delta_above[layer], space.below_turned[layer], blocks_of[layer], strict=True
-            ):
-                torch.bmm(above, below, out=gradient)
-            self._lower(space, layer)
-        for (inputs, _, _, delta), band in zip(space.first, self.layout.seeds, strict=True):
-            torch.mm(delta, inputs, out=first[band.rows])
-        for gradient, delta in zip(biases_of, space.deltas, strict=True):
-            torch.sum(delta, 1, out=gradient)
-        if self._has_l2:
-            n_weights = self.layout.n_weights
-            self.gradients[:n_weights].addcmul_(self._penalties, self.parameters[:n_weights], value=1 / space.count)
-
-    def _momentum(self) -> None:
-        velocity = self.state["velocity"]
-        velocity.mul_(self._momenta).addcmul_(self.gradients, self._rates, value=-1)
-        self.parameters.add_(velocity)
-
-    def _adam(self) -> None:
-        mean, square, scratch = self.state["mean"], self.state["square"], self._scratch
-        correction = (1 - Adam.BETA2**self.steps) ** 0.5 / (1 - Adam.BETA1**self.steps)
-        mean.mul_(Adam.BETA1).add_(self.gradients, alpha=1 - Adam.BETA1)
-        square.mul_(Adam.BETA2).addcmul_(self.gradients, self.gradients, value=1 - Adam.BETA2)
-        torch.sqrt(square, out=scratch)
-        scratch.add_(Adam.EPSILON)
-        torch.div(mean, scratch, out=scratch)
-        self.parameters.addcmul_(scratch, self._rates, value=-correction)
 
 
-def _relu_backward(delta: Tensor, output: Tensor) -> None:
-    _aten.threshold_backward.grad_input(delta, output, 0, grad_input=delta)
+def epoch_figures(
+    losses: npt.NDArray[np.float64],
+    rights: npt.NDArray[np.int64],
+    rows: int,
+    watched: tuple[npt.NDArray[Any], npt.NDArray[Any]] | None,
+    finite: npt.NDArray[np.bool_],
+) -> dict[str, list[float]]:
+    """One epoch's figures, a value a trial.
 
-
-def _sigmoid_backward(delta: Tensor, output: Tensor) -> None:
-    _aten.sigmoid_backward.grad_input(delta, output, grad_input=delta)
-
-
-def _tanh_backward(delta: Tensor, output: Tensor) -> None:
-    _aten.tanh_backward.grad_input(delta, output, grad_input=delta)
-
-
-_ACTIVATE: dict[str, Callable[[Tensor], Tensor]] = {
-    "relu": torch.relu_,
-    "sigmoid": torch.sigmoid_,
-    "tanh": torch.tanh_,
-    "linear": lambda values: values,
-}
-_BACKWARD: dict[str, Callable[[Tensor, Tensor], None]] = {
-    "relu": _relu_backward,
-    "sigmoid": _sigmoid_backward,
-    "tanh": _tanh_backward,
-    "linear": lambda delta, output: None,
-}
+    Parameters
+    ----------
+    losses, rights : ndarray, shape (steps, trials)
+        Summed cross-entropy and right predictions of each mini-batch, before its update.
+    rows : int
+        Training rows.
+    watched : (loss, accuracy), optional
+        Means over the validation rows, shape (trials,).
+    finite : ndarray of bool, shape (trials,)
+        Whether the parameters are finite at the end of the epoch.
+    """
+    # As the estimator, which stops at the first loss that is not finite: later mini-batches do not count.
+    before = np.cumsum(~np.isfinite(losses), axis=0) - ~np.isfinite(losses) == 0
+    figures: dict[str, npt.NDArray[Any]] = {
+        "train_loss": np.where(before, losses, 0).sum(0) / rows,
+        "train_accuracy": np.where(before, rights, 0).sum(0) / rows,
+    }
+    if watched is not None:
+        figures["validation_loss"], figures["validation_accuracy"] = watched
+    figures["finite"] = finite
+    return {name: values.tolist() for name, values in figures.items()}

@@ -20,7 +20,7 @@ from lib.mlp.network import Network
 from lib.mlp.training import TrialResult
 from lib.mlp.trial import Trial
 
-ENGINE = 2
+ENGINE = 3
 """Raised when the arithmetic of training changes, so that stored results are not taken for the new engine's."""
 
 _FORMAT = "probeflow-network-1"

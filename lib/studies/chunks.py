@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
+from lib.mlp.plan import operations
 from lib.mlp.trial import Trial
 
 SLACK = 1.05
@@ -26,9 +26,8 @@ class Chunk:
 
 
 def cost(trial: Trial, rows: int, features: int, classes: int) -> int:
-    """Floating-point operations of a training: 2 a weight and row forward, 4 backward, in every epoch."""
-    sizes = (features, *trial.hidden, classes)
-    return 6 * rows * trial.epochs * sum(below * above for below, above in pairwise(sizes))
+    """Floating-point operations of a whole training."""
+    return trial.epochs * operations(trial, rows, features, classes)
 
 
 def cut(trials: Sequence[Trial], costs: Sequence[int], count: int) -> list[list[int]]:

@@ -19,6 +19,7 @@ from lib.datasets import Dataset, hold_out_rows, require_no_leakage
 from lib.errors import DataError
 from lib.evaluation import figures
 from lib.evaluation.checks import learning_flag, same_model_flags
+from lib.evaluation.intervals import SHARE, Estimate, over_seeds, paired_difference
 from lib.evaluation.metrics import Scores, score
 from lib.features import FeatureSet
 from lib.files import digest_json
@@ -27,12 +28,14 @@ from lib.mlp.standardise import Standardiser
 from lib.mlp.store import save_network
 from lib.mlp.training import TrialData, TrialResult
 from lib.mlp.trial import Trial
+from lib.studies.comparison import verdict
 from lib.studies.labels import label, params, width
 from lib.studies.record import DatasetNote, ModelNote, RunNote, StudyFolder, StudyRecord, study_key
-from lib.studies.sweep import trial_run
+from lib.studies.sweep import STATISTICS, Configuration, seed_curves, table_row, trial_run
 from lib.studies.training import train_all
 
 _HOLD_OUT_SEED = 0
+_CHOSEN_BY = STATISTICS["final_validation_accuracy"]
 
 
 @dataclass(frozen=True)
@@ -78,11 +81,14 @@ def classify(study: ClassifierStudy, feature_set: FeatureSet, dataset: Dataset, 
     dataset.require("test", "the classifier is scored on test images")
     features = _feature_rows(feature_set)
     compared = _compare(study, study.arm.trials(study.seeds), features, dataset, folder)
-    chosen = _best(compared, len(study.seeds))
+    candidates = _candidates(study, compared)
+    best = max(candidates, key=lambda each: each.mean(_CHOSEN_BY))
+    chosen = [result.trial for result in best.results]
     finals = _finals(chosen, features, folder)
     if study.pixel_baseline and (pixels := _pixel_rows(dataset)) is not None:
         finals += _finals(chosen, pixels, folder)
-    return _seal(study, feature_set, dataset, folder, compared, finals)
+    judged = verdict(best, candidates, _CHOSEN_BY, several_arms=False)
+    return _seal(study, feature_set, dataset, folder, candidates, judged, finals)
 
 
 def _feature_rows(feature_set: FeatureSet) -> Rows:
@@ -136,11 +142,14 @@ def _compare(
     return train_all(candidates, data, data_key, folder, "classifier candidates")
 
 
-def _best(compared: Sequence[TrialResult], seeds: int) -> list[Trial]:
-    """The trials, one a seed, of the candidate with the highest mean validation accuracy after its last epoch."""
-    groups = [compared[start : start + seeds] for start in range(0, len(compared), seeds)]
-    best = max(groups, key=lambda group: float(np.mean([result.final_validation_accuracy for result in group])))
-    return [result.trial for result in best]
+def _candidates(study: ClassifierStudy, compared: Sequence[TrialResult]) -> list[Configuration]:
+    """The results as one configuration a candidate, its seeds together."""
+    seeds, varied = len(study.seeds), list(study.grid)
+    groups = [tuple(compared[start : start + seeds]) for start in range(0, len(compared), seeds)]
+    return [
+        Configuration("candidates", label(group[0].trial, varied) or "as set", None, group, (None,) * seeds)
+        for group in groups
+    ]
 
 
 def _finals(trials: Sequence[Trial], rows: Rows, folder: StudyFolder) -> list[Final]:
@@ -164,9 +173,11 @@ def _seal(
     feature_set: FeatureSet,
     dataset: Dataset,
     folder: StudyFolder,
-    compared: Sequence[TrialResult],
+    candidates: Sequence[Configuration],
+    judged: str,
     finals: Sequence[Final],
 ) -> StudyRecord:
+    compared = [result for each in candidates for result in each.results]
     description = feature_set.manifest.description
     main = finals[0]
     shown = {final.representation: final for final in reversed(finals)}  # the first seed of each
@@ -175,7 +186,10 @@ def _seal(
     names = dataset.class_names
 
     folder.figure("confusion-matrix", figures.confusion_matrix(main.scores.confusion, names, f"{title}\n{description}"))
-    curves = {final.representation: _curves(final.result) for final in firsts}
+    curves = {
+        name: seed_curves([final.result for final in finals if final.representation == name], "test")
+        for name in dict.fromkeys(final.representation for final in finals)
+    }
     folder.figure("error-curves", figures.training_curves(curves, f"{title}: error on train and test", "error"))
     probabilities = {final.representation: final.probabilities for final in firsts}
     labels = dataset.splits["test"].labels
@@ -184,6 +198,8 @@ def _seal(
 
     table = [_row(name, finals, areas) for name in probabilities]
     folder.table("test", table)
+    folder.table("candidates", [table_row(each.summary()) for each in candidates])
+    beside = _beside_pixels(finals)
     confusion = [
         {"true class": name, **dict(zip(names, map(int, row), strict=True))}
         for name, row in zip(names, main.scores.confusion, strict=True)
@@ -198,17 +214,19 @@ def _seal(
     rows = feature_set.load("test").X[:5].astype(np.float32)
     example = folder.example("example.safetensors", rows, main.network.predict_proba(rows))
     metrics = main.scores.summary() | areas[main.representation] | {"majority": main.scores.majority}
+    metrics["training_seconds"] = sum(result.seconds for result in (*compared, *(final.result for final in finals)))
     accuracy = main.scores.accuracy
     varied = list(study.grid)
     chosen = label(main.result.trial, varied) or "as set"
     headline = (
         f"test accuracy {accuracy.estimate:.4f} ({accuracy.low:.4f} to {accuracy.high:.4f}), F1 {main.scores.f1:.4f}, "
         f"{width(main.result.trial.hidden)} on {description}"
+        + (f"; over {table[0]['seeds']} seeds {_spread(table[0]).words}" if table[0]["seeds"] > 1 else "")
     )
     return folder.seal(
         title=title,
         headline=headline,
-        notes=_notes(title, description, chosen, table, main, flags),
+        notes=_notes(title, description, f"{chosen}, {judged}", table, beside, main, flags),
         dataset=DatasetNote.of(dataset),
         summary={
             "dataset": {"name": dataset.name, "rows": {name: len(split) for name, split in dataset.splits.items()}},
@@ -218,6 +236,9 @@ def _seal(
             "trial": main.result.trial.model_dump(mode="json"),
             "final": metrics | {"train_accuracy": main.result.history[-1]["train_accuracy"]},
             "table": table,
+            "candidates": [each.summary() for each in candidates],
+            "verdict": judged,
+            "beside_pixels": beside,
             "flagged": main.flag,
         },
         parent=RunNote(
@@ -239,16 +260,26 @@ def _seal(
     )
 
 
-def _curves(result: TrialResult) -> dict[str, list[float]]:
-    return {
-        "train_accuracy": [record["train_accuracy"] for record in result.history],
-        "test_accuracy": [record["validation_accuracy"] for record in result.history],
-    }
+def _beside_pixels(finals: Sequence[Final]) -> str | None:
+    """Whether the features' test accuracy differs from the raw pixels', paired over seeds; None without the latter."""
+    names = list(dict.fromkeys(final.representation for final in finals))
+    if len(names) < 2:
+        return None
+    features, pixels = (
+        [final.scores.accuracy.estimate for final in finals if final.representation == name] for name in names
+    )
+    difference = paired_difference(features, pixels)
+    if difference is None:
+        return "one seed cannot say whether the features are better than raw pixels"
+    found = "not told apart from raw pixels"
+    if difference.real:
+        found = f"the features are {'better' if difference.estimate > 0 else 'worse'} than raw pixels"
+    return f"{found}: {difference.words}"
 
 
 def _row(name: str, finals: Sequence[Final], areas: dict[str, dict[str, float]]) -> dict[str, Any]:
     group = [final for final in finals if final.representation == name]
-    accuracies = [final.scores.accuracy.estimate for final in group]
+    spread = over_seeds([final.scores.accuracy.estimate for final in group], SHARE)
     first = group[0].scores
     return {
         "input": name,
@@ -258,8 +289,10 @@ def _row(name: str, finals: Sequence[Final], areas: dict[str, dict[str, float]])
         "f1": first.f1,
         **areas[name],
         "seeds": len(group),
-        "mean_test_accuracy": float(np.mean(accuracies)),
-        "standard_deviation": float(np.std(accuracies, ddof=1)) if len(group) > 1 else None,
+        "mean_test_accuracy": spread.mean,
+        "standard_deviation": spread.standard_deviation,
+        "mean_low": spread.low,
+        "mean_high": spread.high,
     }
 
 
@@ -280,21 +313,36 @@ def _children(
 
 
 def _notes(
-    title: str, description: str, chosen: str, table: Sequence[dict[str, Any]], main: Final, flags: Sequence[str]
+    title: str,
+    description: str,
+    chosen: str,
+    table: Sequence[dict[str, Any]],
+    beside: str | None,
+    main: Final,
+    flags: Sequence[str],
 ) -> str:
     lines = [
         f"## {title}",
         f"Features: **{description}**, standardised by training rows only. Settings chosen on validation rows: {chosen}. "
         f"Always answering the most frequent class would score {main.scores.majority:.4f}.",
         "",
-        "| input | test accuracy (95 % interval) | F1 | ROC AUC | mean over seeds |",
+        "| input | test accuracy of the first seed (Wilson's 95 % interval over test images) | F1 | ROC AUC "
+        "| test accuracy over seeds: mean ± standard deviation (95 % interval) |",
         "|---|---|---|---|---|",
     ]
     lines += [
         f"| {row['input']} | {row['test_accuracy']:.4f} ({row['low']:.4f} to {row['high']:.4f}) | {row['f1']:.4f} "
-        f"| {row['roc_auc']:.4f} | {row['mean_test_accuracy']:.4f} ({row['seeds']}) |"
+        f"| {row['roc_auc']:.4f} | {_spread(row).words} |"
         for row in table
     ]
+    if beside:
+        lines += ["", f"Test accuracy, paired over seeds, features less pixels: {beside}."]
     if flags:
         lines += ["", "**Read with care:**", *(f"- {flag}" for flag in flags)]
     return "\n".join(lines) + "\n"
+
+
+def _spread(row: dict[str, Any]) -> Estimate:
+    return Estimate(
+        row["mean_test_accuracy"], row["standard_deviation"], row["mean_low"], row["mean_high"], row["seeds"]
+    )

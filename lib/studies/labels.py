@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lib.mlp.trial import Trial
+
+if TYPE_CHECKING:
+    from lib.mlp.training import TrialResult  # not at run time: settings import this file, and need no scikit-learn
 
 _WORDS = {
     "activation": "{}",
     "init": "{} init",
     "optimizer": "{}",
-    "learning_rate": "rate {:g}",
-    "momentum": "momentum {:g}",
-    "l2": "L2 {:g}",
+    "learning_rate": "rate {:.3g}",
+    "momentum": "momentum {:.3g}",
+    "l2": "L2 {:.3g}",
     "batch_size": "batch {}",
     "epochs": "{} epochs",
 }
@@ -32,9 +35,33 @@ def setting(name: str, value: Any) -> str:
     return _WORDS[name].format(value)
 
 
+def value(of_axis: Any) -> str:
+    """The value of an axis without its name: "relu", "0.01", "64-32"."""
+    if isinstance(of_axis, str):
+        return of_axis
+    return f"{of_axis:.3g}" if isinstance(of_axis, float) else width(of_axis)
+
+
+def ending(result: TrialResult) -> str:
+    """How a trial ended: "finished", "halved at epoch 10"."""
+    if result.ended == "finished":
+        return "finished"
+    how = {"diverged": "diverged", "patience": "out of patience", "halved": "halved"}[result.ended]
+    return f"{how} at epoch {len(result.history)}"
+
+
 def label(trial: Trial, varied: Iterable[str]) -> str:
     """A trial named by the settings that vary in its arm."""
     return " · ".join(setting(name, getattr(trial, name)) for name in varied)
+
+
+def wrapped(text: str, letters: int) -> str:
+    """A label in lines of about so many letters, broken between its settings."""
+    lines = [""]
+    for part in text.split(" · "):
+        longer = f"{lines[-1]} · {part}" if lines[-1] else part
+        lines = [*lines[:-1], longer] if len(longer) <= letters or not lines[-1] else [*lines, part]
+    return "\n".join(lines)
 
 
 def params(trial: Trial, arm: str | None = None) -> dict[str, str | int | float]:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from lib.config import Places, SweepName, SweepStudy, Workers
 from lib.datasets import on_disk
-from lib.mlp.fused import plan as programs_of
+from lib.mlp.engine import cores
+from lib.mlp.plan import plan as programs_of
 from lib.mlp.trial import Trial
 from lib.studies.device import program_memory, training_device
 from lib.studies.work import require_separable, sweep_work
@@ -40,8 +41,11 @@ class SweepPlan:
     ----------
     data : str
         The dataset and its sizes, in words.
+    trials : int
+        Those of the arms with a grid; what a search tries is not known ahead.
     stored : int or None
-        Trials whose results are there already; None while the data is not, for its content decides that.
+        Trials whose results are there already; None when that is not known ahead, because the data is not here, or
+        because trials are halved.
     device, memory : str, int or None
         Where it would train on this machine, and the bytes a program may take there.
     after : str
@@ -71,12 +75,12 @@ def plan_sweep(name: SweepName, study: SweepStudy, where: Places, workers: Worke
     """
     if workers.pool is not None:
         require_separable(name, study)
-    every = [trial for trials in study.trials().values() for trial in trials]
+    every = [trial for arm in study.arms.values() if arm.search is None for trial in arm.trials(study.seeds)]
     device = training_device()
     dataset = on_disk(study.data, where.data)
     if dataset is None:
         words = f"{study.data.source}: not on this machine yet, sizes unknown"
-        found = tuple(_programs(list(dict.fromkeys(every)), None, None))
+        found = tuple(_programs(list(dict.fromkeys(every)), device, None, None))
         return SweepPlan(name, words, False, len(every), None, found, device, program_memory(device), _after(study))
     work = sweep_work(name, study, dataset, where.studies)
     if work is None:
@@ -91,19 +95,25 @@ def plan_sweep(name: SweepName, study: SweepStudy, where: Places, workers: Worke
     for chunk in chunks:
         trials = list(dict.fromkeys(work.trials[position] for position in chunk.trials if position in missing))
         label = f"{chunk.number} of {chunk.of}" if workers.chunks else None
-        found += tuple(_programs(trials, work.shape, memory, label, chunk.cost / total if workers.chunks else None))
+        share = chunk.cost / total if workers.chunks else None
+        found += tuple(_programs(trials, device, work.shape, memory, label, share))
     words = f"{dataset.name}: {rows:,} training rows, {features:,} features, {classes} classes"
-    return SweepPlan(name, words, False, len(every), len(every) - len(missing), found, device, memory, _after(study))
+    stored = None if study.rungs else len(every) - len(missing)
+    return SweepPlan(name, words, False, len(every), stored, found, device, memory, _after(study))
 
 
 def _programs(
     trials: Sequence[Trial],
+    device: str,
     shape: tuple[int, int, int] | None,
     memory: int | None,
     chunk: str | None = None,
     share: float | None = None,
 ) -> list[ProgramPlan]:
-    groups = programs_of(trials, *(shape or (_MANY_ROWS, 1, 1)), memory=memory if shape else None)
+    if not trials:
+        return []
+    lanes = min(cores(), len(trials)) if device == "cpu" else 1
+    groups = programs_of(trials, *(shape or (_MANY_ROWS, 1, 1)), memory=memory if shape else None, lanes=lanes)
     return [
         ProgramPlan(
             len(group.trials),
@@ -120,8 +130,18 @@ def _programs(
 
 
 def _after(study: SweepStudy) -> str:
-    if not study.refit:
-        return ""
-    values = len({getattr(trial, study.axis) for trials in study.trials().values() for trial in trials})
-    beside = ", and scikit-learn's network at the same settings" if study.compare_sklearn else ""
-    return f"then trains the winner of each {study.axis.replace('_', ' ')} again ({values * len(study.seeds)} trials){beside}"
+    """What is not known ahead."""
+    words = [
+        f"arm {name!r} trains {arm.search.configurations} configurations with {len(study.seeds)} seed(s) each, "
+        f"which its {arm.search.sampler} search chooses"
+        for name, arm in study.arms.items()
+        if arm.search is not None
+    ]
+    if study.rungs:
+        words.append("halving ends trials early, and trains the other seeds of those left only")
+    if study.refit:
+        values = {getattr(arm.trial(each, 0), study.axis) for arm in study.arms.values() for each in arm.combinations()}
+        count = "" if words else f" ({len(values) * len(study.seeds)} trials)"
+        beside = ", and scikit-learn's network at the same settings" if study.compare_sklearn else ""
+        words.append(f"then trains the winner of each {study.axis.replace('_', ' ')} again{count}{beside}")
+    return "; ".join(words)

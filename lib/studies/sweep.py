@@ -6,7 +6,7 @@ Each finished trial is kept on disk, so a killed sweep goes on with the trials t
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -18,18 +18,33 @@ from lib.datasets import hold_out, require_no_leakage
 from lib.datasets.dataset import Dataset
 from lib.evaluation import figures
 from lib.evaluation.checks import LEARNED_MARGIN, learning_flag, same_model_flags, study_flag
-from lib.evaluation.intervals import mean_over_seeds, paired_difference
+from lib.evaluation.intervals import (
+    LEVEL,
+    LOSS,
+    SHARE,
+    Difference,
+    Estimate,
+    holm,
+    over_seeds,
+    p_words,
+    paired_difference,
+)
 from lib.evaluation.metrics import Scores, score
 from lib.evaluation.peers import train_sklearn
 from lib.files import digest_json, write_json
+from lib.mlp.fused import Rung, Stopping
 from lib.mlp.store import save_network, trial_key
 from lib.mlp.training import TrialData, TrialResult
 from lib.mlp.trial import Trial
 from lib.progress import Advance, bar
-from lib.studies.comparison import findings, steps, verdict
-from lib.studies.labels import label, params
+from lib.studies.comparison import steps, verdict
+from lib.studies.findings import answers, section
+from lib.studies.labels import ending, label, params, wrapped
+from lib.studies.labels import value as axis_value
 from lib.studies.record import DatasetNote, ModelNote, RunNote, StudyFolder, StudyRecord, study_key
-from lib.studies.training import train_all
+from lib.studies.search import Search, open_search
+from lib.studies.search_report import ending_sentences, report_searches, search_flags, search_sentences
+from lib.studies.training import train_all, train_configurations
 
 TITLES = {
     "activations": "Activation functions",
@@ -37,6 +52,19 @@ TITLES = {
     "learning_rates": "Learning rates",
 }
 _HOLD_OUT_SEED = 0
+_PANELS, _PANEL_WIDTH = 12, 36
+_ROWS, _NOTED = 40, 20
+"""Configurations that a figure draws a panel (so many letters wide) or a row for, or that the notes list."""
+
+
+STATISTICS: dict[str, Callable[[TrialResult], float]] = {
+    "mean_train_loss": lambda result: result.mean_train_loss,
+    "mean_validation_loss": lambda result: result.mean_validation_loss,
+    "best_validation_loss": lambda result: result.best_validation_loss,
+    "final_validation_accuracy": lambda result: result.final_validation_accuracy,
+    "best_validation_accuracy": lambda result: result.best_validation_accuracy,
+}
+"""What every configuration is described by, as mean, standard deviation and 95 % interval over its seeds."""
 
 
 @dataclass(frozen=True)
@@ -57,22 +85,38 @@ class Configuration:
         """Mean of a figure over seeds."""
         return float(np.mean(self.values(figure)))
 
+    @property
+    def halved(self) -> bool:
+        """Whether it was dropped at a rung; its figures are then of an earlier epoch than its rivals'."""
+        return any(result.ended == "halved" for result in self.results)
+
+    @property
+    def shown(self) -> str:
+        """Its label, and that it was halved."""
+        return f"{self.label} · {self.ended}" if self.halved else self.label
+
+    @property
+    def ended(self) -> str:
+        """How its trials ended, each way once."""
+        return ", ".join(dict.fromkeys(ending(result) for result in self.results))
+
+    def over_seeds(self, name: str) -> Estimate:
+        """One of `STATISTICS` over the seeds."""
+        return over_seeds(self.values(STATISTICS[name]), LOSS if name.endswith("loss") else SHARE)
+
     def summary(self) -> dict[str, Any]:
         """Figures over seeds, as JSON."""
-        accuracies = [result.best_validation_accuracy for result in self.results]
-        interval = mean_over_seeds([_final_accuracy(result) for result in self.results])
+        statistics = {name: self.over_seeds(name) for name in STATISTICS}
         return {
             "arm": self.arm,
             "label": self.label,
             "value": self.value,
             "seeds": len(self.results),
-            "mean_train_loss": self.mean(lambda result: result.mean_train_loss),
-            "mean_validation_loss": self.mean(lambda result: result.mean_validation_loss),
-            "best_validation_loss": self.mean(lambda result: result.best_validation_loss),
+            "ended": self.ended,
+            **{name: statistic.mean for name, statistic in statistics.items()},
+            "statistics": {name: asdict(statistic) for name, statistic in statistics.items()},
             "best_validation_losses": [result.best_validation_loss for result in self.results],
-            "best_validation_accuracies": accuracies,
-            "final_validation_accuracy": self.mean(_final_accuracy),
-            "final_validation_accuracy_interval": None if interval is None else [interval.low, interval.high],
+            "best_validation_accuracies": [result.best_validation_accuracy for result in self.results],
             "flags": [flag for flag in self.flags if flag],
         }
 
@@ -96,21 +140,54 @@ def run_sweep(name: str, study: SweepStudy, dataset: Dataset, root: Path) -> Stu
     LeakageError
         When a test image is a training image.
     DataError
-        When the study wants test figures and the dataset has no test split.
+        When the study wants test figures and the dataset has no test split, or a search's journal is damaged.
     """
     folder = StudyFolder(root, name, study_key(name, study.model_dump(mode="json"), dataset.digest))
     if record := folder.finished():
         return record
     require_no_leakage(dataset)
     data, data_key = sweep_data(dataset, study)
-    arms = study.trials()
-    every = [trial for trials in arms.values() for trial in trials]
-    results = iter(train_all(every, data, data_key, folder, f"{name} sweep"))
-    configurations = []
-    for arm, trials in arms.items():
-        configurations += _configurations(arm, study, list(islice(results, len(trials))), data)
+    searches = {arm: open_search(study.arms[arm], folder.path, arm) for arm in study.arms}
+    trained = _train(name, study, searches, data, data_key, folder)
+    configurations = [each for arm, groups in trained.items() for each in _configurations(arm, study, groups, data)]
     finals = _finals(name, study, configurations, dataset, folder) if study.refit else []
-    return _seal(name, study, dataset, folder, configurations, finals)
+    return _seal(name, study, dataset, folder, searches, configurations, finals)
+
+
+def _train(
+    name: str,
+    study: SweepStudy,
+    searches: Mapping[str, Search],
+    data: TrialData,
+    data_key: str,
+    folder: StudyFolder,
+) -> dict[str, list[list[TrialResult]]]:
+    """Results of every configuration of each arm, one a seed: ask all arms, train what they want together, tell them."""
+    trained: dict[str, list[list[TrialResult]]] = {arm: [] for arm in searches}
+    stopping = stopping_of(study)
+    number = 0
+    while asked := {arm: settings for arm, search in searches.items() if (settings := search.ask())}:
+        number += 1
+        wanted = {
+            arm: [[study.arms[arm].trial(setting, seed) for seed in study.seeds] for setting in settings]
+            for arm, settings in asked.items()
+        }
+        said = f"{name} sweep" if number == 1 else f"{name} sweep, round {number}"
+        # At a rung only the configurations of one arm compete: arms are reported side by side.
+        calls = [[arm] for arm in wanted] if study.rungs else [list(wanted)]
+        for arms in calls:
+            groups = [group for arm in arms for group in wanted[arm]]
+            results = iter(train_configurations(groups, data, data_key, folder, said, stopping))
+            for arm in arms:
+                of_arm = list(islice(results, len(wanted[arm])))
+                searches[arm].tell(of_arm)
+                trained[arm] += of_arm
+    return trained
+
+
+def stopping_of(study: SweepStudy) -> Stopping:
+    """When the sweep's trials end before their epochs are over."""
+    return Stopping(study.patience, tuple(Rung(rung.epoch, rung.keep) for rung in study.rungs))
 
 
 def sweep_data(dataset: Dataset, study: SweepStudy) -> tuple[TrialData, str]:
@@ -133,29 +210,59 @@ def _final_accuracy(result: TrialResult) -> float:
 
 
 def _configurations(
-    arm: str, study: SweepStudy, results: Sequence[TrialResult], data: TrialData
+    arm: str, study: SweepStudy, groups: Sequence[Sequence[TrialResult]], data: TrialData
 ) -> list[Configuration]:
-    varied = list(study.arms[arm].grid)
-    seeds = len(study.seeds)
-    groups = [results[start : start + seeds] for start in range(0, len(results), seeds)]
+    searched = study.arms[arm].search is not None
+    varied = study.arms[arm].varied
     return [
         Configuration(
             arm,
-            label(group[0].trial, varied),
+            f"#{number} · {label(group[0].trial, varied)}" if searched else label(group[0].trial, varied),
             getattr(group[0].trial, study.axis),
             tuple(group),
-            tuple(learning_flag(result, data.y_train) for result in group),
+            # A halved trial had no time to learn.
+            tuple(None if result.ended == "halved" else learning_flag(result, data.y_train) for result in group),
         )
-        for group in groups
+        for number, group in enumerate(groups, start=1)
     ]
 
 
+def _rank(each: Configuration) -> tuple[bool, float, float]:
+    """What is compared to find the best: never halved before halved, then accuracy, then loss."""
+    loss = each.mean(lambda result: result.best_validation_loss)
+    return (not each.halved, each.mean(_final_accuracy), -loss if np.isfinite(loss) else -np.inf)
+
+
 def _winner(configurations: Sequence[Configuration]) -> Configuration:
-    """The configuration of highest mean validation accuracy after its last epoch; a tie goes to the lower loss."""
-    return max(
-        configurations,
-        key=lambda each: (each.mean(_final_accuracy), -each.mean(lambda result: result.best_validation_loss)),
-    )
+    """The configuration of highest mean validation accuracy after its last epoch; a tie goes to the lower loss.
+
+    A halved one never wins over one that was not: its figures were taken at an earlier epoch.
+    """
+    return max(configurations, key=_rank)
+
+
+def _best(configurations: Sequence[Configuration], limit: int) -> tuple[list[Configuration], str]:
+    """At most `limit` configurations, the best first if some are left out, and words that say so for a title."""
+    if len(configurations) <= limit:
+        return list(configurations), ""
+    return sorted(configurations, key=_rank, reverse=True)[:limit], f" (the best {limit} of {len(configurations)})"
+
+
+def _winners(study: SweepStudy, configurations: Sequence[Configuration]) -> list[Configuration]:
+    """The winner of each axis value; of an arm whose search draws the axis from a range, the arm's winner.
+
+    A value all of whose configurations were halved has none.
+    """
+    groups: dict[tuple[str, Any], list[Configuration]] = {}
+    for each in configurations:
+        if each.halved:
+            continue
+        search = study.arms[each.arm].search
+        ranged = search is not None and study.axis in search.space.ranges
+        groups.setdefault(("arm", each.arm) if ranged else ("value", each.value), []).append(each)
+    winners = [_winner(group) for group in groups.values()]
+    by_value = {value: [each for each in winners if each.value == value] for value in (each.value for each in winners)}
+    return [_winner(group) for group in by_value.values()]
 
 
 def _finals(
@@ -171,9 +278,7 @@ def _finals(
         len(dataset.class_names),
     )
     data_key = digest_json([dataset.digest, "refit"])
-    values = list(dict.fromkeys(each.value for each in configurations))
-    winners = [_winner([each for each in configurations if each.value == value]) for value in values]
-    chosen = [(winner, result.trial) for winner in winners for result in winner.results]
+    chosen = [(winner, _final_trial(result)) for winner in _winners(study, configurations) for result in winner.results]
     results = train_all([trial for _, trial in chosen], rest, data_key, folder, f"{name} winners")
     peers: list[dict[str, Any] | None] = [None] * len(chosen)
     if study.compare_sklearn:
@@ -189,6 +294,13 @@ def _finals(
         )
         for (winner, _), result, peer in zip(chosen, results, peers, strict=True)
     ]
+
+
+def _final_trial(candidate: TrialResult) -> Trial:
+    """The candidate's settings; one that ran out of patience is trained as long again, for no rows are left to stop by."""
+    if candidate.ended != "patience":
+        return candidate.trial
+    return candidate.trial.model_copy(update={"epochs": len(candidate.history)})
 
 
 def _peer(trial: Trial, data: TrialData, data_key: str, folder: StudyFolder, advance: Advance) -> dict[str, Any]:
@@ -216,6 +328,7 @@ def _seal(
     study: SweepStudy,
     dataset: Dataset,
     folder: StudyFolder,
+    searches: Mapping[str, Search],
     configurations: Sequence[Configuration],
     finals: Sequence[Final],
 ) -> StudyRecord:
@@ -223,9 +336,18 @@ def _seal(
     note = DatasetNote.of(dataset)
     summaries = [each.summary() for each in configurations]
     best = _winner(configurations)
+    compared = [each for each in configurations if not each.halved]
     arms = list(study.arms)
-    flags = [f"{each.arm}: {each.label}: {flag}" for each in configurations for flag in each.flags if flag]
-    if whole := study_flag([flag for each in configurations for flag in each.flags]):
+    searched = [arm for arm in arms if study.arms[arm].search is not None]
+    flags = [
+        f"{each.arm}: {each.label}: {flag}"
+        for each in configurations
+        if each.arm not in searched
+        for flag in each.flags
+        if flag
+    ]
+    flags += search_flags(searched, configurations)
+    if whole := study_flag([flag for each in compared for flag in each.flags]):
         flags.insert(0, whole)
     flags += same_model_flags(_prediction_digests(finals))
     flags += [
@@ -236,15 +358,25 @@ def _seal(
     ]
 
     for arm in arms:
-        curves = {each.label: _mean_history(each.results) for each in configurations if each.arm == arm}
+        shown, words_shown = _best([each for each in configurations if each.arm == arm], _PANELS)
+        curves = {wrapped(each.shown, _PANEL_WIDTH): seed_curves(each.results) for each in shown}
         suffix = f"-{arm}" if len(arms) > 1 else ""
         words = f" ({arm})" if len(arms) > 1 else ""
-        folder.figure(f"loss-curves{suffix}", figures.training_curves(curves, f"{title}{words}: cross-entropy"))
-    folder.figure("summary", figures.axis_summary(summaries, axis_word(study.axis), f"{title} on {dataset.name}"))
-    folder.table("configurations", [_table_row(each) for each in summaries])
-    judged = verdict(best, configurations, _final_accuracy, len(arms) > 1)
-    along_axis_alone = all(set(arm.grid) == {study.axis} for arm in study.arms.values())
-    changes = steps(configurations) if along_axis_alone and study.axis != "activation" else []
+        heading = f"{title}{words}: cross-entropy{words_shown}"
+        folder.figure(f"loss-curves{suffix}", figures.training_curves(curves, heading))
+    shown, words_shown = _best(configurations, _ROWS)
+    rows_are = "configuration" if searched else axis_word(study.axis)
+    heading = f"{title} on {dataset.name}{words_shown}"
+    folder.figure(
+        "summary", figures.axis_summary([each.summary() | {"label": each.shown} for each in shown], rows_are, heading)
+    )
+    folder.table("configurations", [table_row(each) for each in summaries])
+    judged = verdict(best, compared, _final_accuracy, len(arms) > 1)
+    along_axis_alone = all(set(study.arms[arm].grid) == {study.axis} for arm in arms if arm not in searched)
+    in_order = [each for each in compared if each.arm not in searched]
+    # Averages over the epochs compare only where the epochs are the same.
+    comparable = not any(result.ended in ("patience", "halved") for each in in_order for result in each.results)
+    changes = steps(in_order) if along_axis_alone and comparable and study.axis != "activation" else []
     if changes:
         folder.table("steps", changes)
     summary: dict[str, Any] = {
@@ -254,15 +386,25 @@ def _seal(
         "best": best.summary(),
         "verdict": judged,
         "steps": changes,
+        "search": report_searches(study, searches, configurations, folder, title),
+        "endings": ending_sentences(study, configurations),
+        "findings": [asdict(answer) for answer in answers(study.axis, in_order)] if along_axis_alone else [],
     }
     metrics = {
-        "best_validation_loss": float(np.nanmin([each["best_validation_loss"] for each in summaries])),
+        "best_validation_loss": float(
+            np.nanmin([each.mean(lambda result: result.best_validation_loss) for each in compared])
+        ),
         "best_validation_accuracy": best.mean(_final_accuracy),
+        "training_seconds": sum(
+            result.seconds
+            for result in (*(result for each in configurations for result in each.results), *(f.result for f in finals))
+        ),
     }
+    metrics |= _spread("best_validation_accuracy", best.over_seeds("final_validation_accuracy"))
     headline = (
         f"{best.arm + ': ' if len(arms) > 1 else ''}{best.label}: "
-        f"validation accuracy {best.mean(_final_accuracy):.4f}, {judged}; "
-        f"best validation loss {summary['best']['best_validation_loss']:.4f}"
+        f"validation accuracy {best.over_seeds('final_validation_accuracy').words}, {judged}; "
+        f"best validation loss {best.over_seeds('best_validation_loss').words}"
     )
     model = None
     if finals:
@@ -270,13 +412,17 @@ def _seal(
         chosen = next(final for final in finals if final.value == best.value)
         of_best = next(row for row in summary["finals"] if row["value"] == best.value)
         metrics |= {key: of_best[key] for key in ("test_accuracy", "test_f1", "test_loss")}
-        headline = f"{best.label}: test accuracy {metrics['test_accuracy']:.4f}; on validation rows {judged}"
+        tested = Estimate.of(of_best["statistics"]["test_accuracy"])
+        metrics |= _spread("test_accuracy_over_seeds", tested)
+        headline = f"{best.label}: test accuracy {tested.words}; on validation rows {judged}"
         curves = {
-            str(value): _mean_history([final.result for final in finals if final.value == value], "test")
+            axis_value(value): seed_curves([final.result for final in finals if final.value == value], "test")
             for value in dict.fromkeys(final.value for final in finals)
         }
         folder.figure("error-curves", figures.training_curves(curves, f"{title}: error on train and test", "error"))
-        folder.figure("test-accuracy", figures.accuracy_bars(_bars(summary["finals"]), f"{title} on {dataset.name}"))
+        folder.figure(
+            "test-accuracy", figures.accuracy_bars(_bars(summary["finals"]), _bars_title(title, dataset, study))
+        )
         folder.table("finals", [_final_row(row) for row in summary["finals"]])
         model = _model(folder, chosen, dataset)
     return folder.seal(
@@ -288,7 +434,11 @@ def _seal(
         parent=RunNote(
             folder.key,
             f"{title} on {dataset.name}",
-            {"axis": study.axis, "trials": sum(map(len, study.trials().values())), "seeds": len(study.seeds)},
+            {
+                "axis": study.axis,
+                "trials": sum(len(each.results) for each in configurations),
+                "seeds": len(study.seeds),
+            },
             metrics,
         ),
         children=tuple(_children(folder.key, study, configurations, finals)),
@@ -297,28 +447,58 @@ def _seal(
     )
 
 
+def _spread(name: str, estimate: Estimate) -> dict[str, float]:
+    """A figure's spread over seeds as metrics; none for one seed."""
+    figures_of = {
+        f"{name}_standard_deviation": estimate.standard_deviation,
+        f"{name}_low": estimate.low,
+        f"{name}_high": estimate.high,
+    }
+    return {key: value for key, value in figures_of.items() if value is not None}
+
+
 def finals_summary(finals: Sequence[Final]) -> list[dict[str, Any]]:
-    """One row an axis value: test figures as means over seeds, ours and scikit-learn's."""
-    rows = []
+    """One row an axis value: test figures as means over seeds, ours and scikit-learn's, and their paired difference.
+
+    `test_accuracy_low` and `_high` are of the Wilson interval over test images, averaged; `statistics` hold the spread
+    over seeds. Ours and scikit-learn's are compared at every axis value at once, with Holm's correction.
+    """
+    rows: list[dict[str, Any]] = []
+    differences: dict[int, Difference] = {}
     for value in dict.fromkeys(final.value for final in finals):
         group = [final for final in finals if final.value == value]
         ours = [final.scores.summary() for final in group]
-        row: dict[str, Any] = {"value": value, "label": group[0].label, "seeds": len(group)} | _means(ours)
+        row: dict[str, Any] = {"value": value, "label": group[0].label, "seeds": len(group)} | _over_seeds(ours)
         row["train_accuracy"] = float(np.mean([final.result.history[-1]["train_accuracy"] for final in group]))
         peers = [final.peer for final in group if final.peer is not None]
         if peers:
             figures_only = [{key: peer[key] for key in ours[0]} for peer in peers]
+            row["sklearn"] = {"activation": peers[0]["activation"]} | _over_seeds(figures_only)
+            row["sklearn"]["difference"] = None
             difference = paired_difference(
                 [figures_of["test_accuracy"] for figures_of in ours], [peer["test_accuracy"] for peer in peers]
             )
-            row["sklearn"] = {"activation": peers[0]["activation"]} | _means(figures_only)
-            row["sklearn"]["difference"] = None if difference is None else difference.words
+            if difference is not None:
+                differences[len(rows)] = difference
         rows.append(row)
+    corrected = holm([difference.p_value for difference in differences.values()])
+    for (index, difference), p_value in zip(differences.items(), corrected, strict=True):
+        found = "not told apart"
+        if p_value < LEVEL:
+            found = "ours ahead" if difference.estimate > 0 else "scikit-learn's ahead"
+        rows[index]["sklearn"] |= {
+            "difference": f"{difference.words}, Holm's {p_words(p_value)}: {found}",
+            "difference_of_test_accuracy": asdict(difference) | {"holm_p_value": p_value},
+        }
     return rows
 
 
-def _means(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    return {key: float(np.mean([row[key] for row in rows])) for key in rows[0]}
+def _over_seeds(rows: Sequence[Mapping[str, float]]) -> dict[str, Any]:
+    """Each test figure's mean; under `statistics`, the spread over seeds of accuracy, F1 and loss."""
+    spread = {"test_accuracy": SHARE, "test_f1": SHARE, "test_loss": LOSS}
+    return {key: float(np.mean([row[key] for row in rows])) for key in rows[0]} | {
+        "statistics": {key: asdict(over_seeds([row[key] for row in rows], within)) for key, within in spread.items()}
+    }
 
 
 def _prediction_digests(finals: Sequence[Final]) -> list[tuple[str, str]]:
@@ -331,27 +511,38 @@ def _prediction_digests(finals: Sequence[Final]) -> list[tuple[str, str]]:
     return pairs
 
 
-def _mean_history(results: Sequence[TrialResult], watched: str = "validation") -> dict[str, list[float]]:
-    """Epoch columns averaged over seeds, as far as every seed got; the watched rows go by the name `watched`."""
-    epochs = min(len(result.history) for result in results)
+def seed_curves(results: Sequence[TrialResult], watched: str = "validation") -> dict[str, list[list[float]]]:
+    """Epoch columns of each seed; the watched rows go by the name `watched`."""
     columns = [name for name in results[0].history[0] if name.startswith(("train_", "validation_"))]
     return {
-        name.replace("validation", watched): [
-            float(np.mean([result.history[epoch][name] for result in results])) for epoch in range(epochs)
-        ]
+        name.replace("validation", watched): [[record[name] for record in result.history] for result in results]
         for name in columns
     }
 
 
-def _table_row(summary: Mapping[str, Any]) -> dict[str, Any]:
-    keys = ("arm", "label", "seeds", "mean_train_loss", "mean_validation_loss", "best_validation_loss")
-    return {key: summary[key] for key in (*keys, "final_validation_accuracy")} | {"flags": "; ".join(summary["flags"])}
+def table_row(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration's summary as one flat row."""
+    row = {key: summary[key] for key in ("arm", "label", "seeds", "ended")}
+    for name in STATISTICS:
+        row |= _flat(name, summary["statistics"][name])
+    return row | {"flags": "; ".join(summary["flags"])}
+
+
+def _flat(name: str, statistic: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: statistic["mean"]} | {
+        f"{name}_{key}": statistic[key] for key in ("standard_deviation", "low", "high")
+    }
 
 
 def _final_row(row: Mapping[str, Any]) -> dict[str, Any]:
-    flat = {key: value for key, value in row.items() if key != "sklearn"}
+    flat = {key: row[key] for key in ("value", "label", "seeds", "train_accuracy")}
+    for name, figures_of in (("", row), ("sklearn_", row.get("sklearn"))):
+        if figures_of:
+            for key, statistic in figures_of["statistics"].items():
+                flat |= _flat(name + key, statistic)
+            flat |= {f"{name}test_accuracy_wilson_{end}": figures_of[f"test_accuracy_{end}"] for end in ("low", "high")}
     if "sklearn" in row:
-        flat |= {f"sklearn_{key}": row["sklearn"][key] for key in ("activation", "test_accuracy", "test_loss")}
+        flat |= {"sklearn_activation": row["sklearn"]["activation"], "ours_less_sklearn": row["sklearn"]["difference"]}
     return flat
 
 
@@ -360,12 +551,26 @@ def _bars(finals: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     for row in finals:
         for series, figures_of in (("from scratch", row), ("scikit-learn", row.get("sklearn"))):
             if figures_of:
-                low, high = figures_of["test_accuracy_low"], figures_of["test_accuracy_high"]
                 accuracy = figures_of["test_accuracy"]
+                low, high = figures_of["test_accuracy_low"], figures_of["test_accuracy_high"]
+                if row["seeds"] > 1:
+                    low, high = (figures_of["statistics"]["test_accuracy"][end] for end in ("low", "high"))
                 bars.append(
-                    {"label": str(row["value"]), "series": series, "accuracy": accuracy, "low": low, "high": high}
+                    {
+                        "label": axis_value(row["value"]),
+                        "series": series,
+                        "accuracy": accuracy,
+                        "low": low,
+                        "high": high,
+                    }
                 )
     return bars
+
+
+def _bars_title(title: str, dataset: Dataset, study: SweepStudy) -> str:
+    seeds = len(study.seeds)
+    over = f"the mean of {seeds} seeds" if seeds > 1 else "one seed, by its test images (Wilson)"
+    return f"{title} on {dataset.name}\n95 % intervals of {over}"
 
 
 def _model(folder: StudyFolder, chosen: Final, dataset: Dataset) -> ModelNote:
@@ -431,10 +636,11 @@ def trial_run(
     return RunNote(
         key=digest_json([parent_key, role, shown]),
         name=f"{name} · seed {result.trial.seed}",
-        params=shown,
+        params=shown | {"ended": ending(result)},
         metrics=metrics,
         history=history,
-        tags={"probeflow.role": role, "probeflow.engine": "probeflow"} | ({"probeflow.flag": flag} if flag else {}),
+        tags={"probeflow.role": role, "probeflow.engine": "probeflow", "probeflow.ended": ending(result)}
+        | ({"probeflow.flag": flag} if flag else {}),
     )
 
 
@@ -446,42 +652,88 @@ def _notes(
     flags: Sequence[str],
 ) -> str:
     rows = ", ".join(f"{count:,} {name}" for name, count in note.rows.items())
+    seeds = len(study.seeds)
+    spread = "figures are mean ± standard deviation (95 % interval of the mean, Student's t) over seeds"
     lines = [
         f"## {title} on {note.name}",
-        f"Data: {note.origin} ({rows}). {len(study.seeds)} seed(s) a configuration; figures are means over seeds.",
+        f"Data: {note.origin} ({rows}). {seeds} seeds a configuration; {spread}."
+        if seeds > 1
+        else f"Data: {note.origin} ({rows}). One seed a configuration, so no figure has an interval over seeds.",
         "",
-        "| configuration | mean train / validation loss | best validation loss | final validation accuracy |",
-        "|---|---|---|---|",
+        "| configuration | mean train loss | mean validation loss | best validation loss | final validation accuracy "
+        "| best validation accuracy |",
+        "|---|---|---|---|---|---|",
     ]
     lines += [
-        f"| {each['arm']}: {each['label']} | {each['mean_train_loss']:.4g} / {each['mean_validation_loss']:.4g} "
-        f"| {each['best_validation_loss']:.4g} | {each['final_validation_accuracy']:.4f} |"
-        for each in summary["configurations"]
+        f"| {each['arm']}: {each['label']}{_halved(each)} | "
+        + " | ".join(_words(each["statistics"][name], seeds) for name in STATISTICS)
+        + " |"
+        for each in _noted(summary)
     ]
+    if (left_out := len(summary["configurations"]) - len(_noted(summary))) > 0:
+        lines += ["", f"{left_out} more configurations, none better, stand in the table `configurations.csv`."]
     best = summary["best"]
     lines += [
         "",
         f"Best by final validation accuracy: **{best['arm']}: {best['label']}**, {summary['verdict']} "
-        "(mean paired difference over seeds, 95 % interval by Student's t).",
+        "(the best against each of the others, by Student's paired t over seeds: mean difference and its 95 % interval).",
     ]
+    for sentence in (*summary["endings"], *search_sentences(summary["search"])):
+        lines += ["", sentence]
     if summary["steps"]:
-        lines += ["", "### Findings", *(f"- {sentence}" for sentence in findings(summary["steps"]))]
+        lines += ["", "### Step by step", ""]
+        lines += ["| arm | step | mean train loss | best validation loss |", "|---|---|---|---|"]
+        lines += [
+            f"| {row['arm']} | {row['from']} to {row['to']} | {row['train']}: {row['mean train loss']} "
+            f"| {row['validation']}: {row['best validation loss']} |"
+            for row in summary["steps"]
+        ]
+        lines += [
+            "",
+            "Paired over seeds; what is called a fall or a rise is so by Holm's correction over an arm's steps.",
+        ]
+    if summary["findings"]:
+        lines += ["", "### Findings", "", *section(summary["findings"])]
     if finals := summary.get("finals"):
         lines += [
             "",
-            f"Winner of each {axis_word(study.axis)} (chosen on validation rows), trained again on all but test rows:",
+            f"Winner of each {axis_word(study.axis)}{' (of a search: its winner)' if summary['search'] else ''}, "
+            "chosen on validation rows, trained again on all but test rows"
+            + (":" if seeds > 1 else "; intervals are Wilson's, over the test images of one seed:"),
             "",
-            "| configuration | test accuracy (95 % interval) | scikit-learn at the same settings | ours - scikit-learn's |",
+            "| configuration | test accuracy | scikit-learn at the same settings | ours - scikit-learn's |",
             "|---|---|---|---|",
         ]
         for row in finals:
-            interval = f"{row['test_accuracy']:.4f} ({row['test_accuracy_low']:.4f} to {row['test_accuracy_high']:.4f})"
             peer = row.get("sklearn")
-            beside = f"{peer['test_accuracy']:.4f} | {peer['difference'] or 'one seed'}" if peer else "- | -"
-            lines.append(f"| {row['label']} | {interval} | {beside} |")
+            beside = f"{_tested(peer, seeds)} | {peer['difference'] or 'one seed, not compared'}" if peer else "- | -"
+            lines.append(f"| {row['label']} | {_tested(row, seeds)} | {beside} |")
     if flags or note.warnings:
         lines += ["", "**Read with care:**", *(f"- {flag}" for flag in (*flags, *note.warnings))]
     return "\n".join(lines) + "\n"
+
+
+def _noted(summary: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """The configurations that the notes list: all, or the best of many."""
+    every: Sequence[Mapping[str, Any]] = summary["configurations"]
+    if len(every) <= _NOTED:
+        return every
+    return sorted(every, key=lambda each: ("halved" in each["ended"], -each["final_validation_accuracy"]))[:_NOTED]
+
+
+def _halved(summary: Mapping[str, Any]) -> str:
+    return f" ({summary['ended']})" if "halved" in summary["ended"] else ""
+
+
+def _words(statistic: Mapping[str, Any], seeds: int) -> str:
+    words = Estimate.of(statistic).words
+    return words if seeds > 1 else words.removesuffix(" (one seed, no interval)")  # said once, above the table
+
+
+def _tested(row: Mapping[str, Any], seeds: int) -> str:
+    if seeds > 1:
+        return Estimate.of(row["statistics"]["test_accuracy"]).words
+    return f"{row['test_accuracy']:.4f} ({row['test_accuracy_low']:.4f} to {row['test_accuracy_high']:.4f})"
 
 
 def axis_word(axis: str) -> str:

@@ -12,13 +12,14 @@ from pathlib import Path
 from lib.config import SweepStudy
 from lib.datasets import Dataset, require_no_leakage
 from lib.errors import ConfigError, DataError
+from lib.mlp.fused import Stopping
 from lib.mlp.store import load_result, trial_key
 from lib.mlp.training import TrialData
 from lib.mlp.trial import Trial
 from lib.studies.chunks import Chunk, cost, cut
 from lib.studies.record import StudyFolder, study_key
-from lib.studies.sweep import sweep_data
-from lib.studies.training import train_all
+from lib.studies.sweep import stopping_of, sweep_data
+from lib.studies.training import stopped_key, train_all
 
 
 @dataclass(frozen=True)
@@ -28,9 +29,12 @@ class SweepWork:
     Attributes
     ----------
     trials : list of Trial
-        Those of all arms in order; positions in this list name trials everywhere.
+        Those of all arms with a grid in order; positions in this list name trials everywhere. What a search will try is
+        not known ahead.
     data_key : str
         Names the rows; part of the key of each stored result.
+    stopping : Stopping
+        Part of that key too. With rungs it depends on all trials of a call, so nothing is known of single ones.
     """
 
     name: str
@@ -38,6 +42,7 @@ class SweepWork:
     trials: list[Trial]
     data: TrialData
     data_key: str
+    stopping: Stopping
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -49,14 +54,17 @@ class SweepWork:
         """Those of `positions` (default: all) whose trials have no whole result in the folder."""
         every = range(len(self.trials)) if positions is None else positions
         stored = {
-            trial: load_result(self.folder.trials, trial_key(trial, self.data_key)) is not None
+            trial: load_result(self.folder.trials, self._key(trial)) is not None
             for trial in {self.trials[position] for position in every}
         }
         return [position for position in every if not stored[self.trials[position]]]
 
     def results(self, positions: Sequence[int]) -> list[Path]:
         """The file of each trial that is there once its result is whole."""
-        return [self.folder.trials / f"{trial_key(self.trials[each], self.data_key)}.json" for each in positions]
+        return [self.folder.trials / f"{self._key(self.trials[each])}.json" for each in positions]
+
+    def _key(self, trial: Trial) -> str:
+        return trial_key(trial, stopped_key([trial], self.data_key, self.stopping))
 
     def chunks(self, count: int) -> list[Chunk]:
         """All trials in at most `count` balanced parts, whether stored or not.
@@ -86,22 +94,26 @@ def sweep_work(name: str, study: SweepStudy, dataset: Dataset, root: Path) -> Sw
         return None
     require_no_leakage(dataset)
     data, data_key = sweep_data(dataset, study)
-    return SweepWork(name, folder, [trial for trials in study.trials().values() for trial in trials], data, data_key)
+    trials = [trial for arm in study.arms.values() if arm.search is None for trial in arm.trials(study.seeds)]
+    return SweepWork(name, folder, trials, data, data_key, stopping_of(study))
 
 
 def require_separable(name: str, study: SweepStudy) -> None:
-    """Refuse a sweep whose trials are compared while they train: no part of it can be trained by itself.
+    """Refuse a sweep in which what is trained depends on how other trials went: no part of it is trained by itself.
 
     Raises
     ------
     ConfigError
-        When the study halves its trials at rungs.
+        When the study halves its trials at rungs, or an arm searches.
     """
-    if getattr(study, "rungs", ()):
-        raise ConfigError(
-            f"{name} cannot be cut into chunks: {name}.rungs ends trials by comparing all of them while they train; "
-            "run it without a pool, or without rungs"
-        )
+    searching = [arm for arm, settings in study.arms.items() if settings.search is not None]
+    if study.rungs:
+        why = f"{name}.rungs ends trials by comparing them while they train"
+    elif searching:
+        why = f"arm {searching[0]!r} searches, round after round"
+    else:
+        return
+    raise ConfigError(f"{name} cannot be cut into chunks for a pool: {why}; run it without --pool (PROBEFLOW_POOL)")
 
 
 def train_chunk(
@@ -134,5 +146,6 @@ def train_chunk(
     if wrong := [position for position in positions if not 0 <= position < len(work.trials)]:
         raise ConfigError(f"{name} has trials 0 to {len(work.trials) - 1}; there is no trial {wrong[0]}")
     missing = work.missing(positions)
-    train_all([work.trials[each] for each in positions], work.data, work.data_key, work.folder, f"{name} chunk")
+    trials = [work.trials[each] for each in positions]
+    train_all(trials, work.data, work.data_key, work.folder, f"{name} chunk", work.stopping)
     return {"stored": len(positions) - len(missing), "trained": len(missing)}

@@ -72,6 +72,7 @@ def test_help_imports_nothing_heavy(command):
         (["sweep", "--chunks", "2"], "workers: 2 chunks need a work pool to run on; name one"),
         (["run", "--pool", "gpu"], "work pool 'gpu' needs a Prefect server that its workers share: start one with"),
         (["deploy", "--pool", "gpu"], "work pool 'gpu' needs a Prefect server that its workers share: start one with"),
+        (["sweep", "--study", "hidden_units", "--study", "depth"], "unknown sweep 'depth'"),
         (["run", "--set", "activations.arms.sgd.grid.activation=[gelu]"], "'gelu'"),
         (["run", "--set", "features.batch_size=-1"], "features.batch_size: input should be greater than 0 (got -1)"),
         (["run", "--set", "images.source=cifar11"], "'cifar11'"),

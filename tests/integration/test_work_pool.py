@@ -154,4 +154,4 @@ def test_a_sweep_in_chunks_equals_the_same_sweep_inline_though_a_chunk_was_kille
     parents = [run for run in logged if "mlflow.parentRunId" not in run.data.tags]
     assert len(parents) == 1
     assert {run.data.tags.get("mlflow.parentRunId") for run in logged} == {None, parents[0].info.run_id}
-    assert len(logged) - 1 == sum(map(len, small.hidden_units.trials().values()))
+    assert len(logged) - 1 == sum(len(arm.trials(small.hidden_units.seeds)) for arm in small.hidden_units.arms.values())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from lib.config import Profile, load_profile, places, profile_names, workers_here
+from lib.config import ClassifierStudy, Profile, SweepStudy, load_profile, places, profile_names, workers_here
 from lib.errors import ConfigError
 
 
@@ -28,6 +28,14 @@ def test_the_reference_profile_has_the_study_s_settings():
     assert [trial.learning_rate for trial in rates.trials((0,))] == [0.1, 0.01, 0.001]
     assert rates.base.hidden == (4,)
     assert profile.classifier.base.hidden == (512, 256)
+
+
+def test_every_configuration_has_several_seeds_unless_told_otherwise():
+    for name, seeds in (("embedded", 3), ("reference", 5)):
+        profile = load_profile(name, environment={})
+        studies = (profile.activations, profile.hidden_units, profile.learning_rates, profile.classifier)
+        assert {len(study.seeds) for study in studies} == {seeds}
+    assert SweepStudy.model_fields["seeds"].default == ClassifierStudy.model_fields["seeds"].default == (0, 1, 2)
 
 
 def test_later_settings_win_file_then_environment_then_assignment(tmp_path):

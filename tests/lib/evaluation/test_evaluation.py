@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+from statistics import stdev
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy.stats import binomtest, ttest_1samp
 from sklearn import metrics
 from sklearn.datasets import load_digits
@@ -11,7 +16,7 @@ from sklearn.datasets import load_digits
 from lib.errors import ConfigError
 from lib.evaluation import figures
 from lib.evaluation.checks import learning_flag, same_model_flags, study_flag
-from lib.evaluation.intervals import mean_over_seeds, wilson
+from lib.evaluation.intervals import SHARE, Estimate, holm, mean_over_seeds, over_seeds, wilson
 from lib.evaluation.metrics import score
 from lib.evaluation.peers import train_sklearn
 from lib.evaluation.projections import pca, sample_by_class, tsne
@@ -41,6 +46,38 @@ def test_the_interval_over_seeds_equals_scipy_s_and_one_seed_gives_none():
     assert ours is not None
     assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high))
     assert mean_over_seeds([0.9]) is None
+
+
+def test_a_figure_over_seeds_has_mean_deviation_and_interval_and_one_seed_has_no_false_one():
+    values = [0.91, 0.93, 0.92, 0.95]
+    theirs = ttest_1samp(values, 0).confidence_interval()
+    found = over_seeds(values)
+    assert (found.mean, found.standard_deviation) == pytest.approx((np.mean(values), stdev(values)))
+    assert (found.low, found.high) == pytest.approx((theirs.low, theirs.high))
+    assert found.words == "0.9275 ± 0.0171 (0.9003 to 0.9547)"
+    assert over_seeds([0.9, 0.99, 0.98], SHARE).high == 1  # an accuracy above 1 there is none
+    assert over_seeds([0.9, 0.99, 0.98]).high > 1
+    assert over_seeds([0.9]) == Estimate(0.9, None, None, None, 1)
+    assert over_seeds([0.9]).words == "0.9000 (one seed, no interval)"
+    assert over_seeds([0.9, np.nan]).words == "not finite"
+    assert over_seeds([0.5, 0.5]).words == "0.5000 with each of 2 seeds"
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=6))
+def test_holm_s_correction_is_the_closed_test_of_bonferroni_s(p_values):
+    """Holm's is the shortcut of a slow procedure: a test counts only if every set of tests that holds it does."""
+    places = range(len(p_values))
+    sets = [chosen for size in places for chosen in combinations(places, size + 1)]
+    slow = [
+        max(min(1.0, len(each) * min(p_values[other] for other in each)) for each in sets if place in each)
+        for place in places
+    ]
+    assert holm(p_values) == pytest.approx(slow)
+
+
+def test_holm_s_correction_equals_r_s():
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])  # R: p.adjust(p, "holm")
+    assert holm([]) == []
 
 
 def test_scores_equal_scikit_learn_s():
@@ -131,6 +168,50 @@ def test_curves_and_areas_agree_with_scikit_learn(tmp_path):
     assert [axis.get_xlabel() for axis in figure.axes] == ["false positive rate", "recall"]
 
 
+class TestTrainingCurves:
+    def draw(self, seeds, quantity="loss"):
+        return figures.training_curves({"a": {"train_loss": seeds, "train_accuracy": seeds}}, "Title", quantity)
+
+    def test_the_band_is_the_interval_of_the_mean_at_every_epoch(self):
+        seeds = np.exp(np.random.default_rng(0).normal(0, 0.2, (5, 12)))
+        figure = self.draw(seeds.tolist())
+        (line,), (band,) = figure.axes[0].lines, figure.axes[0].collections
+        assert line.get_ydata() == pytest.approx(seeds.mean(axis=0))
+        theirs = ttest_1samp(seeds, 0).confidence_interval()
+        corners = band.get_paths()[0].vertices
+        at_epoch_7 = corners[corners[:, 0] == 7, 1]
+        assert (at_epoch_7.min(), at_epoch_7.max()) == pytest.approx((theirs.low[6], theirs.high[6]))
+        assert "mean of 5 seeds; bands: 95 % interval" in figure.get_suptitle()
+
+    def test_two_seeds_are_a_range_and_one_has_no_band(self):
+        figure = self.draw([[0.5, 0.4], [0.7, 0.2]])
+        assert "bands: from one seed to the other" in figure.get_suptitle()
+        corners = figure.axes[0].collections[0].get_paths()[0].vertices
+        assert set(corners[corners[:, 0] == 1, 1]) == {0.5, 0.7}
+        single = self.draw([[0.5, 0.4]])
+        assert "one seed, no band" in single.get_suptitle()
+        assert len(single.axes[0].collections) == 0
+
+    def test_seeds_that_ended_early_cut_the_panel_and_it_says_so(self):
+        figure = self.draw([[0.5, 0.4, 0.3], [0.7, 0.2], [0.6, 0.3, 0.1]])
+        assert figure.axes[0].lines[0].get_ydata() == pytest.approx([0.6, 0.3])
+        assert figure.axes[0].texts[0].get_text() == "to epoch 2 of 3, when a seed ended"
+
+    def test_a_lost_seed_leaves_the_rest_of_the_figure(self, tmp_path):
+        figure = self.draw([[0.5, np.nan], [0.7, np.inf], [0.6, 0.3]])
+        figure.savefig(tmp_path / "f.png")
+        assert self.draw([[0.9, 0.8], [0.7, 0.9]], "error").axes[0].lines[0].get_ydata() == pytest.approx([0.2, 0.15])
+
+
+def test_the_summary_s_rows_say_mean_deviation_and_interval():
+    losses, accuracies = [0.5, 0.6, 0.7], [0.8, 0.8, 0.9]
+    group = {"arm": "a", "label": "x", "best_validation_losses": losses, "best_validation_accuracies": accuracies}
+    figure = figures.axis_summary([group], "axis", "Title")
+    assert [axis.texts[0].get_text() for axis in figure.axes] == [over_seeds(v).words for v in (losses, accuracies)]
+    lost = figures.axis_summary([group | {"best_validation_losses": [0.5, None, 0.7]}], "axis", "Title")
+    assert lost.axes[0].texts[0].get_text() == "not finite"
+
+
 def test_the_confusion_matrix_says_which_side_is_which():
     figure = figures.confusion_matrix(np.array([[8, 2], [1, 9]]), ["cat", "dog"], "t")
     axis = figure.axes[0]
@@ -140,7 +221,7 @@ def test_the_confusion_matrix_says_which_side_is_which():
 
 
 def test_the_reference_table_has_the_study_s_figures_beside_this_run_s():
-    units = {"arm": "study", "label": "20 units", "value": [20], "mean_train_loss": 0.2, "mean_validation_loss": 0.3,
+    units = {"arm": "study", "label": "20 units", "value": [20], "seeds": 1, "mean_train_loss": 0.2, "mean_validation_loss": 0.3,
              "best_validation_loss": 0.25}  # fmt: skip
     rows = comparison(
         {
@@ -153,10 +234,10 @@ def test_the_reference_table_has_the_study_s_figures_beside_this_run_s():
     )
     table = {(row["part"], row["figure"]): row for row in rows}
     assert table["A", "test accuracy, from scratch"] | {"setting": ""} == {
-        "part": "A", "figure": "test accuracy, from scratch", "setting": "", "reference": "0.8163", "this_run": "0.9200",
-        "data": "mnist",
+        "part": "A", "figure": "test accuracy, from scratch", "setting": "", "reference": "0.8163",
+        "this_run": "0.9200 (one seed)", "data": "mnist",
     }  # fmt: skip
     assert "a slip" in table["A", "test accuracy, scikit-learn"]["reference"]
     losses = table["B", "average train / validation cross-entropy"]
-    assert (losses["reference"], losses["this_run"]) == ("0.292 / 0.562", "0.2 / 0.3")
+    assert (losses["reference"], losses["this_run"]) == ("0.292 / 0.562", "0.2 (one seed) / 0.3 (one seed)")
     assert losses["data"] == "digits (the study: letters)"

@@ -8,7 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lib.errors import ConfigError
-from lib.mlp.fused import Checkpoint, Rung, Stopping, plan, train_many
+from lib.mlp.fused import Checkpoint, Rung, Stopping, train_many
+from lib.mlp.plan import operations, plan
 from lib.mlp.training import TrialData, TrialResult, train
 from lib.mlp.trial import Trial
 
@@ -61,14 +62,16 @@ trials = st.builds(
 )
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(mix=st.lists(trials, min_size=1, max_size=12))
-def test_any_mix_equals_training_each_alone(mix, data):
-    for fused, trial in zip(train_many(mix, data, dtype=np.float64), mix, strict=True):
+@pytest.mark.parametrize("backend", ["numpy", "torch"])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(mix=st.lists(trials, min_size=1, max_size=12), lanes=st.integers(1, 3))
+def test_any_mix_equals_training_each_alone(mix, lanes, data, backend):
+    for fused, trial in zip(train_many(mix, data, dtype=np.float64, backend=backend, lanes=lanes), mix, strict=True):
         assert_same(train(trial, data), fused)
 
 
-def test_single_precision_ends_at_the_same_accuracy(data):
+@pytest.mark.parametrize("backend", ["numpy", "torch"])
+def test_single_precision_ends_at_the_same_accuracy(data, backend):
     single = TrialData(
         data.X_train.astype(np.float32), data.y_train, data.X_validation.astype(np.float32), data.y_validation, 4
     )
@@ -78,20 +81,51 @@ def test_single_precision_ends_at_the_same_accuracy(data):
         for activation in ("relu", "sigmoid", "tanh", "linear")
         for seed in (0, 1)
     ]
-    for fused, trial in zip(train_many(mix, single), mix, strict=True):
+    for fused, trial in zip(train_many(mix, single, backend=backend), mix, strict=True):
         assert parameters(fused).dtype == np.float32
         alone = train(trial, single).final_validation_accuracy
         assert fused.final_validation_accuracy == pytest.approx(alone, abs=ACCURACY_TOLERANCE)
 
 
-def test_neighbours_and_grouping_do_not_change_a_trial(data):
-    trial = Trial(hidden=(6,), epochs=3, batch_size=16)
-    others = [Trial(hidden=(width,), epochs=5, batch_size=16, seed=width % 3) for width in range(1, 9)]
-    (alone,) = train_many([trial], data, dtype=np.float64)
-    assert_same(alone, train_many([*others, trial], data, dtype=np.float64)[-1])
-    split = train_many([*others, trial], data, dtype=np.float64, memory=400_000)
-    assert len(plan([*others, trial], 203, 12, 4, 8, memory=400_000)) > 1
-    assert_same(alone, split[-1])
+@pytest.mark.parametrize("backend", ["numpy", "torch"])
+def test_neighbours_grouping_and_memory_do_not_change_a_trial(data, backend):
+    trial = Trial(hidden=(6,), optimizer="adam", learning_rate=0.01, epochs=3, batch_size=16)
+    others = [trial.model_copy(update={"hidden": (width,), "epochs": 5, "seed": width % 3}) for width in range(1, 9)]
+    mix = [*others, trial]
+    (alone,) = train_many([trial], data, dtype=np.float64, backend=backend)
+    together = train_many(mix, data, dtype=np.float64, backend=backend)
+    assert_same(alone, together[-1])
+    assert len(plan(mix, 203, 12, 4, 8, memory=400_000)) > 1
+    taking_turns = train_many(mix, data, dtype=np.float64, backend=backend, memory=400_000)
+    for one, other in zip(together, taking_turns, strict=True):
+        assert_same(one, other)
+
+
+def test_work_is_cut_into_as_many_balanced_parts_as_there_are_cores():
+    mix = [Trial(hidden=(width,), seed=seed) for width in (5, 20, 50, 100, 200) for seed in range(5)]
+    assert len(plan(mix, 9000, 128, 10)) == 1
+    parts = plan(mix, 9000, 128, 10, lanes=2)
+    assert sorted(index for part in parts for index in part.trials) == list(range(len(mix)))
+    assert len(parts) == 2
+    assert max(part.operations for part in parts) < 0.6 * sum(part.operations for part in parts)
+    large = [Trial(hidden=(256, 128, 64), seed=seed) for seed in range(4)]
+    assert len(plan(large, 60_000, 784, 10, lanes=2)) == 4  # each fills a core's cache
+
+
+def test_operations_are_those_of_the_products():
+    # forward 12*6 + 6*4, weight gradients the same, deltas 6*4: two operations each, for every row
+    assert operations(Trial(hidden=(6,)), 100, 12, 4) == 2 * 100 * (2 * (12 * 6 + 6 * 4) + 6 * 4)
+
+
+def test_no_trial_predicts_better_by_a_tie():
+    """Zero weights make all logits equal: the first class is predicted, as by argmax."""
+    rng = np.random.default_rng(0)
+    rows, labels = rng.random((64, 5)), rng.integers(0, 4, 64)
+    one_step = TrialData(rows, labels, rows, labels, 4)
+    mix = [Trial(hidden=(3,), init=init, epochs=1, batch_size=64) for init in ("zero", "he")]
+    for backend in ("numpy", "torch"):
+        results = train_many(mix, one_step, dtype=np.float64, backend=backend)
+        assert results[0].history[0]["train_accuracy"] == pytest.approx((labels == 0).mean())
 
 
 def test_a_trial_that_diverges_ends_alone(data):
@@ -139,15 +173,16 @@ class KilledError(Exception):
     """Stands in for a kill in the middle of a sweep."""
 
 
+@pytest.mark.parametrize("backend", ["numpy", "torch"])
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
-def test_a_killed_sweep_goes_on_from_its_checkpoint_bit_identically(data, tmp_path, optimizer):
+def test_a_killed_sweep_goes_on_from_its_checkpoint_bit_identically(data, tmp_path, optimizer, backend):
     mix = [
         Trial(
             hidden=(width,), optimizer=optimizer, learning_rate=0.01, momentum=0.9 * (width % 2), epochs=width, seed=1
         )
         for width in (3, 4, 6, 9)
     ]
-    whole = train_many(mix, data)
+    whole = train_many(mix, data, backend=backend)
     checkpoint = Checkpoint(tmp_path / "sweep.safetensors", every_epochs=2, every_seconds=None)
 
     def kill(_: int, record: dict[str, float]) -> None:
@@ -155,12 +190,14 @@ def test_a_killed_sweep_goes_on_from_its_checkpoint_bit_identically(data, tmp_pa
             raise KilledError
 
     with pytest.raises(KilledError):
-        train_many(mix, data, checkpoint=checkpoint, on_epoch=kill)
+        train_many(mix, data, backend=backend, checkpoint=checkpoint, on_epoch=kill)
     assert checkpoint.path.exists()
     epochs = []
-    resumed = train_many(mix, data, checkpoint=checkpoint, on_epoch=lambda _, record: epochs.append(record["epoch"]))
+    resumed = train_many(
+        mix, data, backend=backend, checkpoint=checkpoint, on_epoch=lambda _, record: epochs.append(record["epoch"])
+    )
     assert min(epochs) == 7
-    again = train_many(mix, data, checkpoint=checkpoint, on_epoch=lambda _, record: epochs.append(0))
+    again = train_many(mix, data, backend=backend, checkpoint=checkpoint, on_epoch=lambda *_: epochs.append(0))
     assert 0 not in epochs  # ended: the checkpoint holds all results
     assert all(np.array_equal(parameters(a), parameters(b)) for a, b in zip(resumed, again, strict=True))
     for one, other in zip(whole, resumed, strict=True):
@@ -186,6 +223,8 @@ def test_what_cannot_be_done_is_said(data):
         train_many([Trial()], blind, stopping=Stopping(patience=1))
     with pytest.raises(ConfigError, match=r"trial \(100,\) with batch_size 128 needs"):
         plan([Trial()], 1000, 12, 4, memory=1000)
+    with pytest.raises(ConfigError, match="backend numpy computes on the cpu only, not on 'cuda:0'"):
+        train_many([Trial()], data, device="cuda:0", backend="numpy")
     with pytest.raises(ConfigError, match="patience must be at least 1 epoch, got 0"):
         train_many([Trial()], data, stopping=Stopping(patience=0))
     (result,) = train_many([Trial(epochs=1)], blind)

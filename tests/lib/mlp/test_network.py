@@ -37,7 +37,9 @@ def test_gradients_equal_central_finite_differences(activation, hidden, l2):
     network.parameters[:] = rng.normal(0, 0.7, len(network.parameters))
     X, y = rng.normal(size=(11, 7)), rng.integers(0, 3, 11)
     space = Workspace(network, 11, training=True)
-    space.step_gradients(X, y, l2)
+    space.inputs[:], space.labels[:] = X, y
+    space.loss(11)
+    space.fill_gradients(11, l2)
     numeric = np.empty_like(space.gradients)
     for index in range(len(numeric)):
         old, step = network.parameters[index], 1e-6
@@ -48,6 +50,11 @@ def test_gradients_equal_central_finite_differences(activation, hidden, l2):
         network.parameters[index] = old
         numeric[index] = (above - below) / (2 * step)
     np.testing.assert_allclose(space.gradients, numeric, rtol=1e-5, atol=1e-8)
+    if not l2:
+        before = network.parameters.copy()
+        space.loss(11)
+        space.descend(11, 0.3)
+        np.testing.assert_allclose(network.parameters, before - 0.3 * space.gradients, rtol=1e-12, atol=1e-12)
 
 
 @given(

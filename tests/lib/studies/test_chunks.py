@@ -86,5 +86,8 @@ def test_a_configuration_is_torn_apart_when_it_would_hold_up_all_others():
     assert [sum(some[index].hidden == (200, 200) for index in part) for part in parts] == [1, 1, 1]
 
 
-def test_a_trial_costs_two_operations_forward_and_four_backward_for_each_weight_and_row():
-    assert cost(Trial(hidden=(3,), epochs=5), rows=100, features=7, classes=2) == 6 * 100 * 5 * (7 * 3 + 3 * 2)
+def test_a_trial_costs_its_products_forward_of_gradients_and_of_deltas():
+    forward = gradients = 7 * 3 + 3 * 2
+    deltas = 3 * 2  # none for the input
+    each_row = 2 * (forward + gradients + deltas)
+    assert cost(Trial(hidden=(3,), epochs=5), rows=100, features=7, classes=2) == 100 * 5 * each_row

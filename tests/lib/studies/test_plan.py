@@ -8,7 +8,8 @@ from flows.plan import show_plan
 from lib.config import load_profile, places, workers_here
 from lib.datasets import acquire
 from lib.errors import ConfigError
-from lib.mlp import fused
+from lib.mlp.engine import cores
+from lib.mlp.plan import plan as programs_of
 from lib.studies import device
 from lib.studies.plan import plan_sweep
 from lib.studies.sweep import run_sweep
@@ -30,7 +31,8 @@ def test_planned_programs_are_those_that_train(small, where, monkeypatch):
 
     def listen(trials, data, **options):
         rows, features = data.X_train.shape
-        seen.extend(fused.plan(trials, rows, features, data.n_classes, memory=options["memory"]))
+        lanes = min(cores(), len(trials))
+        seen.extend(programs_of(trials, rows, features, data.n_classes, memory=options["memory"], lanes=lanes))
         return train_many(trials, data, **options)
 
     monkeypatch.setattr("lib.studies.training.train_many", listen)
@@ -41,7 +43,7 @@ def test_planned_programs_are_those_that_train(small, where, monkeypatch):
 
 
 def test_planning_leaves_nothing_behind(small, where, capsys):
-    show_plan(small, None, where, HERE)
+    show_plan(small, (), where, HERE)
     assert "hidden_units" in capsys.readouterr().out
     assert not where.data.exists()
 
@@ -55,22 +57,22 @@ def test_what_is_stored_and_what_is_done_are_told(small, where, capsys):
     assert (planned.trials, planned.stored, sum(each.trials for each in planned.programs)) == (4, 1, 3)
     run_sweep(NAME, study, dataset, where.studies)
     assert plan_sweep(NAME, study, where, HERE).sealed
-    show_plan(small, NAME, where, HERE)
+    show_plan(small, [NAME], where, HERE)
     assert "hidden_units  done " in capsys.readouterr().out
 
 
 def test_chunks_are_planned_with_their_share(small, where, capsys):
-    show_plan(small, NAME, where, workers_here("gpu", 2, {}))
+    show_plan(small, [NAME], where, workers_here("gpu", 2, {}))
     out = capsys.readouterr().out
-    assert [line.split()[1:5] for line in out.splitlines() if " of 2 " in line] == [
-        ["1", "of", "2", "50%"],
-        ["2", "of", "2", "50%"],
-    ]
+    assert {tuple(line.split()[1:5]) for line in out.splitlines() if " of 2 " in line} == {
+        ("1", "of", "2", "50%"),
+        ("2", "of", "2", "50%"),
+    }
     assert "Trains on work pool 'gpu'." in out
 
 
 def test_data_that_is_not_here_is_not_fetched(where, capsys):
-    show_plan(load_profile("reference", environment={}), None, where, HERE)
+    show_plan(load_profile("reference", environment={}), (), where, HERE)
     out = capsys.readouterr().out
     assert "mnist: not on this machine yet, sizes unknown" in out
     assert "letters: not on this machine yet, sizes unknown" in out
@@ -86,15 +88,29 @@ def test_data_on_disk_is_planned_with_its_sizes(where, shared_data):
 
 
 def test_programs_are_split_to_fit_the_memory_there_is(small, where, monkeypatch):
-    whole = plan_sweep(NAME, small.hidden_units, where, HERE).programs
+    whole = plan_sweep("activations", small.activations, where, HERE).programs
     largest = max(program.bytes for program in whole)
     monkeypatch.setattr("lib.studies.plan.program_memory", lambda *_: largest - 1)
-    split = plan_sweep(NAME, small.hidden_units, where, HERE).programs
+    split = plan_sweep("activations", small.activations, where, HERE).programs
     assert len(split) > len(whole)
     assert all(program.bytes < largest for program in split)
     monkeypatch.setattr("lib.studies.plan.program_memory", lambda *_: 1000)
     with pytest.raises(ConfigError, match="make it narrower"):
-        plan_sweep(NAME, small.hidden_units, where, HERE)
+        plan_sweep("activations", small.activations, where, HERE)
+
+
+def test_what_a_search_or_halving_will_do_is_told_in_words(small, where):
+    settings = small.hidden_units.model_dump(mode="json")
+    search = {"base": {}, "search": {"configurations": 2, "space": {"hidden": [[4], [8]]}, "sampler": "random"}}
+    study = type(small.hidden_units).model_validate(
+        settings | {"arms": settings["arms"] | {"searched": search}, "rungs": [{"epoch": 1, "keep": 0.5}]}
+    )
+    planned = plan_sweep(NAME, study, where, HERE)
+    assert (planned.trials, planned.stored) == (4, None)
+    assert (
+        "arm 'searched' trains 2 configurations with 1 seed(s) each, which its random search chooses" in planned.after
+    )
+    assert "halving ends trials early" in planned.after
 
 
 def test_a_container_s_limit_counts_as_the_machine_s_memory(tmp_path, monkeypatch):

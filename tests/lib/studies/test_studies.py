@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from safetensors.numpy import load_file
+from scipy.stats import ttest_rel
 
 from lib.datasets import acquire
 from lib.datasets.dataset import Split, build
@@ -23,7 +24,7 @@ from lib.studies.exploration import explore
 from lib.studies.features import describe_features
 from lib.studies.pipeline import summarise
 from lib.studies.record import StudyRecord, open_record
-from lib.studies.sweep import run_sweep
+from lib.studies.sweep import STATISTICS, run_sweep
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +73,51 @@ class TestSweep:
         assert len({child.key for child in activations.children}) == len(activations.children)
         assert_files_are_there(activations)
         assert set(activations.figures) == {"loss-curves.png", "summary.png", "error-curves.png", "test-accuracy.png"}
+
+    def test_every_configuration_and_winner_carries_mean_deviation_and_interval(self, activations):
+        for each in activations.summary["configurations"]:
+            statistic = each["statistics"]["best_validation_loss"]
+            values = each["best_validation_losses"]
+            assert statistic["mean"] == pytest.approx(np.mean(values)) == each["best_validation_loss"]
+            assert statistic["standard_deviation"] == pytest.approx(np.std(values, ddof=1))
+            assert statistic["low"] < statistic["mean"] < statistic["high"]
+            assert set(each["statistics"]) == set(STATISTICS)
+        best = activations.summary["best"]["statistics"]["final_validation_accuracy"]
+        assert activations.parent.metrics["best_validation_accuracy_low"] == best["low"]
+        rows = csv.DictReader((activations.folder / "tables" / "configurations.csv").open())
+        assert float(next(rows)["mean_train_loss_standard_deviation"]) > 0
+        assert " ± " in activations.notes
+
+    def test_the_difference_from_scikit_learn_is_a_paired_test_over_seeds(self, activations):
+        children = activations.children
+        for final in activations.summary["finals"]:
+            of_value = [child for child in children if child.params["activation"] == final["value"]]
+            ours, theirs = (
+                [child.metrics["test_accuracy"] for child in of_value if child.tags["probeflow.role"] == role]
+                for role in ("final", "peer")
+            )
+            found = final["sklearn"]["difference_of_test_accuracy"]
+            assert found["estimate"] == pytest.approx(np.mean(ours) - np.mean(theirs))
+            assert found["p_value"] == pytest.approx(ttest_rel(ours, theirs).pvalue)
+            assert found["p_value"] <= found["holm_p_value"] <= 1
+            assert final["sklearn"]["difference"].endswith(("not told apart", "ours ahead", "scikit-learn's ahead"))
+
+    def test_one_seed_has_no_interval_and_says_so(self, small, digits, root):
+        record = run_sweep("hidden_units", small.hidden_units, digits, root)
+        assert "One seed a configuration, so no figure has an interval over seeds." in record.notes
+        assert "±" not in record.notes + record.headline
+        assert "one seed cannot tell it from" in record.headline
+        assert record.summary["steps"] == []
+        assert {finding["answer"] for finding in record.summary["findings"]} == {"open"}
+        assert not any(name.endswith(("_low", "_high")) for name in record.parent.metrics)
+
+    def test_the_study_s_questions_are_asked_and_answered(self, small, digits, tmp_path):
+        study = small.learning_rates.model_copy(update={"seeds": (0, 1, 2)})
+        record = run_sweep("learning_rates", study, digits, tmp_path)
+        assert [finding["arm"] for finding in record.summary["findings"]] == ["study", "sgd"] * 3  # three questions
+        assert "**Which learning rate is best?** The reference study: 0.01" in record.notes
+        assert "fewer than 20 epochs" in record.notes
+        assert record.parent.metrics["training_seconds"] > 0
 
     def test_winners_are_chosen_on_validation_rows_alone(self, activations):
         for final in activations.summary["finals"]:
@@ -156,6 +202,28 @@ class TestClassifier:
         assert_files_are_there(classified)
         assert set(classified.figures) == {"confusion-matrix.png", "error-curves.png", "roc-and-precision-recall.png"}
         assert [row["input"] for row in classified.summary["table"]][1] == "raw pixels"
+
+    def test_its_best_candidate_and_the_features_are_judged_over_seeds(self, small, photos, feature_set, tmp_path):
+        record = classify(small.classifier.model_copy(update={"seeds": (0, 1, 2)}), feature_set, photos, tmp_path)
+        features, pixels = (
+            [
+                child.metrics["test_accuracy"]
+                for child in record.children
+                if child.tags["probeflow.role"] == "final" and child.params["input"] == name
+            ]
+            for name in (row["input"] for row in record.summary["table"])
+        )
+        row = record.summary["table"][0]
+        assert row["standard_deviation"] == pytest.approx(np.std(features, ddof=1))
+        assert row["mean_low"] <= row["mean_test_accuracy"] == pytest.approx(np.mean(features))
+        assert f"{np.mean(features) - np.mean(pixels):.4f} (" in record.summary["beside_pixels"]
+        assert record.summary["verdict"] in record.notes
+        assert len(record.summary["candidates"]) == 2
+        assert "candidates.csv" in record.tables
+
+    def test_one_seed_does_not_judge_candidates(self, classified):
+        assert classified.summary["verdict"].startswith("one seed cannot tell it from")
+        assert classified.summary["beside_pixels"].startswith("one seed cannot say")
 
     def test_says_everywhere_that_the_weights_are_random(self, classified):
         words = "RANDOM weights (seed 0)"

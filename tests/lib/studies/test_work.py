@@ -74,10 +74,23 @@ def test_a_position_that_is_no_trial_is_refused(study, dataset, tmp_path):
         train_chunk(NAME, study, dataset, tmp_path, [0, 4], key)
 
 
-def test_a_sweep_whose_trials_are_compared_while_they_train_is_not_cut(study):
-    class Halving:
-        rungs = ({"epoch": 3, "keep": 0.5},)
+def test_a_sweep_in_which_trials_depend_on_others_is_not_cut(study):
+    def changed(**settings):
+        return type(study).model_validate(study.model_dump(mode="json") | settings)
 
     require_separable(NAME, study)
-    with pytest.raises(ConfigError, match=r"hidden_units\.rungs ends trials by comparing all of them"):
-        require_separable(NAME, Halving())
+    with pytest.raises(ConfigError, match=r"hidden_units\.rungs ends trials by comparing them"):
+        require_separable(NAME, changed(rungs=[{"epoch": 1, "keep": 0.5}]))
+    search = {"configurations": 2, "space": {"hidden": [[4], [8]]}}
+    with pytest.raises(ConfigError, match="arm 'sgd' searches"):
+        require_separable(NAME, changed(arms={"sgd": {"base": {}, "search": search}}))
+
+
+def test_early_stopping_is_done_in_chunks_as_in_the_whole(study, dataset, tmp_path, monkeypatch):
+    hasty = type(study).model_validate(study.model_dump(mode="json") | {"patience": 1})
+    work = sweep_work(NAME, hasty, dataset, tmp_path)
+    for chunk in work.chunks(2):
+        train_chunk(NAME, hasty, dataset, tmp_path, chunk.trials, work.folder.key)
+    assert work.missing() == []
+    monkeypatch.setattr("lib.studies.training.train_many", None)
+    run_sweep(NAME, hasty, dataset, tmp_path)

@@ -1,0 +1,122 @@
+"""Where and by what the programs of a call run: NumPy on the cores of the CPU, side by side, or torch on one device."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from typing import Any, Literal, Protocol, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from threadpoolctl import threadpool_limits
+
+from lib.errors import ConfigError
+from lib.mlp.layout import Layout
+from lib.mlp.numpy_program import NumpyProgram
+from lib.mlp.program import Program, Rows
+from lib.mlp.training import TrialData
+
+Backend = Literal["numpy", "torch"]
+
+Result = TypeVar("Result")
+
+
+class Engine(Protocol):
+    """Makes programs and runs them.
+
+    `memory` is the number of bytes they may take together, if it is limited; `lanes` how many run at once.
+    """
+
+    memory: int | None
+    lanes: int
+
+    def rows(self, data: TrialData, dtype: np.dtype[Any]) -> Rows[Any]:
+        """The rows of `data` where programs want them."""
+
+    def program(self, layout: Layout, rows: Rows[Any]) -> Program:
+        """A program with parameters of zero."""
+
+    def side_by_side(self, work: Callable[[int], Result], items: Sequence[int]) -> Iterator[Result]:
+        """`work` of each item, in their order, as many at once as there are lanes."""
+
+
+class NumpyEngine:
+    """Programs on the CPU, `lanes` at once, each lane a thread that is busy on a core of its own."""
+
+    def __init__(self, memory: int | None, lanes: int, pool: ThreadPoolExecutor) -> None:
+        self.memory, self.lanes, self._pool = memory, lanes, pool
+
+    def rows(self, data: TrialData, dtype: np.dtype[Any]) -> Rows[npt.NDArray[Any]]:
+        """`data` as arrays of `dtype`."""
+        X, X_validation = (np.ascontiguousarray(rows, dtype) for rows in (data.X_train, data.X_validation))
+        return Rows(X, data.y_train, X_validation, data.y_validation)
+
+    def program(self, layout: Layout, rows: Rows[npt.NDArray[Any]]) -> NumpyProgram:
+        """A program with parameters of zero."""
+        return NumpyProgram(layout, rows)
+
+    def side_by_side(self, work: Callable[[int], Result], items: Sequence[int]) -> Iterator[Result]:
+        """`work` of each item, in their order, as many at once as there are lanes."""
+        return self._pool.map(work, items) if self.lanes > 1 else map(work, items)
+
+
+class TorchEngine:
+    """Programs on one device, one after the other: each fills it."""
+
+    lanes = 1
+
+    def __init__(self, memory: int | None, device: str) -> None:
+        self.memory, self._device = memory, device
+
+    def rows(self, data: TrialData, dtype: np.dtype[Any]) -> Rows[Any]:
+        """`data` on the device."""
+        import torch
+
+        def moved(values: npt.NDArray[Any], kind: npt.DTypeLike) -> torch.Tensor:
+            return torch.from_numpy(np.ascontiguousarray(values, kind)).to(self._device)
+
+        return Rows(
+            moved(data.X_train, dtype),
+            moved(data.y_train, np.int64),
+            moved(data.X_validation, dtype),
+            moved(data.y_validation, np.int64),
+        )
+
+    def program(self, layout: Layout, rows: Rows[Any]) -> Program:
+        """A program with parameters of zero."""
+        from lib.mlp.torch_program import TorchProgram
+
+        return TorchProgram(layout, rows)
+
+    def side_by_side(self, work: Callable[[int], Result], items: Sequence[int]) -> Iterator[Result]:
+        """`work` of each item, in their order."""
+        return map(work, items)
+
+
+def cores() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def make_engine(device: str, backend: Backend | None, memory: int | None, lanes: int) -> Iterator[Engine]:
+    """An engine for the block (see `lib.mlp.fused.train_many` for the parameters).
+
+    Raises
+    ------
+    ConfigError
+        When NumPy is asked to compute on another device than the CPU.
+    """
+    backend = backend or ("numpy" if device == "cpu" else "torch")
+    if backend == "torch":
+        yield TorchEngine(memory, device)
+        return
+    if device != "cpu":
+        raise ConfigError(f"backend numpy computes on the cpu only, not on {device!r}; leave backend or device out")
+    with ExitStack() as stack:
+        if lanes > 1:
+            # A lane keeps its core busy by itself; a BLAS that starts threads of its own in each would only be in the way.
+            stack.enter_context(threadpool_limits(1, user_api="blas"))
+        yield NumpyEngine(memory, lanes, stack.enter_context(ThreadPoolExecutor(lanes, "sweep-lane")))

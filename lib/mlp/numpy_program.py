@@ -1,0 +1,375 @@
+"""One stacked program on the CPU: many networks of one depth, batch size and kind of optimiser, in NumPy.
+
+The arithmetic is `lib.mlp.network`'s, for all trials at once; see `lib.mlp.layout` for how they lie. Most products are
+small, so what counts is the cost of a call: NumPy's is a fraction of torch's, and it lets go of the interpreter while it
+computes, so programs run side by side in threads, each on one core with its parameters in that core's cache.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lib.mlp.activations import ACTIVATIONS
+from lib.mlp.layout import Band, Layout
+from lib.mlp.losses import stacked_softmax_cross_entropy
+from lib.mlp.network import EVALUATION_ROWS
+from lib.mlp.optimizers import Adam, Momentum, Stepper
+from lib.mlp.program import STATE, Rows, epoch_figures, kind_of
+
+Array = npt.NDArray[np.floating]
+
+_SPAN = 1 << 16
+"""Weights updated at once: gradient and weights of a span stay in a core's cache between product and update."""
+_EVALUATED = 1 << 20
+"""Units x rows of a layer that are evaluated at once."""
+
+
+@dataclass(frozen=True)
+class _Block:
+    """Views of one block of a later layer, the last axis counting rows: outputs of the layer below and of its own."""
+
+    weights: Array
+    below: Array
+    above: Array
+    delta_below: Array
+    delta_above: Array
+
+
+@dataclass(frozen=True)
+class _Slice:
+    """Neighbouring units of one activation, and what its backward pass needs."""
+
+    apply: Callable[[Array], None]
+    backward: Callable[[Array, Array, Array], None]
+    output: Array
+    delta: Array
+    scratch: Array
+
+
+@dataclass(frozen=True)
+class _Update:
+    """Products (left, right, out) that fill `gradient`; it is then added to `weights`, or kept where there are none."""
+
+    products: list[tuple[Array, Array, Array]]
+    gradient: Array
+    weights: Array | None
+
+
+class NumpyProgram:
+    """Parameters and optimiser state of many trials, and the epoch that trains them.
+
+    Parameters
+    ----------
+    layout : Layout
+    rows : Rows
+        The dtype of `rows.X` is the parameters'.
+
+    Attributes
+    ----------
+    parameters : ndarray, shape (layout.size,)
+    state : dict of str to ndarray, each of that shape
+        The optimiser's (see `lib.mlp.program.STATE`).
+    """
+
+    def __init__(self, layout: Layout, rows: Rows[npt.NDArray[Any]]) -> None:
+        self.layout, self.rows = layout, rows
+        self.kind = kind_of(layout.trials[0])
+        dtype = rows.X.dtype
+        self.parameters: Array = np.zeros(layout.size, dtype)
+        self.state = {name: np.zeros_like(self.parameters) for name in STATE[self.kind]}
+        self.first, self.blocks, self.biases = self.views(self.parameters)
+        self._spaces: dict[tuple[int, bool], _Space] = {}
+        self._steps = 0
+        self._trial_seed = np.repeat(np.arange(len(layout.seeds)), [band.count for band in layout.seeds])
+        self._batch = min(layout.trials[0].batch_size, len(rows.X))
+        rates = np.array([trial.learning_rate for trial in layout.trials], dtype)
+        self._penalties: Array | None = None
+        self._steppers: list[tuple[slice, Stepper]] = []
+        # Plain SGD's step size goes into the output's delta once, and from there into every layer's update.
+        self._output_scale: Array = np.ones((len(layout.trials), 1, 1), dtype)
+        if self.kind == "sgd":
+            largest = max((block.size for blocks in layout.blocks for block in blocks), default=0)
+            self.gradient: Array = np.empty(max(_SPAN, layout.inputs, largest), dtype)
+            self._output_scale = -rates[:, None, None]
+            return
+        self.gradient = np.zeros_like(self.parameters)
+        self.first_gradient, _, self._bias_gradients = self.views(self.gradient)
+        self._steppers = list(self._make_steppers(rates))
+        if any(trial.l2 for trial in layout.trials):
+            penalties = np.array([trial.l2 for trial in layout.trials], dtype)
+            self._penalties = layout.per_parameter(penalties)[: layout.n_weights]
+
+    def _make_steppers(self, rates: Array) -> Iterator[tuple[slice, Stepper]]:
+        """One for each span of parameters, so that an optimiser's many passes over a span stay in cache."""
+        rates = self.layout.per_parameter(rates)
+        momenta = self.layout.per_parameter(np.array([trial.momentum for trial in self.layout.trials], rates.dtype))
+        scratch = np.empty(_SPAN, rates.dtype)
+        for start in range(0, self.layout.size, _SPAN):
+            span = slice(start, min(start + _SPAN, self.layout.size))
+            state = {name: vector[span] for name, vector in self.state.items()}
+            if self.kind == "momentum":
+                yield span, Momentum(rates[span], momenta[span], state["velocity"])
+            else:
+                yield span, Adam(rates[span], state["mean"], state["square"], scratch[: span.stop - span.start])
+
+    def views(self, flat: Array) -> tuple[Array, list[list[Array]], list[Array]]:
+        """Of a vector laid out as `parameters`: first layer (rows, inputs); later layers' blocks (count, outputs, inputs),
+        without the first axis where it is 1; biases of each layer.
+        """
+        layout = self.layout
+        first = flat[: layout.rows[0] * layout.inputs].reshape(layout.rows[0], layout.inputs)
+        blocks = [
+            [
+                _squeezed(flat[b.offset : b.offset + b.size].reshape(b.above.count, b.outputs, b.inputs))
+                for b in of_layer
+            ]
+            for of_layer in layout.blocks
+        ]
+        return first, blocks, [flat[start:stop] for start, stop in pairwise(layout.bias_offsets)]
+
+    @property
+    def steps(self) -> int:
+        """Steps taken, which Adam's bias correction needs."""
+        return self._steps
+
+    @steps.setter
+    def steps(self, steps: int) -> None:
+        self._steps = steps
+        for _, stepper in self._steppers:
+            if isinstance(stepper, Adam):
+                stepper.steps = steps
+
+    def run_epoch(self, orders: Mapping[int, npt.NDArray[np.int64]]) -> dict[str, list[float]]:
+        """Train for one epoch, evaluate, and return figures by name, a value a trial (see `epoch_figures`)."""
+        rows = self.rows
+        order = np.stack([orders[band.key] for band in self.layout.seeds])
+        labels = rows.y[order]
+        starts = range(0, len(rows.X), self._batch)
+        losses = np.empty((len(starts), len(self.layout.trials)))
+        rights = np.empty(losses.shape, np.int64)
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # divergence is found by its loss
+            for step, start in enumerate(starts):
+                part = slice(start, start + self._batch)
+                space = self._space(len(rows.X[part]), training=True)
+                for inputs, of_seed in zip(space.inputs, order[:, part], strict=True):
+                    np.take(rows.X, of_seed, axis=0, out=inputs, mode="clip")  # clip: unchecked, so unbuffered
+                losses[step], rights[step] = self._step(space, labels[:, part])
+            watched = self._evaluate() if len(rows.X_validation) else None
+            return epoch_figures(losses, rights, len(rows.X), watched, self._finite())
+
+    def _space(self, count: int, training: bool) -> _Space:
+        key = (count, training)
+        if key not in self._spaces:
+            self._spaces[key] = _Space(self, count, training)
+        return self._spaces[key]
+
+    def _step(self, space: _Space, labels: npt.NDArray[np.int64]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+        """Train all trials on the mini-batch in `space.inputs`; `labels` has shape (seeds, rows).
+
+        Returns each trial's summed cross-entropy in nats and right predictions, before the update.
+        """
+        for weights, inputs, output in space.first:
+            np.matmul(weights, inputs, out=output)
+        self._forward(space)
+        at = space.positions(labels, self._trial_seed)
+        loss, right = stacked_softmax_cross_entropy(space.logits, at)
+        flat = space.logits.reshape(-1)
+        np.put(flat, at, flat.take(at) - 1)
+        np.multiply(space.logits, self._output_scale / space.count, out=space.logits)
+        for layer in range(len(space.blocks), 0, -1):
+            self._lower(space, layer - 1)  # by the weights as they are before the update
+            _update(space.updates[layer])
+        _update(space.updates[0])
+        self._step_biases(space)
+        self._steps += 1
+        if self._penalties is not None:
+            n_weights = self.layout.n_weights
+            self.gradient[:n_weights] += self._penalties * (self.parameters[:n_weights] / space.count)
+        for span, stepper in self._steppers:
+            stepper.step(self.parameters[span], self.gradient[span])
+        return loss, right
+
+    def _forward(self, space: _Space) -> None:
+        """From the first layer's products to the logits, in `space.outputs`."""
+        for layer, biases in enumerate(self.biases):
+            if layer:
+                for block in space.blocks[layer - 1]:
+                    np.matmul(block.weights, block.below, out=block.above)
+            np.add(space.outputs[layer], biases[:, None], out=space.outputs[layer])
+            if layer < len(space.slices):
+                for part in space.slices[layer]:
+                    part.apply(part.output)
+
+    def _lower(self, space: _Space, layer: int) -> None:
+        """From the delta of layer `layer + 1` to that of `layer`."""
+        for block in space.blocks[layer]:
+            np.matmul(block.weights.mT, block.delta_above, out=block.delta_below)
+        for part in space.slices[layer]:
+            part.backward(part.output, part.delta, part.scratch)
+
+    def _step_biases(self, space: _Space) -> None:
+        """Add their update to the biases, or put their gradient where an optimiser looks for it."""
+        if self.kind == "sgd":
+            for biases, delta in zip(self.biases, space.deltas, strict=True):
+                np.add(biases, np.matmul(delta, space.ones), out=biases)  # quicker than a sum over each row
+        else:
+            for biases, delta in zip(self._bias_gradients, space.deltas, strict=True):
+                np.matmul(delta, space.ones, out=biases)
+
+    def _evaluate(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """Mean cross-entropy and accuracy of each trial over the validation rows."""
+        X, y = self.rows.X_validation, self.rows.y_validation
+        loss, right = np.zeros(len(self.layout.trials)), np.zeros(len(self.layout.trials))
+        many = min(len(X), EVALUATION_ROWS, max(64, _EVALUATED // max(self.layout.rows)))
+        for start in range(0, len(X), many):
+            part = X[start : start + many]
+            space = self._space(len(part), training=False)
+            np.matmul(self.first, part.T, out=space.outputs[0])
+            self._forward(space)
+            at = space.positions(y[None, start : start + many], np.zeros_like(self._trial_seed))
+            more, hits = stacked_softmax_cross_entropy(space.logits, at)
+            loss, right = loss + more, right + hits
+        return loss / len(X), right / len(X)
+
+    def _finite(self) -> npt.NDArray[np.bool_]:
+        """Whether each trial's parameters are finite, shape (trials,)."""
+        trials = len(self.layout.trials)
+        if np.isfinite(self.parameters.sum(dtype=np.float64)):
+            return np.ones(trials, np.bool_)
+        return np.array([np.isfinite(self.export(index, state=False)["parameters"]).all() for index in range(trials)])
+
+    def export(self, index: int, state: bool) -> dict[str, Array]:
+        """Trial `index`'s parameters, laid out as `Network.parameters`, and with `state` its optimiser's vectors."""
+        vectors = {"parameters": self.parameters} | (self.state if state else {})
+        return {name: self.layout.gathered(vector.__getitem__, index) for name, vector in vectors.items()}
+
+    def load(self, index: int, vectors: Mapping[str, Array]) -> None:
+        """Put back what `export` gave; optimiser vectors that are not given stay zero."""
+        for name, values in vectors.items():
+            target = self.parameters if name == "parameters" else self.state[name]
+            for part, piece in self.layout.scattered(values, index):
+                target[part] = piece
+
+
+class _Space:
+    """Buffers for `count` rows, and the views into them and into the parameters that a step needs.
+
+    Views are taken once: for small networks taking them costs as much as computing with them.
+    """
+
+    def __init__(self, program: NumpyProgram, count: int, training: bool) -> None:
+        layout, dtype = program.layout, program.parameters.dtype
+        self.count = count
+        self.outputs = [np.empty((rows, count), dtype) for rows in layout.rows]
+        self.logits = self.outputs[-1].reshape(len(layout.trials), layout.classes, count)
+        # The output's delta takes the logits' place; an evaluation has no others.
+        self.deltas = [np.empty_like(output) if training else output for output in self.outputs[:-1]]
+        self.deltas.append(self.outputs[-1])
+        widest = max((band.stop - band.start for bands in layout.activations for band in bands), default=0)
+        scratch = np.empty((widest if training else 0, count), dtype)
+        self.slices = [
+            [
+                _Slice(*ACTIVATIONS[band.key], output[band.rows], delta[band.rows], scratch[: band.stop - band.start])
+                for band in bands
+            ]
+            for bands, output, delta in zip(layout.activations, self.outputs, self.deltas, strict=False)
+        ]
+        self.blocks = [self._blocks_of(program, layer) for layer in range(len(layout.blocks))]
+        self._tops = (np.arange(len(layout.trials)) * layout.classes * count)[:, None]
+        self._columns = np.arange(count)
+        if training:
+            self.ones = np.ones(count, dtype)
+            self.inputs = np.empty((len(layout.seeds), count, layout.inputs), dtype)
+            self.first = [
+                (program.first[band.rows], self.inputs[index].T, self.outputs[0][band.rows])
+                for index, band in enumerate(layout.seeds)
+            ]
+            self.updates = [self._first_updates(program)]
+            self.updates += [self._updates(program, layer) for layer in range(len(layout.blocks))]
+
+    def positions(self, labels: npt.NDArray[np.int64], label_row: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Where in the flat logits each trial's labels are, shape (trials, count).
+
+        `labels` has shape (k, count); trial t has the labels of row `label_row[t]`.
+        """
+        at: npt.NDArray[np.int64] = (labels * self.count + self._columns)[label_row] + self._tops
+        return at
+
+    def _blocks_of(self, program: NumpyProgram, layer: int) -> list[_Block]:
+        def cut(values: Array, band: Band, units: int) -> Array:
+            return _squeezed(values[band.rows].reshape(band.count, units, self.count))
+
+        return [
+            _Block(
+                weights,
+                cut(self.outputs[layer], block.below, block.inputs),
+                cut(self.outputs[layer + 1], block.above, block.outputs),
+                cut(self.deltas[layer], block.below, block.inputs),
+                cut(self.deltas[layer + 1], block.above, block.outputs),
+            )
+            for weights, block in zip(program.blocks[layer], program.layout.blocks[layer], strict=True)
+        ]
+
+    def _first_updates(self, program: NumpyProgram) -> list[_Update]:
+        inputs = program.layout.inputs
+        updates = []
+        for index, band in enumerate(program.layout.seeds):
+            for start in range(band.start, band.stop, max(1, _SPAN // inputs)):
+                part = slice(start, min(start + max(1, _SPAN // inputs), band.stop))
+                weights = program.first[part]
+                if program.kind == "sgd":
+                    gradient = program.gradient[: weights.size].reshape(weights.shape)
+                else:
+                    gradient = program.first_gradient[part]
+                products = [(self.deltas[0][part], self.inputs[index], gradient)]
+                updates.append(_Update(products, gradient, weights if program.kind == "sgd" else None))
+        return updates
+
+    def _updates(self, program: NumpyProgram, layer: int) -> list[_Update]:
+        """Neighbouring blocks whose weights fit a span together are updated together."""
+        blocks = program.layout.blocks[layer]
+        updates = []
+        for run in _runs([block.size for block in blocks], _SPAN):
+            start = blocks[run.start].offset
+            size = sum(block.size for block in blocks[run])
+            weights = program.parameters[start : start + size]
+            gradient = program.gradient[:size] if program.kind == "sgd" else program.gradient[start : start + size]
+            products, offset = [], 0
+            for block in self.blocks[layer][run]:
+                out = gradient[offset : offset + block.weights.size].reshape(block.weights.shape)
+                products.append((block.delta_above, block.below.mT, out))
+                offset += block.weights.size
+            updates.append(_Update(products, gradient, weights if program.kind == "sgd" else None))
+        return updates
+
+
+def _update(updates: Sequence[_Update]) -> None:
+    for update in updates:
+        for left, right, out in update.products:
+            np.matmul(left, right, out=out)
+        if update.weights is not None:
+            np.add(update.weights, update.gradient, out=update.weights)
+
+
+def _squeezed(values: Array) -> Array:
+    """Without the first axis where it is 1: a plain product is quicker than a stack of one."""
+    return values[0] if len(values) == 1 else values
+
+
+def _runs(sizes: Sequence[int], limit: int) -> list[slice]:
+    """Runs of neighbours of at most `limit` in all, or of one that is larger."""
+    runs, start, total = [], 0, 0
+    for index, size in enumerate(sizes):
+        if index > start and total + size > limit:
+            runs.append(slice(start, index))
+            start, total = index, 0
+        total += size
+    if sizes:
+        runs.append(slice(start, len(sizes)))
+    return runs

@@ -1,0 +1,414 @@
+"""One stacked program on a GPU: many networks of one depth, batch size and kind of optimiser, in torch.
+
+The arithmetic is `lib.mlp.network`'s, for all trials at once; see `lib.mlp.layout` for how they lie. Plain SGD adds its
+update inside the matrix product that computes the gradient (W <- W - rate * delta x), so gradients are never stored;
+momentum, L2 and Adam keep them in one flat vector. Nothing within an epoch waits for the device, and on CUDA a step is
+one graph, captured once, since launching its many small kernels one by one takes longer than running them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from lib.mlp.layout import Layout
+from lib.mlp.network import EVALUATION_ROWS
+from lib.mlp.optimizers import Adam
+from lib.mlp.program import STATE, Rows, epoch_figures, kind_of
+
+_aten = torch.ops.aten
+
+_WARM_UP = 3
+"""Steps before a graph is captured, in which libraries allocate what a capture may not."""
+
+
+class _Outputs:
+    """Each layer's output for one number of rows, and the views into it that a forward pass needs.
+
+    Views are taken once: for small networks taking them costs as much as computing with them.
+    """
+
+    def __init__(self, program: TorchProgram, count: int) -> None:
+        layout = program.layout
+        self.count = count
+        self.outputs = [program.parameters.new_empty((rows, count)) for rows in layout.rows]
+        self.logits = self.outputs[-1].view(len(layout.trials), layout.classes, count)
+        self.activations = [
+            [(_ACTIVATE[band.key], output[band.rows]) for band in bands]
+            for output, bands in zip(self.outputs, layout.activations, strict=False)
+        ]
+        self.below, self.above = self._views(layout, self.outputs)
+
+    def _views(self, layout: Layout, tensors: Sequence[Tensor]) -> tuple[list[list[Tensor]], list[list[Tensor]]]:
+        """Each block's inputs (count, inputs, rows) in one layer's tensor, and outputs in the next one's."""
+        below = [
+            [tensor[b.below.rows].view(b.below.count, b.inputs, self.count) for b in blocks]
+            for tensor, blocks in zip(tensors, layout.blocks, strict=False)
+        ]
+        above = [
+            [tensor[b.above.rows].view(b.above.count, b.outputs, self.count) for b in blocks]
+            for tensor, blocks in zip(tensors[1:], layout.blocks, strict=True)
+        ]
+        return below, above
+
+
+class _Buffers(_Outputs):
+    """What a training step needs besides; a last, shorter mini-batch has its own.
+
+    Attributes
+    ----------
+    inputs : Tensor, shape (seeds, rows, features)
+        The mini-batch of each seed of the layout.
+    """
+
+    def __init__(self, program: TorchProgram, count: int) -> None:
+        super().__init__(program, count)
+        layout, like = program.layout, program.parameters
+        self.inputs = like.new_empty((len(layout.seeds), count, layout.inputs))
+        self.columns = torch.arange(count, device=like.device)
+        self.minus_one = like.new_full((len(layout.trials), 1, count), -1.0)
+        self.deltas = [like.new_empty((rows, count)) for rows in layout.rows[:-1]] + [self.outputs[-1]]
+        self.delta_below, self.delta_above = self._views(layout, self.deltas)
+        self.below_turned = [[view.mT for view in views] for views in self.below]
+        self.backward = [
+            [(_BACKWARD[band.key], delta[band.rows], output[band.rows]) for band in bands]
+            for delta, output, bands in zip(self.deltas, self.outputs, layout.activations, strict=False)
+        ]
+        self.first = [
+            (self.inputs[index], self.inputs[index].T, self.outputs[0][band.rows], self.deltas[0][band.rows])
+            for index, band in enumerate(layout.seeds)
+        ]
+
+
+class TorchProgram:
+    """Parameters and optimiser state of many trials, and the epoch that trains them.
+
+    Parameters
+    ----------
+    layout : Layout
+    rows : Rows of Tensor
+        The dtype and device of `rows.X` are the program's.
+
+    Attributes
+    ----------
+    parameters : Tensor, shape (layout.size,)
+    state : dict of str to Tensor, each of that shape
+        The optimiser's (see `lib.mlp.program.STATE`).
+    """
+
+    def __init__(self, layout: Layout, rows: Rows[Tensor]) -> None:
+        self.layout, self.rows = layout, rows
+        self.kind = kind_of(layout.trials[0])
+        self.parameters = rows.X.new_zeros(layout.size)
+        self.state = {name: torch.zeros_like(self.parameters) for name in STATE[self.kind]}
+        self._buffers: dict[int, _Buffers] = {}
+        self._evaluation: dict[int, _Outputs] = {}
+        self._first, blocks_of, self._biases = self._views(self.parameters)
+        self._first_of_seed = [self._first[band.rows] for band in layout.seeds]
+        self._biases_of_seed = [self._biases[0][band.rows, None] for band in layout.seeds]
+        self._block_views = [
+            [
+                (weights, weights.mT, biases[block.above.rows].view(block.above.count, block.outputs, 1))
+                for weights, block in zip(of_layer, blocks, strict=True)
+            ]
+            for of_layer, blocks, biases in zip(blocks_of, layout.blocks, self._biases[1:], strict=True)
+        ]
+        device = rows.X.device
+        seed_of_trial = [index for index, band in enumerate(layout.seeds) for _ in range(band.count)]
+        self._trial_seed = torch.tensor(seed_of_trial, device=device)
+        numbers = np.arange(len(layout.trials))
+        self._trials_of_rows = [torch.from_numpy(np.repeat(numbers, units)).to(device) for units in layout.units]
+        self._class_ranks = torch.arange(layout.classes, 0, -1, device=device, dtype=torch.int16)[:, None]
+        self._batch = min(layout.trials[0].batch_size, len(rows.X))
+        # Where an epoch is lies on the device, so that a captured step finds its own rows and its own place for figures.
+        self._order = rows.y.new_zeros((len(layout.seeds), len(rows.X)))
+        self._start, self._step_index = rows.y.new_zeros(1), rows.y.new_zeros(1)
+        n_steps = -(-len(rows.X) // self._batch)
+        self._losses = torch.zeros((n_steps, len(layout.trials)), dtype=torch.float64, device=device)
+        self._rights = rows.y.new_zeros((n_steps, len(layout.trials)))
+        self._steps = torch.zeros(1, dtype=torch.float64, device=device)
+        self._graph: torch.cuda.CUDAGraph | None = None
+        self._set_optimizer()
+
+    def _set_optimizer(self) -> None:
+        trials, layout = self.layout.trials, self.layout
+        rates = np.array([trial.learning_rate for trial in trials])
+        if self.kind == "sgd":
+            self._rate_of_logits = self._tensor(rates)[:, None, None]
+            return
+        self.gradients = torch.zeros_like(self.parameters)
+        self._gradient_views = self._views(self.gradients)
+        self._rates = self._tensor(layout.per_parameter(rates))
+        penalties = np.array([trial.l2 for trial in trials])
+        self._has_l2 = bool(penalties.any())
+        self._penalties = self._tensor(layout.per_parameter(penalties)[: layout.n_weights])
+        if self.kind == "momentum":
+            momenta = np.array([trial.momentum for trial in trials])
+            self._momenta = self._tensor(layout.per_parameter(momenta))
+        else:
+            self._scratch = torch.empty_like(self.parameters)
+
+    def _tensor(self, values: npt.NDArray[np.floating]) -> Tensor:
+        return torch.from_numpy(values).to(self.parameters)
+
+    def _views(self, flat: Tensor) -> tuple[Tensor, list[list[Tensor]], list[Tensor]]:
+        """First layer (rows, inputs); blocks of the later layers (count, outputs, inputs); biases of each layer."""
+        layout = self.layout
+        first = flat[: layout.rows[0] * layout.inputs].view(layout.rows[0], layout.inputs)
+        blocks = [
+            [flat[b.offset : b.offset + b.size].view(b.above.count, b.outputs, b.inputs) for b in of_layer]
+            for of_layer in layout.blocks
+        ]
+        return first, blocks, [flat[start:stop] for start, stop in pairwise(layout.bias_offsets)]
+
+    def buffers(self, count: int) -> _Buffers:
+        """Buffers for mini-batches of `count` rows."""
+        if count not in self._buffers:
+            self._buffers[count] = _Buffers(self, count)
+        return self._buffers[count]
+
+    @property
+    def steps(self) -> int:
+        """Steps taken, which Adam's bias correction needs."""
+        return int(self._steps.item())
+
+    @steps.setter
+    def steps(self, steps: int) -> None:
+        self._steps.fill_(steps)
+
+    @torch.inference_mode()
+    def run_epoch(self, orders: Mapping[int, npt.NDArray[np.int64]]) -> dict[str, list[float]]:
+        """Train for one epoch, evaluate, and return figures by name, a value a trial (see `epoch_figures`).
+
+        The one wait for the device is at the end.
+        """
+        rows = self.rows
+        self._order.copy_(torch.from_numpy(np.stack([orders[band.key] for band in self.layout.seeds])))
+        self._start.zero_()
+        self._step_index.zero_()
+        whole, rest = divmod(len(rows.X), self._batch)
+        for _ in range(whole if self.parameters.device.type != "cuda" else self._run_captured(whole)):
+            self._advance(self.buffers(self._batch))
+        if rest:
+            self._advance(self.buffers(rest))
+        watched = (
+            self.evaluate(rows.X_validation, rows.y_validation, EVALUATION_ROWS) if len(rows.X_validation) else None
+        )
+        return epoch_figures(
+            self._losses.cpu().numpy(),
+            self._rights.cpu().numpy(),
+            len(rows.X),
+            None if watched is None else (watched[0].cpu().numpy(), watched[1].cpu().numpy()),
+            self.finite().cpu().numpy(),
+        )
+
+    def _run_captured(self, steps: int) -> int:
+        """Run `steps` whole mini-batches, by the graph once there is one; returns how many are left to run one by one."""
+        if self._graph is None:
+            if steps <= _WARM_UP:
+                return steps
+            space = self.buffers(self._batch)
+            stream = torch.cuda.Stream(self.parameters.device)  # type: ignore[no-untyped-call]
+            stream.wait_stream(torch.cuda.current_stream(self.parameters.device))
+            with torch.cuda.stream(stream):
+                for _ in range(_WARM_UP):
+                    self._advance(space)
+            torch.cuda.current_stream(self.parameters.device).wait_stream(stream)
+            self._graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(self._graph):  # records, runs nothing
+                self._advance(space)
+            steps -= _WARM_UP
+        for _ in range(steps):
+            self._graph.replay()
+        return 0
+
+    def _advance(self, space: _Buffers) -> None:
+        """The next mini-batch of every seed: its rows, the step, its figures. On the device; nothing waits."""
+        rows = self._order.index_select(1, self._start + space.columns)
+        flat = rows.reshape(-1)
+        torch.index_select(self.rows.X, 0, flat, out=space.inputs.view(-1, self.layout.inputs))
+        loss, right = self._step(space, self.rows.y.index_select(0, flat).view_as(rows))
+        self._losses.index_copy_(0, self._step_index, loss[None])
+        self._rights.index_copy_(0, self._step_index, right[None])
+        self._start += space.count
+        self._step_index += 1
+
+    def _step(self, space: _Buffers, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Train all trials on the mini-batch in `space.inputs`; `labels` has shape (seeds, rows).
+
+        Returns each trial's summed cross-entropy in nats (float64) and right predictions (int64), before the update.
+        """
+        layout = self.layout
+        for (_, inputs_turned, output, _), weights, biases in zip(
+            space.first, self._first_of_seed, self._biases_of_seed, strict=True
+        ):
+            torch.addmm(biases, weights, inputs_turned, out=output)
+        self._forward(space)
+        of_trial = labels if len(layout.seeds) == 1 else labels.index_select(0, self._trial_seed)
+        targets = of_trial.expand(len(layout.trials), -1)
+        log_p = torch.log_softmax(space.logits, dim=1)
+        picked = log_p.gather(1, targets.unsqueeze(1))
+        loss = picked.sum(dim=(1, 2), dtype=torch.float64).neg_()
+        right = self._right(log_p, targets)
+        torch.exp(log_p, out=space.logits)
+        space.logits.scatter_add_(1, targets.unsqueeze(1), space.minus_one)
+        self._steps += 1
+        if self.kind == "sgd":
+            self._sgd(space)
+        else:
+            self._gradients(space)
+            if self.kind == "momentum":
+                self._momentum()
+            else:
+                self._adam()
+        return loss, right
+
+    def evaluate(self, inputs: Tensor, labels: Tensor, rows: int) -> tuple[Tensor, Tensor]:
+        """Mean cross-entropy (float64) and accuracy (float64) of each trial over rows they share, `rows` at a time.
+
+        Parameters
+        ----------
+        inputs : Tensor, shape (n, features)
+        labels : Tensor of int64, shape (n,)
+        """
+        loss = torch.zeros(len(self.layout.trials), dtype=torch.float64, device=inputs.device)
+        right = torch.zeros_like(loss)
+        for start in range(0, len(inputs), rows):
+            part, truth = inputs[start : start + rows], labels[start : start + rows]
+            if len(part) not in self._evaluation:
+                self._evaluation[len(part)] = _Outputs(self, len(part))
+            space = self._evaluation[len(part)]
+            torch.addmm(self._biases[0][:, None], self._first, part.T, out=space.outputs[0])
+            self._forward(space)
+            log_p = torch.log_softmax(space.logits, dim=1)
+            targets = truth.expand(len(self.layout.trials), -1)
+            loss -= log_p.gather(1, targets.unsqueeze(1)).sum(dim=(1, 2), dtype=torch.float64)
+            right += self._right(log_p, targets)
+        return loss / len(inputs), right / len(inputs)
+
+    def _right(self, log_p: Tensor, targets: Tensor) -> Tensor:
+        """Right predictions of each trial; of equal classes the first is predicted, as by argmax, which is far slower."""
+        best = (log_p == log_p.amax(1, keepdim=True)) * self._class_ranks
+        return (best.amax(1) == self.layout.classes - targets).sum(1)
+
+    def finite(self) -> Tensor:
+        """Whether each trial's parameters are finite; bool, shape (trials,)."""
+        total = torch.zeros(len(self.layout.trials), dtype=self.parameters.dtype, device=self.parameters.device)
+        total.index_add_(0, self._trials_of_rows[0], self._first.sum(1))
+        for trials, biases in zip(self._trials_of_rows, self._biases, strict=True):
+            total.index_add_(0, trials, biases)
+        for blocks, views in zip(self.layout.blocks, self._block_views, strict=True):
+            for block, (weights, _, _) in zip(blocks, views, strict=True):
+                total[block.above.members] += weights.sum((1, 2))
+        return total.isfinite()
+
+    def export(self, index: int, state: bool) -> dict[str, npt.NDArray[np.floating]]:
+        """Trial `index`'s parameters, laid out as `Network.parameters`, and with `state` its optimiser's vectors."""
+        vectors = {"parameters": self.parameters} | (self.state if state else {})
+        return {
+            name: self.layout.gathered(lambda part, vector=vector: vector[part].cpu().numpy(), index)  # type: ignore[misc]
+            for name, vector in vectors.items()
+        }
+
+    def load(self, index: int, vectors: Mapping[str, npt.NDArray[np.floating]]) -> None:
+        """Put back what `export` gave; optimiser vectors that are not given stay zero."""
+        for name, values in vectors.items():
+            target = self.parameters if name == "parameters" else self.state[name]
+            for part, piece in self.layout.scattered(values, index):
+                target[part] = torch.from_numpy(piece).to(target)
+
+    def _forward(self, space: _Outputs) -> None:
+        """From the first layer's pre-activations to the logits, in `space.outputs`."""
+        for layer, blocks in enumerate(self._block_views):
+            for activate, output in space.activations[layer]:
+                activate(output)
+            for (weights, _, biases), below, above in zip(blocks, space.below[layer], space.above[layer], strict=True):
+                torch.baddbmm(biases, weights, below, out=above)
+
+    def _lower(self, space: _Buffers, layer: int) -> None:
+        """From the delta of layer `layer + 1` to that of `layer`, by the weights as they are before the update."""
+        for (_, turned, _), above, below in zip(
+            self._block_views[layer], space.delta_above[layer], space.delta_below[layer], strict=True
+        ):
+            torch.bmm(turned, above, out=below)
+        for backward, delta, output in space.backward[layer]:
+            backward(delta, output)
+
+    def _sgd(self, space: _Buffers) -> None:
+        # The step size goes into the output's delta once, and from there into every layer's update.
+        space.logits.mul_(self._rate_of_logits / -space.count)
+        for layer in range(len(self._block_views) - 1, -1, -1):
+            self._lower(space, layer)
+            for (weights, _, _), above, below in zip(
+                self._block_views[layer], space.delta_above[layer], space.below_turned[layer], strict=True
+            ):
+                weights.baddbmm_(above, below)
+        for (inputs, _, _, delta), weights in zip(space.first, self._first_of_seed, strict=True):
+            weights.addmm_(delta, inputs)
+        for biases, delta in zip(self._biases, space.deltas, strict=True):
+            biases.add_(delta.sum(1))
+
+    def _gradients(self, space: _Buffers) -> None:
+        """Fill `gradients` with those of the mean cross-entropy plus L2, as `Workspace.fill_gradients`."""
+        space.logits.div_(space.count)
+        first, blocks_of, biases_of = self._gradient_views
+        for layer in range(len(self._block_views) - 1, -1, -1):
+            for above, below, gradient in zip(
+                space.delta_above[layer], space.below_turned[layer], blocks_of[layer], strict=True
+            ):
+                torch.bmm(above, below, out=gradient)
+            self._lower(space, layer)
+        for (inputs, _, _, delta), band in zip(space.first, self.layout.seeds, strict=True):
+            torch.mm(delta, inputs, out=first[band.rows])
+        for gradient, delta in zip(biases_of, space.deltas, strict=True):
+            torch.sum(delta, 1, out=gradient)
+        if self._has_l2:
+            n_weights = self.layout.n_weights
+            self.gradients[:n_weights].addcmul_(self._penalties, self.parameters[:n_weights], value=1 / space.count)
+
+    def _momentum(self) -> None:
+        velocity = self.state["velocity"]
+        velocity.mul_(self._momenta).addcmul_(self.gradients, self._rates, value=-1)
+        self.parameters.add_(velocity)
+
+    def _adam(self) -> None:
+        mean, square, scratch = self.state["mean"], self.state["square"], self._scratch
+        correction = (1 - Adam.BETA2**self._steps).sqrt() / (1 - Adam.BETA1**self._steps)
+        mean.mul_(Adam.BETA1).add_(self.gradients, alpha=1 - Adam.BETA1)
+        square.mul_(Adam.BETA2).addcmul_(self.gradients, self.gradients, value=1 - Adam.BETA2)
+        torch.sqrt(square, out=scratch)
+        scratch.add_(Adam.EPSILON)
+        torch.div(mean, scratch, out=scratch)
+        scratch.mul_(correction.to(scratch))
+        self.parameters.addcmul_(scratch, self._rates, value=-1)
+
+
+def _relu_backward(delta: Tensor, output: Tensor) -> None:
+    _aten.threshold_backward.grad_input(delta, output, 0, grad_input=delta)
+
+
+def _sigmoid_backward(delta: Tensor, output: Tensor) -> None:
+    _aten.sigmoid_backward.grad_input(delta, output, grad_input=delta)
+
+
+def _tanh_backward(delta: Tensor, output: Tensor) -> None:
+    _aten.tanh_backward.grad_input(delta, output, grad_input=delta)
+
+
+_ACTIVATE: dict[str, Callable[[Tensor], Tensor]] = {
+    "relu": torch.relu_,
+    "sigmoid": torch.sigmoid_,
+    "tanh": torch.tanh_,
+    "linear": lambda values: values,
+}
+_BACKWARD: dict[str, Callable[[Tensor, Tensor], None]] = {
+    "relu": _relu_backward,
+    "sigmoid": _sigmoid_backward,
+    "tanh": _tanh_backward,
+    "linear": lambda delta, output: None,
+}
