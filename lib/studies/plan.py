@@ -143,5 +143,5 @@ def _after(study: SweepStudy) -> str:
         values = {getattr(arm.trial(each, 0), study.axis) for arm in study.arms.values() for each in arm.combinations()}
         count = "" if words else f" ({len(values) * len(study.seeds)} trials)"
         beside = ", and scikit-learn's network at the same settings" if study.compare_sklearn else ""
-        words.append(f"then trains the winner of each {study.axis.replace('_', ' ')} again{count}{beside}")
+        words.append(f"trains the winner of each {study.axis.replace('_', ' ')} again in the end{count}{beside}")
     return "; ".join(words)
