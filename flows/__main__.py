@@ -10,6 +10,10 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lib.config import Profile, Workers
 
 STAGES = (
     "acquire, extract, sweep, evaluate, promote; or one study: "
@@ -40,6 +44,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m flows",
         description="probeflow: what small networks learn from frozen AlexNet features or raw pixels.",
         epilog="Environment: PROBEFLOW_DATA, PROBEFLOW_MLRUNS (where things lie), PROBEFLOW_MIRROR (where data comes from), "
+        "PROBEFLOW_POOL, PROBEFLOW_CHUNKS (who trains sweeps), "
         "MLFLOW_TRACKING_URI, PREFECT_API_URL (servers), PROBEFLOW_<SETTING>[__<PART>]=value (any profile setting).",
     )
     parser.add_argument("-v", "--verbose", action="store_true", help="show the flows' own log")
@@ -55,20 +60,27 @@ def _parser() -> argparse.ArgumentParser:
     acquire = add("acquire", _stage("acquire"), "fetch and verify the data")
     extract = add("extract", _stage("extract"), "extract AlexNet features into sealed Parquet shards")
     sweep = add("sweep", _sweep, "run the sweeps")
-    sweep.add_argument(
-        "--study",
-        action="append",
-        metavar="NAME",
-        help="one sweep, or several by giving it again: activations, hidden_units, learning_rates",
-    )
     evaluate = add("evaluate", _stage("evaluate"), "explore the images, train and test the classifier, draw t-SNE")
-    for sub in (run, acquire, extract, sweep, evaluate):
+    plan = add("plan", _plan, "say what the sweeps would train, in which programs and chunks, without doing it")
+    for sub in (sweep, plan):
+        sub.add_argument(
+            "--study",
+            action="append",
+            metavar="NAME",
+            help="one sweep, or several by giving it again: activations, hidden_units, learning_rates",
+        )
+    for sub in (run, sweep, plan):
+        sub.add_argument("--pool", metavar="NAME", help="train sweeps on the workers of this Prefect work pool")
+        sub.add_argument("--chunks", metavar="N", help="child runs a sweep is cut into (default: one a worker online)")
+    for sub in (run, acquire, extract, sweep, evaluate, plan):
         sub.add_argument(
             "--profile", default="embedded", metavar="NAME", help="built-in profile: embedded or reference"
         )
         sub.add_argument("--profile-file", type=Path, metavar="FILE", help="a profile of your own, in YAML")
         sub.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="e.g. features.layer=fc7")
         sub.add_argument("--skip-unreadable", action="store_true", help="skip, count and list unreadable images")
+    deploy = add("deploy", _deploy, "make a work pool, and deployments of what its workers run")
+    deploy.add_argument("--pool", required=True, metavar="NAME", help="e.g. gpu")
     ui = add("ui", _ui, "open the MLflow and Prefect UIs on this machine")
     ui.add_argument("--mlflow-port", type=int, default=5000)
     ui.add_argument("--prefect-port", type=int, default=4200)
@@ -87,28 +99,58 @@ def _stage(name: str) -> Callable[[argparse.Namespace], int]:
 
 
 def _sweep(options: argparse.Namespace) -> int:
-    from lib.config import SWEEPS
-    from lib.errors import ConfigError
-
-    for study in options.study or ():
-        if study not in SWEEPS:
-            raise ConfigError(f"unknown sweep {study!r}; known: {', '.join(SWEEPS)}")
+    _require_sweeps(options.study or ())
     return _pipeline(options, options.study or "sweep")
 
 
+def _require_sweeps(names: Sequence[str]) -> None:
+    from lib.config import SWEEPS
+    from lib.errors import ConfigError
+
+    for study in names:
+        if study not in SWEEPS:
+            raise ConfigError(f"unknown sweep {study!r}; known: {', '.join(SWEEPS)}")
+
+
 def _pipeline(options: argparse.Namespace, only: str | list[str] | None) -> int:
-    from lib.config import load_profile, places
+    from lib.config import places
     from lib.files import require_writable
 
-    assignments = list(options.set) + (["images.skip_unreadable=true"] if options.skip_unreadable else [])
-    profile = load_profile(options.profile, options.profile_file, assignments)
+    profile, workers = _profile(options), _workers(options)
     where = places()
     require_writable(where.data)  # before Prefect's server takes its seconds to start
     require_writable(where.mlruns)
 
     from flows.report import run_and_report
 
-    return run_and_report(profile, only, where)
+    return run_and_report(profile, only, where, workers)
+
+
+def _profile(options: argparse.Namespace) -> Profile:
+    from lib.config import load_profile
+
+    assignments = list(options.set) + (["images.skip_unreadable=true"] if options.skip_unreadable else [])
+    return load_profile(options.profile, options.profile_file, assignments)
+
+
+def _workers(options: argparse.Namespace) -> Workers:
+    from lib.config import workers_here
+
+    return workers_here(getattr(options, "pool", None), getattr(options, "chunks", None))
+
+
+def _plan(options: argparse.Namespace) -> int:
+    _require_sweeps(options.study or ())
+    from flows.plan import show_plan
+    from lib.config import places
+
+    return show_plan(_profile(options), options.study or (), places(), _workers(options))
+
+
+def _deploy(options: argparse.Namespace) -> int:
+    from flows.deploy import deploy
+
+    return deploy(options.pool)
 
 
 def _ui(options: argparse.Namespace) -> int:

@@ -16,7 +16,7 @@ from flows.acquire import acquire, name_of_profile
 from flows.evaluate import classifier, exploration, tsne
 from flows.extract import extract
 from flows.sweep import sweep
-from lib.config import SWEEPS, Profile, load_profile
+from lib.config import SWEEPS, Profile, Workers, load_profile
 from tasks.evaluate import compare_with_reference
 from tasks.tracking import promote_classifier, show_study
 
@@ -46,7 +46,9 @@ _STUDIES: dict[Stage, tuple[str, ...]] = {
 
 
 @flow(name="pipeline", flow_run_name=name_of_profile)
-def pipeline(profile: Profile | None = None, only: Stage | list[Stage] | None = None) -> dict[str, Any]:
+def pipeline(
+    profile: Profile | None = None, only: Stage | list[Stage] | None = None, workers: Workers | None = None
+) -> dict[str, Any]:
     """Run the whole pipeline, or some stages or studies of it with what they need.
 
     Parameters
@@ -55,6 +57,8 @@ def pipeline(profile: Profile | None = None, only: Stage | list[Stage] | None = 
         What to study; the embedded profile when not given.
     only : str or list of str
         A stage (acquire, extract, sweep, evaluate, promote) or a study, or several of them.
+    workers : Workers
+        Who trains the sweeps' trials; what PROBEFLOW_POOL and PROBEFLOW_CHUNKS say when not given.
     """
     profile = profile or load_profile()
     stages = [only] if isinstance(only, str) else only
@@ -79,7 +83,7 @@ def pipeline(profile: Profile | None = None, only: Stage | list[Stage] | None = 
         study("features", extract, profile.images, profile.features)
     for name in SWEEPS:
         if want(name) or (name == "activations" and want("tsne")):
-            study(name, sweep, name, profile.sweep(name))
+            study(name, sweep, name, profile.sweep(name), workers)
     if want("classifier"):
         study("classifier", classifier, profile.images, outcomes["features"]["folder"], profile.classifier)
     if want("tsne") and profile.activations.refit:

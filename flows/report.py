@@ -9,20 +9,24 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from flows.servers import temporary_prefect
-from lib.config import Places, Profile
+from lib.config import Places, Profile, Workers
 from lib.errors import ConfigError
 
 _LABEL_WIDTH = 15
 
 
-def run_and_report(profile: Profile, only: str | list[str] | None, where: Places) -> int:
+def run_and_report(profile: Profile, only: str | list[str] | None, where: Places, workers: Workers) -> int:
     """Run the pipeline and print the closing table; the exit status is 0 when every stage ended well.
 
     Raises
     ------
     ConfigError
-        For an unknown stage.
+        For an unknown stage, or workers without a Prefect server that they share.
     """
+    if workers.pool is not None:
+        from tasks.chunks import require_server
+
+        require_server(workers.pool)
     with temporary_prefect() as ready:
         from flows.pipeline import STAGES, pipeline
 
@@ -34,7 +38,7 @@ def run_and_report(profile: Profile, only: str | list[str] | None, where: Places
         import lib.tracking.records  # noqa: F401  # what the stages need, imported while the server starts
 
         ready()
-        result = pipeline(profile, stages or None)
+        result = pipeline(profile, stages or None, workers)
     sys.stdout.write("\n".join(closing_table(result, where)) + "\n")
     return 0
 

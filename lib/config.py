@@ -206,7 +206,21 @@ class Places(_Settings):
         return self.data / "studies"
 
 
+class Workers(_Settings):
+    """Who trains a sweep's trials: this process, or the workers of a Prefect work pool, each a balanced chunk."""
+
+    pool: str | None = Field(None, min_length=1, description="Work pool of the chunks; empty: train here.")
+    chunks: PositiveInt | None = Field(None, description="Parts of a sweep; empty: one for each worker online.")
+
+    @model_validator(mode="after")
+    def _chunks_need_a_pool(self) -> Workers:
+        if self.chunks is not None and self.pool is None:
+            raise ValueError(f"{self.chunks} chunks need a work pool to run on; name one (--pool or PROBEFLOW_POOL)")
+        return self
+
+
 _PLACE_VARIABLES = {"PROBEFLOW_DATA", "PROBEFLOW_MLRUNS", "PROBEFLOW_MIRROR", "PROBEFLOW_TEST_DATA"}
+_WORKER_VARIABLES = {"PROBEFLOW_POOL", "PROBEFLOW_CHUNKS"}
 
 
 def places(environment: Mapping[str, str] = os.environ) -> Places:
@@ -220,6 +234,26 @@ def places(environment: Mapping[str, str] = os.environ) -> Places:
         mirror=environment.get("PROBEFLOW_MIRROR") or None,
         tracking_uri=environment.get("MLFLOW_TRACKING_URI") or f"sqlite:///{mlruns / 'mlflow.db'}",
     )
+
+
+def workers_here(
+    pool: str | None = None, chunks: str | int | None = None, environment: Mapping[str, str] = os.environ
+) -> Workers:
+    """The workers named by the arguments, else by PROBEFLOW_POOL and PROBEFLOW_CHUNKS, else none.
+
+    Raises
+    ------
+    ConfigError
+        When the number of chunks is not a positive number, or there are chunks and no pool.
+    """
+    given = {
+        "pool": pool or environment.get("PROBEFLOW_POOL") or None,
+        "chunks": chunks or environment.get("PROBEFLOW_CHUNKS") or None,
+    }
+    try:
+        return Workers.model_validate(given)
+    except ValidationError as error:
+        raise ConfigError(f"workers: {describe(error).removeprefix('profile: ')}") from None
 
 
 def profile_names() -> list[str]:
@@ -252,7 +286,7 @@ def load_profile(
     """
     content = _read_file(file) if file else _read_builtin(name)
     for variable, value in sorted(environment.items()):
-        if variable.startswith("PROBEFLOW_") and variable not in _PLACE_VARIABLES:
+        if variable.startswith("PROBEFLOW_") and variable not in _PLACE_VARIABLES | _WORKER_VARIABLES:
             path = variable.removeprefix("PROBEFLOW_").lower().split("__")
             _assign(content, path, _parse(value), f"environment variable {variable}")
     for assignment in assignments:

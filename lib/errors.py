@@ -16,6 +16,10 @@ class DataError(ProbeflowError):
     """A dataset that is missing, damaged, or not what it claims to be."""
 
 
+class AbsentError(DataError):
+    """Data that would have to be fetched first."""
+
+
 class LeakageError(DataError):
     """Test images that are also training images."""
 
@@ -30,3 +34,7 @@ class FeatureSetError(ProbeflowError):
 
 class StorageError(ProbeflowError):
     """A disk that is full, or a place that cannot be written."""
+
+
+class WorkerError(ProbeflowError):
+    """Work handed to another machine that did not come back."""

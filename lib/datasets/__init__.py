@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from lib.datasets.dataset import Dataset, Split
+from lib.datasets.download import NOWHERE
 from lib.datasets.leakage import leakage_warnings, require_no_leakage, shared_images
 from lib.datasets.splits import hold_out, hold_out_rows, take
+from lib.errors import AbsentError
 
 __all__ = [
     "Dataset",
@@ -20,6 +22,7 @@ __all__ = [
     "hold_out",
     "hold_out_rows",
     "leakage_warnings",
+    "on_disk",
     "require_no_leakage",
     "shared_images",
     "take",
@@ -54,3 +57,11 @@ def acquire(source: Any, data_dir: Path, mirror: str | None = None) -> Dataset:
         return dataset
     dataset = import_module(f"lib.datasets.{_FETCHED[source.source]}").load(source, data_dir / "raw", mirror)
     return dataset  # noqa: RET504 - the name carries the type
+
+
+def on_disk(source: Any, data_dir: Path) -> Dataset | None:
+    """The dataset if nothing of it has to be fetched, else None. Raises what `acquire` raises, for bad data."""
+    try:
+        return acquire(source, data_dir, NOWHERE)
+    except AbsentError:
+        return None

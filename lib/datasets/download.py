@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lib.errors import DataError
+from lib.errors import AbsentError, DataError
 from lib.files import atomic_path, digest_file, storage_errors
 from lib.progress import Advance, bar
 
@@ -21,6 +21,9 @@ _CHUNK = 1 << 18
 _ATTEMPTS = 4
 _TIMEOUT_SECONDS = 30
 _AGENT = {"User-Agent": "probeflow"}
+
+NOWHERE = "nowhere:"
+"""As a mirror: what is not on disk is not fetched."""
 
 
 @dataclass(frozen=True)
@@ -45,9 +48,13 @@ def fetch(file: RemoteFile, target: Path, mirror: str | None) -> Path:
     ------
     DataError
         When no place has it, or what came is damaged. A partial download stays as `.part` and is resumed next time.
+    AbsentError
+        When it is not there and the mirror is `NOWHERE`.
     """
     if target.exists() and _is_whole(file, target):
         return target
+    if mirror == NOWHERE:
+        raise AbsentError(f"{file.name} is not on this machine yet")
     urls = [f"{mirror.rstrip('/')}/{urllib.parse.quote(file.name)}"] if mirror else list(file.urls)
     if not urls:
         raise DataError(f"{file.name} has no public address: set PROBEFLOW_MIRROR to a place that holds it")

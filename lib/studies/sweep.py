@@ -164,7 +164,7 @@ def _train(
 ) -> dict[str, list[list[TrialResult]]]:
     """Results of every configuration of each arm, one a seed: ask all arms, train what they want together, tell them."""
     trained: dict[str, list[list[TrialResult]]] = {arm: [] for arm in searches}
-    stopping = Stopping(study.patience, tuple(Rung(rung.epoch, rung.keep) for rung in study.rungs))
+    stopping = stopping_of(study)
     number = 0
     while asked := {arm: settings for arm, search in searches.items() if (settings := search.ask())}:
         number += 1
@@ -183,6 +183,11 @@ def _train(
                 searches[arm].tell(of_arm)
                 trained[arm] += of_arm
     return trained
+
+
+def stopping_of(study: SweepStudy) -> Stopping:
+    """When the sweep's trials end before their epochs are over."""
+    return Stopping(study.patience, tuple(Rung(rung.epoch, rung.keep) for rung in study.rungs))
 
 
 def sweep_data(dataset: Dataset, study: SweepStudy) -> tuple[TrialData, str]:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 
-import torch
-
 from lib.files import digest_json
 from lib.mlp.fused import Checkpoint, Stopping, train_many
 from lib.mlp.store import load_result, save_result, trial_key
 from lib.mlp.training import TrialData, TrialResult
 from lib.mlp.trial import Trial
 from lib.progress import bar
+from lib.studies.device import program_memory, training_device
 from lib.studies.record import StudyFolder
 
 CHECKPOINT_SECONDS = 30.0
@@ -42,8 +41,8 @@ def train_all(
     Trials train on the first CUDA device if there is one, else on the CPU.
     """
     stopping = stopping or Stopping()
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    rows_key = _stopped_key(trials, data_key, stopping)
+    device = training_device()
+    rows_key = stopped_key(trials, data_key, stopping)
     keys = [trial_key(trial, rows_key) for trial in trials]
     known = {key: stored for key in set(keys) if (stored := load_result(folder.trials, key)) is not None}
     every = dict(zip(keys, trials, strict=True))
@@ -58,6 +57,7 @@ def train_all(
                 data,
                 device=device,
                 stopping=stopping,
+                memory=program_memory(device, data.X_train.nbytes + data.X_validation.nbytes),
                 checkpoint=Checkpoint(checkpoint, every_seconds=CHECKPOINT_SECONDS),
                 on_epoch=lambda _, record: advance(1),
             )
@@ -68,7 +68,7 @@ def train_all(
     return [known[key] for key in keys]
 
 
-def _stopped_key(trials: Sequence[Trial], data_key: str, stopping: Stopping) -> str:
+def stopped_key(trials: Sequence[Trial], data_key: str, stopping: Stopping) -> str:
     """`data_key`, extended by all else that decides how far a trial goes."""
     if stopping == Stopping():
         return data_key

@@ -54,7 +54,7 @@ def files_in(folder: str) -> list[Path]:
     return [path for path in Path(folder).rglob("*") if path.is_file()]
 
 
-@pytest.mark.parametrize("command", [(), ("run",), ("doctor",)])
+@pytest.mark.parametrize("command", [(), ("run",), ("plan",), ("doctor",)])
 def test_help_imports_nothing_heavy(command):
     """The import list stands in for the second: it does not depend on how busy the machine is."""
     done = run("-X", "importtime", "-m", "flows", *command, "--help")
@@ -68,6 +68,10 @@ def test_help_imports_nothing_heavy(command):
         (["run", "--profile", "mine"], "unknown profile 'mine'; known: embedded, reference"),
         (["run", "--only", "everything"], "unknown stage 'everything'; known: acquire, extract"),
         (["sweep", "--study", "depth"], "unknown sweep 'depth'; known: activations, hidden_units, learning_rates"),
+        (["plan", "--study", "depth"], "unknown sweep 'depth'; known: activations, hidden_units, learning_rates"),
+        (["sweep", "--chunks", "2"], "workers: 2 chunks need a work pool to run on; name one"),
+        (["run", "--pool", "gpu"], "work pool 'gpu' needs a Prefect server that its workers share: start one with"),
+        (["deploy", "--pool", "gpu"], "work pool 'gpu' needs a Prefect server that its workers share: start one with"),
         (["sweep", "--study", "hidden_units", "--study", "depth"], "unknown sweep 'depth'"),
         (["run", "--set", "activations.arms.sgd.grid.activation=[gelu]"], "'gelu'"),
         (["run", "--set", "features.batch_size=-1"], "features.batch_size: input should be greater than 0 (got -1)"),
@@ -130,6 +134,14 @@ def test_the_pipeline_file_runs_as_a_script_and_the_command_line_reports(home):
     assert done.stderr == ""
     assert "RANDOM weights (seed 0)" in done.stdout
     assert "probeflow-photo-patches version 1" in done.stdout
+
+
+def test_plan_says_what_the_sweeps_would_do_and_does_nothing(home):
+    done = run("-m", "flows", "plan", "--study", "learning_rates", PROBEFLOW_POOL="gpu", PROBEFLOW_CHUNKS="2", **home)
+    assert done.stderr == ""
+    assert re.search(r"^learning_rates +to do +digits: 1,125 training rows.* 18 +0 +18$", done.stdout, re.MULTILINE)
+    assert set(re.findall(r"^learning_rates +(. of 2) ", done.stdout, re.MULTILINE)) == {"1 of 2", "2 of 2"}
+    assert files_in(home["PROBEFLOW_DATA"]) == []
 
 
 def test_doctor_says_what_works_and_how_to_mend_the_rest(home, tmp_path):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from lib.config import ClassifierStudy, Profile, SweepStudy, load_profile, places, profile_names
+from lib.config import ClassifierStudy, Profile, SweepStudy, load_profile, places, profile_names, workers_here
 from lib.errors import ConfigError
 
 
@@ -115,3 +115,24 @@ def test_places_follow_the_environment(tmp_path):
     assert where.data == tmp_path / "d"
     assert where.tracking_uri == f"sqlite:///{tmp_path / 'm m' / 'mlflow.db'}"
     assert places({"MLFLOW_TRACKING_URI": "http://h:1"}).tracking_uri == "http://h:1"
+
+
+def test_workers_come_from_arguments_then_variables_and_change_no_profile():
+    environment = {"PROBEFLOW_POOL": "gpu", "PROBEFLOW_CHUNKS": "4"}
+    assert workers_here(environment=environment).model_dump() == {"pool": "gpu", "chunks": 4}
+    assert workers_here("cpu", 2, environment).model_dump() == {"pool": "cpu", "chunks": 2}
+    assert workers_here(environment={}).pool is None
+    assert load_profile(environment=environment) == load_profile(environment={})
+
+
+@pytest.mark.parametrize(
+    ("pool", "chunks", "message"),
+    [
+        (None, "4", "workers: 4 chunks need a work pool"),
+        ("gpu", "0", "workers: chunks: input should be greater than 0"),
+        ("gpu", "many", "workers: chunks: "),
+    ],
+)
+def test_workers_that_cannot_be_are_refused(pool, chunks, message):
+    with pytest.raises(ConfigError, match=message):
+        workers_here(pool, chunks, {})

@@ -1,0 +1,96 @@
+"""What a profile would do, printed without doing it: today its sweeps, with their programs, memory and chunks."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+
+from lib.config import SWEEPS, Places, Profile, SweepName, Workers
+from lib.studies.plan import SweepPlan, plan_sweep
+
+
+def show_plan(profile: Profile, studies: Sequence[SweepName], where: Places, workers: Workers) -> int:
+    """Print the plan of every sweep of `profile`, or of `studies` alone."""
+    plans = [plan_sweep(name, profile.sweep(name), where, workers) for name in studies or SWEEPS]
+    sys.stdout.write("\n".join(_lines(profile, plans, workers)) + "\n")
+    return 0
+
+
+def _lines(profile: Profile, plans: Sequence[SweepPlan], workers: Workers) -> Iterator[str]:
+    yield f"probeflow · profile {profile.name}: what its sweeps would do"
+    yield ""
+    sweeps = [
+        (
+            plan.name,
+            "done" if plan.sealed else "to do",
+            plan.data,
+            f"{plan.trials:,}",
+            "?" if plan.stored is None else f"{plan.stored:,}",
+            "?" if plan.stored is None else f"{plan.trials - plan.stored:,}",
+        )
+        for plan in plans
+    ]
+    yield from _table(("sweep", "state", "data", ">trials", ">stored", ">to train"), sweeps)
+    programs = [
+        (
+            plan.name,
+            *(() if workers.chunks is None else (program.chunk or "?", _share(program.share))),
+            f"{program.trials:,}",
+            str(program.depth),
+            f"{program.batch_size:,}",
+            program.optimiser,
+            "?" if program.parameters is None else f"{program.parameters:,}",
+            "?" if program.bytes is None else _size(program.bytes),
+        )
+        for plan in plans
+        for program in plan.programs
+    ]
+    if programs:
+        yield ""
+        yield "Each line is a program, whose trials train side by side:"
+        chunks = () if workers.chunks is None else ("chunk", ">of the cost")
+        sizes = (">trials", ">hidden layers", ">batch size", "optimiser", ">parameters", ">memory")
+        yield from _table(("sweep", *chunks, *sizes), programs)
+    yield ""
+    for plan in plans:
+        if plan.after and not plan.sealed:
+            yield f"{plan.name}: {plan.after}."
+    if programs:
+        yield from _where(plans, workers)
+
+
+def _where(plans: Sequence[SweepPlan], workers: Workers) -> Iterator[str]:
+    known = [plan.memory for plan in plans if plan.memory is not None]
+    memory = f"a program may take {_size(min(known))}" if known else "memory is not limited: the system does not tell"
+    if workers.pool is None:
+        yield f"Trains here, on {plans[0].device}: {memory}."
+        return
+    if workers.chunks is None:
+        yield (
+            f"Trains on work pool {workers.pool!r}, in one chunk for each worker that is then online "
+            "(plan them with --chunks N)."
+        )
+    else:
+        yield f"Trains on work pool {workers.pool!r}."
+    yield f"Memory as on this machine ({plans[0].device}): {memory}; each worker plans with its own."
+
+
+def _share(share: float | None) -> str:
+    return "?" if share is None else f"{share:.0%}"
+
+
+def _size(count: int) -> str:
+    for unit, factor in (("GB", 1e9), ("MB", 1e6)):
+        if count >= factor:
+            return f"{count / factor:,.1f} {unit}"
+    return f"{count / 1e3:,.1f} kB"
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Aligned columns; a head that starts with ">" is aligned to the right."""
+    right = [head.startswith(">") for head in heads]
+    lines = [[head.removeprefix(">") for head in heads], *rows]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(heads))]
+    for line in lines:
+        cells = zip(line, widths, right, strict=True)
+        yield "  ".join(cell.rjust(width) if end else cell.ljust(width) for cell, width, end in cells).rstrip()

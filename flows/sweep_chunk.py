@@ -1,0 +1,22 @@
+"""A part of a sweep, as a work pool's worker runs it: `python -m flows deploy --pool POOL` makes it a deployment."""
+
+from __future__ import annotations
+
+from prefect import flow
+
+from lib.config import SweepName, SweepStudy
+from tasks.chunks import CHUNK_FLOW, train_chunk
+
+
+@flow(name=CHUNK_FLOW)
+def sweep_chunk(name: SweepName, study: SweepStudy, trials: list[int], key: str) -> dict[str, int]:
+    """Train some trials of the sweep `name` and keep their results in the study's folder, which is shared.
+
+    Parameters
+    ----------
+    trials : list of int
+        Positions in the study's list of trials.
+    key : str
+        The study's key where it was cut; data or a version that differs here is refused.
+    """
+    return train_chunk(name, study, trials, key)
