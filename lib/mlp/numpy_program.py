@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lib.mlp.activations import ACTIVATIONS
-from lib.mlp.layout import Band, Layout
+from lib.mlp.layout import Index, Layout
 from lib.mlp.losses import stacked_softmax_cross_entropy
 from lib.mlp.network import EVALUATION_ROWS
 from lib.mlp.optimizers import Adam, Momentum, Stepper
@@ -30,15 +30,10 @@ _EVALUATED = 1 << 20
 """Units x rows of a layer that are evaluated at once."""
 
 
-@dataclass(frozen=True)
-class _Block:
-    """Views of one block of a later layer, the last axis counting rows: outputs of the layer below and of its own."""
-
-    weights: Array
-    below: Array
-    above: Array
-    delta_below: Array
-    delta_above: Array
+_Product = tuple[Array, Array, Array]
+"""Left factor, right factor, result. A factor of three axes is a stack; a mini-batch's rows are the last axis."""
+_Move = tuple[Array, Index, Array]
+"""Rows to take from, which, and where to put them."""
 
 
 @dataclass(frozen=True)
@@ -54,9 +49,9 @@ class _Slice:
 
 @dataclass(frozen=True)
 class _Update:
-    """Products (left, right, out) that fill `gradient`; it is then added to `weights`, or kept where there are none."""
+    """Products that fill `gradient`; it is then added to `weights`, or kept where there are none."""
 
-    products: list[tuple[Array, Array, Array]]
+    products: list[_Product]
     gradient: Array
     weights: Array | None
 
@@ -86,7 +81,8 @@ class NumpyProgram:
         self.first, self.blocks, self.biases = self.views(self.parameters)
         self._spaces: dict[tuple[int, bool], _Space] = {}
         self._steps = 0
-        self._trial_seed = np.repeat(np.arange(len(layout.seeds)), [band.count for band in layout.seeds])
+        self._in_slots = np.argsort(layout.slots)
+        self._slot_seed = np.array([layout.seeds.index(trial.seed) for trial in layout.trials])[self._in_slots]
         self._batch = min(layout.trials[0].batch_size, len(rows.X))
         rates = np.array([trial.learning_rate for trial in layout.trials], dtype)
         self._penalties: Array | None = None
@@ -94,9 +90,9 @@ class NumpyProgram:
         # Plain SGD's step size goes into the output's delta once, and from there into every layer's update.
         self._output_scale: Array = np.ones((len(layout.trials), 1, 1), dtype)
         if self.kind == "sgd":
-            largest = max((block.size for blocks in layout.blocks for block in blocks), default=0)
+            largest = max((block.size for later in layout.later for block in later.blocks), default=0)
             self.gradient: Array = np.empty(max(_SPAN, layout.inputs, largest), dtype)
-            self._output_scale = -rates[:, None, None]
+            self._output_scale = -rates[self._in_slots, None, None]
             return
         self.gradient = np.zeros_like(self.parameters)
         self.first_gradient, _, self._bias_gradients = self.views(self.gradient)
@@ -125,11 +121,8 @@ class NumpyProgram:
         layout = self.layout
         first = flat[: layout.rows[0] * layout.inputs].reshape(layout.rows[0], layout.inputs)
         blocks = [
-            [
-                _squeezed(flat[b.offset : b.offset + b.size].reshape(b.above.count, b.outputs, b.inputs))
-                for b in of_layer
-            ]
-            for of_layer in layout.blocks
+            [_squeezed(flat[b.offset : b.offset + b.size].reshape(b.count, b.outputs, b.inputs)) for b in later.blocks]
+            for later in layout.later
         ]
         return first, blocks, [flat[start:stop] for start, stop in pairwise(layout.bias_offsets)]
 
@@ -148,7 +141,7 @@ class NumpyProgram:
     def run_epoch(self, orders: Mapping[int, npt.NDArray[np.int64]]) -> dict[str, list[float]]:
         """Train for one epoch, evaluate, and return figures by name, a value a trial (see `epoch_figures`)."""
         rows = self.rows
-        order = np.stack([orders[band.key] for band in self.layout.seeds])
+        order = np.stack([orders[seed] for seed in self.layout.seeds])
         labels = rows.y[order]
         starts = range(0, len(rows.X), self._batch)
         losses = np.empty((len(starts), len(self.layout.trials)))
@@ -161,7 +154,8 @@ class NumpyProgram:
                     np.take(rows.X, of_seed, axis=0, out=inputs, mode="clip")  # clip: unchecked, so unbuffered
                 losses[step], rights[step] = self._step(space, labels[:, part])
             watched = self._evaluate() if len(rows.X_validation) else None
-            return epoch_figures(losses, rights, len(rows.X), watched, self._finite())
+            slots = self.layout.slots
+            return epoch_figures(losses[:, slots], rights[:, slots], len(rows.X), watched, self._finite())
 
     def _space(self, count: int, training: bool) -> _Space:
         key = (count, training)
@@ -172,18 +166,20 @@ class NumpyProgram:
     def _step(self, space: _Space, labels: npt.NDArray[np.int64]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
         """Train all trials on the mini-batch in `space.inputs`; `labels` has shape (seeds, rows).
 
-        Returns each trial's summed cross-entropy in nats and right predictions, before the update.
+        Returns each slot's summed cross-entropy in nats and right predictions, before the update.
         """
-        for weights, inputs, output in space.first:
-            np.matmul(weights, inputs, out=output)
         self._forward(space)
-        at = space.positions(labels, self._trial_seed)
+        at = space.positions(labels, self._slot_seed)
         loss, right = stacked_softmax_cross_entropy(space.logits, at)
         flat = space.logits.reshape(-1)
         np.put(flat, at, flat.take(at) - 1)
         np.multiply(space.logits, self._output_scale / space.count, out=space.logits)
-        for layer in range(len(space.blocks), 0, -1):
-            self._lower(space, layer - 1)  # by the weights as they are before the update
+        for layer in range(len(self.biases) - 1, 0, -1):
+            _move(space.before_lower[layer])
+            _multiply(space.lower[layer])  # by the weights as they are before the update
+            _move(space.after_lower[layer])
+            for part in space.slices[layer - 1]:
+                part.backward(part.output, part.delta, part.scratch)
             _update(space.updates[layer])
         _update(space.updates[0])
         self._step_biases(space)
@@ -196,22 +192,15 @@ class NumpyProgram:
         return loss, right
 
     def _forward(self, space: _Space) -> None:
-        """From the first layer's products to the logits, in `space.outputs`."""
+        """From the inputs to the logits, in `space.outputs`."""
         for layer, biases in enumerate(self.biases):
-            if layer:
-                for block in space.blocks[layer - 1]:
-                    np.matmul(block.weights, block.below, out=block.above)
+            _move(space.before[layer])
+            _multiply(space.forward[layer])
+            _move(space.after[layer])
             np.add(space.outputs[layer], biases[:, None], out=space.outputs[layer])
             if layer < len(space.slices):
                 for part in space.slices[layer]:
                     part.apply(part.output)
-
-    def _lower(self, space: _Space, layer: int) -> None:
-        """From the delta of layer `layer + 1` to that of `layer`."""
-        for block in space.blocks[layer]:
-            np.matmul(block.weights.mT, block.delta_above, out=block.delta_below)
-        for part in space.slices[layer]:
-            part.backward(part.output, part.delta, part.scratch)
 
     def _step_biases(self, space: _Space) -> None:
         """Add their update to the biases, or put their gradient where an optimiser looks for it."""
@@ -230,12 +219,13 @@ class NumpyProgram:
         for start in range(0, len(X), many):
             part = X[start : start + many]
             space = self._space(len(part), training=False)
-            np.matmul(self.first, part.T, out=space.outputs[0])
+            space.forward[0] = [(self.first, part.T, space.outputs[0])]
             self._forward(space)
-            at = space.positions(y[None, start : start + many], np.zeros_like(self._trial_seed))
+            at = space.positions(y[None, start : start + many], np.zeros_like(self._slot_seed))
             more, hits = stacked_softmax_cross_entropy(space.logits, at)
             loss, right = loss + more, right + hits
-        return loss / len(X), right / len(X)
+        slots = self.layout.slots
+        return loss[slots] / len(X), right[slots] / len(X)
 
     def _finite(self) -> npt.NDArray[np.bool_]:
         """Whether each trial's parameters are finite, shape (trials,)."""
@@ -260,66 +250,104 @@ class NumpyProgram:
 class _Space:
     """Buffers for `count` rows, and the views into them and into the parameters that a step needs.
 
-    Views are taken once: for small networks taking them costs as much as computing with them.
+    Views are taken once: for small networks taking them costs as much as computing with them. The lists count layers
+    from 0; what is gathered before and after a layer's products is empty where its rows lie as they should.
     """
 
     def __init__(self, program: NumpyProgram, count: int, training: bool) -> None:
-        layout, dtype = program.layout, program.parameters.dtype
+        layout, self._dtype = program.layout, program.parameters.dtype
         self.count = count
-        self.outputs = [np.empty((rows, count), dtype) for rows in layout.rows]
+        # One row more, of zeros, for padded rows to read.
+        outputs = [self._rows(rows + 1) for rows in layout.rows]
+        self.outputs = [output[:-1] for output in outputs]
         self.logits = self.outputs[-1].reshape(len(layout.trials), layout.classes, count)
         # The output's delta takes the logits' place; an evaluation has no others.
-        self.deltas = [np.empty_like(output) if training else output for output in self.outputs[:-1]]
-        self.deltas.append(self.outputs[-1])
+        deltas = [self._rows(rows + 1) if training else self._rows(1) for rows in layout.rows[:-1]] + outputs[-1:]
+        self.deltas = [delta[:-1] for delta in deltas]
+        self.slices = self._slices(layout, training)
+        self._tops = (np.arange(len(layout.trials)) * layout.classes * count)[:, None]
+        self._columns = np.arange(count)
+        self.forward: list[list[_Product]] = [[]]
+        self.lower: list[list[_Product]] = [[]]
+        self.before, self.after, self.before_lower, self.after_lower = ([_no_moves()] for _ in range(4))
+        self.updates: list[list[_Update]] = []
+        if training:
+            self.ones = np.ones(count, self._dtype)
+            self.inputs = np.empty((len(layout.seeds), count, layout.inputs), self._dtype)
+            self.forward[0] = [
+                (program.first[band.rows], self.inputs[band.key].T, self.outputs[0][band.rows])
+                for band in layout.seed_bands
+            ]
+            self.updates.append(self._first_updates(program))
+        for layer in range(1, len(layout.rows)):
+            self._later(program, layer, outputs, deltas, training)
+
+    def _rows(self, rows: int) -> Array:
+        return np.zeros((rows, self.count), self._dtype)
+
+    def _slices(self, layout: Layout, training: bool) -> list[list[_Slice]]:
         widest = max((band.stop - band.start for bands in layout.activations for band in bands), default=0)
-        scratch = np.empty((widest if training else 0, count), dtype)
-        self.slices = [
+        scratch = self._rows(widest if training else 0)
+        return [
             [
                 _Slice(*ACTIVATIONS[band.key], output[band.rows], delta[band.rows], scratch[: band.stop - band.start])
                 for band in bands
             ]
             for bands, output, delta in zip(layout.activations, self.outputs, self.deltas, strict=False)
         ]
-        self.blocks = [self._blocks_of(program, layer) for layer in range(len(layout.blocks))]
-        self._tops = (np.arange(len(layout.trials)) * layout.classes * count)[:, None]
-        self._columns = np.arange(count)
-        if training:
-            self.ones = np.ones(count, dtype)
-            self.inputs = np.empty((len(layout.seeds), count, layout.inputs), dtype)
-            self.first = [
-                (program.first[band.rows], self.inputs[index].T, self.outputs[0][band.rows])
-                for index, band in enumerate(layout.seeds)
-            ]
-            self.updates = [self._first_updates(program)]
-            self.updates += [self._updates(program, layer) for layer in range(len(layout.blocks))]
+
+    def _later(
+        self, program: NumpyProgram, layer: int, outputs: Sequence[Array], deltas: Sequence[Array], training: bool
+    ) -> None:
+        """What layer `layer` computes: forward, and in training the delta below it and its update."""
+        later = program.layout.later[layer - 1]
+        blocks, gathering = later.blocks, later.gathering
+        below, above = self.outputs[layer - 1], self.outputs[layer]
+        delta_below, delta_above = self.deltas[layer - 1], self.deltas[layer]
+        before, after, before_lower, after_lower = (_no_moves() for _ in range(4))
+        if gathering is not None:
+            below = self._rows(len(gathering.inputs))
+            before.append((outputs[layer - 1], gathering.inputs, below))
+            if training:
+                delta_below = self._rows(len(gathering.inputs))
+                after_lower.append((delta_below, gathering.inputs_back, self.deltas[layer - 1]))
+            if gathering.outputs is not None and gathering.outputs_back is not None:
+                above = self._rows(len(gathering.outputs_back))
+                after.append((above, gathering.outputs, self.outputs[layer]))
+                if training:
+                    delta_above = self._rows(len(gathering.outputs_back))
+                    before_lower.append((deltas[layer], gathering.outputs_back, delta_above))
+        self.before.append(before)
+        self.after.append(after)
+        self.before_lower.append(before_lower)
+        self.after_lower.append(after_lower)
+
+        def cut(values: Array, rows: slice, count: int) -> Array:
+            return _squeezed(values[rows].reshape(count, -1, self.count))
+
+        weights = program.blocks[layer - 1]
+        lower = [cut(below, block.below, block.count) for block in blocks]
+        upper = [cut(above, block.above, block.count) for block in blocks]
+        self.forward.append(list(zip(weights, lower, upper, strict=True)))
+        if not training:
+            return
+        delta_lower = [cut(delta_below, block.below, block.count) for block in blocks]
+        delta_upper = [cut(delta_above, block.above, block.count) for block in blocks]
+        self.lower.append(list(zip([block.mT for block in weights], delta_upper, delta_lower, strict=True)))
+        self.updates.append(self._updates(program, layer, delta_upper, lower))
 
     def positions(self, labels: npt.NDArray[np.int64], label_row: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        """Where in the flat logits each trial's labels are, shape (trials, count).
+        """Where in the flat logits each slot's labels are, shape (slots, count).
 
-        `labels` has shape (k, count); trial t has the labels of row `label_row[t]`.
+        `labels` has shape (k, count); the trial in slot s has the labels of row `label_row[s]`.
         """
         at: npt.NDArray[np.int64] = (labels * self.count + self._columns)[label_row] + self._tops
         return at
 
-    def _blocks_of(self, program: NumpyProgram, layer: int) -> list[_Block]:
-        def cut(values: Array, band: Band, units: int) -> Array:
-            return _squeezed(values[band.rows].reshape(band.count, units, self.count))
-
-        return [
-            _Block(
-                weights,
-                cut(self.outputs[layer], block.below, block.inputs),
-                cut(self.outputs[layer + 1], block.above, block.outputs),
-                cut(self.deltas[layer], block.below, block.inputs),
-                cut(self.deltas[layer + 1], block.above, block.outputs),
-            )
-            for weights, block in zip(program.blocks[layer], program.layout.blocks[layer], strict=True)
-        ]
-
     def _first_updates(self, program: NumpyProgram) -> list[_Update]:
         inputs = program.layout.inputs
         updates = []
-        for index, band in enumerate(program.layout.seeds):
+        for band in program.layout.seed_bands:
             for start in range(band.start, band.stop, max(1, _SPAN // inputs)):
                 part = slice(start, min(start + max(1, _SPAN // inputs), band.stop))
                 weights = program.first[part]
@@ -327,32 +355,47 @@ class _Space:
                     gradient = program.gradient[: weights.size].reshape(weights.shape)
                 else:
                     gradient = program.first_gradient[part]
-                products = [(self.deltas[0][part], self.inputs[index], gradient)]
+                products = [(self.deltas[0][part], self.inputs[band.key], gradient)]
                 updates.append(_Update(products, gradient, weights if program.kind == "sgd" else None))
         return updates
 
-    def _updates(self, program: NumpyProgram, layer: int) -> list[_Update]:
+    def _updates(
+        self, program: NumpyProgram, layer: int, delta_above: Sequence[Array], below: Sequence[Array]
+    ) -> list[_Update]:
         """Neighbouring blocks whose weights fit a span together are updated together."""
-        blocks = program.layout.blocks[layer]
+        blocks = program.layout.later[layer - 1].blocks
         updates = []
         for run in _runs([block.size for block in blocks], _SPAN):
             start = blocks[run.start].offset
             size = sum(block.size for block in blocks[run])
             weights = program.parameters[start : start + size]
             gradient = program.gradient[:size] if program.kind == "sgd" else program.gradient[start : start + size]
-            products, offset = [], 0
-            for block in self.blocks[layer][run]:
-                out = gradient[offset : offset + block.weights.size].reshape(block.weights.shape)
-                products.append((block.delta_above, block.below.mT, out))
-                offset += block.weights.size
+            products: list[_Product] = []
+            for index in range(run.start, run.stop):
+                offset, shape = blocks[index].offset - start, program.blocks[layer - 1][index].shape
+                out = gradient[offset : offset + blocks[index].size].reshape(shape)
+                products.append((delta_above[index], below[index].mT, out))
             updates.append(_Update(products, gradient, weights if program.kind == "sgd" else None))
         return updates
 
 
+def _no_moves() -> list[_Move]:
+    return []
+
+
+def _move(moves: Sequence[_Move]) -> None:
+    for rows, which, out in moves:
+        np.take(rows, which, axis=0, out=out, mode="clip")  # clip: unchecked, so unbuffered
+
+
+def _multiply(products: Sequence[_Product]) -> None:
+    for left, right, out in products:
+        np.matmul(left, right, out)
+
+
 def _update(updates: Sequence[_Update]) -> None:
     for update in updates:
-        for left, right, out in update.products:
-            np.matmul(left, right, out=out)
+        _multiply(update.products)
         if update.weights is not None:
             np.add(update.weights, update.gradient, out=update.weights)
 

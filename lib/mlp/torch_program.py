@@ -80,8 +80,8 @@ class _Buffers(_Outputs):
             for delta, output, bands in zip(self.deltas, self.outputs, layout.activations, strict=False)
         ]
         self.first = [
-            (self.inputs[index], self.inputs[index].T, self.outputs[0][band.rows], self.deltas[0][band.rows])
-            for index, band in enumerate(layout.seeds)
+            (self.inputs[band.key], self.inputs[band.key].T, self.outputs[0][band.rows], self.deltas[0][band.rows])
+            for band in layout.seed_bands
         ]
 
 
@@ -109,8 +109,8 @@ class TorchProgram:
         self._buffers: dict[int, _Buffers] = {}
         self._evaluation: dict[int, _Outputs] = {}
         self._first, blocks_of, self._biases = self._views(self.parameters)
-        self._first_of_seed = [self._first[band.rows] for band in layout.seeds]
-        self._biases_of_seed = [self._biases[0][band.rows, None] for band in layout.seeds]
+        self._first_of_seed = [self._first[band.rows] for band in layout.seed_bands]
+        self._biases_of_seed = [self._biases[0][band.rows, None] for band in layout.seed_bands]
         self._block_views = [
             [
                 (weights, weights.mT, biases[block.above.rows].view(block.above.count, block.outputs, 1))
@@ -119,8 +119,7 @@ class TorchProgram:
             for of_layer, blocks, biases in zip(blocks_of, layout.blocks, self._biases[1:], strict=True)
         ]
         device = rows.X.device
-        seed_of_trial = [index for index, band in enumerate(layout.seeds) for _ in range(band.count)]
-        self._trial_seed = torch.tensor(seed_of_trial, device=device)
+        self._trial_seed = torch.tensor([layout.seeds.index(trial.seed) for trial in layout.trials], device=device)
         numbers = np.arange(len(layout.trials))
         self._trials_of_rows = [torch.from_numpy(np.repeat(numbers, units)).to(device) for units in layout.units]
         self._class_ranks = torch.arange(layout.classes, 0, -1, device=device, dtype=torch.int16)[:, None]
@@ -188,7 +187,7 @@ class TorchProgram:
         The one wait for the device is at the end.
         """
         rows = self.rows
-        self._order.copy_(torch.from_numpy(np.stack([orders[band.key] for band in self.layout.seeds])))
+        self._order.copy_(torch.from_numpy(np.stack([orders[seed] for seed in self.layout.seeds])))
         self._start.zero_()
         self._step_index.zero_()
         whole, rest = divmod(len(rows.X), self._batch)
@@ -363,7 +362,7 @@ class TorchProgram:
             ):
                 torch.bmm(above, below, out=gradient)
             self._lower(space, layer)
-        for (inputs, _, _, delta), band in zip(space.first, self.layout.seeds, strict=True):
+        for (inputs, _, _, delta), band in zip(space.first, self.layout.seed_bands, strict=True):
             torch.mm(delta, inputs, out=first[band.rows])
         for gradient, delta in zip(biases_of, space.deltas, strict=True):
             torch.sum(delta, 1, out=gradient)

@@ -41,8 +41,10 @@ def assert_same(one: TrialResult, other: TrialResult, tolerance: float = STEP_TO
         return
     scale = np.abs(parameters(one)).max()
     np.testing.assert_allclose(parameters(one), parameters(other), rtol=0, atol=tolerance * max(scale, 1e-12))
+    # Networks of zero weights give classes that are equally frequent equal logits, but for rounding, which then predicts.
+    figures = FIGURES if one.trial.init != "zero" else ("train_loss", "validation_loss")
     for left, right in zip(one.history, other.history, strict=True):
-        for name in FIGURES:
+        for name in figures:
             assert left[name] == pytest.approx(right[name], rel=tolerance, abs=1e-12), name
 
 
