@@ -16,7 +16,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from lib.mlp.layout import Layout
+from lib.mlp.layout import Block, Index, Layout
 from lib.mlp.network import EVALUATION_ROWS
 from lib.mlp.optimizers import Adam
 from lib.mlp.program import STATE, Rows, epoch_figures, kind_of
@@ -27,34 +27,55 @@ _WARM_UP = 3
 """Steps before a graph is captured, in which libraries allocate what a capture may not."""
 
 
+_Move = tuple[Tensor, Tensor, Tensor]
+"""Rows to take from, which, and where to put them."""
+
+
 class _Outputs:
     """Each layer's output for one number of rows, and the views into it that a forward pass needs.
 
-    Views are taken once: for small networks taking them costs as much as computing with them.
+    Views are taken once: for small networks taking them costs as much as computing with them. The lists count layers
+    from 0; what is gathered before and after a layer's products is empty where its rows lie as they should.
     """
 
     def __init__(self, program: TorchProgram, count: int) -> None:
-        layout = program.layout
+        layout, self._like = program.layout, program.parameters
         self.count = count
-        self.outputs = [program.parameters.new_empty((rows, count)) for rows in layout.rows]
+        # One row more, of zeros, for padded rows to read.
+        self._whole = [self._rows(rows + 1) for rows in layout.rows]
+        self.outputs = [output[:-1] for output in self._whole]
         self.logits = self.outputs[-1].view(len(layout.trials), layout.classes, count)
         self.activations = [
             [(_ACTIVATE[band.key], output[band.rows]) for band in bands]
             for output, bands in zip(self.outputs, layout.activations, strict=False)
         ]
-        self.below, self.above = self._views(layout, self.outputs)
+        self.before: list[list[_Move]] = [[]]
+        self.after: list[list[_Move]] = [[]]
+        self.below: list[list[Tensor]] = [[]]
+        self.above: list[list[Tensor]] = [[]]
+        for layer, later in enumerate(layout.later, start=1):
+            below, above = self.outputs[layer - 1], self.outputs[layer]
+            before, after = [], []
+            if (gathering := later.gathering) is not None:
+                below = self._rows(len(gathering.inputs))
+                before.append((self._whole[layer - 1], self._index(gathering.inputs), below))
+                if gathering.outputs is not None and gathering.outputs_back is not None:
+                    above = self._rows(len(gathering.outputs_back))
+                    after.append((above, self._index(gathering.outputs), self.outputs[layer]))
+            self.before.append(before)
+            self.after.append(after)
+            self.below.append(self._cut(below, later.blocks, [block.below for block in later.blocks]))
+            self.above.append(self._cut(above, later.blocks, [block.above for block in later.blocks]))
 
-    def _views(self, layout: Layout, tensors: Sequence[Tensor]) -> tuple[list[list[Tensor]], list[list[Tensor]]]:
-        """Each block's inputs (count, inputs, rows) in one layer's tensor, and outputs in the next one's."""
-        below = [
-            [tensor[b.below.rows].view(b.below.count, b.inputs, self.count) for b in blocks]
-            for tensor, blocks in zip(tensors, layout.blocks, strict=False)
-        ]
-        above = [
-            [tensor[b.above.rows].view(b.above.count, b.outputs, self.count) for b in blocks]
-            for tensor, blocks in zip(tensors[1:], layout.blocks, strict=True)
-        ]
-        return below, above
+    def _rows(self, rows: int) -> Tensor:
+        return self._like.new_zeros((rows, self.count))
+
+    def _index(self, index: Index) -> Tensor:
+        return torch.from_numpy(index).to(self._like.device)
+
+    def _cut(self, values: Tensor, blocks: Sequence[Block], places: Sequence[slice]) -> list[Tensor]:
+        """Each block's part, shape (count, units, rows)."""
+        return [values[place].view(block.count, -1, self.count) for block, place in zip(blocks, places, strict=True)]
 
 
 class _Buffers(_Outputs):
@@ -72,8 +93,8 @@ class _Buffers(_Outputs):
         self.inputs = like.new_empty((len(layout.seeds), count, layout.inputs))
         self.columns = torch.arange(count, device=like.device)
         self.minus_one = like.new_full((len(layout.trials), 1, count), -1.0)
-        self.deltas = [like.new_empty((rows, count)) for rows in layout.rows[:-1]] + [self.outputs[-1]]
-        self.delta_below, self.delta_above = self._views(layout, self.deltas)
+        deltas = [self._rows(rows + 1) for rows in layout.rows[:-1]] + [self._whole[-1]]
+        self.deltas = [delta[:-1] for delta in deltas]
         self.below_turned = [[view.mT for view in views] for views in self.below]
         self.backward = [
             [(_BACKWARD[band.key], delta[band.rows], output[band.rows]) for band in bands]
@@ -83,6 +104,23 @@ class _Buffers(_Outputs):
             (self.inputs[band.key], self.inputs[band.key].T, self.outputs[0][band.rows], self.deltas[0][band.rows])
             for band in layout.seed_bands
         ]
+        self.before_lower: list[list[_Move]] = [[]]
+        self.after_lower: list[list[_Move]] = [[]]
+        self.delta_below: list[list[Tensor]] = [[]]
+        self.delta_above: list[list[Tensor]] = [[]]
+        for layer, later in enumerate(layout.later, start=1):
+            below, above = self.deltas[layer - 1], self.deltas[layer]
+            before, after = [], []
+            if (gathering := later.gathering) is not None:
+                below = self._rows(len(gathering.inputs))
+                after.append((below, self._index(gathering.inputs_back), self.deltas[layer - 1]))
+                if gathering.outputs_back is not None:
+                    above = self._rows(len(gathering.outputs_back))
+                    before.append((deltas[layer], self._index(gathering.outputs_back), above))
+            self.before_lower.append(before)
+            self.after_lower.append(after)
+            self.delta_below.append(self._cut(below, later.blocks, [block.below for block in later.blocks]))
+            self.delta_above.append(self._cut(above, later.blocks, [block.above for block in later.blocks]))
 
 
 class TorchProgram:
@@ -108,20 +146,13 @@ class TorchProgram:
         self.state = {name: torch.zeros_like(self.parameters) for name in STATE[self.kind]}
         self._buffers: dict[int, _Buffers] = {}
         self._evaluation: dict[int, _Outputs] = {}
-        self._first, blocks_of, self._biases = self._views(self.parameters)
+        self._first, self._blocks, self._biases = self._views(self.parameters)
         self._first_of_seed = [self._first[band.rows] for band in layout.seed_bands]
-        self._biases_of_seed = [self._biases[0][band.rows, None] for band in layout.seed_bands]
-        self._block_views = [
-            [
-                (weights, weights.mT, biases[block.above.rows].view(block.above.count, block.outputs, 1))
-                for weights, block in zip(of_layer, blocks, strict=True)
-            ]
-            for of_layer, blocks, biases in zip(blocks_of, layout.blocks, self._biases[1:], strict=True)
-        ]
+        self._turned = [[weights.mT for weights in of_layer] for of_layer in self._blocks]
         device = rows.X.device
-        self._trial_seed = torch.tensor([layout.seeds.index(trial.seed) for trial in layout.trials], device=device)
-        numbers = np.arange(len(layout.trials))
-        self._trials_of_rows = [torch.from_numpy(np.repeat(numbers, units)).to(device) for units in layout.units]
+        self._in_slots = np.argsort(layout.slots)
+        seeds = np.array([layout.seeds.index(trial.seed) for trial in layout.trials])
+        self._slot_seed = torch.from_numpy(seeds[self._in_slots]).to(device)
         self._class_ranks = torch.arange(layout.classes, 0, -1, device=device, dtype=torch.int16)[:, None]
         self._batch = min(layout.trials[0].batch_size, len(rows.X))
         # Where an epoch is lies on the device, so that a captured step finds its own rows and its own place for figures.
@@ -138,7 +169,7 @@ class TorchProgram:
         trials, layout = self.layout.trials, self.layout
         rates = np.array([trial.learning_rate for trial in trials])
         if self.kind == "sgd":
-            self._rate_of_logits = self._tensor(rates)[:, None, None]
+            self._rate_of_logits = self._tensor(rates[self._in_slots])[:, None, None]
             return
         self.gradients = torch.zeros_like(self.parameters)
         self._gradient_views = self._views(self.gradients)
@@ -156,14 +187,14 @@ class TorchProgram:
         return torch.from_numpy(values).to(self.parameters)
 
     def _views(self, flat: Tensor) -> tuple[Tensor, list[list[Tensor]], list[Tensor]]:
-        """First layer (rows, inputs); blocks of the later layers (count, outputs, inputs); biases of each layer."""
+        """First layer (rows, inputs); each layer's blocks (count, outputs, inputs), the first's being none; biases."""
         layout = self.layout
         first = flat[: layout.rows[0] * layout.inputs].view(layout.rows[0], layout.inputs)
         blocks = [
-            [flat[b.offset : b.offset + b.size].view(b.above.count, b.outputs, b.inputs) for b in of_layer]
-            for of_layer in layout.blocks
+            [flat[b.offset : b.offset + b.size].view(b.count, b.outputs, b.inputs) for b in later.blocks]
+            for later in layout.later
         ]
-        return first, blocks, [flat[start:stop] for start, stop in pairwise(layout.bias_offsets)]
+        return first, [[], *blocks], [flat[start:stop] for start, stop in pairwise(layout.bias_offsets)]
 
     def buffers(self, count: int) -> _Buffers:
         """Buffers for mini-batches of `count` rows."""
@@ -198,11 +229,12 @@ class TorchProgram:
         watched = (
             self.evaluate(rows.X_validation, rows.y_validation, EVALUATION_ROWS) if len(rows.X_validation) else None
         )
+        slots = self.layout.slots
         return epoch_figures(
-            self._losses.cpu().numpy(),
-            self._rights.cpu().numpy(),
+            self._losses.cpu().numpy()[:, slots],
+            self._rights.cpu().numpy()[:, slots],
             len(rows.X),
-            None if watched is None else (watched[0].cpu().numpy(), watched[1].cpu().numpy()),
+            None if watched is None else (watched[0].cpu().numpy()[slots], watched[1].cpu().numpy()[slots]),
             self.finite().cpu().numpy(),
         )
 
@@ -240,16 +272,12 @@ class TorchProgram:
     def _step(self, space: _Buffers, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Train all trials on the mini-batch in `space.inputs`; `labels` has shape (seeds, rows).
 
-        Returns each trial's summed cross-entropy in nats (float64) and right predictions (int64), before the update.
+        Returns each slot's summed cross-entropy in nats (float64) and right predictions (int64), before the update.
         """
-        layout = self.layout
-        for (_, inputs_turned, output, _), weights, biases in zip(
-            space.first, self._first_of_seed, self._biases_of_seed, strict=True
-        ):
-            torch.addmm(biases, weights, inputs_turned, out=output)
+        for (_, inputs_turned, output, _), weights in zip(space.first, self._first_of_seed, strict=True):
+            torch.mm(weights, inputs_turned, out=output)
         self._forward(space)
-        of_trial = labels if len(layout.seeds) == 1 else labels.index_select(0, self._trial_seed)
-        targets = of_trial.expand(len(layout.trials), -1)
+        targets = labels.index_select(0, self._slot_seed)
         log_p = torch.log_softmax(space.logits, dim=1)
         picked = log_p.gather(1, targets.unsqueeze(1))
         loss = picked.sum(dim=(1, 2), dtype=torch.float64).neg_()
@@ -268,7 +296,7 @@ class TorchProgram:
         return loss, right
 
     def evaluate(self, inputs: Tensor, labels: Tensor, rows: int) -> tuple[Tensor, Tensor]:
-        """Mean cross-entropy (float64) and accuracy (float64) of each trial over rows they share, `rows` at a time.
+        """Mean cross-entropy (float64) and accuracy (float64) of each slot over rows they share, `rows` at a time.
 
         Parameters
         ----------
@@ -282,7 +310,7 @@ class TorchProgram:
             if len(part) not in self._evaluation:
                 self._evaluation[len(part)] = _Outputs(self, len(part))
             space = self._evaluation[len(part)]
-            torch.addmm(self._biases[0][:, None], self._first, part.T, out=space.outputs[0])
+            torch.mm(self._first, part.T, out=space.outputs[0])
             self._forward(space)
             log_p = torch.log_softmax(space.logits, dim=1)
             targets = truth.expand(len(self.layout.trials), -1)
@@ -297,13 +325,14 @@ class TorchProgram:
 
     def finite(self) -> Tensor:
         """Whether each trial's parameters are finite; bool, shape (trials,)."""
-        total = torch.zeros(len(self.layout.trials), dtype=self.parameters.dtype, device=self.parameters.device)
-        total.index_add_(0, self._trials_of_rows[0], self._first.sum(1))
-        for trials, biases in zip(self._trials_of_rows, self._biases, strict=True):
-            total.index_add_(0, trials, biases)
-        for blocks, views in zip(self.layout.blocks, self._block_views, strict=True):
-            for block, (weights, _, _) in zip(blocks, views, strict=True):
-                total[block.above.members] += weights.sum((1, 2))
+        device = self.parameters.device
+        total = self.parameters.new_zeros(len(self.layout.trials))
+        for layer, biases in enumerate(self._biases):
+            trials = torch.from_numpy(self.layout.trials_of_rows(layer)).to(device)
+            total.index_add_(0, trials, biases if layer else biases + self._first.sum(1))
+        for later, views in zip(self.layout.later, self._blocks[1:], strict=True):
+            for block, weights in zip(later.blocks, views, strict=True):
+                total.index_add_(0, torch.tensor(block.members, device=device), weights.sum((1, 2)))
         return total.isfinite()
 
     def export(self, index: int, state: bool) -> dict[str, npt.NDArray[np.floating]]:
@@ -322,29 +351,34 @@ class TorchProgram:
                 target[part] = torch.from_numpy(piece).to(target)
 
     def _forward(self, space: _Outputs) -> None:
-        """From the first layer's pre-activations to the logits, in `space.outputs`."""
-        for layer, blocks in enumerate(self._block_views):
-            for activate, output in space.activations[layer]:
+        """From the first layer's products to the logits, in `space.outputs`."""
+        for layer, biases in enumerate(self._biases):
+            _move(space.before[layer])
+            for weights, below, above in zip(self._blocks[layer], space.below[layer], space.above[layer], strict=True):
+                torch.bmm(weights, below, out=above)
+            _move(space.after[layer])
+            space.outputs[layer].add_(biases[:, None])
+            for activate, output in space.activations[layer] if layer < len(space.activations) else ():
                 activate(output)
-            for (weights, _, biases), below, above in zip(blocks, space.below[layer], space.above[layer], strict=True):
-                torch.baddbmm(biases, weights, below, out=above)
 
     def _lower(self, space: _Buffers, layer: int) -> None:
-        """From the delta of layer `layer + 1` to that of `layer`, by the weights as they are before the update."""
-        for (_, turned, _), above, below in zip(
-            self._block_views[layer], space.delta_above[layer], space.delta_below[layer], strict=True
+        """From the delta of `layer` to that of the layer below, by the weights as they are before the update."""
+        _move(space.before_lower[layer])
+        for turned, above, below in zip(
+            self._turned[layer], space.delta_above[layer], space.delta_below[layer], strict=True
         ):
             torch.bmm(turned, above, out=below)
-        for backward, delta, output in space.backward[layer]:
+        _move(space.after_lower[layer])
+        for backward, delta, output in space.backward[layer - 1]:
             backward(delta, output)
 
     def _sgd(self, space: _Buffers) -> None:
         # The step size goes into the output's delta once, and from there into every layer's update.
         space.logits.mul_(self._rate_of_logits / -space.count)
-        for layer in range(len(self._block_views) - 1, -1, -1):
+        for layer in range(len(self._biases) - 1, 0, -1):
             self._lower(space, layer)
-            for (weights, _, _), above, below in zip(
-                self._block_views[layer], space.delta_above[layer], space.below_turned[layer], strict=True
+            for weights, above, below in zip(
+                self._blocks[layer], space.delta_above[layer], space.below_turned[layer], strict=True
             ):
                 weights.baddbmm_(above, below)
         for (inputs, _, _, delta), weights in zip(space.first, self._first_of_seed, strict=True):
@@ -356,12 +390,12 @@ class TorchProgram:
         """Fill `gradients` with those of the mean cross-entropy plus L2, as `Workspace.fill_gradients`."""
         space.logits.div_(space.count)
         first, blocks_of, biases_of = self._gradient_views
-        for layer in range(len(self._block_views) - 1, -1, -1):
+        for layer in range(len(self._biases) - 1, 0, -1):
+            self._lower(space, layer)
             for above, below, gradient in zip(
                 space.delta_above[layer], space.below_turned[layer], blocks_of[layer], strict=True
             ):
                 torch.bmm(above, below, out=gradient)
-            self._lower(space, layer)
         for (inputs, _, _, delta), band in zip(space.first, self.layout.seed_bands, strict=True):
             torch.mm(delta, inputs, out=first[band.rows])
         for gradient, delta in zip(biases_of, space.deltas, strict=True):
@@ -385,6 +419,11 @@ class TorchProgram:
         torch.div(mean, scratch, out=scratch)
         scratch.mul_(correction.to(scratch))
         self.parameters.addcmul_(scratch, self._rates, value=-1)
+
+
+def _move(moves: Sequence[_Move]) -> None:
+    for rows, which, out in moves:
+        torch.index_select(rows, 0, which, out=out)
 
 
 def _relu_backward(delta: Tensor, output: Tensor) -> None:

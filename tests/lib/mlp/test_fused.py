@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from lib.errors import ConfigError
 from lib.mlp.fused import Checkpoint, Rung, Stopping, train_many
+from lib.mlp.layout import Layout, arrange
 from lib.mlp.plan import operations, plan
 from lib.mlp.training import TrialData, TrialResult, train
 from lib.mlp.trial import Trial
@@ -101,6 +102,30 @@ def test_neighbours_grouping_and_memory_do_not_change_a_trial(data, backend):
     taking_turns = train_many(mix, data, dtype=np.float64, backend=backend, memory=400_000)
     for one, other in zip(together, taking_turns, strict=True):
         assert_same(one, other)
+
+
+@pytest.mark.parametrize("backend", ["numpy", "torch"])
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_many_shapes_padded_to_few_equal_training_each_alone(data, backend, optimizer):
+    rng = np.random.default_rng(0)
+    mix = [
+        Trial(
+            hidden=tuple(int(units) for units in rng.integers(1, 80, 2)),
+            activation=str(rng.choice(["relu", "sigmoid", "tanh", "linear"])),
+            optimizer=optimizer,
+            learning_rate=0.01,
+            l2=0.1 * (index % 2) if optimizer == "adam" else 0.0,
+            batch_size=50,
+            epochs=2,
+            seed=index % 3,
+        )
+        for index in range(40)
+    ]
+    layout = Layout([mix[index] for index in arrange(mix)], 12, 4)
+    assert all(later.gathering is not None for later in layout.later)
+    assert sum(len(later.blocks) for later in layout.later) < 40
+    for fused, trial in zip(train_many(mix, data, dtype=np.float64, backend=backend), mix, strict=True):
+        assert_same(train(trial, data), fused)
 
 
 def test_work_is_cut_into_as_many_balanced_parts_as_there_are_cores():
