@@ -93,6 +93,11 @@ class TorchEngine:
         return map(work, items)
 
 
+def lanes_on(device: str, backend: Backend | None = None) -> int:
+    """Programs that run at once: one on each core of the CPU, one on a GPU."""
+    return cores() if backend_of(device, backend) == "numpy" else 1
+
+
 def cores() -> int:
     """Processor cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -23,7 +23,7 @@ from safetensors.numpy import save as to_bytes
 
 from lib.errors import ConfigError
 from lib.files import digest_json, write_bytes
-from lib.mlp.engine import Backend, Engine, backend_of, cores, make_engine
+from lib.mlp.engine import Backend, Engine, lanes_on, make_engine
 from lib.mlp.estimator import MLPClassifier, Record
 from lib.mlp.initialisation import row_orders, streams
 from lib.mlp.layout import Layout
@@ -113,8 +113,7 @@ def train_many(
         raise ConfigError(f"patience must be at least 1 epoch, got {stopping.patience}")
     if (stopping.patience is not None or stopping.rungs) and not len(data.X_validation):
         raise ConfigError("early stopping and halving compare validation losses, but the data has no validation rows")
-    if lanes is None:
-        lanes = cores() if backend_of(device, backend) == "numpy" else 1
+    lanes = lanes or lanes_on(device, backend)
     (rows, features), itemsize = data.X_train.shape, np.dtype(dtype).itemsize
     groups = plan(trials, rows, features, data.n_classes, itemsize, memory, lanes)
     with make_engine(device, backend, memory, groups) as engine:

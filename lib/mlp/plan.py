@@ -58,7 +58,7 @@ def plan(
     itemsize : int
         Bytes of a parameter.
     memory : int, optional
-        Bytes that one program may take.
+        Bytes that all lanes may take at once.
     lanes : int
         Programs that run side by side, one on each core; 1 on a GPU.
 
@@ -75,6 +75,7 @@ def plan(
         batch = min(trials[index].batch_size, rows)
         return _CALLS + operations(trials[index], batch, features, classes)
 
+    share = None if memory is None else memory // lanes
     whole = sum(map(cost, range(len(trials))))
     work = whole - _CALLS * len(trials)
     groups = []
@@ -99,7 +100,7 @@ def plan(
             large = work > lanes * WORTHWHILE and 10 * sum(map(cost, ordered)) > whole / lanes
             parts = max(for_cache, lanes if large else 1)
         for part in _balanced(ordered, cost, parts):
-            groups += [group(fitting) for fitting in _fitting(part, lambda index: group([index]).bytes, memory, trials)]
+            groups += [group(fitting) for fitting in _fitting(part, lambda index: group([index]).bytes, share, trials)]
     return groups
 
 

@@ -29,9 +29,10 @@ from lib.mlp.store import save_network
 from lib.mlp.training import TrialData, TrialResult
 from lib.mlp.trial import Trial
 from lib.studies.comparison import verdict
+from lib.studies.configuration import STATISTICS, Configuration, seed_curves, table_row
 from lib.studies.labels import label, params, width
 from lib.studies.record import DatasetNote, ModelNote, RunNote, StudyFolder, StudyRecord, study_key
-from lib.studies.sweep import STATISTICS, Configuration, seed_curves, table_row, trial_run
+from lib.studies.sweep_record import trial_run
 from lib.studies.training import train_all
 
 _HOLD_OUT_SEED = 0

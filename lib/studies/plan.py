@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from lib.config import Places, SweepName, SweepStudy, Workers
 from lib.datasets import on_disk
-from lib.mlp.engine import cores
+from lib.mlp.engine import lanes_on
 from lib.mlp.plan import plan as programs_of
 from lib.mlp.trial import Trial
 from lib.studies.device import program_memory, training_device
@@ -112,8 +112,8 @@ def _programs(
 ) -> list[ProgramPlan]:
     if not trials:
         return []
-    lanes = min(cores(), len(trials)) if device == "cpu" else 1
-    groups = programs_of(trials, *(shape or (_MANY_ROWS, 1, 1)), memory=memory if shape else None, lanes=lanes)
+    memory = memory if shape else None
+    groups = programs_of(trials, *(shape or (_MANY_ROWS, 1, 1)), memory=memory, lanes=lanes_on(device))
     return [
         ProgramPlan(
             len(group.trials),

@@ -98,8 +98,8 @@ def test_neighbours_grouping_and_memory_do_not_change_a_trial(data, backend):
     (alone,) = train_many([trial], data, dtype=np.float64, backend=backend)
     together = train_many(mix, data, dtype=np.float64, backend=backend)
     assert_same(alone, together[-1])
-    assert len(plan(mix, 203, 12, 4, 8, memory=400_000)) > 1
-    taking_turns = train_many(mix, data, dtype=np.float64, backend=backend, memory=400_000)
+    assert len(plan(mix, 203, 12, 4, 8, memory=800_000, lanes=2)) > 2
+    taking_turns = train_many(mix, data, dtype=np.float64, backend=backend, memory=800_000, lanes=2)
     for one, other in zip(together, taking_turns, strict=True):
         assert_same(one, other)
 

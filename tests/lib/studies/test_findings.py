@@ -9,8 +9,8 @@ import pytest
 
 from lib.mlp.training import TrialResult
 from lib.mlp.trial import Trial
+from lib.studies.configuration import Configuration
 from lib.studies.findings import answers, section
-from lib.studies.sweep import Configuration
 
 EPOCHS = 40
 

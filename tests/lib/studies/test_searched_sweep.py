@@ -12,7 +12,8 @@ import yaml
 from lib.config import load_profile
 from lib.datasets import acquire
 from lib.evaluation.reference import comparison
-from lib.studies import sweep
+from lib.studies import sweep, sweep_record
+from lib.studies.configuration import Configuration, winner
 from lib.studies.sweep import run_sweep
 from tests.small_profile import SMALL
 
@@ -108,9 +109,9 @@ def test_a_search_killed_between_rounds_ends_as_an_undisturbed_one(digits, tmp_p
 
 def test_many_configurations_stay_readable(digits, tmp_path, monkeypatch):
     drawn = []
-    draw = sweep.figures.training_curves
+    draw = sweep_record.figures.training_curves
     monkeypatch.setattr(
-        sweep.figures,
+        sweep_record.figures,
         "training_curves",
         lambda curves, title: (drawn.append((len(curves), title)), draw(curves, title))[1],
     )
@@ -154,10 +155,10 @@ class Result:
 
 def test_a_halved_configuration_never_wins_however_good_its_early_figure():
     configurations = [
-        sweep.Configuration("a", ended, ended, (Result(ended, accuracy),), (None,))
+        Configuration("a", ended, ended, (Result(ended, accuracy),), (None,))
         for ended, accuracy in (("halved", 0.99), ("finished", 0.5), ("diverged", 0.0))
     ]
-    assert sweep._winner(configurations).label == "finished"
+    assert winner(configurations).label == "finished"
 
 
 def test_a_winner_out_of_patience_trains_as_long_again_without_watching_the_test_rows(digits, tmp_path):

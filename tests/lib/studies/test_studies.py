@@ -19,12 +19,13 @@ from lib.mlp.fused import train_many
 from lib.mlp.store import load_network
 from lib.studies import training
 from lib.studies.classifier import classify
+from lib.studies.configuration import STATISTICS
 from lib.studies.embedding import embed
 from lib.studies.exploration import explore
 from lib.studies.features import describe_features
 from lib.studies.pipeline import summarise
 from lib.studies.record import StudyRecord, open_record
-from lib.studies.sweep import STATISTICS, run_sweep
+from lib.studies.sweep import run_sweep
 
 
 @pytest.fixture(scope="module")
