@@ -35,7 +35,7 @@ def _linear_backward(a: Array, delta: Array, scratch: Array) -> None:
 
 
 # NumPy's minimum and maximum are vectorised for two arrays, but not for an array and a number: five times slower.
-_PIECE = 1 << 15
+_PIECE = 1 << 16
 _ZEROS = {np.dtype(kind): np.zeros(_PIECE, kind) for kind in (np.float32, np.float64)}
 _ONES = {np.dtype(kind): np.ones(_PIECE, kind) for kind in (np.uint32, np.uint64)}
 

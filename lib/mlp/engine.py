@@ -118,10 +118,11 @@ def make_engine(device: str, backend: Backend | None, memory: int | None, groups
     if device != "cpu":
         raise ConfigError(f"backend numpy computes on the cpu only, not on {device!r}; leave backend or device out")
     lanes = min(cores(), len(groups))
-    alone = len(groups) == 1 and groups[0].operations > WORTHWHILE
+    large = len(groups) == 1 and groups[0].operations > WORTHWHILE
     with ExitStack() as stack:
-        if not alone:
-            # A lane keeps its core busy by itself; a BLAS that starts threads of its own in each would be in the way.
+        if not large:
+            # A lane keeps its core busy by itself: a BLAS that starts threads of its own in each would be in the way. And
+            # small products gain nothing from a second core that they do not lose by going there and back.
             stack.enter_context(threadpool_limits(1, user_api="blas"))
         yield NumpyEngine(memory, lanes, stack.enter_context(ThreadPoolExecutor(lanes, "sweep-lane")))
 

@@ -6,6 +6,7 @@ nothing of who listens. Saved networks are safetensors (`lib.mlp.store`).
 
 from __future__ import annotations
 
+import math
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -196,7 +197,7 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
                     np.take(labels, rows, out=targets, mode="clip")
                     more, hits = space.loss(len(rows))
                     loss, right = loss + more, right + hits
-                    if not np.isfinite(more):
+                    if not math.isfinite(more):
                         break
                     if self._stepper is None:
                         space.descend(len(rows), self.learning_rate)

@@ -1,4 +1,7 @@
-"""Softmax with cross-entropy, stable for any finite logits, in place."""
+"""Softmax with cross-entropy, stable for any finite logits, in place.
+
+Logits are class-major, the rows of a mini-batch last: reducing over classes then runs along memory.
+"""
 
 from __future__ import annotations
 
@@ -9,59 +12,47 @@ Array = npt.NDArray[np.floating]
 
 
 def softmax(logits: Array) -> None:
-    """Replace logits, shape (rows, classes), by probabilities. Shifted by the row maximum, so exp cannot overflow."""
+    """Replace logits, shape (networks, classes, n), by probabilities. Shifted by each row's maximum: exp can't overflow."""
     np.subtract(logits, logits.max(axis=1, keepdims=True), out=logits)
-    np.exp(logits, out=logits)
-    np.divide(logits, logits.sum(axis=1, keepdims=True), out=logits)
+    _normalise(logits)
+
+
+def _normalise(shifted: Array) -> Array:
+    """Replace shifted logits by probabilities; returns the sums of their exponentials, shape (networks, 1, n)."""
+    np.exp(shifted, out=shifted)
+    totals: Array = shifted.sum(axis=1, keepdims=True)
+    np.divide(shifted, totals, out=shifted)
+    return totals
 
 
 def softmax_cross_entropy(
-    logits: Array, labels: npt.NDArray[np.int64], rows: npt.NDArray[np.int64]
-) -> tuple[float, int]:
-    """Replace logits by probabilities; return the summed cross-entropy in nats and the number of right predictions.
-
-    Parameters
-    ----------
-    logits : ndarray, shape (n, classes)
-    labels : ndarray of int64, shape (n,)
-    rows : ndarray of int64, shape (n,)
-        0..n-1, passed in so that it is not made anew for every mini-batch.
-
-    The loss is log sum exp(z) - z[label], from the shifted logits: log of a probability that rounds to 0 is never taken.
-    """
-    right = int(np.count_nonzero(logits.argmax(axis=1) == labels))
-    np.subtract(logits, logits.max(axis=1, keepdims=True), out=logits)
-    picked = logits[rows, labels]
-    np.exp(logits, out=logits)
-    totals = logits.sum(axis=1, keepdims=True)
-    loss = float(np.log(totals, dtype=np.float64).sum()) - float(picked.sum(dtype=np.float64))
-    np.divide(logits, totals, out=logits)
-    return loss, right
-
-
-def stacked_softmax_cross_entropy(
     logits: Array, positions: npt.NDArray[np.int64]
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
-    """The same for many networks at once: summed cross-entropy in nats and right predictions of each.
+    """Replace logits by probabilities; return each network's summed cross-entropy in nats and its right predictions.
 
     Parameters
     ----------
     logits : ndarray, C-contiguous, shape (networks, classes, n)
-        Replaced by probabilities.
     positions : ndarray of int64, shape (networks, n)
         Where the label's logit of each row is in the flat array.
+
+    The loss is log sum exp(z) - z[label], from the shifted logits: log of a probability that rounds to 0 is never taken.
     """
     np.subtract(logits, logits.max(axis=1, keepdims=True), out=logits)
     picked = logits.reshape(-1).take(positions)
     # A prediction is right where the label's logit is the greatest. Where several are (all zero weights, say), the first
-    # counts, as argmax has it; argmax along a middle axis is slow, so it runs only if there is a tie or a NaN.
-    if np.count_nonzero(logits) == logits.size - positions.size and np.isfinite(picked).all():
-        right = (picked == 0).sum(axis=1)
-    else:
+    # counts, as argmax has it; argmax along a middle axis is slow, so only networks with a tie or a NaN are asked.
+    right = (picked == 0).sum(axis=1)
+    if np.count_nonzero(logits) != logits.size - positions.size or not np.isfinite(picked).all():
         classes, n = logits.shape[1:]
-        right = (logits.argmax(axis=1) == positions // n % classes).sum(axis=1)
-    np.exp(logits, out=logits)
-    totals = logits.sum(axis=1, keepdims=True)
+        odd = np.count_nonzero(logits == 0, axis=(1, 2)) != n
+        right[odd] = (logits[odd].argmax(axis=1) == positions[odd] // n % classes).sum(axis=1)
+    totals = _normalise(logits)
     loss = np.log(totals).sum(axis=(1, 2), dtype=np.float64) - picked.sum(axis=1, dtype=np.float64)
-    np.divide(logits, totals, out=logits)
     return loss, right
+
+
+def subtract_one(probabilities: Array, positions: npt.NDArray[np.int64]) -> None:
+    """Subtract 1 at `positions` of the flat array: probabilities become the loss's derivative by the logits."""
+    flat = probabilities.reshape(-1)
+    np.put(flat, positions, flat.take(positions) - 1)

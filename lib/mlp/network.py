@@ -15,7 +15,7 @@ import numpy.typing as npt
 from lib.errors import ConfigError
 from lib.mlp.activations import ACTIVATIONS
 from lib.mlp.initialisation import initial_weights
-from lib.mlp.losses import softmax, softmax_cross_entropy
+from lib.mlp.losses import softmax, softmax_cross_entropy, subtract_one
 from lib.mlp.products import product
 
 Array = npt.NDArray[np.floating]
@@ -90,7 +90,8 @@ class Workspace:
         self.network = network
         self.rows = rows
         dtype = network.parameters.dtype
-        self._layers = [np.empty((rows, units), dtype) for units in network.sizes[1:]]
+        self._layers = [np.empty((rows, units), dtype) for units in network.sizes[1:-1]]
+        self._logits = np.empty(network.sizes[-1] * rows, dtype)
         self._row_numbers = np.arange(rows)
         self._activate, self._backward = ACTIVATIONS[network.activation]
         if training:
@@ -98,42 +99,44 @@ class Workspace:
             self.labels = np.empty(rows, np.int64)
             self.gradients = np.zeros_like(network.parameters)
             self._weight_gradients, self._bias_gradients = network.split(self.gradients)
-            self._deltas = [np.empty_like(layer) for layer in self._layers[:-1]]
-            self._scratch = [np.empty_like(layer) for layer in self._layers[:-1]]
+            self._deltas = [np.empty_like(layer) for layer in self._layers]
+            self._scratch = [np.empty_like(layer) for layer in self._layers]
             self._ones = np.ones((1, rows), dtype)
 
     def hidden(self, X: Array) -> list[Array]:
         """Activations of each hidden layer for at most `rows` rows; views that the next call overwrites."""
         count = len(X)
         below = X
-        for layer, weights, biases in zip(
-            self._layers[:-1], self.network.weights[:-1], self.network.biases[:-1], strict=True
-        ):
+        for layer, weights, biases in zip(self._layers, self.network.weights, self.network.biases, strict=False):
             here = layer[:count]
             product(below, weights, out=here)
             np.add(here, biases, out=here)
             self._activate(here)
             below = here
-        return [layer[:count] for layer in self._layers[:-1]]
+        return [layer[:count] for layer in self._layers]
 
     def logits(self, X: Array) -> Array:
-        """Logits, shape (n, classes), for at most `rows` rows; a view that the next call overwrites."""
+        """Logits, shape (1, classes, n), for at most `rows` rows; a view that the next call overwrites."""
         hidden = self.hidden(X)
-        here = self._layers[-1][: len(X)]
-        product(hidden[-1] if hidden else X, self.network.weights[-1], out=here)
-        np.add(here, self.network.biases[-1], out=here)
-        return here
+        logits = self._logits[: self.network.sizes[-1] * len(X)].reshape(1, -1, len(X))
+        product(self.network.weights[-1].T, (hidden[-1] if hidden else X).T, out=logits[0])
+        np.add(logits, self.network.biases[-1][:, None], out=logits)
+        return logits
+
+    def _positions(self, labels: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Where in the flat logits the labels' are, shape (1, n)."""
+        n = len(labels)
+        return (labels * n + self._row_numbers[:n])[None]
 
     def loss(self, count: int) -> tuple[float, int]:
         """Summed cross-entropy and right answers of the first `count` rows of `inputs` and `labels`.
 
-        The output layer then holds the summed loss's derivative by the logits, from which a step goes on.
+        The logits' buffer then holds the summed loss's derivative by the logits, from which a step goes on.
         """
-        delta = self.logits(self.inputs[:count])
-        labels, numbers = self.labels[:count], self._row_numbers[:count]
-        loss, right = softmax_cross_entropy(delta, labels, numbers)
-        delta[numbers, labels] -= 1
-        return loss, right
+        logits, positions = self.logits(self.inputs[:count]), self._positions(self.labels[:count])
+        loss, right = softmax_cross_entropy(logits, positions)
+        subtract_one(logits, positions)
+        return float(loss[0]), int(right[0])
 
     def descend(self, count: int, learning_rate: float) -> None:
         """Take a step of plain SGD on the mean cross-entropy of the rows that `loss` has seen."""
@@ -160,8 +163,9 @@ class Workspace:
         """Each layer from the last to the first: its index, its inputs, and `scale` times the loss's derivative by its
         pre-activations. The caller may change the layer's weights: they have been used by then.
         """
-        delta = self._layers[-1][:count]
-        np.multiply(delta, scale, out=delta)
+        of_logits = self._logits[: self.network.sizes[-1] * count].reshape(-1, count)
+        np.multiply(of_logits, scale, out=of_logits)
+        delta = of_logits.T
         for index in range(len(self.network.weights) - 1, 0, -1):
             below, lower = self._layers[index - 1][:count], self._deltas[index - 1][:count]
             product(delta, self.network.weights[index].T, out=lower)
@@ -175,9 +179,8 @@ class Workspace:
         loss, right = 0.0, 0
         for start in range(0, len(X), self.rows):
             part = slice(start, start + self.rows)
-            count = len(labels[part])
-            more, hits = softmax_cross_entropy(self.logits(X[part]), labels[part], self._row_numbers[:count])
-            loss, right = loss + more, right + hits
+            more, hits = softmax_cross_entropy(self.logits(X[part]), self._positions(labels[part]))
+            loss, right = loss + float(more[0]), right + int(hits[0])
         return loss / len(X), right / len(X)
 
     def probabilities(self, X: Array) -> Array:
@@ -187,5 +190,5 @@ class Workspace:
             part = slice(start, start + self.rows)
             logits = self.logits(X[part])
             softmax(logits)
-            result[part] = logits
+            result[part] = logits[0].T
         return result

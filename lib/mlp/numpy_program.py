@@ -17,14 +17,14 @@ import numpy.typing as npt
 
 from lib.mlp.activations import ACTIVATIONS
 from lib.mlp.layout import Index, Layout
-from lib.mlp.losses import stacked_softmax_cross_entropy
+from lib.mlp.losses import softmax_cross_entropy, subtract_one
 from lib.mlp.network import EVALUATION_ROWS
 from lib.mlp.optimizers import Adam, Momentum, Stepper
 from lib.mlp.program import STATE, Rows, epoch_figures, kind_of
 
 Array = npt.NDArray[np.floating]
 
-_SPAN = 1 << 16
+_SPAN = 1 << 17
 """Weights updated at once: gradient and weights of a span stay in a core's cache between product and update."""
 _EVALUATED = 1 << 20
 """Units x rows of a layer that are evaluated at once."""
@@ -170,9 +170,8 @@ class NumpyProgram:
         """
         self._forward(space)
         at = space.positions(labels, self._slot_seed)
-        loss, right = stacked_softmax_cross_entropy(space.logits, at)
-        flat = space.logits.reshape(-1)
-        np.put(flat, at, flat.take(at) - 1)
+        loss, right = softmax_cross_entropy(space.logits, at)
+        subtract_one(space.logits, at)
         np.multiply(space.logits, self._output_scale / space.count, out=space.logits)
         for layer in range(len(self.biases) - 1, 0, -1):
             _move(space.before_lower[layer])
@@ -222,7 +221,7 @@ class NumpyProgram:
             space.forward[0] = [(self.first, part.T, space.outputs[0])]
             self._forward(space)
             at = space.positions(y[None, start : start + many], np.zeros_like(self._slot_seed))
-            more, hits = stacked_softmax_cross_entropy(space.logits, at)
+            more, hits = softmax_cross_entropy(space.logits, at)
             loss, right = loss + more, right + hits
         slots = self.layout.slots
         return loss[slots] / len(X), right[slots] / len(X)
