@@ -15,6 +15,9 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import numpy as np
+import numpy.typing as npt
+
 from lib.errors import StorageError
 
 _CANNOT_WRITE = {errno.EACCES, errno.EPERM, errno.EROFS}
@@ -108,3 +111,12 @@ def digest_file(path: Path, algorithm: str = "sha256") -> str:
 def digest_json(content: Any) -> str:
     """SHA-256 hex digest of the canonical JSON of `content` (sorted keys, no spaces)."""
     return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def digest_arrays(*arrays: npt.NDArray[Any]) -> str:
+    """SHA-256 hex digest of arrays: their shapes, dtypes and bytes."""
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(f"{array.shape}{array.dtype.str}".encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -103,8 +104,15 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+_all_cores = threading.RLock()
+"""Held while programs run on the CPU. Two sweeps at once would only share its cores, and the limit of BLAS's threads is a
+setting of the whole process that the second would undo for the first."""
+
+
 @contextmanager
-def make_engine(device: str, backend: Backend | None, memory: int | None, groups: Sequence[Group]) -> Iterator[Engine]:
+def make_engine(
+    device: str, backend: Backend | None, memory: int | None, lanes: int, groups: Sequence[Group]
+) -> Iterator[Engine]:
     """An engine for the block that runs the programs of `groups` (see `lib.mlp.fused.train_many` for the rest).
 
     Raises
@@ -117,9 +125,10 @@ def make_engine(device: str, backend: Backend | None, memory: int | None, groups
         return
     if device != "cpu":
         raise ConfigError(f"backend numpy computes on the cpu only, not on {device!r}; leave backend or device out")
-    lanes = min(cores(), len(groups))
+    lanes = min(lanes, len(groups))
     large = len(groups) == 1 and groups[0].operations > WORTHWHILE
     with ExitStack() as stack:
+        stack.enter_context(_all_cores)
         if not large:
             # A lane keeps its core busy by itself: a BLAS that starts threads of its own in each would be in the way. And
             # small products gain nothing from a second core that they do not lose by going there and back.

@@ -130,6 +130,8 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
         same rows equals `fit` with epochs=k.
         """
         if hasattr(self, "network_"):
+            if not hasattr(self, "_order_rng"):
+                raise ValueError("this network was trained or stored elsewhere and only predicts; train one with fit")
             X, y = self._checked(X, y, reset=False)
             labels = self._encoded(y)
         else:
@@ -210,7 +212,7 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
                 record["seconds"] = before + time.perf_counter() - started
                 self.history_.append(record)
                 # The last steps of an epoch may have broken the weights after its last finite loss.
-                if not (np.isfinite(loss) and np.isfinite(self.network_.parameters.sum())):
+                if not (np.isfinite(loss) and np.isfinite(self.network_.parameters.sum(dtype=np.float64))):
                     self.diverged_epoch_ = len(self.history_)
                 yield record
                 if self.diverged_epoch_ is not None:

@@ -13,6 +13,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import save as to_bytes
 
 from lib.errors import ConfigError
-from lib.files import digest_json, write_bytes
+from lib.files import digest_arrays, digest_json, write_bytes
 from lib.mlp.engine import Backend, Engine, lanes_on, make_engine
 from lib.mlp.estimator import MLPClassifier, Record
 from lib.mlp.initialisation import row_orders, streams
@@ -30,7 +31,7 @@ from lib.mlp.layout import Layout
 from lib.mlp.network import Network
 from lib.mlp.plan import Group, plan
 from lib.mlp.program import Program
-from lib.mlp.store import read_tensors
+from lib.mlp.store import ENGINE, read_tensors
 from lib.mlp.training import Ending, TrialData, TrialResult, estimator
 from lib.mlp.trial import Trial
 
@@ -99,7 +100,8 @@ def train_many(
     backend : {"numpy", "torch"}, optional
         What computes; NumPy on the CPU and torch elsewhere unless said otherwise.
     memory : int, optional
-        Bytes that the programs may take together; those that do not fit take turns.
+        Bytes that the programs may take together; those that do not fit take turns, and wait in the machine's memory
+        as parameters and optimiser state alone. A call that goes on from a checkpoint keeps the programs of that.
     lanes : int, optional
         Cores that programs run on side by side, one on each; on the CPU all cores, unless said otherwise.
 
@@ -113,10 +115,12 @@ def train_many(
         raise ConfigError(f"patience must be at least 1 epoch, got {stopping.patience}")
     if (stopping.patience is not None or stopping.rungs) and not len(data.X_validation):
         raise ConfigError("early stopping and halving compare validation losses, but the data has no validation rows")
+    if not trials:
+        return []
     lanes = lanes or lanes_on(device, backend)
     (rows, features), itemsize = data.X_train.shape, np.dtype(dtype).itemsize
-    groups = plan(trials, rows, features, data.n_classes, itemsize, memory, lanes)
-    with make_engine(device, backend, memory, groups) as engine:
+    groups = plan(trials, rows, features, data.n_classes, itemsize, memory, lanes, len(data.X_validation))
+    with make_engine(device, backend, memory, lanes, groups) as engine:
         sweep = _Sweep(trials, data, np.dtype(dtype), engine, stopping, groups)
         if checkpoint is not None:
             sweep.restore(checkpoint.path)
@@ -140,6 +144,15 @@ class _State:
     history: list[Record] = field(default_factory=list)
     ended: Ending | None = None
     vectors: dict[str, npt.NDArray[np.floating]] = field(default_factory=dict)
+    best_loss: float = math.inf
+    best_epoch: int = 1
+
+    def add(self, record: Record) -> None:
+        """One more epoch."""
+        self.history.append(record)
+        loss = _or_infinite(record.get("validation_loss", math.inf))
+        if loss < self.best_loss:
+            self.best_loss, self.best_epoch = loss, len(self.history)
 
 
 class _Sweep:
@@ -167,6 +180,7 @@ class _Sweep:
         self.orders = {trial.seed: row_orders(self.shape[0], streams(trial.seed)[1]) for trial in self.trials}
         # Programs that do not fit into memory together take turns; their parameters then wait in `states`.
         self.take_turns = engine.memory is not None and sum(group.bytes for group in groups) > engine.memory
+        self.data = data
 
     def running(self) -> bool:
         """Whether any trial has not ended."""
@@ -215,15 +229,13 @@ class _Sweep:
         state = self.states[trial]
         finite = figures.pop("finite") and math.isfinite(figures["train_loss"])
         before = state.history[-1]["seconds"] if state.history else 0.0
-        state.history.append({"epoch": self.epoch, **figures, "seconds": before + share})
+        state.add({"epoch": self.epoch, **figures, "seconds": before + share})
         if not finite:
             state.ended = "diverged"
         elif self.epoch >= self.trials[trial].epochs:
             state.ended = "finished"
-        elif self.stopping.patience is not None:
-            losses = [_or_infinite(record["validation_loss"]) for record in state.history]
-            if self.epoch - 1 - losses.index(min(losses)) >= self.stopping.patience:
-                state.ended = "patience"
+        elif self.stopping.patience is not None and self.epoch - state.best_epoch >= self.stopping.patience:
+            state.ended = "patience"
 
     def _halve(self) -> None:
         for rung in self.stopping.rungs:
@@ -231,7 +243,8 @@ class _Sweep:
                 continue
             live = [index for index, state in enumerate(self.states) if state.ended is None]
             live.sort(key=lambda index: (_or_infinite(self.states[index].history[-1]["validation_loss"]), index))
-            for index in live[math.ceil(rung.keep * len(live)) :]:
+            kept = math.ceil(rung.keep * len(live) - 1e-9)  # 0.07 of 100 is 7, whatever floats make of it
+            for index in live[kept:]:
                 self.states[index].ended = "halved"
 
     def _drop_ended(self, index: int) -> None:
@@ -275,9 +288,14 @@ class _Sweep:
         return TrialResult(trial, tuple(state.history), model.diverged_epoch_, model, state.ended)
 
     def _identity(self) -> str:
-        """What a checkpoint belongs to: the same trials in the same order, on rows of the same shape."""
+        """What a checkpoint belongs to: the same trials in the same order, on the same rows, by the same arithmetic."""
         trials = [trial.model_dump(mode="json") for trial in self.trials]
-        return digest_json([trials, [*self.shape, self.features], str(self.dtype), asdict(self.stopping)])
+        return digest_json([ENGINE, trials, self._rows_digest, self.classes, str(self.dtype), asdict(self.stopping)])
+
+    @cached_property
+    def _rows_digest(self) -> str:
+        data = self.data
+        return digest_arrays(data.X_train, data.y_train, data.X_validation, data.y_validation)
 
     def save(self, path: Path) -> None:
         """Write the whole state, atomically."""
@@ -314,7 +332,9 @@ class _Sweep:
         self.epoch, self.steps, self.groups = course["epoch"], course["steps"], course["groups"]
         self.programs = [None] * len(self.groups)
         for trial, state in enumerate(self.states):
-            state.ended, state.history = course["ended"][trial], course["history"][trial]
+            state.ended = course["ended"][trial]
+            for record in course["history"][trial]:
+                state.add(record)
             prefix = f"{trial}."
             state.vectors = {name[len(prefix) :]: value for name, value in tensors.items() if name.startswith(prefix)}
         for order in self.orders.values():

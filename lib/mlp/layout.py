@@ -22,7 +22,7 @@ from lib.mlp.trial import Trial
 Array = npt.NDArray[np.floating]
 Index = npt.NDArray[np.int64]
 
-_FEW = 12
+FEW = 12
 """Shapes of a layer up to which nothing is padded."""
 
 
@@ -250,14 +250,15 @@ class Layout:
 def _gathered(shapes: Sequence[tuple[int, int]], last: bool) -> dict[tuple[int, int], list[int]]:
     """Positions by shape (outputs, inputs); if there are many shapes, by padded shape, but classes are never padded."""
     groups: dict[tuple[int, int], list[int]] = {}
-    few = len(set(shapes)) <= _FEW
+    few = len(set(shapes)) <= FEW
     for index, (outputs, inputs) in enumerate(shapes):
-        key = (outputs, inputs) if few else (outputs if last else _padded(outputs), _padded(inputs))
+        key = (outputs, inputs) if few else (outputs if last else padded(outputs), padded(inputs))
         groups.setdefault(key, []).append(index)
     return groups
 
 
-def _padded(units: int) -> int:
+def padded(units: int) -> int:
+    """The width to which a layer is padded when there are many widths."""
     step = 16 if units <= 64 else 32
     return -(-units // step) * step
 

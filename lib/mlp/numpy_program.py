@@ -103,16 +103,20 @@ class NumpyProgram:
 
     def _make_steppers(self, rates: Array) -> Iterator[tuple[slice, Stepper]]:
         """One for each span of parameters, so that an optimiser's many passes over a span stay in cache."""
-        rates = self.layout.per_parameter(rates)
-        momenta = self.layout.per_parameter(np.array([trial.momentum for trial in self.layout.trials], rates.dtype))
-        scratch = np.empty(_SPAN, rates.dtype)
-        for start in range(0, self.layout.size, _SPAN):
-            span = slice(start, min(start + _SPAN, self.layout.size))
-            state = {name: vector[span] for name, vector in self.state.items()}
-            if self.kind == "momentum":
-                yield span, Momentum(rates[span], momenta[span], state["velocity"])
-            else:
-                yield span, Adam(rates[span], state["mean"], state["square"], scratch[: span.stop - span.start])
+        of_all, dtype = self.layout.per_parameter(rates), rates.dtype
+        if self.kind == "momentum":
+            momenta = self.layout.per_parameter(np.array([trial.momentum for trial in self.layout.trials], dtype))
+            velocity = self.state["velocity"]
+            for span in self._spans():
+                yield span, Momentum(of_all[span], momenta[span], velocity[span])
+            return
+        scratch = np.empty(_SPAN, dtype)
+        mean, square = self.state["mean"], self.state["square"]
+        for span in self._spans():
+            yield span, Adam(of_all[span], mean[span], square[span], scratch[: span.stop - span.start])
+
+    def _spans(self) -> Iterator[slice]:
+        return (slice(start, min(start + _SPAN, self.layout.size)) for start in range(0, self.layout.size, _SPAN))
 
     def views(self, flat: Array) -> tuple[Array, list[list[Array]], list[Array]]:
         """Of a vector laid out as `parameters`: first layer (rows, inputs); later layers' blocks (count, outputs, inputs),

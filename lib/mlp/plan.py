@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from lib.errors import ConfigError
-from lib.mlp.layout import arrange
+from lib.mlp.layout import FEW, arrange, padded
 from lib.mlp.network import EVALUATION_ROWS
 from lib.mlp.program import STATE, Kind, kind_of
 from lib.mlp.trial import Trial
@@ -50,6 +50,7 @@ def plan(
     itemsize: int = 4,
     memory: int | None = None,
     lanes: int = 1,
+    watched: int = EVALUATION_ROWS,
 ) -> list[Group]:
     """How `trials` are grouped into programs over `rows` training rows.
 
@@ -61,6 +62,8 @@ def plan(
         Bytes that all lanes may take at once.
     lanes : int
         Programs that run side by side, one on each core; 1 on a GPU.
+    watched : int
+        Validation rows.
 
     Raises
     ------
@@ -75,21 +78,23 @@ def plan(
         batch = min(trials[index].batch_size, rows)
         return _CALLS + operations(trials[index], batch, features, classes)
 
-    share = None if memory is None else memory // lanes
     whole = sum(map(cost, range(len(trials))))
     work = whole - _CALLS * len(trials)
     groups = []
     for (depth, batch, kind), members in alike.items():
+        gathers = len({trials[index].hidden for index in members}) > FEW
+        need = _Need(rows, features, classes, itemsize, watched, batch, gathers)
 
-        def group(part: Sequence[int], depth: int = depth, batch: int = batch, kind: Kind = kind) -> Group:
+        def group(part: Sequence[int], depth: int = depth, kind: Kind = kind, need: _Need = need) -> Group:
+            of_part = [trials[index] for index in part]
             return Group(
                 tuple(part),
                 depth,
-                batch,
+                need.batch,
                 kind,
-                sum(_parameters(trials[index], features, classes) for index in part),
-                sum(_bytes(trials[index], batch, features, classes, itemsize) for index in part),
-                sum(operations(trials[index], batch, features, classes) for index in part),
+                sum(need.parameters(trial) for trial in of_part),
+                need.bytes(of_part),
+                sum(operations(trial, need.batch, features, classes) for trial in of_part),
             )
 
         ordered = [members[position] for position in arrange([trials[index] for index in members])]
@@ -100,8 +105,54 @@ def plan(
             large = work > lanes * WORTHWHILE and 10 * sum(map(cost, ordered)) > whole / lanes
             parts = max(for_cache, lanes if large else 1)
         for part in _balanced(ordered, cost, parts):
-            groups += [group(fitting) for fitting in _fitting(part, lambda index: group([index]).bytes, share, trials)]
+            groups += [group(fitting) for fitting in _fitting(part, need, trials, memory and memory // lanes)]
     return groups
+
+
+@dataclass(frozen=True)
+class _Need:
+    """What programs over one dataset with mini-batches of `batch` rows take.
+
+    `gathers` says that later layers are gathered and padded, as they are when there are many shapes.
+    """
+
+    rows: int
+    features: int
+    classes: int
+    itemsize: int
+    watched: int
+    batch: int
+    gathers: bool
+
+    def parameters(self, trial: Trial) -> int:
+        """Weights and biases of a trial."""
+        return sum((below + 1) * above for below, above in pairwise(_sizes(trial, self.features, self.classes)))
+
+    def bytes(self, trials: Sequence[Trial]) -> int:
+        """Bytes of a program that trains `trials`, with the drawing of their initial weights, one after the other."""
+        drawn = 4 * self.itemsize * max(map(self.parameters, trials))
+        return sum(map(self._of_trial, trials)) + len({trial.seed for trial in trials}) * self.of_seed + drawn
+
+    @property
+    def of_seed(self) -> int:
+        """Bytes of the mini-batches of one seed, the last and shorter one having its own."""
+        return self.itemsize * self._columns * self.features
+
+    @property
+    def _columns(self) -> int:
+        return self.batch + self.rows % self.batch
+
+    def _of_trial(self, trial: Trial) -> int:
+        kind, hidden = kind_of(trial), [padded(units) if self.gathers else units for units in trial.hidden]
+        sizes = (self.features, *hidden, self.classes)
+        parameters = sum((below + 1) * above for below, above in pairwise(sizes))
+        # Parameters, gradients, state, and a rate and a momentum for each; a penalty is two temporary vectors more.
+        vectors = 1 if kind == "sgd" else 4 + len(STATE[kind]) + (2 if trial.l2 else 0)
+        # A step keeps outputs, deltas and a scratch, and outputs and deltas again as they are gathered on either side; an
+        # evaluation outputs alone, twice when its last part is shorter. Classes have temporaries, and labels' positions.
+        evaluated = min(self.watched, EVALUATION_ROWS) * (2 if self.watched > EVALUATION_ROWS else 1)
+        per_unit = (7 * self._columns + 3 * evaluated) if self.gathers else (3 * self._columns + evaluated)
+        return self.itemsize * (parameters * vectors + (sum(hidden) + 3 * self.classes) * per_unit) + 24 * self._columns
 
 
 def operations(trial: Trial, rows: int, features: int, classes: int) -> int:
@@ -122,39 +173,30 @@ def _balanced(ordered: Sequence[int], cost: Callable[[int], int], parts: int) ->
     return list(runs.values())
 
 
-def _fitting(
-    part: Sequence[int], need: Callable[[int], int], memory: int | None, trials: Sequence[Trial]
-) -> list[list[int]]:
+def _fitting(part: Sequence[int], need: _Need, trials: Sequence[Trial], memory: int | None) -> list[list[int]]:
     """Cut neighbours into runs that take at most `memory` bytes each."""
     if memory is None:
         return [list(part)]
     runs: list[list[int]] = [[]]
-    taken = 0
+    taken, seeds = 0, set[int]()
     for index in part:
-        if need(index) > memory:
+        trial = trials[index]
+        alone = need.bytes([trial])
+        if alone > memory:
             raise ConfigError(
-                f"trial {trials[index].hidden} with batch_size {trials[index].batch_size} needs {need(index) / 1e6:,.0f} MB, "
+                f"trial {trial.hidden} with batch_size {trial.batch_size} needs {alone / 1e6:,.0f} MB, "
                 f"more than the {memory / 1e6:,.0f} MB there are; make it narrower or its mini-batches smaller"
             )
-        if taken + need(index) > memory:
+        more = alone - (need.of_seed if trial.seed in seeds else 0)
+        if taken + more > memory:
             runs.append([])
-            taken = 0
+            taken, more = 0, alone
+            seeds.clear()
         runs[-1].append(index)
-        taken += need(index)
+        seeds.add(trial.seed)
+        taken += more
     return runs
 
 
 def _sizes(trial: Trial, features: int, classes: int) -> tuple[int, ...]:
     return (features, *trial.hidden, classes)
-
-
-def _parameters(trial: Trial, features: int, classes: int) -> int:
-    return sum((below + 1) * above for below, above in pairwise(_sizes(trial, features, classes)))
-
-
-def _bytes(trial: Trial, batch: int, features: int, classes: int, itemsize: int) -> int:
-    kind = kind_of(trial)
-    # Parameters, gradients, state, and a rate and a penalty or momentum for each.
-    vectors = 1 if kind == "sgd" else 4 + len(STATE[kind])
-    buffers = (sum(trial.hidden) + classes) * (3 * batch + EVALUATION_ROWS)
-    return itemsize * (_parameters(trial, features, classes) * vectors + buffers)

@@ -1,4 +1,4 @@
-"""One stacked program on a GPU: many networks of one depth, batch size and kind of optimiser, in torch.
+"""One stacked program in torch, made for a GPU: many networks of one depth, batch size and kind of optimiser.
 
 The arithmetic is `lib.mlp.network`'s, for all trials at once; see `lib.mlp.layout` for how they lie. Plain SGD adds its
 update inside the matrix product that computes the gradient (W <- W - rate * delta x), so gradients are never stored;
@@ -144,7 +144,7 @@ class TorchProgram:
         self.kind = kind_of(layout.trials[0])
         self.parameters = rows.X.new_zeros(layout.size)
         self.state = {name: torch.zeros_like(self.parameters) for name in STATE[self.kind]}
-        self._buffers: dict[int, _Buffers] = {}
+        self._spaces: dict[int, _Buffers] = {}
         self._evaluation: dict[int, _Outputs] = {}
         self._first, self._blocks, self._biases = self._views(self.parameters)
         self._first_of_seed = [self._first[band.rows] for band in layout.seed_bands]
@@ -196,11 +196,11 @@ class TorchProgram:
         ]
         return first, [[], *blocks], [flat[start:stop] for start, stop in pairwise(layout.bias_offsets)]
 
-    def buffers(self, count: int) -> _Buffers:
+    def _space(self, count: int) -> _Buffers:
         """Buffers for mini-batches of `count` rows."""
-        if count not in self._buffers:
-            self._buffers[count] = _Buffers(self, count)
-        return self._buffers[count]
+        if count not in self._spaces:
+            self._spaces[count] = _Buffers(self, count)
+        return self._spaces[count]
 
     @property
     def steps(self) -> int:
@@ -223,11 +223,11 @@ class TorchProgram:
         self._step_index.zero_()
         whole, rest = divmod(len(rows.X), self._batch)
         for _ in range(whole if self.parameters.device.type != "cuda" else self._run_captured(whole)):
-            self._advance(self.buffers(self._batch))
+            self._advance(self._space(self._batch))
         if rest:
-            self._advance(self.buffers(rest))
+            self._advance(self._space(rest))
         watched = (
-            self.evaluate(rows.X_validation, rows.y_validation, EVALUATION_ROWS) if len(rows.X_validation) else None
+            self._evaluate(rows.X_validation, rows.y_validation, EVALUATION_ROWS) if len(rows.X_validation) else None
         )
         slots = self.layout.slots
         return epoch_figures(
@@ -235,7 +235,7 @@ class TorchProgram:
             self._rights.cpu().numpy()[:, slots],
             len(rows.X),
             None if watched is None else (watched[0].cpu().numpy()[slots], watched[1].cpu().numpy()[slots]),
-            self.finite().cpu().numpy(),
+            self._finite().cpu().numpy(),
         )
 
     def _run_captured(self, steps: int) -> int:
@@ -243,7 +243,7 @@ class TorchProgram:
         if self._graph is None:
             if steps <= _WARM_UP:
                 return steps
-            space = self.buffers(self._batch)
+            space = self._space(self._batch)
             stream = torch.cuda.Stream(self.parameters.device)  # type: ignore[no-untyped-call]
             stream.wait_stream(torch.cuda.current_stream(self.parameters.device))
             with torch.cuda.stream(stream):
@@ -295,7 +295,7 @@ class TorchProgram:
                 self._adam()
         return loss, right
 
-    def evaluate(self, inputs: Tensor, labels: Tensor, rows: int) -> tuple[Tensor, Tensor]:
+    def _evaluate(self, inputs: Tensor, labels: Tensor, rows: int) -> tuple[Tensor, Tensor]:
         """Mean cross-entropy (float64) and accuracy (float64) of each slot over rows they share, `rows` at a time.
 
         Parameters
@@ -319,20 +319,24 @@ class TorchProgram:
         return loss / len(inputs), right / len(inputs)
 
     def _right(self, log_p: Tensor, targets: Tensor) -> Tensor:
-        """Right predictions of each trial; of equal classes the first is predicted, as by argmax, which is far slower."""
-        best = (log_p == log_p.amax(1, keepdim=True)) * self._class_ranks
+        """Right predictions of each slot; of equal classes, and of NaNs, the first is predicted, as by argmax, which is
+        far slower.
+        """
+        best = ((log_p == log_p.amax(1, keepdim=True)) | log_p.isnan()) * self._class_ranks
         return (best.amax(1) == self.layout.classes - targets).sum(1)
 
-    def finite(self) -> Tensor:
+    def _finite(self) -> Tensor:
         """Whether each trial's parameters are finite; bool, shape (trials,)."""
         device = self.parameters.device
-        total = self.parameters.new_zeros(len(self.layout.trials))
+        total = torch.zeros(len(self.layout.trials), dtype=torch.float64, device=device)
         for layer, biases in enumerate(self._biases):
             trials = torch.from_numpy(self.layout.trials_of_rows(layer)).to(device)
-            total.index_add_(0, trials, biases if layer else biases + self._first.sum(1))
+            total.index_add_(0, trials, biases.double() + (0 if layer else self._first.sum(1, dtype=torch.float64)))
         for later, views in zip(self.layout.later, self._blocks[1:], strict=True):
             for block, weights in zip(later.blocks, views, strict=True):
-                total.index_add_(0, torch.tensor(block.members, device=device), weights.sum((1, 2)))
+                total.index_add_(
+                    0, torch.tensor(block.members, device=device), weights.sum((1, 2), dtype=torch.float64)
+                )
         return total.isfinite()
 
     def export(self, index: int, state: bool) -> dict[str, npt.NDArray[np.floating]]:

@@ -1,4 +1,4 @@
-"""One trial: the settings of one network's training, and what came of it."""
+"""One trial: the settings of one network's training."""
 
 from __future__ import annotations
 

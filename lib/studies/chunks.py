@@ -9,6 +9,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 from lib.mlp.plan import operations
+from lib.mlp.program import kind_of
 from lib.mlp.trial import Trial
 
 SLACK = 1.05
@@ -55,7 +56,7 @@ def cut(trials: Sequence[Trial], costs: Sequence[int], count: int) -> list[list[
 
 def _program(trial: Trial) -> Hashable:
     """Trials of one program agree in this."""
-    return len(trial.hidden), trial.batch_size, trial.optimizer, trial.momentum > 0
+    return len(trial.hidden), trial.batch_size, kind_of(trial)
 
 
 def _alike(keys: Sequence[Hashable]) -> list[list[int]]:

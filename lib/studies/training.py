@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
+from pathlib import Path
 
 from lib.files import digest_json
 from lib.mlp.fused import Checkpoint, Stopping, train_many
@@ -47,10 +48,11 @@ def train_all(
     known = {key: stored for key in set(keys) if (stored := load_result(folder.trials, key)) is not None}
     every = dict(zip(keys, trials, strict=True))
     missing = {key: trial for key, trial in every.items() if key not in known}
-    checkpoint = folder.path / f"checkpoint-{digest_json(list(every))[:16]}.safetensors"
+    whole = _checkpoint(folder, every)
+    if missing and (whole.exists() or stopping.rungs):
+        missing = every  # the checkpoint holds them all; at a rung they all compete
+    checkpoint = _checkpoint(folder, missing)
     if missing:
-        if checkpoint.exists() or stopping.rungs:
-            missing = every  # the checkpoint holds them all; at a rung they all compete
         with bar(label, sum(trial.epochs for trial in missing.values()), "epoch") as advance:
             results = train_many(
                 list(missing.values()),
@@ -64,8 +66,14 @@ def train_all(
         for key, result in zip(missing, results, strict=True):
             save_result(folder.trials, result, key)
             known[key] = result
-    checkpoint.unlink(missing_ok=True)  # only now are all results kept
+    for done in (whole, checkpoint):  # only now are all results kept
+        done.unlink(missing_ok=True)
     return [known[key] for key in keys]
+
+
+def _checkpoint(folder: StudyFolder, keys: Iterable[str]) -> Path:
+    """The checkpoint of a call that trains the trials of these keys."""
+    return folder.path / f"checkpoint-{digest_json(list(keys))[:16]}.safetensors"
 
 
 def stopped_key(trials: Sequence[Trial], data_key: str, stopping: Stopping) -> str:

@@ -71,8 +71,10 @@ class SweepWork:
 
         Stored ones count too, so that a sweep that goes on after a crash has the same parts, and finds their checkpoints.
         """
-        trials = list(dict.fromkeys(self.trials))  # each once, though two arms may name it
-        first = [self.trials.index(trial) for trial in trials]
+        places: dict[Trial, int] = {}  # each trial once, though two arms may name it
+        for position, trial in enumerate(self.trials):
+            places.setdefault(trial, position)
+        trials, first = list(places), list(places.values())
         costs = [cost(trial, *self.shape) for trial in trials]
         parts = cut(trials, costs, count)
         return [

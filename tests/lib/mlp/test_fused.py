@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from threadpoolctl import threadpool_info
 
 from lib.errors import ConfigError
 from lib.mlp.fused import Checkpoint, Rung, Stopping, train_many
@@ -98,8 +102,8 @@ def test_neighbours_grouping_and_memory_do_not_change_a_trial(data, backend):
     (alone,) = train_many([trial], data, dtype=np.float64, backend=backend)
     together = train_many(mix, data, dtype=np.float64, backend=backend)
     assert_same(alone, together[-1])
-    assert len(plan(mix, 203, 12, 4, 8, memory=800_000, lanes=2)) > 2
-    taking_turns = train_many(mix, data, dtype=np.float64, backend=backend, memory=800_000, lanes=2)
+    assert len(plan(mix, 203, 12, 4, 8, memory=200_000, lanes=2, watched=150)) > 2
+    taking_turns = train_many(mix, data, dtype=np.float64, backend=backend, memory=200_000, lanes=2)
     for one, other in zip(together, taking_turns, strict=True):
         assert_same(one, other)
 
@@ -244,7 +248,56 @@ def test_a_checkpoint_of_another_call_or_a_damaged_one_is_ignored(data, tmp_path
         assert np.array_equal(parameters(result), parameters(whole))
 
 
+def test_a_checkpoint_of_the_same_trials_on_other_rows_is_ignored(data, tmp_path):
+    trial, path = Trial(hidden=(4,), epochs=2), tmp_path / "c"
+    train_many([trial], data, checkpoint=Checkpoint(path))
+    other = TrialData(3 * data.X_train, data.y_train, data.X_validation, data.y_validation, 4)
+    (resumed,) = train_many([trial], other, checkpoint=Checkpoint(path))
+    assert np.array_equal(parameters(resumed), parameters(train_many([trial], other)[0]))
+
+
+@pytest.mark.parametrize("backend", ["numpy", "torch"])
+def test_what_a_trial_predicts_when_it_diverges_is_what_it_predicts_alone(data, backend):
+    wild = Trial(hidden=(4,), learning_rate=1e150, batch_size=8, epochs=3)
+    (fused,) = train_many([wild], data, dtype=np.float64, backend=backend)
+    assert [row["validation_accuracy"] for row in fused.history] == [
+        row["validation_accuracy"] for row in train(wild, data).history
+    ]
+
+
+def test_calls_from_several_threads_are_right_and_give_blas_its_threads_back(data):
+    def threads() -> list[int]:
+        return [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+
+    before = threads()
+    trials = [Trial(hidden=(5,), epochs=3, seed=seed) for seed in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda trial: train_many([trial], data)[0], trials))
+    for one, trial in zip(together, trials, strict=True):
+        assert np.array_equal(parameters(one), parameters(train_many([trial], data)[0]))
+    assert threads() == before
+
+
+def test_planned_memory_is_about_what_is_taken():
+    rng = np.random.default_rng(0)
+    rows, labels = rng.random((1000, 40), np.float32), rng.integers(0, 4, 1000)
+    data = TrialData(rows, labels, rows[:150], labels[:150], 4)
+    mixes = [
+        [Trial(hidden=(10,), batch_size=1000, epochs=1, seed=seed) for seed in range(10)],
+        [Trial(hidden=(300, 300), optimizer="adam", l2=0.1, batch_size=64, epochs=1)],
+        [Trial(hidden=tuple(map(int, rng.integers(65, 130, 3))), batch_size=100, epochs=1) for _ in range(30)],
+    ]
+    for mix in mixes:
+        planned = sum(group.bytes for group in plan(mix, 1000, 40, 4, 4, watched=150))
+        tracemalloc.start()
+        train_many(mix, data, lanes=1)
+        taken = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert 0.3 * planned < taken < 1.3 * planned
+
+
 def test_what_cannot_be_done_is_said(data):
+    assert train_many([], data) == []
     blind = TrialData(data.X_train, data.y_train, data.X_validation[:0], data.y_validation[:0], 4)
     with pytest.raises(ConfigError, match="no validation rows"):
         train_many([Trial()], blind, stopping=Stopping(patience=1))

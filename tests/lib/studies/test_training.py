@@ -89,3 +89,28 @@ def test_a_configuration_is_halved_as_a_whole_or_has_all_its_seeds(data, folder)
     assert [result.trial for result in results[0]] == groups[0]
     without = train_configurations(groups, data, "rows", folder, "", Stopping())
     assert [endings(group) for group in without] == [[("finished", 6)] * 3] * 4
+
+
+def test_a_call_that_was_partly_stored_goes_on_from_its_own_checkpoint(data, folder, monkeypatch):
+    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0)
+    train_all(TRIALS[:2], data, "rows", folder, "")
+
+    def killed(trials, data, **options):
+        def kill(_, record):
+            if record["epoch"] == 5:
+                raise KeyboardInterrupt
+
+        return train_many(trials, data, **options | {"on_epoch": kill})
+
+    monkeypatch.setattr(training, "train_many", killed)
+    with pytest.raises(KeyboardInterrupt):
+        train_all(TRIALS, data, "rows", folder, "")
+    epochs = []
+
+    def watched(trials, data, **options):
+        return train_many(trials, data, **options | {"on_epoch": lambda _, record: epochs.append(record["epoch"])})
+
+    monkeypatch.setattr(training, "train_many", watched)
+    train_all(TRIALS, data, "rows", folder, "")
+    assert set(epochs) == {5, 6}
+    assert not list(folder.path.glob("checkpoint-*"))
