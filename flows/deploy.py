@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from lib.errors import ConfigError
-from tasks.chunks import require_server
+from tasks.chunks import require_server, worker_command
 
 if TYPE_CHECKING:
     from prefect.events.schemas.automations import AutomationCore
@@ -71,8 +71,8 @@ def deploy(pool: str) -> int:
         f"deployment {deployment.full_name}\n"
         f"automation {watch.name}\n"
         f"Next, on every machine that is to work, with PROBEFLOW_DATA naming one shared folder:\n"
-        f"  PREFECT_API_URL={url} prefect worker start --pool {pool} --limit 1\n"
-        f"then, here: PREFECT_API_URL={url} python -m flows sweep --pool {pool}\n"
+        f"  PREFECT_API_URL={url} {worker_command(pool)}\n"
+        f"then, here: PREFECT_API_URL={url} {worker_command(pool).split(' -m ')[0]} -m flows sweep --pool {pool}\n"
     )
     return 0
 

@@ -68,7 +68,7 @@ def closing_table(result: Mapping[str, Any], where: Places) -> Iterable[str]:
 
 
 def _time(seconds: float, training: float | None) -> str:
-    trained = "" if training is None else f"; its training took {training:.1f} s"  # perhaps in an earlier run
+    trained = "" if training is None else f"; all its trials took {training:.1f} s"  # side by side, perhaps earlier
     return f"{seconds:.1f} s in this run{trained}"
 
 

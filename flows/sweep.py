@@ -9,7 +9,7 @@ from prefect.futures import as_completed
 
 from lib.config import SweepName, SweepStudy, Workers, workers_here
 from lib.progress import bar
-from tasks.chunks import plan_chunks, train_on_worker
+from tasks.chunks import begin, give_up, plan_chunks, train_on_worker
 from tasks.sweep import train_sweep
 from tasks.tracking import show_study
 
@@ -31,9 +31,14 @@ def sweep(name: SweepName, study: SweepStudy, workers: Workers | None = None) ->
 
 def _train_on_workers(name: SweepName, study: SweepStudy, pool: str, count: int | None) -> None:
     chunks = plan_chunks(name, study, pool, count)
-    waiting = [train_on_worker.submit(name, study, pool, **chunk) for chunk in chunks]
-    with bar(f"{name} on {pool}", len(waiting), "chunk") as advance:
-        for _ in as_completed(waiting):
-            advance(1)
+    begin()
+    try:
+        waiting = [train_on_worker.submit(name, study, pool, **chunk) for chunk in chunks]
+        with bar(f"{name} on {pool}", len(waiting), "chunk") as advance:
+            for _ in as_completed(waiting):
+                advance(1)
+    except BaseException:
+        give_up()
+        raise
     for done in waiting:
         done.result()

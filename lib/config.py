@@ -231,9 +231,23 @@ def places(environment: Mapping[str, str] = os.environ) -> Places:
     return Places(
         data=Path(environment.get("PROBEFLOW_DATA") or home / "data").resolve(),
         mlruns=mlruns,
-        mirror=environment.get("PROBEFLOW_MIRROR") or None,
+        mirror=_address(environment.get("PROBEFLOW_MIRROR")),
         tracking_uri=environment.get("MLFLOW_TRACKING_URI") or f"sqlite:///{mlruns / 'mlflow.db'}",
     )
+
+
+def _address(mirror: str | None) -> str | None:
+    """A mirror's address; a plain path becomes one. Raises ConfigError for a scheme that is not fetched from."""
+    if not mirror:
+        return None
+    scheme, separator, _ = mirror.partition("://")
+    if not separator:
+        return Path(mirror).resolve().as_uri()
+    if scheme not in ("file", "http", "https"):
+        raise ConfigError(
+            f"PROBEFLOW_MIRROR is {mirror!r}: {scheme} is not fetched from; give file://, http:// or https://"
+        )
+    return mirror
 
 
 def workers_here(

@@ -6,7 +6,9 @@ Nothing but names and positions travels: results lie in the study's folder, whic
 
 from __future__ import annotations
 
+import os
 import re
+import sys
 import threading
 import time
 from pathlib import Path
@@ -14,12 +16,14 @@ from typing import Any
 from uuid import UUID
 
 from prefect import get_client, task
+from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import WorkerFilter, WorkerFilterStatus
 from prefect.client.schemas.objects import FlowRun, State, WorkPool
 from prefect.deployments import run_deployment
 from prefect.exceptions import ObjectNotFound
 from prefect.runtime import flow_run
 from prefect.settings import PREFECT_API_URL
+from prefect.states import Cancelling
 
 from lib import errors
 from lib.config import SweepName, SweepStudy, places
@@ -31,6 +35,12 @@ ATTEMPTS = 3
 _LONGEST_POLL_SECONDS = 5.0
 _LATE_FILES_SECONDS = 60.0
 """How long a shared file system may take to show a file that another machine wrote."""
+
+_NO_WORKER_SECONDS = 60.0
+"""How long a chunk may wait while its pool has no worker online."""
+
+_given_up = threading.Event()
+"""Set when the parent ends before its chunks: the threads that wait for them end too, and cancel them."""
 
 _creation = threading.Lock()
 """Prefect numbers a flow's children without one, so two threads could give two children one number."""
@@ -100,7 +110,8 @@ def train_on_worker(
     Raises
     ------
     WorkerError
-        When the chunk failed or crashed in each attempt, was cancelled, or its results are not where they should be.
+        When the chunk failed or crashed in each attempt, was cancelled or never begun, or its results are not where they
+        should be.
     """
     parameters = {"name": name, "study": study.model_dump(mode="json"), "trials": trials, "key": key}
     chunk = f"{name} chunk {number} of {of}"
@@ -109,7 +120,7 @@ def train_on_worker(
     unit = f"{root}:{key[:16]}:{number}/{of}"
     for attempt in range(1, ATTEMPTS + 1):
         title = chunk if attempt == 1 else f"{chunk}, attempt {attempt}"
-        child, state = _wait(_create(pool, title, parameters, f"{unit}:{attempt}"))
+        child, state = _wait(_create(pool, title, parameters, f"{unit}:{attempt}"), pool, chunk)
         if state.is_completed():
             _require_results(results, chunk, child)
             return {"flow_run": child.name, "flow_run_id": str(child.id), "attempt": attempt}
@@ -145,12 +156,9 @@ def _workers_online(pool: str) -> int:
                 f"no work pool {pool!r} with a deployment {deployment!r} on {PREFECT_API_URL.value()}; "
                 f"make both with `python -m flows deploy --pool {pool}`"
             ) from None
-        only_online = WorkerFilter(status=WorkerFilterStatus(any_=["ONLINE"]))
-        online = len(client.read_workers_for_work_pool(pool, only_online))
+        online = _online(client, pool)
         if not online and not (found.is_push_pool or found.is_managed_pool):
-            raise ConfigError(
-                f"work pool {pool!r} has no worker online; start one with `prefect worker start --pool {pool}`"
-            )
+            raise ConfigError(f"work pool {pool!r} has no worker online; start one with `{worker_command(pool)}`")
         root = client.read_flow_run(UUID(flow_run.get_root_flow_run_id()))
         if root.work_pool_name == pool:
             raise ConfigError(
@@ -174,16 +182,60 @@ def _create(pool: str, title: str, parameters: dict[str, Any], idempotency_key: 
     return created.id
 
 
-def _wait(child: UUID) -> tuple[FlowRun, State[Any]]:
-    """The flow run and its state once it has ended, however it ended."""
-    pause = 0.5
+def give_up() -> None:
+    """End all waiting for chunks, and cancel them."""
+    _given_up.set()
+
+
+def begin() -> None:
+    """Forget an earlier `give_up`."""
+    _given_up.clear()
+
+
+def _wait(child: UUID, pool: str, chunk: str) -> tuple[FlowRun, State[Any]]:
+    """The flow run and its state once it has ended, however it ended.
+
+    Raises
+    ------
+    WorkerError
+        When the parent gives up, or the chunk was not begun and no worker of the pool is there to begin it. The chunk is
+        cancelled, so that no worker trains for nobody later.
+    """
+    pause, lonely_since = 0.5, None
     with get_client(sync_client=True) as client:
         while True:
             run = client.read_flow_run(child)
             if run.state is not None and run.state.is_final():
                 return run, run.state
-            time.sleep(pause)
+            if _given_up.wait(pause):
+                client.set_flow_run_state(child, Cancelling())
+                raise WorkerError(
+                    f"{chunk} was cancelled, since its sweep was interrupted; run the same command to go on"
+                )
             pause = min(1.5 * pause, _LONGEST_POLL_SECONDS)
+            waiting = run.state is None or run.state.is_scheduled() or run.state.is_pending()
+            if not waiting or _online(client, pool):
+                lonely_since = None
+                continue
+            lonely_since = lonely_since or time.monotonic()
+            if time.monotonic() - lonely_since > _NO_WORKER_SECONDS:
+                client.set_flow_run_state(child, Cancelling())
+                raise WorkerError(
+                    f"{chunk} waits, but no worker of pool {pool!r} is online; start one with `{worker_command(pool)}` "
+                    "and run the same command again to go on"
+                )
+
+
+def worker_command(pool: str) -> str:
+    """What starts a worker of `pool`, as pasted into a shell in the current folder."""
+    python = os.path.relpath(sys.executable)
+    shown = sys.executable if python.startswith("..") else python
+    return f"{shown} -m prefect worker start --pool {pool} --limit 1"
+
+
+def _online(client: SyncPrefectClient, pool: str) -> int:
+    only_online = WorkerFilter(status=WorkerFilterStatus(any_=["ONLINE"]))
+    return len(client.read_workers_for_work_pool(pool, only_online))
 
 
 def _require_results(results: list[str], chunk: str, child: FlowRun) -> None:

@@ -47,6 +47,10 @@ def _grid(count: int, columns: int, width: float = 3.4, height: float = 2.6) -> 
     return figure, axes[:count]
 
 
+_FLOOR = 1e-4
+"""Where the logarithmic axes of losses and errors end at the latest."""
+
+
 def training_curves(curves: Curves, title: str, quantity: str = "loss") -> Figure:
     """One panel a configuration: `quantity` ("loss" or "error") on training and watched rows, on shared scales.
 
@@ -65,9 +69,13 @@ def training_curves(curves: Curves, title: str, quantity: str = "loss") -> Figur
                     continue
                 epochs = np.arange(1, lines.shape[1] + 1)
                 mean, low, high = _band(lines)
+                # On a logarithmic axis nothing at 0 or below can be drawn: an interval that reaches there is drawn down to
+                # the lowest seed, and no error at all on the axis's floor.
+                low = np.where(low > 0, low, lines.min(axis=0))
+                mean, low = np.maximum(mean, _FLOOR), np.maximum(low, _FLOOR)
                 axis.plot(epochs, mean, color=colour, label=column, linewidth=1.2)
                 if len(lines) > 1:
-                    axis.fill_between(epochs, np.maximum(low, 1e-6), high, color=colour, alpha=0.25, linewidth=0)
+                    axis.fill_between(epochs, low, high, color=colour, alpha=0.25, linewidth=0)
                 means.append(mean[np.isfinite(mean) & (mean > 0)])
                 bounds += [low[np.isfinite(low)], high[np.isfinite(high)]]
             axis.set_title(label)
@@ -81,7 +89,7 @@ def training_curves(curves: Curves, title: str, quantity: str = "loss") -> Figur
         if seen.size:
             # Bands are shown whole up to twice the means' range: the interval of a mean near 0 may reach below 0.
             band = np.concatenate([seen, *bounds])
-            lowest = max(band.min() * 0.85, seen.min() * 0.5, 1e-4)
+            lowest = max(band.min() * 0.85, seen.min() * 0.5, _FLOOR)
             highest = min(band.max() * 1.2, seen.max() * 2)
             for axis in axes:
                 axis.set_yscale("log")
@@ -106,7 +114,7 @@ def _together(seeds: Sequence[Sequence[float]], words: str) -> tuple[npt.NDArray
         return np.empty((0, 0)), words
     epochs = min(lengths)
     if epochs < max(lengths):
-        words = f"to epoch {epochs} of {max(lengths)}, when a seed ended"
+        words = f"drawn to epoch {epochs}: a seed ended there"
     return np.array([seed[:epochs] for seed in seeds], dtype=float), words
 
 

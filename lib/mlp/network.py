@@ -16,7 +16,7 @@ from lib.errors import ConfigError
 from lib.mlp.activations import ACTIVATIONS
 from lib.mlp.initialisation import initial_weights
 from lib.mlp.losses import softmax, softmax_cross_entropy, subtract_one
-from lib.mlp.products import product
+from lib.mlp.products import column_sums, product
 
 Array = npt.NDArray[np.floating]
 
@@ -101,7 +101,7 @@ class Workspace:
             self._weight_gradients, self._bias_gradients = network.split(self.gradients)
             self._deltas = [np.empty_like(layer) for layer in self._layers]
             self._scratch = [np.empty_like(layer) for layer in self._layers]
-            self._ones = np.ones((1, rows), dtype)
+            self._ones = np.ones(rows, dtype)
 
     def hidden(self, X: Array) -> list[Array]:
         """Activations of each hidden layer for at most `rows` rows; views that the next call overwrites."""
@@ -140,10 +140,10 @@ class Workspace:
 
     def descend(self, count: int, learning_rate: float) -> None:
         """Take a step of plain SGD on the mean cross-entropy of the rows that `loss` has seen."""
-        ones = self._ones[:, :count]
+        ones = self._ones[:count]
         for index, below, delta in self._downwards(count, -learning_rate / count):
             product(below.T, delta, out=self.network.weights[index], accumulate=True)
-            product(ones, delta, out=self.network.biases[index][None], accumulate=True)
+            column_sums(delta, ones, out=self.network.biases[index], accumulate=True)
 
     def fill_gradients(self, count: int, l2: float) -> None:
         """Fill `gradients` with those of the mean cross-entropy plus L2, for the rows that `loss` has seen.
@@ -151,10 +151,10 @@ class Workspace:
         The L2 term is l2 / (2 n) * sum of squared weights (not biases), n the rows of the mini-batch, as
         scikit-learn's alpha; it is part of the gradient and not of the loss.
         """
-        ones = self._ones[:, :count]
+        ones = self._ones[:count]
         for index, below, delta in self._downwards(count, 1 / count):
             product(below.T, delta, out=self._weight_gradients[index])
-            product(ones, delta, out=self._bias_gradients[index][None])
+            column_sums(delta, ones, out=self._bias_gradients[index])
         if l2:
             n_weights = self.network.n_weights
             self.gradients[:n_weights] += (l2 / count) * self.network.parameters[:n_weights]

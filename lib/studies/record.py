@@ -24,7 +24,7 @@ from lib.datasets import Dataset, leakage_warnings
 from lib.errors import DataError
 from lib.files import atomic_path, digest_json, write_bytes, write_json
 
-FORMAT = 3
+FORMAT = 4
 """Raised when what a record holds changes, so that older records are made anew."""
 
 _RECORD = "record.json"

@@ -138,17 +138,17 @@ def seal_sweep(
         "endings": ending_sentences(study, configurations),
         "findings": [asdict(answer) for answer in answers(study.axis, in_order)] if along_axis_alone else [],
     }
+    # Of the configuration that is announced as best, all of them.
     metrics = {
-        "best_validation_loss": float(
-            np.nanmin([each.mean(lambda result: result.best_validation_loss) for each in compared])
-        ),
-        "best_validation_accuracy": best.mean(final_accuracy),
+        "final_validation_accuracy": best.mean(final_accuracy),
+        "best_validation_accuracy": best.mean(lambda result: result.best_validation_accuracy),
+        "best_validation_loss": best.mean(lambda result: result.best_validation_loss),
         "training_seconds": sum(
             result.seconds
             for result in (*(result for each in configurations for result in each.results), *(f.result for f in finals))
         ),
     }
-    metrics |= _spread("best_validation_accuracy", best.over_seeds("final_validation_accuracy"))
+    metrics |= _spread("final_validation_accuracy", best.over_seeds("final_validation_accuracy"))
     headline = (
         f"{best.arm + ': ' if len(arms) > 1 else ''}{best.label}: "
         f"validation accuracy {best.over_seeds('final_validation_accuracy').words}, {judged}; "
@@ -186,6 +186,15 @@ def seal_sweep(
                 "axis": study.axis,
                 "trials": sum(len(each.results) for each in configurations),
                 "seeds": len(study.seeds),
+                "configurations": len(configurations),
+                "arms": ", ".join(f"{arm} ({_way(study, arm)})" for arm in arms),
+                **({"patience": study.patience} if study.patience else {}),
+                **({"rungs": ", ".join(f"{r.keep:g} after {r.epoch}" for r in study.rungs)} if study.rungs else {}),
+                **{
+                    f"best.{name}": value
+                    for name, value in params(best.results[0].trial, best.arm).items()
+                    if name != "seed"
+                },
             },
             metrics,
         ),
@@ -193,6 +202,12 @@ def seal_sweep(
         flags=tuple(flags),
         model=model,
     )
+
+
+def _way(study: SweepStudy, arm: str) -> str:
+    """How an arm's configurations were found: "grid", or the sampler of its search."""
+    search = study.arms[arm].search
+    return "grid" if search is None else f"{search.sampler} search"
 
 
 def _spread(name: str, estimate: Estimate) -> dict[str, float]:

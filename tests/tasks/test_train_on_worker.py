@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
-from prefect.states import Cancelled, Completed, Crashed, Failed
+from prefect.states import Cancelled, Completed, Crashed, Failed, Pending
 
 from lib.errors import ConfigError, WorkerError
 from tasks import chunks
@@ -25,7 +25,7 @@ def prefect_answers(monkeypatch):
             keys.append(idempotency_key)
             return uuid4()
 
-        def wait(child):
+        def wait(child, pool, chunk):
             return SimpleNamespace(id=child, name="brave-crab"), left.pop(0)
 
         monkeypatch.setattr(chunks, "_create", create)
@@ -75,6 +75,54 @@ def test_results_that_went_elsewhere_are_missed(small, prefect_answers, tmp_path
     prefect_answers(Completed())
     with pytest.raises(WorkerError, match="let PROBEFLOW_DATA of the workers name the same shared folder"):
         train(small, [str(tmp_path / "absent.json")])
+
+
+class Server:
+    """A server on which a run waits for a worker."""
+
+    def __init__(self) -> None:
+        self.workers: list[str] = []
+        self.states: list[str] = []
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        return None
+
+    def read_flow_run(self, child):
+        return SimpleNamespace(id=child, name="brave-crab", state=Pending())
+
+    def read_workers_for_work_pool(self, pool, which):
+        return self.workers
+
+    def set_flow_run_state(self, child, state):
+        self.states.append(state.name)
+
+
+@pytest.fixture
+def server(monkeypatch):
+    server = Server()
+    monkeypatch.setattr(chunks, "get_client", lambda **_: server)
+    monkeypatch.setattr(chunks, "_NO_WORKER_SECONDS", 0)
+    yield server
+    chunks.begin()
+
+
+def test_a_chunk_that_no_worker_is_there_to_begin_is_cancelled_and_told(server):
+    with pytest.raises(
+        WorkerError, match=r"waits, but no worker of pool 'gpu' is online; start one with `.*worker start"
+    ):
+        chunks._wait(uuid4(), "gpu", "hidden_units chunk 1 of 2")
+    assert server.states == ["Cancelling"]
+
+
+def test_chunks_are_cancelled_when_their_sweep_is_interrupted(server):
+    server.workers = ["one"]
+    chunks.give_up()
+    with pytest.raises(WorkerError, match="cancelled, since its sweep was interrupted"):
+        chunks._wait(uuid4(), "gpu", "hidden_units chunk 1 of 2")
+    assert server.states == ["Cancelling"]
 
 
 def test_without_a_server_a_pool_is_refused_with_what_to_start():

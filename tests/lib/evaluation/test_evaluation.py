@@ -195,7 +195,7 @@ class TestTrainingCurves:
     def test_seeds_that_ended_early_cut_the_panel_and_it_says_so(self):
         figure = self.draw([[0.5, 0.4, 0.3], [0.7, 0.2], [0.6, 0.3, 0.1]])
         assert figure.axes[0].lines[0].get_ydata() == pytest.approx([0.6, 0.3])
-        assert figure.axes[0].texts[0].get_text() == "to epoch 2 of 3, when a seed ended"
+        assert figure.axes[0].texts[0].get_text() == "drawn to epoch 2: a seed ended there"
 
     def test_a_lost_seed_leaves_the_rest_of_the_figure(self, tmp_path):
         figure = self.draw([[0.5, np.nan], [0.7, np.inf], [0.6, 0.3]])

@@ -84,7 +84,7 @@ class TestSweep:
             assert statistic["low"] < statistic["mean"] < statistic["high"]
             assert set(each["statistics"]) == set(STATISTICS)
         best = activations.summary["best"]["statistics"]["final_validation_accuracy"]
-        assert activations.parent.metrics["best_validation_accuracy_low"] == best["low"]
+        assert activations.parent.metrics["final_validation_accuracy_low"] == best["low"]
         rows = csv.DictReader((activations.folder / "tables" / "configurations.csv").open())
         assert float(next(rows)["mean_train_loss_standard_deviation"]) > 0
         assert " ± " in activations.notes
@@ -119,6 +119,13 @@ class TestSweep:
         assert "**Which learning rate is best?** The reference study: 0.01" in record.notes
         assert "fewer than 20 epochs" in record.notes
         assert record.parent.metrics["training_seconds"] > 0
+
+    def test_the_parent_s_figures_and_settings_are_all_of_the_announced_best(self, activations):
+        best = activations.summary["best"]
+        for name in ("final_validation_accuracy", "best_validation_accuracy", "best_validation_loss"):
+            assert activations.parent.metrics[name] == pytest.approx(best["statistics"][name]["mean"])
+        assert activations.parent.params["best.activation"] == best["value"]
+        assert activations.parent.params["arms"] == "sgd (grid)"
 
     def test_winners_are_chosen_on_validation_rows_alone(self, activations):
         for final in activations.summary["finals"]:
