@@ -58,7 +58,7 @@ def test_the_closing_table_tells_all_that_a_user_needs(result):
         "probeflow-photo-patches version 1",
         "mlflow.db",
         "make ui",
-        "its training took",
+        "all its trials took",
     ):
         assert words in text
     assert text.count("s in this run") == len(result["studies"])
