@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -105,8 +106,10 @@ def cores() -> int:
 
 
 _all_cores = threading.RLock()
-"""Held while programs run on the CPU. Two sweeps at once would only share its cores, and the limit of BLAS's threads is a
-setting of the whole process that the second would undo for the first."""
+"""Held while programs run on the CPU. Two sweeps at once would only share its cores, and what is set for one (BLAS's
+threads, the interpreter's switching) is set for the whole process, so the second would undo it for the first."""
+
+_SWITCH_SECONDS = 5e-4
 
 
 @contextmanager
@@ -133,6 +136,10 @@ def make_engine(
             # A lane keeps its core busy by itself: a BLAS that starts threads of its own in each would be in the way. And
             # small products gain nothing from a second core that they do not lose by going there and back.
             stack.enter_context(threadpool_limits(1, user_api="blas"))
+        if lanes > 1:
+            # A lane that waits for the interpreter is let in after this; at Python's 5 ms it would sit out many steps.
+            stack.callback(sys.setswitchinterval, sys.getswitchinterval())
+            sys.setswitchinterval(_SWITCH_SECONDS)
         yield NumpyEngine(memory, lanes, stack.enter_context(ThreadPoolExecutor(lanes, "sweep-lane")))
 
 
