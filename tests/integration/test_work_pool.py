@@ -106,7 +106,7 @@ def test_a_sweep_in_chunks_equals_the_same_sweep_inline_though_a_chunk_was_kille
             for state in ("made", "there already"):
                 assert f"work pool  few ({state})" in flows(environment, "deploy", "--pool=few").stdout
             with pytest.raises(
-                ConfigError, match="no worker online; start one with `.*prefect worker start --pool few"
+                ConfigError, match=r"no worker online; start one with `.*prefect worker start --pool few"
             ):
                 plan_chunks.fn(STUDY, small.hidden_units, "few", 2)
         with (
