@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from lib.errors import ConfigError
-from tasks.chunks import require_server, worker_command
+from tasks.chunks import python_here, require_server, worker_command
 
 if TYPE_CHECKING:
     from prefect.events.schemas.automations import AutomationCore
@@ -72,7 +72,7 @@ def deploy(pool: str) -> int:
         f"automation {watch.name}\n"
         f"Next, on every machine that is to work, with PROBEFLOW_DATA naming one shared folder:\n"
         f"  PREFECT_API_URL={url} {worker_command(pool)}\n"
-        f"then, here: PREFECT_API_URL={url} {worker_command(pool).split(' -m ')[0]} -m flows sweep --pool {pool}\n"
+        f"then, here: PREFECT_API_URL={url} {python_here()} -m flows sweep --pool {pool}\n"
     )
     return 0
 

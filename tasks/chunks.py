@@ -228,9 +228,13 @@ def _wait(child: UUID, pool: str, chunk: str) -> tuple[FlowRun, State[Any]]:
 
 def worker_command(pool: str) -> str:
     """What starts a worker of `pool`, as pasted into a shell in the current folder."""
+    return f"{python_here()} -m prefect worker start --pool {pool} --limit 1"
+
+
+def python_here() -> str:
+    """This Python, as called from the current folder."""
     python = os.path.relpath(sys.executable)
-    shown = sys.executable if python.startswith("..") else python
-    return f"{shown} -m prefect worker start --pool {pool} --limit 1"
+    return sys.executable if python.startswith("..") else python
 
 
 def _online(client: SyncPrefectClient, pool: str) -> int:

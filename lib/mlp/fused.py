@@ -170,14 +170,13 @@ class _Sweep:
         self.trials = list(trials)
         self.dtype, self.engine, self.stopping = dtype, engine, stopping
         self.features, self.classes = data.X_train.shape[1], data.n_classes
-        self.shape = (len(data.X_train), len(data.X_validation))
         self.rows = engine.rows(data, dtype)
         self.epoch = 0
         self.states = [_State() for _ in self.trials]
         self.groups = [list(group.trials) for group in groups]
         self.programs: list[Program | None] = [None] * len(groups)
         self.steps = [0] * len(groups)
-        self.orders = {trial.seed: row_orders(self.shape[0], streams(trial.seed)[1]) for trial in self.trials}
+        self.orders = {trial.seed: row_orders(len(data.X_train), streams(trial.seed)[1]) for trial in self.trials}
         # Programs that do not fit into memory together take turns; their parameters then wait in `states`.
         self.take_turns = engine.memory is not None and sum(group.bytes for group in groups) > engine.memory
         self.data = data

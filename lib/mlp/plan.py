@@ -126,7 +126,7 @@ class _Need:
 
     def parameters(self, trial: Trial) -> int:
         """Weights and biases of a trial."""
-        return sum((below + 1) * above for below, above in pairwise(_sizes(trial, self.features, self.classes)))
+        return _parameters(_sizes(trial, self.features, self.classes))
 
     def bytes(self, trials: Sequence[Trial]) -> int:
         """Bytes of a program that trains `trials`, with the drawing of their initial weights, one after the other."""
@@ -144,8 +144,7 @@ class _Need:
 
     def _of_trial(self, trial: Trial) -> int:
         kind, hidden = kind_of(trial), [padded(units) if self.gathers else units for units in trial.hidden]
-        sizes = (self.features, *hidden, self.classes)
-        parameters = sum((below + 1) * above for below, above in pairwise(sizes))
+        parameters = _parameters((self.features, *hidden, self.classes))
         # Parameters, gradients, state, and a rate and a momentum for each; a penalty is two temporary vectors more.
         vectors = 1 if kind == "sgd" else 4 + len(STATE[kind]) + (2 if trial.l2 else 0)
         # A step keeps outputs, deltas and a scratch, and outputs and deltas again as they are gathered on either side; an
@@ -200,3 +199,7 @@ def _fitting(part: Sequence[int], need: _Need, trials: Sequence[Trial], memory: 
 
 def _sizes(trial: Trial, features: int, classes: int) -> tuple[int, ...]:
     return (features, *trial.hidden, classes)
+
+
+def _parameters(sizes: Sequence[int]) -> int:
+    return sum((below + 1) * above for below, above in pairwise(sizes))
