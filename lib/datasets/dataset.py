@@ -24,6 +24,24 @@ class Images(Protocol):
     def __getitem__(self, index: int, /) -> npt.NDArray[np.uint8]: ...
 
 
+class ReadsMany(Images, Protocol):
+    """Images that are cheaper to read several at a time."""
+
+    def read(self, rows: Sequence[int]) -> Sequence[npt.NDArray[np.uint8]]:
+        """The images at these rows, in that order."""
+        ...
+
+
+def read_images(images: Images, rows: range) -> npt.NDArray[np.uint8] | Sequence[npt.NDArray[np.uint8]]:
+    """Several images in order: a view (n, height, width[, 3]) where they lie in one array, else a list."""
+    if isinstance(images, np.ndarray):
+        return images[rows.start : rows.stop]
+    if hasattr(images, "read"):
+        found: Sequence[npt.NDArray[np.uint8]] = images.read(rows)
+        return found
+    return [images[row] for row in rows]
+
+
 @dataclass(frozen=True)
 class Split:
     """One split of a dataset.
