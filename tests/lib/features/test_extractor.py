@@ -233,6 +233,14 @@ class TestWeights:
         assert digests[0] == digests[1] != digests[2]
         assert torch.equal(torch.random.get_rng_state(), state)
 
+    def test_random_ones_are_torchvision_s_own_initialisation(self):
+        with torch.random.fork_rng():
+            torch.manual_seed(3)
+            expected = AlexNet().state_dict()
+        found = random_alexnet(3).state_dict()
+        assert list(found) == list(expected)
+        assert all(torch.equal(found[name], expected[name]) for name in expected)
+
     def test_a_file_is_loaded_by_path_and_gives_its_own_features(self, dataset, tmp_path):
         torch.save(random_alexnet(0).state_dict(), tmp_path / "w.pth")
         from_file = settings(weights="imagenet", weights_file=str(tmp_path / "w.pth"))
