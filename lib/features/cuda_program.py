@@ -70,7 +70,8 @@ class CudaProgram:
         """A batch of zeros: a short block is computed as a whole one, for its rows must not depend on its length."""
         size = self._settings.input_size
         shape = (self.batch_size, 3, size, size)
-        return torch.zeros(shape, dtype=self._dtype, device=self._device).to(memory_format=torch.channels_last)
+        batch = torch.empty(shape, dtype=self._dtype, device=self._device, memory_format=torch.channels_last)
+        return batch.zero_()
 
     def _answer(self, batch: torch.Tensor, count: int) -> _Answer:
         with torch.inference_mode():
