@@ -60,10 +60,10 @@ def extract(dataset: Dataset, settings: FeatureSettings, features_dir: Path, mir
     folder = features_dir / dataset.name / digest[:16]
     with suppress(FeatureSetError):
         return open_feature_set(folder)
-    return _Extraction(dataset, settings, folder, digest, weights).run(cache, mirror)
+    return Extraction(dataset, settings, folder, digest, weights).run(cache, mirror)
 
 
-class _Extraction:
+class Extraction:
     """The state of one extraction: the plan of shards, and the network once a shard is missing."""
 
     def __init__(self, dataset: Dataset, settings: FeatureSettings, folder: Path, digest: str, weights: str) -> None:
@@ -75,9 +75,22 @@ class _Extraction:
         self.splits = [(name, dataset.splits[name]) for name in SPLITS if name in dataset.splits]
         self.rows = sum(len(split) for _, split in self.splits)
 
-    def run(self, cache: Path, mirror: str | None) -> FeatureSet:
+    def plan(self) -> list[range]:
+        """The rows of each shard."""
         size = self.settings.shard_rows
-        plan = [range(start, min(start + size, self.rows)) for start in range(0, self.rows, size)]
+        return [range(start, min(start + size, self.rows)) for start in range(0, self.rows, size)]
+
+    def compute(self, indexes: Sequence[int], cache: Path, mirror: str | None) -> int:
+        """Write these shards; returns how many images they hold."""
+        compute = _Compute(self.settings, cache, mirror) if indexes else None
+        for index in indexes:
+            assert compute is not None
+            path, content = self.folder / shard_name(index), self._content(compute, self.plan()[index])
+            write_shard(path, content, self.digest, self.settings.describe(), self.dataset.class_names)
+        return sum(len(self.plan()[index]) for index in indexes)
+
+    def run(self, cache: Path, mirror: str | None) -> FeatureSet:
+        plan = self.plan()
         shards: list[Shard] = []
         computed, seconds, device = 0, 0.0, "none: every shard was there"
         compute: _Compute | None = None
