@@ -61,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     extract = add("extract", _stage("extract"), "extract AlexNet features into sealed Parquet shards")
     sweep = add("sweep", _sweep, "run the sweeps")
     evaluate = add("evaluate", _stage("evaluate"), "explore the images, train and test the classifier, draw t-SNE")
-    plan = add("plan", _plan, "say what the sweeps would train, in which programs and chunks, without doing it")
+    plan = add("plan", _plan, "say what would be extracted and trained, in which chunks and programs, without doing it")
     for sub in (sweep, plan):
         sub.add_argument(
             "--study",

@@ -17,11 +17,11 @@ from tests.integration.prefect_server import flows, kill_flow_run, running
 from tests.integration.test_servers import children, wait_for
 
 pytestmark = pytest.mark.integration
-SETTINGS = ["images.stride=16", "features.input_size=64", "features.shard_rows=16"]
+SETTINGS = ["images.stride=32", "features.input_size=64", "features.shard_rows=8"]
 
 
 def test_an_extraction_in_chunks_equals_the_same_inline_though_a_chunk_was_killed(on_server, tmp_path):
-    on_server |= {"PROBEFLOW_CHUNK_IMAGES": "16"}
+    on_server |= {"PROBEFLOW_CHUNK_IMAGES": "8"}
     settings = [option for each in SETTINGS for option in ("--set", each)]
     profile = load_profile(assignments=SETTINGS, environment={})
     flows(on_server, "deploy", "--pool=images")
@@ -44,6 +44,7 @@ def test_an_extraction_in_chunks_equals_the_same_inline_though_a_chunk_was_kille
             (struck,) = [name for name, run in runs().items() if "features chunk" in name and run.state.is_running()]
             kill_flow_run(runs()[struck].id)
             kept = {path: path.stat().st_mtime_ns for path in shards()}
+            inline = extract(acquire(profile.images, tmp_path / "inline"), profile.features, tmp_path / "inline")
             assert extraction.wait(120) == 0, (tmp_path / "extract.log").read_text()[-3000:]
         done = runs()
         units = {name: run.state.type.value for name, run in done.items() if name.startswith("features chunk")}
@@ -58,7 +59,6 @@ def test_an_extraction_in_chunks_equals_the_same_inline_though_a_chunk_was_kille
         assert "ending the workers" in (tmp_path / "work.log").read_text()
 
     feature_set = open_feature_set(shards()[0].parent)
-    inline = extract(acquire(profile.images, tmp_path / "inline"), profile.features, tmp_path / "inline")
     assert feature_set.manifest.digest == inline.manifest.digest
     assert [shard.sha256 for shard in inline.manifest.shards] == [digest_file(path) for path in shards()]
     assert feature_set.manifest.shards == inline.manifest.shards

@@ -39,12 +39,15 @@ def test_a_sweep_in_chunks_equals_the_same_sweep_inline_though_a_chunk_was_kille
     with temporary_settings({PREFECT_API_URL: url}):
         with pytest.raises(ConfigError, match=r"no work pool 'few' with .*; make both with `python -m flows deploy"):
             plan_chunks.fn(STUDY, small.hidden_units, "few", 2)
+        unknown = flows(on_server, "plan", "--study", STUDY, "--pool=few", status=2)
+        assert "no work pool 'few' with a deployment 'extract-unit/few'" in unknown.stderr
         for limit, state in (
             ([], "made"),
             (["--limit=2"], "there already, 2 at once"),
             ([], "there already, 2 at once"),
         ):
             assert f"work pool  few ({state})\n" in flows(on_server, "deploy", "--pool=few", *limit).stdout
+        assert "Trains on work pool 'few'" in flows(on_server, "plan", "--study", STUDY, "--pool=few").stdout
         with pytest.raises(ConfigError, match=r"no worker online; start one with `.* -m flows work --pool few"):
             plan_chunks.fn(STUDY, small.hidden_units, "few", 2)
     with (
