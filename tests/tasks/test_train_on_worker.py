@@ -1,4 +1,4 @@
-"""Chunks on workers, with Prefect's answers made up: who is asked again, and what is said in the end."""
+"""Pieces on workers, with Prefect's answers made up: who is asked again, and what is said in the end."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Cancelled, Completed, Crashed, Failed, Pending
 
-from lib.errors import ConfigError, WorkerError
-from tasks import chunks
-from tasks.chunks import require_server, train_on_worker
+from lib.errors import ChangedError, ConfigError, WorkerError
+from tasks import pool
+from tasks.chunks import train_on_worker
+from tasks.pool import Piece, require_server, run_on_worker
 
 
 @pytest.fixture
@@ -21,18 +22,18 @@ def prefect_answers(monkeypatch):
     def answer(*states):
         left, keys = list(states), []
 
-        def create(pool, title, parameters, idempotency_key):
+        def create(piece, pool, title, idempotency_key):
             keys.append(idempotency_key)
             return uuid4()
 
-        def wait(child, pool, chunk):
+        def wait(child, pool, title):
             return SimpleNamespace(id=child, name="brave-crab"), left.pop(0)
 
-        monkeypatch.setattr(chunks, "_create", create)
-        monkeypatch.setattr(chunks, "_wait", wait)
+        monkeypatch.setattr(pool, "_create", create)
+        monkeypatch.setattr(pool, "_wait", wait)
         names = {"get_root_flow_run_id": lambda: "root", "get_id": lambda: "parent", "get_run_count": lambda: 1}
-        monkeypatch.setattr(chunks, "flow_run", SimpleNamespace(**names))
-        monkeypatch.setattr(chunks, "_LATE_FILES_SECONDS", 0)
+        monkeypatch.setattr(pool, "flow_run", SimpleNamespace(**names))
+        monkeypatch.setattr(pool, "LATE_FILES_SECONDS", 0)
         return keys
 
     return answer
@@ -71,6 +72,12 @@ def test_a_chunk_that_was_cancelled_or_had_bad_input_is_not_done_again(small, pr
     assert len(keys) == 1
 
 
+def test_an_image_that_changed_under_a_worker_is_told_as_that_so_that_the_parent_verifies_anew(prefect_answers):
+    prefect_answers(Failed(message="Flow run encountered an exception: ChangedError: a.png is another file by now"))
+    with pytest.raises(ChangedError, match=r"a\.png is another file by now"):
+        run_on_worker(Piece("extract-unit", "features chunk 1 of 1", {}, "digest:1/1", []), "gpu")
+
+
 def test_results_that_went_elsewhere_are_missed(small, prefect_answers, tmp_path):
     prefect_answers(Completed())
     with pytest.raises(WorkerError, match="let PROBEFLOW_DATA of the workers name the same shared folder"):
@@ -81,6 +88,7 @@ class Server:
     """A server on which a run waits for a worker."""
 
     def __init__(self) -> None:
+        self.state = Pending()
         self.workers: list[str] = []
         self.states: list[str] = []
 
@@ -91,37 +99,46 @@ class Server:
         return None
 
     def read_flow_run(self, child):
-        return SimpleNamespace(id=child, name="brave-crab", state=Pending())
+        return SimpleNamespace(id=child, name="brave-crab", state=self.state)
 
     def read_workers_for_work_pool(self, pool, which):
         return self.workers
 
-    def set_flow_run_state(self, child, state):
+    def set_flow_run_state(self, child, state, force=False):
         self.states.append(state.name)
+        if state.is_final():
+            self.state = state
 
 
 @pytest.fixture
 def server(monkeypatch):
     server = Server()
-    monkeypatch.setattr(chunks, "get_client", lambda **_: server)
-    monkeypatch.setattr(chunks, "_NO_WORKER_SECONDS", 0)
+    monkeypatch.setattr(pool, "get_client", lambda **_: server)
+    monkeypatch.setattr(pool, "_NO_WORKER_SECONDS", 0)
     yield server
-    chunks.begin()
+    pool.begin()
 
 
 def test_a_chunk_that_no_worker_is_there_to_begin_is_cancelled_and_told(server):
     with pytest.raises(
-        WorkerError, match=r"waits, but no worker of pool 'gpu' is online; start one with `.*worker start"
+        WorkerError, match=r"waits, but no worker of pool 'gpu' is online; start one with `.*flows work --pool gpu`"
     ):
-        chunks._wait(uuid4(), "gpu", "hidden_units chunk 1 of 2")
+        pool._wait(uuid4(), "gpu", "hidden_units chunk 1 of 2")
     assert server.states == ["Cancelling"]
+
+
+def test_a_chunk_that_a_worker_accepted_and_never_began_counts_as_crashed(server, monkeypatch):
+    server.workers = ["one"]
+    monkeypatch.setattr(pool, "_PENDING_SECONDS", 0)
+    _, state = pool._wait(uuid4(), "gpu", "hidden_units chunk 1 of 2")
+    assert state.is_crashed()
 
 
 def test_chunks_are_cancelled_when_their_sweep_is_interrupted(server):
     server.workers = ["one"]
-    chunks.give_up()
-    with pytest.raises(WorkerError, match="cancelled, since its sweep was interrupted"):
-        chunks._wait(uuid4(), "gpu", "hidden_units chunk 1 of 2")
+    pool.give_up()
+    with pytest.raises(WorkerError, match="cancelled, since its parent was interrupted"):
+        pool._wait(uuid4(), "gpu", "hidden_units chunk 1 of 2")
     assert server.states == ["Cancelling"]
 
 
