@@ -45,7 +45,22 @@ class CudaProgram:
         self.batch_size = batch_size or self._largest_batch()
 
     def features(self, read: Read, blocks: Iterable[range]) -> Iterator[Array]:
-        """See `Program.features`."""
+        """See `Program.features`.
+
+        Raises
+        ------
+        ConfigError
+            When the GPU's memory is too small for the batch.
+        """
+        try:
+            yield from self._features(read, blocks)
+        except torch.cuda.OutOfMemoryError:
+            raise ConfigError(
+                f"{self.device_name} has too little memory free for {self.batch_size} images at once: end what else runs "
+                "there, or extract into a new PROBEFLOW_DATA with a smaller features.batch_size"
+            ) from None
+
+    def _features(self, read: Read, blocks: Iterable[range]) -> Iterator[Array]:
         with ExitStack() as stack:
             pool = ThreadPoolExecutor(cores(), "read")
             stack.callback(pool.shutdown, cancel_futures=True)

@@ -14,7 +14,7 @@ from lib.features import manifest as manifests
 from lib.features.manifest import Shard, read_manifest
 from lib.features.plan import SetPlan, read_plan
 from lib.features.quarantine import quarantine_digest, read_quarantine
-from lib.features.shards import ROW_GROUP, shard_name
+from lib.features.shards import ROW_GROUP, check_shard, shard_name
 from lib.files import digest_file
 from lib.progress import bar
 
@@ -101,7 +101,9 @@ def _fault(path: Path, plan: SetPlan, rows: range, entry: Shard | None, sealed: 
         if entry is not None and digest_file(path) != entry.sha256:
             return "is damaged: its sha256 is not the manifest's"
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
-            return _content_fault(file, plan, rows)
+            if fault := _content_fault(file, plan, rows):
+                return fault
+        return None if check_shard(path, len(rows)) else f"is not the file that {path.stem}.json tells of"
     except (OSError, pa.ArrowException) as error:
         return f"cannot be read ({' '.join(str(error).split())[:120]})"
 

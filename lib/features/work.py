@@ -146,7 +146,7 @@ class ExtractionWork:
         return open_feature_set(self.folder, verify=False)
 
     def _entry(self, index: int) -> Shard | None:
-        return check_shard(self.folder / shard_name(index), self.digest, len(self.shards[index]))
+        return check_shard(self.folder / shard_name(index), len(self.shards[index]))
 
 
 def plan_extraction(

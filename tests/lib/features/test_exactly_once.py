@@ -211,6 +211,15 @@ class TestVerify:
         assert verdict.missing == (11,)
         assert not verdict.sealed
 
+    def test_finds_a_flipped_bit_before_there_is_a_manifest(self, copied):
+        (copied / "manifest.json").unlink()
+        path = copied / "part-00011.parquet"
+        damaged = bytearray(path.read_bytes())
+        damaged[-300] ^= 0x10  # in the footer, which has no checksum of its own
+        path.write_bytes(damaged)
+        (fault,) = verify(copied).faults.items()
+        assert fault[0] == "part-00011.parquet"
+
     def test_finds_missing_and_foreign_shards_and_a_damaged_manifest(self, copied):
         (copied / "part-00000.parquet").unlink()
         shutil.copy(copied / "part-00001.parquet", copied / "part-00040.parquet")

@@ -162,7 +162,7 @@ def test_a_stopped_extraction_goes_on_and_ends_bit_identical(dataset, tmp_path, 
     assert shard_bytes(folder) == shard_bytes(whole.folder)
 
 
-@pytest.mark.parametrize("damage", ["missing", "cut", "flipped bit"])
+@pytest.mark.parametrize("damage", ["missing", "cut", "flipped bit", "flipped first bit", "flipped bit of the footer"])
 def test_a_damaged_shard_is_refused_by_readers_and_alone_made_again(dataset, tmp_path, monkeypatch, damage):
     sealed = extract(dataset, settings(), tmp_path)
     before = shard_bytes(sealed.folder)
@@ -173,7 +173,9 @@ def test_a_damaged_shard_is_refused_by_readers_and_alone_made_again(dataset, tmp
     elif damage == "cut":
         victim.write_bytes(content[:-100])
     else:
-        content[len(content) // 2] ^= 1
+        content[
+            {"flipped bit": len(content) // 2, "flipped first bit": 0, "flipped bit of the footer": -300}[damage]
+        ] ^= 1
         victim.write_bytes(content)
     with pytest.raises(
         FeatureSetError, match=f"part-00001.parquet is {'missing' if damage == 'missing' else 'damaged'}"
