@@ -7,11 +7,14 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
-from flows.work import gpus_here, workers_for
+import tasks.pool
+from flows.work import gpus_here, work, workers_for
+from lib.errors import ConfigError
 from tests.conftest import REPOSITORY
 from tests.integration.test_servers import alive, wait_for
 
@@ -101,3 +104,9 @@ def test_each_gpu_has_a_worker_that_sees_it_alone_and_takes_one_chunk_at_a_time(
     assert len({worker.command[-1] for worker in workers}) == 2  # one name would count as one worker
     (alone,) = workers_for("gpu", [])
     assert alone.environment.get("CUDA_VISIBLE_DEVICES") == os.environ.get("CUDA_VISIBLE_DEVICES")
+
+
+def test_a_pool_whose_workers_are_no_processes_of_this_machine_is_refused(monkeypatch):
+    monkeypatch.setattr(tasks.pool, "require_pool", lambda name: SimpleNamespace(type="kubernetes"))
+    with pytest.raises(ConfigError, match="work pool 'gpu' is of type 'kubernetes'"):
+        work("gpu")

@@ -13,6 +13,7 @@ from lib.studies.record import open_record
 from lib.studies.sweep import run_sweep
 from lib.tracking.store import connect
 from tasks.chunks import plan_chunks
+from tasks.pool import require_pool
 from tests.integration.prefect_server import flows, kill_flow_run, running
 from tests.integration.test_servers import wait_for
 from tests.small_profile import SMALL
@@ -39,6 +40,8 @@ def test_a_sweep_in_chunks_equals_the_same_sweep_inline_though_a_chunk_was_kille
     with temporary_settings({PREFECT_API_URL: url}):
         with pytest.raises(ConfigError, match=r"no work pool 'few' with .*; make both with `python -m flows deploy"):
             plan_chunks.fn(STUDY, small.hidden_units, "few", 2)
+        with pytest.raises(ConfigError, match=r"no work pool 'few' on .*; make it with `python -m flows deploy"):
+            require_pool("few")
         unknown = flows(on_server, "plan", "--study", STUDY, "--pool=few", status=2)
         assert "no work pool 'few' with a deployment 'extract-unit/few'" in unknown.stderr
         for limit, state in (

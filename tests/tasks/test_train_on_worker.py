@@ -142,6 +142,63 @@ def test_chunks_are_cancelled_when_their_sweep_is_interrupted(server):
     assert server.states == ["Cancelling"]
 
 
+def test_a_flow_in_the_pool_itself_is_refused_since_it_would_wait_for_its_own_place(server, monkeypatch):
+    root = SimpleNamespace(work_pool_name="gpu")
+    answers = {
+        "api_healthcheck": lambda: None,
+        "read_work_pool": lambda name: SimpleNamespace(is_push_pool=False, is_managed_pool=False),
+        "read_deployment_by_name": lambda name: None,
+        "read_flow_run": lambda run: root,
+    }
+    for name, answer in answers.items():
+        monkeypatch.setattr(server, name, answer, raising=False)
+    monkeypatch.setattr(pool, "flow_run", SimpleNamespace(get_root_flow_run_id=lambda: str(uuid4())))
+    with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}):
+        with pytest.raises(ConfigError, match="work pool 'gpu' has no worker online"):
+            pool.workers_online("gpu", "extract-unit")
+        server.workers = ["one", "two"]
+        with pytest.raises(ConfigError, match="this flow itself runs in work pool 'gpu'"):
+            pool.workers_online("gpu", "extract-unit")
+        root.work_pool_name = "cpu"
+        assert pool.workers_online("gpu", "extract-unit") == 2
+
+
+@pytest.mark.parametrize(
+    ("ends", "told"),
+    [
+        ([{}, WorkerError("first"), WorkerError("second")], WorkerError("first")),
+        ([WorkerError("first"), {}, ChangedError("a.png")], ChangedError("a.png")),
+        ([{}, {}, {}], None),
+    ],
+)
+def test_all_pieces_are_waited_for_and_the_error_that_can_be_mended_is_told_before_others(monkeypatch, ends, told):
+    handed = []
+
+    def submit(**piece):
+        handed.append(piece["number"])
+        return SimpleNamespace(result=lambda raise_on_failure: ends[piece["number"]])
+
+    monkeypatch.setattr(pool, "as_completed", list)
+    pieces = [{"number": number} for number in range(3)]
+    if told is None:
+        pool.hand_out(SimpleNamespace(submit=submit), pieces, "features")
+    else:
+        with pytest.raises(type(told), match=str(told)):
+            pool.hand_out(SimpleNamespace(submit=submit), pieces, "features")
+    assert handed == [0, 1, 2]
+
+
+def test_an_interrupted_parent_gives_its_pieces_up(monkeypatch):
+    def interrupted(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pool, "as_completed", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        pool.hand_out(SimpleNamespace(submit=lambda **_: None), [{}], "features")
+    assert pool._given_up.is_set()
+    pool.begin()
+
+
 def test_without_a_server_a_pool_is_refused_with_what_to_start():
     with temporary_settings({PREFECT_API_URL: None}), pytest.raises(ConfigError, match="prefect server start"):
         require_server("gpu")
