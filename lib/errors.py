@@ -20,6 +20,10 @@ class AbsentError(DataError):
     """Data that would have to be fetched first."""
 
 
+class ChangedError(DataError):
+    """An image that is no longer what it was when it was verified; acquiring again verifies it anew."""
+
+
 class LeakageError(DataError):
     """Test images that are also training images."""
 
