@@ -92,6 +92,15 @@ def test_several_threads_read_what_one_reads(folder, tmp_path):
         np.testing.assert_array_equal(image, split.images[row])
 
 
+def test_images_of_several_frames_are_counted_and_named(folder, tmp_path):
+    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
+    frames[0].save(folder / "dog" / "moving.gif", save_all=True, append_images=frames[1:])
+    for _ in range(2):  # the second time from the catalogue
+        assert acquired(folder, tmp_path).warnings == (
+            "1 image(s) hold several frames or pages, of which the first is taken: dog/moving.gif",
+        )
+
+
 class TestTheCatalogue:
     def test_what_is_unchanged_is_not_decoded_again(self, folder, tmp_path, decoded):
         first = acquired(folder, tmp_path)
