@@ -85,7 +85,7 @@ def _parser() -> argparse.ArgumentParser:
         )
         sub.add_argument("--profile-file", type=Path, metavar="FILE", help="a profile of your own, in YAML")
         sub.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="e.g. features.layer=fc7")
-        sub.add_argument("--skip-unreadable", action="store_true", help="skip, count and list unreadable images")
+        sub.add_argument("--quarantine", action="store_true", help="set unreadable images aside, counted and listed")
     deploy = add("deploy", _deploy, "make a work pool, and deployments of what its workers run")
     deploy.add_argument("--pool", required=True, metavar="NAME", help="e.g. gpu")
     deploy.add_argument("--limit", type=int, metavar="N", help="chunks the pool may run at once, on all its workers")
@@ -140,7 +140,7 @@ def _pipeline(options: argparse.Namespace, only: str | list[str] | None) -> int:
 def _profile(options: argparse.Namespace) -> Profile:
     from lib.config import load_profile
 
-    assignments = list(options.set) + (["images.skip_unreadable=true"] if options.skip_unreadable else [])
+    assignments = list(options.set) + (["images.unreadable=quarantine"] if options.quarantine else [])
     return load_profile(options.profile, options.profile_file, assignments)
 
 
