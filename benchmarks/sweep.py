@@ -37,7 +37,7 @@ from lib.datasets.sources import Letters, Mnist
 from lib.evaluation.figures import PALETTE, STYLE
 from lib.evaluation.peers import train_sklearn
 from lib.files import atomic_path
-from lib.mlp.engine import cores
+from lib.machine import cores
 from lib.mlp.fused import train_many
 from lib.mlp.plan import operations
 from lib.mlp.training import TrialData, estimator

@@ -9,6 +9,8 @@ import errno
 import hashlib
 import json
 import os
+import platform
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -22,6 +24,7 @@ from lib.errors import StorageError
 
 _CANNOT_WRITE = {errno.EACCES, errno.EPERM, errno.EROFS}
 _CHUNK = 1 << 20
+_DAY = 86_400
 
 
 @contextmanager
@@ -55,7 +58,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     StorageError
         When the disk is full or the folder cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{uuid4().hex[:8]}.tmp")
+    temporary = path.with_name(f".{path.name}.{_owner()}.{uuid4().hex[:8]}.tmp")
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -68,6 +71,39 @@ def atomic_path(path: Path) -> Iterator[Path]:
             with suppress(OSError):
                 temporary.unlink(missing_ok=True)
             raise
+
+
+def remove_abandoned(folder: Path) -> None:
+    """Remove what killed processes left of files they were writing into `folder`.
+
+    A process of this host that lives still writes; of another host that is not known, so its files stay for a day.
+    """
+    host, separator, _ = _owner().rpartition("-")
+    for path in folder.glob(".*.tmp"):
+        owner = path.name.split(".")[-3]
+        with suppress(OSError, ValueError):
+            if owner.startswith(host + separator):
+                abandoned = not _lives(int(owner.removeprefix(host + separator)))
+            else:
+                abandoned = time.time() - path.stat().st_mtime > _DAY
+            if abandoned:
+                path.unlink(missing_ok=True)
+
+
+def _owner() -> str:
+    """This process, in letters that fit between the dots of a file's name."""
+    host = "".join(letter if letter.isalnum() else "-" for letter in platform.node())
+    return f"{host}-{os.getpid()}"
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def sync_folder(folder: Path) -> None:

@@ -5,6 +5,7 @@ A new source is one module with `load`, one settings class in `sources.py`, and 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -51,12 +52,13 @@ def acquire(source: Any, data_dir: Path, mirror: str | None = None) -> Dataset:
     StorageError
         When `data_dir` cannot be written.
     """
+    # The modules import scikit-learn or torchvision, which not every source needs.
+    dataset: Dataset
     if source.source in _EMBEDDED:
-        # The modules import scikit-learn or torchvision, which not every source needs.
-        dataset: Dataset = import_module(f"lib.datasets.{_EMBEDDED[source.source]}").load(source)
-        return dataset
-    dataset = import_module(f"lib.datasets.{_FETCHED[source.source]}").load(source, data_dir / "raw", mirror)
-    return dataset  # noqa: RET504 - the name carries the type
+        dataset = import_module(f"lib.datasets.{_EMBEDDED[source.source]}").load(source)
+    else:
+        dataset = import_module(f"lib.datasets.{_FETCHED[source.source]}").load(source, data_dir / "raw", mirror)
+    return replace(dataset, source=source.model_dump(mode="json"))
 
 
 def on_disk(source: Any, data_dir: Path) -> Dataset | None:

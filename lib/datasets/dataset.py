@@ -8,10 +8,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from lib.errors import DataError
 
@@ -88,6 +89,10 @@ class Dataset:
         The largest pixel value the source uses (255, or 16 for scikit-learn's digits, 1 for binary letters).
     warnings : tuple of str
         What a reader of results should know, e.g. unreadable files that were skipped.
+    quarantined : pyarrow.Table, optional
+        Files that are no usable images and were left out: name, split, label, bytes, reason.
+    source : dict, optional
+        The settings that it was acquired with.
     """
 
     name: str
@@ -97,6 +102,8 @@ class Dataset:
     origin: str
     maximum: int = 255
     warnings: tuple[str, ...] = ()
+    quarantined: pa.Table | None = field(default=None, compare=False)
+    source: dict[str, Any] | None = None
     _digests: dict[str, list[bytes]] = field(default_factory=dict, repr=False, compare=False)
 
     def digests(self, split: str) -> list[bytes]:
@@ -161,4 +168,6 @@ def build(
         total.update(f"{split}:{len(splits[split])}".encode())
         total.update(np.ascontiguousarray(splits[split].labels, dtype="<i8").tobytes())
         total.update(b"".join(digests[split]))
-    return Dataset(name, tuple(class_names), splits, total.hexdigest(), origin, maximum, tuple(warnings), digests)
+    return Dataset(
+        name, tuple(class_names), splits, total.hexdigest(), origin, maximum, tuple(warnings), _digests=digests
+    )

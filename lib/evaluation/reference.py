@@ -119,15 +119,14 @@ def _exploration(summary: Mapping[str, Any]) -> list[Row]:
 
 
 def _features(summary: Mapping[str, Any]) -> list[Row]:
-    rate = summary["images_per_second"]
-    speed = "-" if rate is None else f"{rate:.0f} images/s on {summary['device']}"
+    speeds = [f"{each['images'] / each['seconds']:.0f} images/s on {each['device']}" for each in summary["speeds"]]
     return [
         Row(
             "E",
             "extraction rate",
             summary["description"],
             "432 images/s on a cloud GPU",
-            speed,
+            "; ".join(speeds) or "-",
             summary["dataset"]["name"],
         )
     ]

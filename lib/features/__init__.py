@@ -1,7 +1,16 @@
 """Frozen AlexNet features: from images to sealed Parquet shards, and back to arrays."""
 
 from lib.features.config import FeatureSettings
-from lib.features.extractor import extract, feature_set_digest
-from lib.features.shards import Features, FeatureSet, open_feature_set
+from lib.features.reading import Features, FeatureSet, open_feature_set
+from lib.features.work import ExtractionWork, extract, extract_shards, plan_extraction
 
-__all__ = ["FeatureSet", "FeatureSettings", "Features", "extract", "feature_set_digest", "open_feature_set"]
+__all__ = [
+    "ExtractionWork",
+    "FeatureSet",
+    "FeatureSettings",
+    "Features",
+    "extract",
+    "extract_shards",
+    "open_feature_set",
+    "plan_extraction",
+]

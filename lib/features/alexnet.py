@@ -5,7 +5,7 @@ Weights files are loaded with `weights_only`, so a file cannot run code.
 
 from __future__ import annotations
 
-import os
+import math
 import pickle
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from torchvision.models import AlexNet
 from lib.errors import ConfigError, WeightsError
 from lib.features.config import LAYERS, FeatureSettings
 from lib.features.weights import weights_path
+from lib.machine import cores
 
 MEAN = (0.485, 0.456, 0.406)
 DEVIATION = (0.229, 0.224, 0.225)
@@ -23,20 +24,22 @@ DEVIATION = (0.229, 0.224, 0.225)
 
 
 class CutAlexNet(nn.Module):
-    """AlexNet up to one layer: images (n, 3, size, size), normalised, to features (n, width)."""
+    """AlexNet up to one layer, in two parts: the convolutions, each image by itself, and the fully connected layers.
+
+    They want batches of different size on a CPU: the first one that stays in cache, the second one that is worth
+    reading 58 million weights for.
+    """
 
     def __init__(self, network: AlexNet, layer: str) -> None:
         super().__init__()
-        self.features = network.features
-        self.avgpool = network.avgpool
+        self.trunk = nn.Sequential(network.features, network.avgpool, nn.Flatten())
         # classifier: dropout, fc6, relu, dropout, fc7, relu, fc8
         self.head = network.classifier[: {"pool5": 0, "fc7": 6, "fc8": 7}[layer]]
         self.width = LAYERS[layer]
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Features of a batch."""
-        pooled = torch.flatten(self.avgpool(self.features(images)), 1)
-        features: torch.Tensor = self.head(pooled)
+        """Features (n, width) of normalised images (n, 3, size, size)."""
+        features: torch.Tensor = self.head(self.trunk(images))
         return features
 
 
@@ -86,11 +89,22 @@ def device_name(device: torch.device) -> str:
     """The device in words."""
     if device.type == "cuda":
         return f"{device} ({torch.cuda.get_device_name(device)})"
-    return f"cpu ({os.cpu_count()} cores)"
+    return f"cpu ({cores()} cores)"
 
 
 def random_alexnet(seed: int) -> AlexNet:
-    """torchvision's default initialisation from `seed`; the global generator is left as it was."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return AlexNet()
+    """torchvision's default initialisation after `torch.manual_seed(seed)`, without touching the global generator.
+
+    That one is the whole process's: drawn from by two threads at once it would give neither its numbers.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    with torch.device("meta"):
+        network = AlexNet()
+    network.to_empty(device="cpu")
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            nn.init.kaiming_uniform_(layer.weight, a=math.sqrt(5), generator=generator)
+            assert layer.bias is not None
+            bound = 1 / math.sqrt(layer.weight[0].numel())
+            nn.init.uniform_(layer.bias, -bound, bound, generator=generator)
+    return network

@@ -23,10 +23,10 @@ class FeatureSettings(BaseModel):
         224, ge=63, le=1024, description="Side of the square that images are resized to, in pixels."
     )
     interpolation: Literal["bilinear", "bicubic", "nearest"] = Field("bilinear", description="How images are resized.")
-    precision: Literal["float32", "bfloat16"] = Field("float32", description="Arithmetic of the network.")
+    precision: Literal["float32", "bfloat16", "float16"] = Field("float32", description="Arithmetic of the network.")
     storage: Literal["float32", "float16"] = Field("float32", description="Number format in the Parquet shards.")
     shard_rows: PositiveInt = Field(4096, description="Images in a shard.")
-    batch_size: PositiveInt = Field(128, description="Images computed at once.")
+    batch_size: PositiveInt | None = Field(None, description="Images computed at once; empty: found within memory.")
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu, cuda or cuda:N.")
 
     @model_validator(mode="after")

@@ -1,4 +1,4 @@
-"""The manifest of a feature set: what it is, and each shard's rows, bytes and sha256. Its presence seals the set."""
+"""The manifest of a feature set: its plan, and each shard's rows, bytes and sha256. Its presence seals the set."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from lib.errors import FeatureSetError
+from lib.features.plan import SetPlan
 from lib.files import write_json
 
 NAME = "manifest.json"
@@ -23,34 +24,15 @@ class Shard(BaseModel):
     sha256: str
 
 
-class Manifest(BaseModel):
-    """What a sealed feature set holds and where it came from."""
+class Manifest(SetPlan):
+    """What a sealed feature set holds; equal for equal sets, whoever made them and when."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    digest: str
-    dataset: str
-    dataset_digest: str
-    class_names: tuple[str, ...]
-    description: str
-    weights_sha256: str
-    layer: str
-    width: int
-    input_size: int
-    interpolation: str
-    precision: str
-    storage: str
-    rows: int
-    splits: dict[str, int]
     shards: tuple[Shard, ...]
-    device: str
-    images_per_second: float | None
-    versions: dict[str, str]
 
 
-def write_manifest(folder: Path, manifest: Manifest) -> None:
+def write_manifest(folder: Path, plan: SetPlan, shards: tuple[Shard, ...]) -> None:
     """Seal the set in `folder`."""
-    write_json(folder / NAME, manifest.model_dump(mode="json"))
+    write_json(folder / NAME, plan.model_dump(mode="json") | {"shards": [shard.model_dump() for shard in shards]})
 
 
 def read_manifest(folder: Path) -> Manifest:

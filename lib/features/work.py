@@ -1,66 +1,184 @@
-"""Work of one extraction: which shards, which are missing, computing some of them, sealing all."""
+"""From a dataset to its sealed feature set: what is missing is computed, here or by many machines, then sealed.
+
+A shard is owned by (set digest, index). It appears whole, by a rename, and everybody who makes it makes the same bytes, so
+neither a crash nor a second worker on the same shard changes the result.
+"""
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from lib.datasets.dataset import Dataset
-from lib.errors import DataError, FeatureSetError
+from lib.errors import ConfigError, DataError, FeatureSetError
 from lib.features.config import FeatureSettings
-from lib.features.extractor import Extraction, feature_set_digest
-from lib.features.shards import FeatureSet, check_shard, open_feature_set, shard_name
+from lib.features.manifest import Shard, write_manifest
+from lib.features.plan import SetPlan, plan_set, settle_batch, settled_batch, write_plan
+from lib.features.quarantine import write_quarantine
+from lib.features.reading import FeatureSet, open_feature_set
+from lib.features.shards import check_shard, shard_name
+from lib.features.speed import Speed, write_speed
 from lib.features.weights import weights_digest
-from lib.files import require_writable
+from lib.files import remove_abandoned, require_writable
+from lib.progress import bar
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class ExtractionWork:
-    """A feature set that is not sealed yet; `shards` are the rows of each."""
+    """A set that is not sealed yet: where it lies, what it is to hold, and how it is computed.
+
+    Attributes
+    ----------
+    folder : Path
+        `<features_dir>/<dataset name>/<first 16 letters of the digest>`.
+    """
 
     folder: Path
-    digest: str
-    shards: tuple[range, ...]
-    extraction: Extraction
+    plan: SetPlan
+    dataset: Dataset
+    settings: FeatureSettings
     cache: Path
     mirror: str | None
 
-    def missing(self, indexes: Sequence[int] | None = None) -> list[int]:
-        """Those of `indexes` (default: all) whose shards are not there whole."""
-        every = range(len(self.shards)) if indexes is None else indexes
-        paths = zip(every, self.paths(every), strict=True)
-        return [index for index, path in paths if check_shard(path, self.digest, len(self.shards[index])) is None]
+    @property
+    def digest(self) -> str:
+        """The set's identity."""
+        return self.plan.digest
+
+    @property
+    def shards(self) -> tuple[range, ...]:
+        """Rows of each shard."""
+        return self.plan.cut()
 
     def paths(self, indexes: Sequence[int]) -> list[Path]:
-        """The files of shards."""
+        """The files of these shards."""
         return [self.folder / shard_name(index) for index in indexes]
 
-    def compute(self, indexes: Sequence[int]) -> int:
-        """Compute those of `indexes` that are missing; returns how many images that were."""
-        return self.extraction.compute(self.missing(indexes), self.cache, self.mirror)
+    def missing(self, indexes: Sequence[int] | None = None) -> list[int]:
+        """Those of `indexes` (default: all) whose shards are not there whole; every byte is read."""
+        every = range(len(self.shards)) if indexes is None else indexes
+        return [index for index in every if self._entry(index) is None]
+
+    def compute(self, indexes: Sequence[int] | None = None) -> int:
+        """Make those of `indexes` (default: all) that are missing; returns the number of images computed.
+
+        Raises
+        ------
+        WeightsError
+            When weights are missing or do not fit.
+        FeatureSetError
+            When the network gives a value that is not finite.
+        StorageError
+            When the disk is full or cannot be written; the same call goes on from there.
+        DataError
+            When an image is not what it was when the dataset was verified.
+        """
+        every = range(len(self.shards)) if indexes is None else indexes
+        remove_abandoned(self.folder)
+        with bar(f"extract {self.plan.dataset}", sum(len(self.shards[index]) for index in every), "image") as advance:
+            missing = []
+            for index in every:
+                if self._entry(index) is None:
+                    missing.append(index)
+                else:
+                    advance(len(self.shards[index]))
+            if not missing:
+                return 0
+            # Here, for they import PyTorch, which a run with nothing to compute need not.
+            from lib.features.alexnet import choose_device
+            from lib.features.extractor import write_shards
+            from lib.features.program import make_program
+
+            write_plan(self.folder, self.plan)
+            started = time.perf_counter()
+            kind = choose_device(self.settings.device).type
+            settled = settled_batch(self.folder, kind)
+            program = make_program(self.settings, self.cache, self.mirror, settled or self.settings.batch_size)
+            program.batch_size = settled or settle_batch(self.folder, kind, program.batch_size)
+            if self.settings.batch_size not in (None, program.batch_size):
+                _logger.warning(
+                    "%s: batches of %d, as the set was begun with, not %d",
+                    self.folder, program.batch_size, self.settings.batch_size,
+                )  # fmt: skip
+            begun = time.perf_counter()
+            first, images = None, 0
+            for index, _ in write_shards(program, self.plan, self.dataset, self.folder, missing, advance):
+                images += len(self.shards[index])
+                first = first or time.perf_counter() - started
+        seconds = time.perf_counter() - begun
+        speed = Speed(
+            device=program.device_name,
+            batch_size=program.batch_size,
+            images=images,
+            seconds=seconds,
+            seconds_to_first_shard=first or seconds,
+        )
+        write_speed(self.folder, speed)
+        _logger.info("%s: %d images, %s", self.plan.description, images, speed.words)
+        return images
 
     def seal(self) -> FeatureSet:
-        """Write the manifest. Raises FeatureSetError when a shard is missing."""
-        if missing := self.missing():
-            raise FeatureSetError(f"shard {self.paths(missing)[0]} is missing; run the extraction again")
-        return self.extraction.run(self.cache, self.mirror)
+        """Write the manifest over all shards, each read once more.
+
+        Raises
+        ------
+        FeatureSetError
+            When a shard is missing or damaged.
+        """
+        entries: list[Shard] = []
+        for index in range(len(self.shards)):
+            entry = self._entry(index)
+            if entry is None:
+                raise FeatureSetError(
+                    f"shard {self.folder / shard_name(index)} is missing or damaged; extract again, it makes just that one"
+                )
+            entries.append(entry)
+        remove_abandoned(self.folder)
+        write_plan(self.folder, self.plan)
+        write_quarantine(self.folder, self.dataset.quarantined)
+        write_manifest(self.folder, self.plan, tuple(entries))
+        return open_feature_set(self.folder, verify=False)
+
+    def _entry(self, index: int) -> Shard | None:
+        return check_shard(self.folder / shard_name(index), len(self.shards[index]))
 
 
 def plan_extraction(
     dataset: Dataset, settings: FeatureSettings, features_dir: Path, mirror: str | None = None
 ) -> ExtractionWork | FeatureSet:
-    """What there is to do; the sealed set when there is nothing."""
+    """The sealed set of `dataset`'s features, checked, or what is to be done for it.
+
+    Raises
+    ------
+    WeightsError
+        When weights are missing.
+    StorageError
+        When `features_dir` cannot be written.
+    """
     require_writable(features_dir)
     cache = features_dir / ".weights"
-    weights = weights_digest(settings, cache, mirror)
-    digest = feature_set_digest(dataset.digest, settings, weights)
-    folder = features_dir / dataset.name / digest[:16]
+    plan = plan_set(dataset, settings, weights_digest(settings, cache, mirror))
+    folder = features_dir / dataset.name / plan.digest[:16]
     with suppress(FeatureSetError):
-        return open_feature_set(folder)
-    extraction = Extraction(dataset, settings, folder, digest, weights)
-    return ExtractionWork(folder, digest, tuple(extraction.plan()), extraction, cache, mirror)
+        sealed = open_feature_set(folder)
+        if sealed.manifest.quarantine == plan.quarantine:
+            return sealed
+    return ExtractionWork(folder, plan, dataset, settings, cache, mirror)
+
+
+def extract(dataset: Dataset, settings: FeatureSettings, features_dir: Path, mirror: str | None = None) -> FeatureSet:
+    """The sealed set of `dataset`'s features; what is missing of it is computed here. Raises what `compute` raises."""
+    work = plan_extraction(dataset, settings, features_dir, mirror)
+    if isinstance(work, FeatureSet):
+        return work
+    work.compute()
+    return work.seal()
 
 
 def extract_shards(
@@ -71,22 +189,32 @@ def extract_shards(
     indexes: Sequence[int],
     digest: str,
 ) -> dict[str, int]:
-    """Compute those of `indexes` that are missing; returns how many shards were stored and how many extracted.
+    """Make some shards of a set, as one of several machines; returns how many were stored before, and how many made.
+
+    Parameters
+    ----------
+    digest : str
+        The set's digest where the shards were dealt out.
 
     Raises
     ------
     DataError
-        When the set's digest is another here.
+        When the set is another one here, or a part of what `compute` raises it for.
+    ConfigError
+        When the set has no shard of such an index.
     """
     work = plan_extraction(dataset, settings, features_dir, mirror)
-    here = work.digest if isinstance(work, ExtractionWork) else work.manifest.digest
+    here = work.manifest.digest if isinstance(work, FeatureSet) else work.digest
     if here != digest:
         raise DataError(
             f"the features of {dataset.name} have digest {here[:16]} on this worker and {digest[:16]} where the "
-            "extraction was started: their data, weights or versions of probeflow differ; give both the same"
+            "extraction was started: their images, weights or versions of probeflow differ; give both the same"
         )
     if isinstance(work, FeatureSet):
         return {"stored": len(indexes), "extracted": 0}
+    if wrong := [index for index in indexes if not 0 <= index < len(work.shards)]:
+        raise ConfigError(f"the set has shards 0 to {len(work.shards) - 1}; there is no shard {wrong[0]}")
     missing = work.missing(indexes)
-    work.compute(missing)
+    if missing:
+        work.compute(missing)
     return {"stored": len(indexes) - len(missing), "extracted": len(missing)}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -15,6 +14,7 @@ import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
 from lib.errors import ConfigError
+from lib.machine import cores
 from lib.mlp.layout import Layout
 from lib.mlp.numpy_program import NumpyProgram
 from lib.mlp.plan import WORTHWHILE, Group
@@ -98,11 +98,6 @@ class TorchEngine:
 def lanes_on(device: str, backend: Backend | None = None) -> int:
     """Programs that run at once: one on each core of the CPU, one on a GPU."""
     return cores() if backend_of(device, backend) == "numpy" else 1
-
-
-def cores() -> int:
-    """Processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 _all_cores = threading.RLock()

@@ -8,6 +8,7 @@ from lib.datasets.dataset import Dataset
 from lib.evaluation import figures
 from lib.evaluation.projections import pca, sample_by_class
 from lib.features import FeatureSet
+from lib.features.speed import read_speeds
 from lib.studies.record import DatasetNote, RunNote, StudyFolder, StudyRecord, study_key
 
 _SCATTER = 2000
@@ -28,20 +29,20 @@ def describe_features(feature_set: FeatureSet, dataset: Dataset, root: Path) -> 
     folder.figure("pca", figures.scatter(points, train.y[rows], manifest.class_names, title, labels))
     folder.table("shards", [shard.model_dump() for shard in manifest.shards])
     size = sum(shard.bytes for shard in manifest.shards)
-    speed = (
-        "" if manifest.images_per_second is None else f"{manifest.images_per_second:.0f} images/s on {manifest.device}"
-    )
+    settings = manifest.settings
+    speeds = read_speeds(feature_set.folder)
+    speed = "; ".join(each.words for each in speeds)
     lines = [
         f"## Features of {manifest.dataset}",
-        f"**{manifest.description}**, {manifest.width} values an image, input {manifest.input_size} px "
-        f"({manifest.interpolation}), computed in {manifest.precision}, stored as {manifest.storage}.",
+        f"**{manifest.description}**, {manifest.width} values an image, input {settings.input_size} px "
+        f"({settings.interpolation}), computed in {settings.precision}, stored as {settings.storage}.",
         f"{manifest.rows:,} rows in {len(manifest.shards)} sealed shard(s), {size / 1e6:.1f} MB, "
         f"in `{feature_set.folder}`. {speed}",
         f"Digest `{manifest.digest}`; weights sha256 `{manifest.weights_sha256}`.",
     ]
     metrics = {"images": float(manifest.rows), "bytes": float(size)}
-    if manifest.images_per_second is not None:
-        metrics["images_per_second"] = manifest.images_per_second
+    if speeds:
+        metrics["images_per_second"] = max(each.images_per_second for each in speeds)
     return folder.seal(
         title=f"Features of {manifest.dataset}",
         headline=f"{manifest.rows:,} rows × {manifest.width}, {manifest.description}{', ' if speed else ''}{speed}",
@@ -52,20 +53,19 @@ def describe_features(feature_set: FeatureSet, dataset: Dataset, root: Path) -> 
             "description": manifest.description,
             "folder": str(feature_set.folder),
             "digest": manifest.digest,
-            "device": manifest.device,
-            "images_per_second": manifest.images_per_second,
+            "speeds": [each.model_dump() for each in speeds],
         },
         parent=RunNote(
             folder.key,
             f"{manifest.description} of {manifest.dataset}",
             {
                 "weights": manifest.description,
-                "layer": manifest.layer,
+                "layer": settings.layer,
                 "width": manifest.width,
-                "input_size": manifest.input_size,
-                "interpolation": manifest.interpolation,
-                "precision": manifest.precision,
-                "storage": manifest.storage,
+                "input_size": settings.input_size,
+                "interpolation": settings.interpolation,
+                "precision": settings.precision,
+                "storage": settings.storage,
             },
             metrics,
             tags={"probeflow.features": manifest.description},

@@ -17,7 +17,10 @@ from torchvision.transforms.functional import normalize
 from lib.datasets.dataset import Dataset, Split, build
 from lib.errors import ConfigError, FeatureSetError, WeightsError
 from lib.features import FeatureSettings, extract, extractor, open_feature_set
-from lib.features.alexnet import MEAN, random_alexnet
+from lib.features.alexnet import DEVIATION, MEAN, random_alexnet
+from lib.features.plan import feature_set_digest
+from lib.features.program import CpuProgram
+from lib.features.resize import Resizer
 from lib.features.weights import weights_digest
 
 SMALL = {"weights": "random", "input_size": 64, "batch_size": 4, "shard_rows": 8, "device": "cpu"}
@@ -60,12 +63,34 @@ def test_features_equal_a_plain_torchvision_loop(dataset, tmp_path, layer):
     np.testing.assert_array_equal(found.sample_ids, np.arange(18, 26))
 
 
-def test_enlarging_equals_pillow_s_bilinear_within_rounding(dataset, tmp_path):
-    image = dataset.splits["train"].images[0]
-    pillow = np.asarray(Image.fromarray(image).resize((64, 64), Image.Resampling.BILINEAR), dtype=np.float32) / 255
-    compute = extractor._Compute(settings(), tmp_path, None)
-    ours = compute._resized(image[None])[0].permute(1, 2, 0).numpy()
-    np.testing.assert_allclose(ours, pillow, atol=1.5 / 255)
+def resized(images, dtype=torch.float32, **changes) -> np.ndarray:
+    """What the network sees, as pixels in [0, 1], shape (n, size, size, 3)."""
+    tensors = torch.from_numpy(images) if isinstance(images, np.ndarray) else [torch.from_numpy(i) for i in images]
+    seen = Resizer(settings(**changes), torch.device("cpu"), dtype)(tensors)
+    assert seen.is_contiguous(memory_format=torch.channels_last)
+    return (seen.float().permute(0, 2, 3, 1) * torch.tensor(DEVIATION) + torch.tensor(MEAN)).numpy()
+
+
+def test_enlarging_equals_pillow_s_bilinear_within_rounding(dataset):
+    images = dataset.splits["train"].images[:3]
+    for image, ours in zip(images, resized(images), strict=True):
+        pillow = Image.fromarray(image).resize((64, 64), Image.Resampling.BILINEAR)
+        np.testing.assert_allclose(ours, np.asarray(pillow, dtype=np.float32) / 255, atol=1.5 / 255)
+
+
+@pytest.mark.parametrize("mode", ["bilinear", "bicubic", "nearest"])
+@pytest.mark.parametrize("shape", [(20, 20, 3), (7, 50, 3), (64, 64, 3), (64, 90, 3), (300, 200, 3), (33, 20)])
+def test_resizing_equals_torch_s_interpolate_on_the_pixels(mode, shape):
+    images = np.random.default_rng(0).integers(0, 256, (4, *shape), np.uint8)
+    pixels = torch.from_numpy(images if images.ndim == 4 else np.stack([images] * 3, axis=-1)).permute(0, 3, 1, 2)
+    smooth = mode != "nearest"
+    expected = torch.nn.functional.interpolate(
+        pixels.float() / 255, (64, 64), mode=mode, align_corners=False if smooth else None,
+        antialias=smooth and max(shape[:2]) > 64,
+    ).clamp(0, 1)  # fmt: skip
+    np.testing.assert_allclose(resized(images, interpolation=mode), expected.permute(0, 2, 3, 1).numpy(), atol=1e-5)
+    singly = resized([*images, images[0][:6, :5]], interpolation=mode)
+    np.testing.assert_allclose(singly[:4], expected.permute(0, 2, 3, 1).numpy(), atol=1e-5)
 
 
 def test_grey_images_and_images_of_several_sizes_are_taken(tmp_path):
@@ -89,13 +114,13 @@ def test_grey_images_and_images_of_several_sizes_are_taken(tmp_path):
 
 def test_a_second_extraction_computes_nothing(dataset, tmp_path, monkeypatch):
     first = extract(dataset, settings(), tmp_path)
-    monkeypatch.setattr(extractor, "_Compute", None)
+    monkeypatch.setattr(CpuProgram, "features", None)
     assert extract(dataset, settings(batch_size=7), tmp_path).manifest == first.manifest
 
 
 def test_the_set_s_digest_follows_all_that_decides_the_values(dataset):
     def digest(**changes):
-        return extractor.feature_set_digest(dataset.digest, settings(**changes), "weights")
+        return feature_set_digest(dataset.digest, settings(**changes), "weights")
 
     changed = [
         {"layer": "fc7"}, {"input_size": 70}, {"interpolation": "nearest"}, {"precision": "bfloat16"},
@@ -103,7 +128,7 @@ def test_the_set_s_digest_follows_all_that_decides_the_values(dataset):
     ]  # fmt: skip
     assert len({digest(), *(digest(**change) for change in changed)}) == len(changed) + 1
     assert digest(batch_size=3) == digest(device="auto") == digest()
-    assert extractor.feature_set_digest(dataset.digest, settings(), "others") != digest()
+    assert feature_set_digest(dataset.digest, settings(), "others") != digest()
 
 
 @pytest.mark.parametrize("stop_after", [0, 1, 3])
@@ -116,7 +141,7 @@ def test_a_stopped_extraction_goes_on_and_ends_bit_identical(dataset, tmp_path, 
         if len(calls) == stop_after:
             raise KeyboardInterrupt
         calls.append(arguments)
-        write(*arguments)
+        return write(*arguments)
 
     monkeypatch.setattr(extractor, "write_shard", stopping)
     with pytest.raises(KeyboardInterrupt):
@@ -126,15 +151,18 @@ def test_a_stopped_extraction_goes_on_and_ends_bit_identical(dataset, tmp_path, 
         open_feature_set(folder)
 
     computed = []
-    monkeypatch.setattr(
-        extractor, "write_shard", lambda *arguments: (computed.append(arguments[0].name), write(*arguments))
-    )
+
+    def noting(path, *rest):
+        computed.append(path.name)
+        return write(path, *rest)
+
+    monkeypatch.setattr(extractor, "write_shard", noting)
     extract(dataset, settings(), tmp_path / "cut")
     assert len(computed) == 4 - stop_after
     assert shard_bytes(folder) == shard_bytes(whole.folder)
 
 
-@pytest.mark.parametrize("damage", ["missing", "cut", "flipped bit"])
+@pytest.mark.parametrize("damage", ["missing", "cut", "flipped bit", "flipped first bit", "flipped bit of the footer"])
 def test_a_damaged_shard_is_refused_by_readers_and_alone_made_again(dataset, tmp_path, monkeypatch, damage):
     sealed = extract(dataset, settings(), tmp_path)
     before = shard_bytes(sealed.folder)
@@ -145,7 +173,9 @@ def test_a_damaged_shard_is_refused_by_readers_and_alone_made_again(dataset, tmp
     elif damage == "cut":
         victim.write_bytes(content[:-100])
     else:
-        content[len(content) // 2] ^= 1
+        content[
+            {"flipped bit": len(content) // 2, "flipped first bit": 0, "flipped bit of the footer": -300}[damage]
+        ] ^= 1
         victim.write_bytes(content)
     with pytest.raises(
         FeatureSetError, match=f"part-00001.parquet is {'missing' if damage == 'missing' else 'damaged'}"
@@ -153,9 +183,12 @@ def test_a_damaged_shard_is_refused_by_readers_and_alone_made_again(dataset, tmp
         open_feature_set(sealed.folder)
     written = []
     write = extractor.write_shard
-    monkeypatch.setattr(
-        extractor, "write_shard", lambda *arguments: (written.append(arguments[0].name), write(*arguments))
-    )
+
+    def noting(path, *rest):
+        written.append(path.name)
+        return write(path, *rest)
+
+    monkeypatch.setattr(extractor, "write_shard", noting)
     extract(dataset, settings(), tmp_path)
     assert written == ["part-00001.parquet"]
     assert shard_bytes(sealed.folder) == before
@@ -182,14 +215,14 @@ def test_smaller_numbers_stay_close_to_float32(dataset, tmp_path, change, bound)
 
 
 def test_features_that_are_not_finite_are_refused_naming_the_sample(dataset, tmp_path, monkeypatch):
-    compute = extractor._Compute.__call__
+    compute = CpuProgram._block
 
-    def broken(self, images):
-        features = compute(self, images)
+    def broken(self, read, block):
+        features = compute(self, read, block)
         features[1, 7] = np.inf
         return features
 
-    monkeypatch.setattr(extractor._Compute, "__call__", broken)
+    monkeypatch.setattr(CpuProgram, "_block", broken)
     with pytest.raises(FeatureSetError, match="sample 1 of tiny gives features that are not finite"):
         extract(dataset, settings(), tmp_path)
     assert not list(tmp_path.rglob("*.parquet"))
@@ -201,6 +234,14 @@ class TestWeights:
         digests = [weights_digest(settings(seed=seed), tmp_path / str(k), None) for k, seed in enumerate((0, 0, 1))]
         assert digests[0] == digests[1] != digests[2]
         assert torch.equal(torch.random.get_rng_state(), state)
+
+    def test_random_ones_are_torchvision_s_own_initialisation(self):
+        with torch.random.fork_rng():
+            torch.manual_seed(3)
+            expected = AlexNet().state_dict()
+        found = random_alexnet(3).state_dict()
+        assert list(found) == list(expected)
+        assert all(torch.equal(found[name], expected[name]) for name in expected)
 
     def test_a_file_is_loaded_by_path_and_gives_its_own_features(self, dataset, tmp_path):
         torch.save(random_alexnet(0).state_dict(), tmp_path / "w.pth")

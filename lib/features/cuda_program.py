@@ -1,0 +1,193 @@
+"""The network on a GPU: reading, transfer, computing and the way back overlap.
+
+uint8 pixels cross once, through pinned buffers and a stream of their own, and are resized into the batch on the device.
+cuDNN's choice of algorithms is fixed, and TF32 off, so a batch gives the same bits on every GPU of a kind.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from lib.errors import ConfigError
+from lib.features.alexnet import CutAlexNet, device_name
+from lib.features.config import FeatureSettings
+from lib.features.program import Array, Read
+from lib.features.resize import Pixels, Resizer
+from lib.machine import cores
+
+_LARGEST, _SMALLEST = 2048, 16
+_READ = 128
+"""Images that one thread reads, and that cross to the device, at once."""
+
+_AHEAD = 3
+"""Buffers in flight on each side of the network."""
+
+
+class CudaProgram:
+    """One GPU computes block after block, while threads read the next ones and the last ones travel back."""
+
+    def __init__(
+        self, network: CutAlexNet, settings: FeatureSettings, device: torch.device, batch_size: int | None
+    ) -> None:
+        self._device = device
+        self.device_name = device_name(device)
+        self._settings = settings
+        self._dtype: torch.dtype = getattr(torch, settings.precision)
+        self._network = network.to(device, self._dtype).to(memory_format=torch.channels_last)
+        self._resize = Resizer(settings, device, self._dtype)
+        self.batch_size = batch_size or self._largest_batch()
+
+    def features(self, read: Read, blocks: Iterable[range]) -> Iterator[Array]:
+        """See `Program.features`.
+
+        Raises
+        ------
+        ConfigError
+            When the GPU's memory is too small for the batch.
+        """
+        try:
+            yield from self._features(read, blocks)
+        except torch.cuda.OutOfMemoryError:
+            raise ConfigError(
+                f"{self.device_name} has too little memory free for {self.batch_size} images at once: end what else runs "
+                "there, or extract into a new PROBEFLOW_DATA with a smaller features.batch_size"
+            ) from None
+
+    def _features(self, read: Read, blocks: Iterable[range]) -> Iterator[Array]:
+        with ExitStack() as stack:
+            pool = ThreadPoolExecutor(cores(), "read")
+            stack.callback(pool.shutdown, cancel_futures=True)
+            stack.enter_context(_reproducible())
+            uploads = deque(_Upload(self._device) for _ in range(_AHEAD))
+            answers: deque[_Answer] = deque()
+            for block, parts in _reading(read, blocks, pool):
+                batch = self._empty()
+                for first, part in parts:
+                    upload = uploads[0]
+                    uploads.rotate(-1)
+                    images = part.result()
+                    with torch.inference_mode():
+                        batch[first : first + len(images)] = self._resize(upload(images))
+                answers.append(self._answer(batch, len(block)))
+                if len(answers) == _AHEAD:
+                    yield answers.popleft().features()
+            while answers:
+                yield answers.popleft().features()
+
+    def _empty(self) -> torch.Tensor:
+        """A batch of zeros: a short block is computed as a whole one, for its rows must not depend on its length."""
+        size = self._settings.input_size
+        shape = (self.batch_size, 3, size, size)
+        batch = torch.empty(shape, dtype=self._dtype, device=self._device, memory_format=torch.channels_last)
+        return batch.zero_()
+
+    def _answer(self, batch: torch.Tensor, count: int) -> _Answer:
+        with torch.inference_mode():
+            stored = self._network(batch)[:count].to(getattr(torch, self._settings.storage))
+            # Pinned memory comes from torch's cache, which waits until the copy into it has ended.
+            host = torch.empty(stored.shape, dtype=stored.dtype, pin_memory=True)
+            host.copy_(stored, non_blocking=True)
+        done = torch.cuda.Event()  # type: ignore[no-untyped-call]
+        done.record(torch.cuda.current_stream(self._device))
+        return _Answer(host, done)
+
+    def _largest_batch(self) -> int:
+        """The largest power of two whose batch goes through the network, with three times its memory free.
+
+        Raises
+        ------
+        ConfigError
+            When not even a small one does.
+        """
+        batch = _LARGEST
+        while batch >= _SMALLEST:
+            self.batch_size = batch
+            try:
+                with torch.inference_mode(), _reproducible():
+                    before = torch.cuda.memory_allocated(self._device)
+                    torch.cuda.reset_peak_memory_stats(self._device)
+                    self._network(self._empty())
+                    torch.cuda.synchronize(self._device)
+                    needed = torch.cuda.max_memory_allocated(self._device) - before
+                torch.cuda.empty_cache()
+                if 3 * needed < torch.cuda.mem_get_info(self._device)[0]:
+                    return batch
+            except torch.cuda.OutOfMemoryError:
+                pass
+            torch.cuda.empty_cache()
+            batch //= 2
+        free = torch.cuda.mem_get_info(self._device)[0]
+        raise ConfigError(
+            f"{self.device_name} has {free / 1e9:.1f} GB of memory free, too little for {_SMALLEST} images at once: "
+            "end what else runs there, or use features.device=cpu"
+        )
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """Features on their way back."""
+
+    host: torch.Tensor
+    done: torch.cuda.Event
+
+    def features(self) -> Array:
+        self.done.synchronize()
+        features: Array = self.host.numpy().copy()  # pinned memory is scarce, and goes back at once
+        return features
+
+
+class _Upload:
+    """One pinned buffer, used again when what it held has crossed."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        self._crossed = torch.cuda.Event()  # type: ignore[no-untyped-call]
+        self._buffer = torch.empty(0, dtype=torch.uint8)
+
+    def __call__(self, images: Pixels) -> torch.Tensor | list[torch.Tensor]:
+        """The images on the device, for use on the current stream."""
+        sizes = [images.nbytes] if isinstance(images, np.ndarray) else [image.nbytes for image in images]
+        shapes = [images.shape] if isinstance(images, np.ndarray) else [image.shape for image in images]
+        self._crossed.synchronize()
+        if len(self._buffer) < sum(sizes):
+            self._buffer = torch.empty(sum(sizes), dtype=torch.uint8, pin_memory=True)
+        view, start = self._buffer.numpy(), 0
+        for image, size in zip([images] if isinstance(images, np.ndarray) else images, sizes, strict=True):
+            view[start : start + size] = image.reshape(-1)
+            start += size
+        current = torch.cuda.current_stream(self._device)
+        with torch.cuda.stream(self._stream):
+            there = self._buffer[:start].to(self._device, non_blocking=True)
+            self._crossed.record(self._stream)
+        current.wait_event(self._crossed)
+        there.record_stream(current)
+        pieces = [piece.view(shape) for piece, shape in zip(torch.split(there, sizes), shapes, strict=True)]
+        return pieces[0] if isinstance(images, np.ndarray) else pieces
+
+
+def _reading(
+    read: Read, blocks: Iterable[range], pool: ThreadPoolExecutor
+) -> Iterator[tuple[range, list[tuple[int, Future[Pixels]]]]]:
+    """Each block with the parts that threads read for it; the blocks after it are being read meanwhile."""
+    ahead: deque[tuple[range, list[tuple[int, Future[Pixels]]]]] = deque()
+    for block in blocks:
+        starts = range(0, len(block), _READ)
+        ahead.append((block, [(start, pool.submit(read, block[start : start + _READ])) for start in starts]))
+        if len(ahead) > 2:
+            yield ahead.popleft()
+    yield from ahead
+
+
+@contextmanager
+def _reproducible() -> Iterator[None]:
+    """The same bits each time, and float32 that is float32."""
+    with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
+        yield
