@@ -79,6 +79,12 @@ def _parser() -> argparse.ArgumentParser:
         sub.add_argument("--profile-file", type=Path, metavar="FILE", help="a profile of your own, in YAML")
         sub.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="e.g. features.layer=fc7")
         sub.add_argument("--skip-unreadable", action="store_true", help="skip, count and list unreadable images")
+    features = add("features", _features, "list the feature sets, or describe one, with a picture")
+    features.add_argument("set", nargs="?", metavar="SET", help="its folder, or the beginning of its digest")
+    features.add_argument("--csv", type=Path, metavar="FILE", help="write the statistics of every feature there")
+    features.add_argument(
+        "--picture", type=Path, metavar="FILE.png", help="where the picture goes (default: features.png in its folder)"
+    )
     deploy = add("deploy", _deploy, "make a work pool, and deployments of what its workers run")
     deploy.add_argument("--pool", required=True, metavar="NAME", help="e.g. gpu")
     ui = add("ui", _ui, "open the MLflow and Prefect UIs on this machine")
@@ -145,6 +151,15 @@ def _plan(options: argparse.Namespace) -> int:
     from lib.config import places
 
     return show_plan(_profile(options), options.study or (), places(), _workers(options))
+
+
+def _features(options: argparse.Namespace) -> int:
+    from flows.features import list_sets, show_set
+    from lib.config import places
+
+    if options.set is None:
+        return list_sets(places())
+    return show_set(options.set, places(), options.csv, options.picture)
 
 
 def _deploy(options: argparse.Namespace) -> int:
