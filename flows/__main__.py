@@ -25,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status: 0, 2 for bad input, 130 when interrupted."""
     options = _parser().parse_args(arguments)
     # The flow's own log is in the Prefect UI; the terminal shows results, progress bars, and one line for an error.
-    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "INFO" if options.verbose else "CRITICAL")
+    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "INFO" if options.verbose else options.console)
     command: Callable[[argparse.Namespace], int] = options.command
     from lib.errors import ProbeflowError
 
@@ -44,7 +44,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m flows",
         description="probeflow: what small networks learn from frozen AlexNet features or raw pixels.",
         epilog="Environment: PROBEFLOW_DATA, PROBEFLOW_MLRUNS (where things lie), PROBEFLOW_MIRROR (where data comes from), "
-        "PROBEFLOW_POOL, PROBEFLOW_CHUNKS (who trains sweeps), "
+        "PROBEFLOW_POOL, PROBEFLOW_CHUNKS, PROBEFLOW_CHUNK_IMAGES (who extracts features and trains sweeps), "
         "MLFLOW_TRACKING_URI, PREFECT_API_URL (servers), PROBEFLOW_<SETTING>[__<PART>]=value (any profile setting).",
     )
     parser.add_argument("-v", "--verbose", action="store_true", help="show the flows' own log")
@@ -52,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
 
     def add(name: str, command: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=text, description=text)
-        sub.set_defaults(command=command)
+        sub.set_defaults(command=command, console="CRITICAL")
         return sub
 
     run = add("run", _run, "run the whole pipeline, or one stage of it")
@@ -61,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     extract = add("extract", _stage("extract"), "extract AlexNet features into sealed Parquet shards")
     sweep = add("sweep", _sweep, "run the sweeps")
     evaluate = add("evaluate", _stage("evaluate"), "explore the images, train and test the classifier, draw t-SNE")
-    plan = add("plan", _plan, "say what the sweeps would train, in which programs and chunks, without doing it")
+    plan = add("plan", _plan, "say what would be extracted and trained, in which chunks and programs, without doing it")
     for sub in (sweep, plan):
         sub.add_argument(
             "--study",
@@ -69,9 +69,16 @@ def _parser() -> argparse.ArgumentParser:
             metavar="NAME",
             help="one sweep, or several by giving it again: activations, hidden_units, learning_rates",
         )
-    for sub in (run, sweep, plan):
-        sub.add_argument("--pool", metavar="NAME", help="train sweeps on the workers of this Prefect work pool")
-        sub.add_argument("--chunks", metavar="N", help="child runs a sweep is cut into (default: one a worker online)")
+    for sub in (run, extract, sweep, plan):
+        sub.add_argument(
+            "--pool", metavar="NAME", help="extract features and train sweeps on the workers of this Prefect work pool"
+        )
+        sub.add_argument(
+            "--chunks",
+            metavar="N",
+            help="child runs that an extraction or a sweep is cut into (default: one a worker online; "
+            "an extraction has fewer when a chunk would hold less than PROBEFLOW_CHUNK_IMAGES, 20000)",
+        )
     for sub in (run, acquire, extract, sweep, evaluate, plan):
         sub.add_argument(
             "--profile", default="embedded", metavar="NAME", help="built-in profile: embedded or reference"
@@ -87,6 +94,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     deploy = add("deploy", _deploy, "make a work pool, and deployments of what its workers run")
     deploy.add_argument("--pool", required=True, metavar="NAME", help="e.g. gpu")
+    deploy.add_argument("--limit", type=int, metavar="N", help="chunks the pool may run at once, on all its workers")
+    work = add("work", _work, "take chunks of a work pool here: a worker for each GPU, or one without, until Ctrl-C")
+    work.add_argument("--pool", required=True, metavar="NAME", help="e.g. gpu")
+    work.set_defaults(console="INFO")  # the workers' and their chunks' log is all that there is to see
     ui = add("ui", _ui, "open the MLflow and Prefect UIs on this machine")
     ui.add_argument("--mlflow-port", type=int, default=5000)
     ui.add_argument("--prefect-port", type=int, default=4200)
@@ -165,7 +176,13 @@ def _features(options: argparse.Namespace) -> int:
 def _deploy(options: argparse.Namespace) -> int:
     from flows.deploy import deploy
 
-    return deploy(options.pool)
+    return deploy(options.pool, options.limit)
+
+
+def _work(options: argparse.Namespace) -> int:
+    from flows.work import work
+
+    return work(options.pool)
 
 
 def _ui(options: argparse.Namespace) -> int:

@@ -58,7 +58,8 @@ def pipeline(
     only : str or list of str
         A stage (acquire, extract, sweep, evaluate, promote) or a study, or several of them.
     workers : Workers
-        Who trains the sweeps' trials; what PROBEFLOW_POOL and PROBEFLOW_CHUNKS say when not given.
+        Who extracts features and trains the sweeps' trials; what PROBEFLOW_POOL, PROBEFLOW_CHUNKS and
+        PROBEFLOW_CHUNK_IMAGES say when not given.
     """
     profile = profile or load_profile()
     stages = [only] if isinstance(only, str) else only
@@ -80,7 +81,7 @@ def pipeline(
     if want("exploration"):
         study("exploration", exploration, profile.images, profile.exploration)
     if want("features") or want("classifier"):
-        study("features", extract, profile.images, profile.features)
+        study("features", extract, profile.images, profile.features, workers)
     for name in SWEEPS:
         if want(name) or (name == "activations" and want("tsne")):
             study(name, sweep, name, profile.sweep(name), workers)

@@ -1,4 +1,4 @@
-"""What a profile would do, printed without doing it: today its sweeps, with their programs, memory and chunks."""
+"""What a profile would do, printed without doing it: its extraction, and its sweeps with their programs and memory."""
 
 from __future__ import annotations
 
@@ -6,19 +6,46 @@ import sys
 from collections.abc import Iterator, Sequence
 
 from lib.config import SWEEPS, Places, Profile, SweepName, Workers
+from lib.studies.extraction_plan import ExtractionPlan, plan_features
 from lib.studies.plan import SweepPlan, plan_sweep
 
 
 def show_plan(profile: Profile, studies: Sequence[SweepName], where: Places, workers: Workers) -> int:
-    """Print the plan of every sweep of `profile`, or of `studies` alone."""
+    """Print the plan of the extraction and of every sweep of `profile`, or of the sweeps `studies` alone.
+
+    Raises
+    ------
+    ConfigError
+        When there is a Prefect server, and it does not know the pool, or not with all that it needs.
+    """
+    if workers.pool is not None:
+        _ask_for_pool(workers.pool)
     plans = [plan_sweep(name, profile.sweep(name), where, workers) for name in studies or SWEEPS]
-    sys.stdout.write("\n".join(_lines(profile, plans, workers)) + "\n")
+    extraction = None if studies else plan_features(profile.images, profile.features, where, workers)
+    sys.stdout.write("\n".join(_lines(profile, extraction, plans, workers)) + "\n")
     return 0
 
 
-def _lines(profile: Profile, plans: Sequence[SweepPlan], workers: Workers) -> Iterator[str]:
-    yield f"probeflow · profile {profile.name}: what its sweeps would do"
+def _ask_for_pool(pool: str) -> None:
+    from prefect.settings import PREFECT_API_URL
+
+    if PREFECT_API_URL.value():
+        from tasks.chunks import CHUNK_FLOW
+        from tasks.extract import UNIT_FLOW
+        from tasks.pool import require_pool
+
+        for flow in (UNIT_FLOW, CHUNK_FLOW):
+            require_pool(pool, flow)
+
+
+def _lines(
+    profile: Profile, extraction: ExtractionPlan | None, plans: Sequence[SweepPlan], workers: Workers
+) -> Iterator[str]:
+    yield f"probeflow · profile {profile.name}: what its {'extraction and ' if extraction else ''}sweeps would do"
     yield ""
+    if extraction:
+        yield from _extraction(extraction, workers)
+        yield ""
     sweeps = [
         (
             plan.name,
@@ -57,6 +84,17 @@ def _lines(profile: Profile, plans: Sequence[SweepPlan], workers: Workers) -> It
             yield f"{plan.name}: {plan.after}."
     if programs:
         yield from _where(plans, workers)
+
+
+def _extraction(plan: ExtractionPlan, workers: Workers) -> Iterator[str]:
+    counts = ["?" if count is None else f"{count:,}" for count in (plan.images, plan.shards, plan.missing)]
+    heads = ("extraction", "state", "data", ">images", ">shards", ">to extract")
+    yield from _table(heads, [("features", "done" if plan.sealed else "to do", plan.data, *counts)])
+    if workers.chunks is not None and plan.units:
+        yield ""
+        yield f"In chunks of at least {workers.chunk_images:,} images:"
+        units = [(f"{each.number} of {each.of}", f"{len(each.shards):,}", f"{each.images:,}") for each in plan.units]
+        yield from _table(("chunk", ">shards", ">images"), units)
 
 
 def _where(plans: Sequence[SweepPlan], workers: Workers) -> Iterator[str]:

@@ -24,7 +24,7 @@ def run_and_report(profile: Profile, only: str | list[str] | None, where: Places
         For an unknown stage, or workers without a Prefect server that they share.
     """
     if workers.pool is not None:
-        from tasks.chunks import require_server
+        from tasks.pool import require_server
 
         require_server(workers.pool)
     with temporary_prefect() as ready:

@@ -207,10 +207,17 @@ class Places(_Settings):
 
 
 class Workers(_Settings):
-    """Who trains a sweep's trials: this process, or the workers of a Prefect work pool, each a balanced chunk."""
+    """Who does sweeps and extraction: this process, or the workers of a Prefect work pool, each a balanced chunk."""
 
-    pool: str | None = Field(None, min_length=1, description="Work pool of the chunks; empty: train here.")
-    chunks: PositiveInt | None = Field(None, description="Parts of a sweep; empty: one for each worker online.")
+    pool: str | None = Field(None, min_length=1, description="Work pool of the chunks; empty: all is done here.")
+    chunks: PositiveInt | None = Field(
+        None, description="Parts of a sweep or an extraction; empty: one for each worker online."
+    )
+    chunk_images: PositiveInt = Field(
+        20_000,
+        description="An extraction has no smaller chunks than this many images: more than a minute's work for two CPU "
+        "cores. GPUs are faster; give what yours do in a minute.",
+    )
 
     @model_validator(mode="after")
     def _chunks_need_a_pool(self) -> Workers:
@@ -220,7 +227,7 @@ class Workers(_Settings):
 
 
 _PLACE_VARIABLES = {"PROBEFLOW_DATA", "PROBEFLOW_MLRUNS", "PROBEFLOW_MIRROR", "PROBEFLOW_TEST_DATA"}
-_WORKER_VARIABLES = {"PROBEFLOW_POOL", "PROBEFLOW_CHUNKS"}
+_WORKER_VARIABLES = {"PROBEFLOW_POOL", "PROBEFLOW_CHUNKS", "PROBEFLOW_CHUNK_IMAGES"}
 
 
 def places(environment: Mapping[str, str] = os.environ) -> Places:
@@ -255,17 +262,20 @@ def workers_here(
 ) -> Workers:
     """The workers named by the arguments, else by PROBEFLOW_POOL and PROBEFLOW_CHUNKS, else none.
 
+    PROBEFLOW_CHUNK_IMAGES says how many images a chunk of an extraction holds at least.
+
     Raises
     ------
     ConfigError
-        When the number of chunks is not a positive number, or there are chunks and no pool.
+        When a number is not a positive one, or there are chunks and no pool.
     """
     given = {
-        "pool": pool or environment.get("PROBEFLOW_POOL") or None,
-        "chunks": chunks or environment.get("PROBEFLOW_CHUNKS") or None,
+        "pool": pool or environment.get("PROBEFLOW_POOL"),
+        "chunks": chunks or environment.get("PROBEFLOW_CHUNKS"),
+        "chunk_images": environment.get("PROBEFLOW_CHUNK_IMAGES"),
     }
     try:
-        return Workers.model_validate(given)
+        return Workers.model_validate({name: value for name, value in given.items() if value})
     except ValidationError as error:
         raise ConfigError(f"workers: {describe(error).removeprefix('profile: ')}") from None
 

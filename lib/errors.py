@@ -16,6 +16,10 @@ class DataError(ProbeflowError):
     """A dataset that is missing, damaged, or not what it claims to be."""
 
 
+class ChangedError(DataError):
+    """An image that is not what it was when it was verified."""
+
+
 class AbsentError(DataError):
     """Data that would have to be fetched first."""
 

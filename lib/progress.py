@@ -1,16 +1,20 @@
 """Progress of long work: loops report to a callback, and a bar is one listener among others.
 
-A bar shows only on a terminal; elsewhere it is silent, so logs and CI stay readable.
+On a terminal a bar shows; elsewhere a line comes every half minute, so logs stay readable and short work is silent.
 """
 
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 Advance = Callable[[int], None]
 """Called with the number of units (images, bytes, epochs) done since the last call."""
+
+
+_SECONDS_BETWEEN_LINES = 30.0
 
 
 def silent(_: int) -> None:
@@ -19,12 +23,12 @@ def silent(_: int) -> None:
 
 @contextmanager
 def bar(label: str, total: int | None, unit: str) -> Iterator[Advance]:
-    """Show a progress bar on standard error while the block runs, if standard error is a terminal.
+    """Show progress on standard error while the block runs: a bar on a terminal, elsewhere a line now and then.
 
     `unit` is the noun counted ("B" for bytes is scaled to KiB, MiB).
     """
     if not sys.stderr.isatty():
-        yield silent
+        yield _lines(label, total, unit)
         return
     from tqdm import tqdm
 
@@ -41,3 +45,18 @@ def bar(label: str, total: int | None, unit: str) -> Iterator[Advance]:
             progress.update(count)
 
         yield advance
+
+
+def _lines(label: str, total: int | None, unit: str) -> Advance:
+    done, shown = 0, time.monotonic()
+
+    def advance(count: int) -> None:
+        nonlocal done, shown
+        done += count
+        if (now := time.monotonic()) - shown >= _SECONDS_BETWEEN_LINES:
+            shown = now
+            of = "" if total is None else f" of {total:,} ({done / max(total, 1):.0%})"
+            sys.stderr.write(f"{label}: {done:,}{of} {unit if unit == 'B' else unit + 's'}\n")
+            sys.stderr.flush()
+
+    return advance

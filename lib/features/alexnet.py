@@ -5,6 +5,7 @@ Weights files are loaded with `weights_only`, so a file cannot run code.
 
 from __future__ import annotations
 
+import math
 import pickle
 from pathlib import Path
 
@@ -92,7 +93,18 @@ def device_name(device: torch.device) -> str:
 
 
 def random_alexnet(seed: int) -> AlexNet:
-    """torchvision's default initialisation from `seed`; the global generator is left as it was."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return AlexNet()
+    """torchvision's default initialisation after `torch.manual_seed(seed)`, without touching the global generator.
+
+    That one is the whole process's: drawn from by two threads at once it would give neither its numbers.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    with torch.device("meta"):
+        network = AlexNet()
+    network.to_empty(device="cpu")
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            nn.init.kaiming_uniform_(layer.weight, a=math.sqrt(5), generator=generator)
+            assert layer.bias is not None
+            bound = 1 / math.sqrt(layer.weight[0].numel())
+            nn.init.uniform_(layer.bias, -bound, bound, generator=generator)
+    return network

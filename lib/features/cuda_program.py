@@ -45,7 +45,22 @@ class CudaProgram:
         self.batch_size = batch_size or self._largest_batch()
 
     def features(self, read: Read, blocks: Iterable[range]) -> Iterator[Array]:
-        """See `Program.features`."""
+        """See `Program.features`.
+
+        Raises
+        ------
+        ConfigError
+            When the GPU's memory is too small for the batch.
+        """
+        try:
+            yield from self._features(read, blocks)
+        except torch.cuda.OutOfMemoryError:
+            raise ConfigError(
+                f"{self.device_name} has too little memory free for {self.batch_size} images at once: end what else runs "
+                "there, or extract into a new PROBEFLOW_DATA with a smaller features.batch_size"
+            ) from None
+
+    def _features(self, read: Read, blocks: Iterable[range]) -> Iterator[Array]:
         with ExitStack() as stack:
             pool = ThreadPoolExecutor(cores(), "read")
             stack.callback(pool.shutdown, cancel_futures=True)
@@ -70,7 +85,8 @@ class CudaProgram:
         """A batch of zeros: a short block is computed as a whole one, for its rows must not depend on its length."""
         size = self._settings.input_size
         shape = (self.batch_size, 3, size, size)
-        return torch.zeros(shape, dtype=self._dtype, device=self._device).to(memory_format=torch.channels_last)
+        batch = torch.empty(shape, dtype=self._dtype, device=self._device, memory_format=torch.channels_last)
+        return batch.zero_()
 
     def _answer(self, batch: torch.Tensor, count: int) -> _Answer:
         with torch.inference_mode():

@@ -116,6 +116,8 @@ def as_stored(features: torch.Tensor, storage: str) -> Array:
 
 
 def _tensors(images: Pixels) -> torch.Tensor | list[torch.Tensor]:
-    if isinstance(images, np.ndarray):
-        return torch.from_numpy(np.ascontiguousarray(images))
-    return [torch.from_numpy(np.ascontiguousarray(image)) for image in images]
+    if not isinstance(images, np.ndarray):
+        if len({image.shape for image in images}) > 1:
+            return [torch.from_numpy(image.copy()) for image in images]  # decoded images are not writable
+        images = np.stack(images)
+    return torch.from_numpy(np.ascontiguousarray(images))

@@ -1,7 +1,8 @@
 """Feature shards: Parquet files written atomically, the same bytes for the same content.
 
 Schema: sample_id int64, label int64, split dictionary<string>, features fixed_size_list<float32 | float16>[width];
-the file's metadata holds the set's digest, its description and the class names. pandas, Polars and DuckDB read the files
+the file's metadata holds the set's digest, its description and the class names. `part-00000.json` beside a shard is its
+entry of the manifest, so that a set that is not sealed yet can be checked too. pandas, Polars and DuckDB read the files
 as they are.
 """
 
@@ -17,10 +18,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pydantic import ValidationError
 
 from lib.features.manifest import Shard
 from lib.features.plan import SetPlan
-from lib.files import atomic_path, digest_file
+from lib.files import atomic_path, digest_file, write_json
 
 ROW_GROUP = 1024
 
@@ -40,7 +42,10 @@ def shard_name(index: int) -> str:
 
 
 def write_shard(path: Path, content: ShardContent, plan: SetPlan) -> Shard:
-    """Write one shard atomically; returns its manifest entry."""
+    """Write one shard atomically, and its manifest entry beside it; returns the entry.
+
+    The entry comes first, so that a shard that appears can be checked to its last bit from then on.
+    """
     flat = pa.array(np.ascontiguousarray(content.features).reshape(-1))
     columns = {
         "sample_id": pa.array(np.arange(content.rows.start, content.rows.stop, dtype=np.int64)),
@@ -65,7 +70,9 @@ def write_shard(path: Path, content: ShardContent, plan: SetPlan) -> Shard:
             compression="none",
             use_dictionary=["split"],
         )
-    return Shard(name=path.name, rows=len(content.rows), bytes=hashing.bytes, sha256=hashing.digest.hexdigest())
+        entry = Shard(name=path.name, rows=len(content.rows), bytes=hashing.bytes, sha256=hashing.digest.hexdigest())
+        write_json(_entry_path(path), entry.model_dump())
+    return entry
 
 
 class _Hashing:
@@ -93,15 +100,15 @@ class _Hashing:
         self.closed = True
 
 
-def check_shard(path: Path, digest: str, rows: int) -> Shard | None:
-    """The shard's manifest entry, or None when the file is missing, damaged (by its page checksums), or another's."""
+def check_shard(path: Path, rows: int) -> Shard | None:
+    """The shard's manifest entry, or None when the file is not there with just the bytes that were written."""
     try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
-            metadata = file.schema_arrow.metadata or {}
-            if metadata.get(b"probeflow.digest") != digest.encode() or file.metadata.num_rows != rows:
-                return None
-            for _ in file.iter_batches(ROW_GROUP):
-                pass
-        return Shard(name=path.name, rows=rows, bytes=path.stat().st_size, sha256=digest_file(path))
-    except (OSError, pa.ArrowException):
+        entry = Shard.model_validate_json(_entry_path(path).read_bytes())
+        whole = entry.rows == rows and path.stat().st_size == entry.bytes and digest_file(path) == entry.sha256
+    except (OSError, ValidationError):
         return None
+    return entry if whole else None
+
+
+def _entry_path(path: Path) -> Path:
+    return path.with_suffix(".json")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
@@ -50,11 +51,17 @@ def weights_digest(settings: FeatureSettings, cache: Path, mirror: str | None) -
         return str(json.loads(remembered.read_text(encoding="utf-8"))["sha256"])
     except (OSError, ValueError, KeyError):
         pass
+    digest = _random_digest(settings.seed)
+    write_json(remembered, {"sha256": digest})
+    return digest
+
+
+@cache
+def _random_digest(seed: int) -> str:
     from lib.features.alexnet import random_alexnet
 
     digest = hashlib.sha256()
-    for name, tensor in sorted(random_alexnet(settings.seed).state_dict().items()):
+    for name, tensor in sorted(random_alexnet(seed).state_dict().items()):
         digest.update(name.encode())
         digest.update(tensor.numpy().tobytes())
-    write_json(remembered, {"sha256": digest.hexdigest()})
     return digest.hexdigest()

@@ -95,6 +95,7 @@ class ExtractionWork:
             from lib.features.extractor import write_shards
             from lib.features.program import make_program
 
+            write_plan(self.folder, self.plan)
             started = time.perf_counter()
             kind = choose_device(self.settings.device).type
             settled = settled_batch(self.folder, kind)
@@ -139,12 +140,13 @@ class ExtractionWork:
                 )
             entries.append(entry)
         remove_abandoned(self.folder)
+        write_plan(self.folder, self.plan)
         write_quarantine(self.folder, self.dataset.quarantined)
         write_manifest(self.folder, self.plan, tuple(entries))
         return open_feature_set(self.folder, verify=False)
 
     def _entry(self, index: int) -> Shard | None:
-        return check_shard(self.folder / shard_name(index), self.digest, len(self.shards[index]))
+        return check_shard(self.folder / shard_name(index), len(self.shards[index]))
 
 
 def plan_extraction(
@@ -167,7 +169,6 @@ def plan_extraction(
         sealed = open_feature_set(folder)
         if sealed.manifest.quarantine == plan.quarantine:
             return sealed
-    write_plan(folder, plan)
     return ExtractionWork(folder, plan, dataset, settings, cache, mirror)
 
 

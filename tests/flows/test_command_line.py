@@ -54,7 +54,7 @@ def files_in(folder: str) -> list[Path]:
     return [path for path in Path(folder).rglob("*") if path.is_file()]
 
 
-@pytest.mark.parametrize("command", [(), ("run",), ("plan",), ("doctor",)])
+@pytest.mark.parametrize("command", [(), ("run",), ("plan",), ("work",), ("doctor",)])
 def test_help_imports_nothing_heavy(command):
     """The import list stands in for the second: it does not depend on how busy the machine is."""
     done = run("-X", "importtime", "-m", "flows", *command, "--help")
@@ -71,6 +71,9 @@ def test_help_imports_nothing_heavy(command):
         (["plan", "--study", "depth"], "unknown sweep 'depth'; known: activations, hidden_units, learning_rates"),
         (["sweep", "--chunks", "2"], "workers: 2 chunks need a work pool to run on; name one"),
         (["run", "--pool", "gpu"], "work pool 'gpu' needs a Prefect server that its workers share: start one with"),
+        (["extract", "--pool", "gpu"], "work pool 'gpu' needs a Prefect server that its workers share: start one with"),
+        (["work", "--pool", "gpu"], "work pool 'gpu' needs a Prefect server that its workers share: start one with"),
+        (["deploy", "--pool", "gpu", "--limit", "0"], "--limit 0: a pool must be let run one chunk at least"),
         (["deploy", "--pool", "gpu"], "work pool 'gpu' needs a Prefect server that its workers share: start one with"),
         (["sweep", "--study", "hidden_units", "--study", "depth"], "unknown sweep 'depth'"),
         (["run", "--set", "activations.arms.sgd.grid.activation=[gelu]"], "'gelu'"),
@@ -142,6 +145,28 @@ def test_plan_says_what_the_sweeps_would_do_and_does_nothing(home):
     assert re.search(r"^learning_rates +to do +digits: 1,125 training rows.* 18 +0 +18$", done.stdout, re.MULTILINE)
     assert set(re.findall(r"^learning_rates +(. of 2) ", done.stdout, re.MULTILINE)) == {"1 of 2", "2 of 2"}
     assert files_in(home["PROBEFLOW_DATA"]) == []
+
+
+def test_plan_says_what_extraction_would_do_and_what_is_left_of_it(home):
+    settings = [option for each in (*SMALL, "features.shard_rows=50") for option in ("--set", each)]
+    pool = {"PROBEFLOW_POOL": "gpu", "PROBEFLOW_CHUNKS": "2"}
+
+    def plan(**environment):
+        return run("-m", "flows", "plan", *settings, **home, **environment).stdout
+
+    assert re.search(r"^features +to do +photo-patches +480 +10 +10$", plan(), re.MULTILINE)
+    assert re.search(r"^1 of 1 +10 +480$", plan(**pool), re.MULTILINE)
+    two = plan(**pool, PROBEFLOW_CHUNK_IMAGES="200")
+    assert re.findall(r"^(. of .) +(\d+) +(\d+)$", two, re.MULTILINE) == [
+        ("1 of 2", "5", "250"),
+        ("2 of 2", "5", "230"),
+    ]
+    assert files_in(home["PROBEFLOW_DATA"]) == []
+    run("-m", "flows", "extract", *settings, **home)
+    (shard,) = (path for path in files_in(home["PROBEFLOW_DATA"]) if path.name == "part-00003.parquet")
+    assert re.search(r"^features +done +photo-patches +480 +10 +0$", plan(), re.MULTILINE)
+    shard.unlink()
+    assert re.search(r"^features +to do +photo-patches +480 +10 +1$", plan(), re.MULTILINE)
 
 
 def test_doctor_says_what_works_and_how_to_mend_the_rest(home, tmp_path):

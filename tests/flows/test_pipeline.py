@@ -88,7 +88,7 @@ def test_mlflow_runs_lead_back_to_their_flow_runs(result):
 def test_running_again_computes_nothing_and_adds_no_run(result, small, monkeypatch):
     before = {study: len(all_runs(study)) for study in result["studies"]}
     monkeypatch.setattr("lib.studies.training.train_many", None)
-    monkeypatch.setattr("lib.features.extractor._Compute", None)
+    monkeypatch.setattr("lib.features.program.CpuProgram.features", None)
     again = pipeline(small)
     assert again["studies"] == result["studies"]
     assert {study: len(all_runs(study)) for study in result["studies"]} == before

@@ -118,10 +118,10 @@ def test_places_follow_the_environment(tmp_path):
 
 
 def test_workers_come_from_arguments_then_variables_and_change_no_profile():
-    environment = {"PROBEFLOW_POOL": "gpu", "PROBEFLOW_CHUNKS": "4"}
-    assert workers_here(environment=environment).model_dump() == {"pool": "gpu", "chunks": 4}
-    assert workers_here("cpu", 2, environment).model_dump() == {"pool": "cpu", "chunks": 2}
-    assert workers_here(environment={}).pool is None
+    environment = {"PROBEFLOW_POOL": "gpu", "PROBEFLOW_CHUNKS": "4", "PROBEFLOW_CHUNK_IMAGES": "500"}
+    assert workers_here(environment=environment).model_dump() == {"pool": "gpu", "chunks": 4, "chunk_images": 500}
+    assert workers_here("cpu", 2, environment).model_dump() == {"pool": "cpu", "chunks": 2, "chunk_images": 500}
+    assert workers_here(environment={}).model_dump() == {"pool": None, "chunks": None, "chunk_images": 20_000}
     assert load_profile(environment=environment) == load_profile(environment={})
 
 
@@ -136,6 +136,8 @@ def test_workers_come_from_arguments_then_variables_and_change_no_profile():
 def test_workers_that_cannot_be_are_refused(pool, chunks, message):
     with pytest.raises(ConfigError, match=message):
         workers_here(pool, chunks, {})
+    with pytest.raises(ConfigError, match="workers: chunk_images: "):
+        workers_here(environment={"PROBEFLOW_CHUNK_IMAGES": "few"})
 
 
 def test_a_mirror_may_be_a_path_and_is_refused_where_nothing_is_fetched(tmp_path):

@@ -1,4 +1,4 @@
-"""Chunks on workers, with Prefect's answers made up: who is asked again, and what is said in the end."""
+"""Pieces on workers, with Prefect's answers made up: who is asked again, and what is said in the end."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Cancelled, Completed, Crashed, Failed, Pending
 
-from lib.errors import ConfigError, WorkerError
-from tasks import chunks
-from tasks.chunks import require_server, train_on_worker
+from lib.errors import ChangedError, ConfigError, WorkerError
+from tasks import pool
+from tasks.chunks import train_on_worker
+from tasks.pool import Piece, require_server, run_on_worker
 
 
 @pytest.fixture
@@ -21,18 +22,18 @@ def prefect_answers(monkeypatch):
     def answer(*states):
         left, keys = list(states), []
 
-        def create(pool, title, parameters, idempotency_key):
+        def create(piece, pool, title, idempotency_key):
             keys.append(idempotency_key)
             return uuid4()
 
-        def wait(child, pool, chunk):
+        def wait(child, pool, title):
             return SimpleNamespace(id=child, name="brave-crab"), left.pop(0)
 
-        monkeypatch.setattr(chunks, "_create", create)
-        monkeypatch.setattr(chunks, "_wait", wait)
+        monkeypatch.setattr(pool, "_create", create)
+        monkeypatch.setattr(pool, "_wait", wait)
         names = {"get_root_flow_run_id": lambda: "root", "get_id": lambda: "parent", "get_run_count": lambda: 1}
-        monkeypatch.setattr(chunks, "flow_run", SimpleNamespace(**names))
-        monkeypatch.setattr(chunks, "_LATE_FILES_SECONDS", 0)
+        monkeypatch.setattr(pool, "flow_run", SimpleNamespace(**names))
+        monkeypatch.setattr(pool, "LATE_FILES_SECONDS", 0)
         return keys
 
     return answer
@@ -71,6 +72,12 @@ def test_a_chunk_that_was_cancelled_or_had_bad_input_is_not_done_again(small, pr
     assert len(keys) == 1
 
 
+def test_an_image_that_changed_under_a_worker_is_told_as_that_so_that_the_parent_verifies_anew(prefect_answers):
+    prefect_answers(Failed(message="Flow run encountered an exception: ChangedError: a.png is another file by now"))
+    with pytest.raises(ChangedError, match=r"a\.png is another file by now"):
+        run_on_worker(Piece("extract-unit", "features chunk 1 of 1", {}, "digest:1/1", []), "gpu")
+
+
 def test_results_that_went_elsewhere_are_missed(small, prefect_answers, tmp_path):
     prefect_answers(Completed())
     with pytest.raises(WorkerError, match="let PROBEFLOW_DATA of the workers name the same shared folder"):
@@ -81,6 +88,7 @@ class Server:
     """A server on which a run waits for a worker."""
 
     def __init__(self) -> None:
+        self.state = Pending()
         self.workers: list[str] = []
         self.states: list[str] = []
 
@@ -91,38 +99,104 @@ class Server:
         return None
 
     def read_flow_run(self, child):
-        return SimpleNamespace(id=child, name="brave-crab", state=Pending())
+        return SimpleNamespace(id=child, name="brave-crab", state=self.state)
 
     def read_workers_for_work_pool(self, pool, which):
         return self.workers
 
-    def set_flow_run_state(self, child, state):
+    def set_flow_run_state(self, child, state, force=False):
         self.states.append(state.name)
+        if state.is_final():
+            self.state = state
 
 
 @pytest.fixture
 def server(monkeypatch):
     server = Server()
-    monkeypatch.setattr(chunks, "get_client", lambda **_: server)
-    monkeypatch.setattr(chunks, "_NO_WORKER_SECONDS", 0)
+    monkeypatch.setattr(pool, "get_client", lambda **_: server)
+    monkeypatch.setattr(pool, "_NO_WORKER_SECONDS", 0)
     yield server
-    chunks.begin()
+    pool.begin()
 
 
 def test_a_chunk_that_no_worker_is_there_to_begin_is_cancelled_and_told(server):
     with pytest.raises(
-        WorkerError, match=r"waits, but no worker of pool 'gpu' is online; start one with `.*worker start"
+        WorkerError, match=r"waits, but no worker of pool 'gpu' is online; start one with `.*flows work --pool gpu`"
     ):
-        chunks._wait(uuid4(), "gpu", "hidden_units chunk 1 of 2")
+        pool._wait(uuid4(), "gpu", "hidden_units chunk 1 of 2")
     assert server.states == ["Cancelling"]
+
+
+def test_a_chunk_that_a_worker_accepted_and_never_began_counts_as_crashed(server, monkeypatch):
+    server.workers = ["one"]
+    monkeypatch.setattr(pool, "_PENDING_SECONDS", 0)
+    _, state = pool._wait(uuid4(), "gpu", "hidden_units chunk 1 of 2")
+    assert state.is_crashed()
 
 
 def test_chunks_are_cancelled_when_their_sweep_is_interrupted(server):
     server.workers = ["one"]
-    chunks.give_up()
-    with pytest.raises(WorkerError, match="cancelled, since its sweep was interrupted"):
-        chunks._wait(uuid4(), "gpu", "hidden_units chunk 1 of 2")
+    pool.give_up()
+    with pytest.raises(WorkerError, match="cancelled, since its parent was interrupted"):
+        pool._wait(uuid4(), "gpu", "hidden_units chunk 1 of 2")
     assert server.states == ["Cancelling"]
+
+
+def test_a_flow_in_the_pool_itself_is_refused_since_it_would_wait_for_its_own_place(server, monkeypatch):
+    root = SimpleNamespace(work_pool_name="gpu")
+    answers = {
+        "api_healthcheck": lambda: None,
+        "read_work_pool": lambda name: SimpleNamespace(is_push_pool=False, is_managed_pool=False),
+        "read_deployment_by_name": lambda name: None,
+        "read_flow_run": lambda run: root,
+    }
+    for name, answer in answers.items():
+        monkeypatch.setattr(server, name, answer, raising=False)
+    monkeypatch.setattr(pool, "flow_run", SimpleNamespace(get_root_flow_run_id=lambda: str(uuid4())))
+    with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}):
+        with pytest.raises(ConfigError, match="work pool 'gpu' has no worker online"):
+            pool.workers_online("gpu", "extract-unit")
+        server.workers = ["one", "two"]
+        with pytest.raises(ConfigError, match="this flow itself runs in work pool 'gpu'"):
+            pool.workers_online("gpu", "extract-unit")
+        root.work_pool_name = "cpu"
+        assert pool.workers_online("gpu", "extract-unit") == 2
+
+
+@pytest.mark.parametrize(
+    ("ends", "told"),
+    [
+        ([{}, WorkerError("first"), WorkerError("second")], WorkerError("first")),
+        ([WorkerError("first"), {}, ChangedError("a.png")], ChangedError("a.png")),
+        ([{}, {}, {}], None),
+    ],
+)
+def test_all_pieces_are_waited_for_and_the_error_that_can_be_mended_is_told_before_others(monkeypatch, ends, told):
+    handed = []
+
+    def submit(**piece):
+        handed.append(piece["number"])
+        return SimpleNamespace(result=lambda raise_on_failure: ends[piece["number"]])
+
+    monkeypatch.setattr(pool, "as_completed", list)
+    pieces = [{"number": number} for number in range(3)]
+    if told is None:
+        pool.hand_out(SimpleNamespace(submit=submit), pieces, "features")
+    else:
+        with pytest.raises(type(told), match=str(told)):
+            pool.hand_out(SimpleNamespace(submit=submit), pieces, "features")
+    assert handed == [0, 1, 2]
+
+
+def test_an_interrupted_parent_gives_its_pieces_up(monkeypatch):
+    def interrupted(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pool, "as_completed", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        pool.hand_out(SimpleNamespace(submit=lambda **_: None), [{}], "features")
+    assert pool._given_up.is_set()
+    pool.begin()
 
 
 def test_without_a_server_a_pool_is_refused_with_what_to_start():

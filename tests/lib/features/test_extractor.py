@@ -162,7 +162,7 @@ def test_a_stopped_extraction_goes_on_and_ends_bit_identical(dataset, tmp_path, 
     assert shard_bytes(folder) == shard_bytes(whole.folder)
 
 
-@pytest.mark.parametrize("damage", ["missing", "cut", "flipped bit"])
+@pytest.mark.parametrize("damage", ["missing", "cut", "flipped bit", "flipped first bit", "flipped bit of the footer"])
 def test_a_damaged_shard_is_refused_by_readers_and_alone_made_again(dataset, tmp_path, monkeypatch, damage):
     sealed = extract(dataset, settings(), tmp_path)
     before = shard_bytes(sealed.folder)
@@ -173,7 +173,9 @@ def test_a_damaged_shard_is_refused_by_readers_and_alone_made_again(dataset, tmp
     elif damage == "cut":
         victim.write_bytes(content[:-100])
     else:
-        content[len(content) // 2] ^= 1
+        content[
+            {"flipped bit": len(content) // 2, "flipped first bit": 0, "flipped bit of the footer": -300}[damage]
+        ] ^= 1
         victim.write_bytes(content)
     with pytest.raises(
         FeatureSetError, match=f"part-00001.parquet is {'missing' if damage == 'missing' else 'damaged'}"
@@ -232,6 +234,14 @@ class TestWeights:
         digests = [weights_digest(settings(seed=seed), tmp_path / str(k), None) for k, seed in enumerate((0, 0, 1))]
         assert digests[0] == digests[1] != digests[2]
         assert torch.equal(torch.random.get_rng_state(), state)
+
+    def test_random_ones_are_torchvision_s_own_initialisation(self):
+        with torch.random.fork_rng():
+            torch.manual_seed(3)
+            expected = AlexNet().state_dict()
+        found = random_alexnet(3).state_dict()
+        assert list(found) == list(expected)
+        assert all(torch.equal(found[name], expected[name]) for name in expected)
 
     def test_a_file_is_loaded_by_path_and_gives_its_own_features(self, dataset, tmp_path):
         torch.save(random_alexnet(0).state_dict(), tmp_path / "w.pth")

@@ -1,0 +1,285 @@
+"""Feature extraction against the usual ways, and against the bare network: images a second to sealed Parquet.
+
+Side by side in one process, in turns, over the same image files (32x32); figures are medians over the turns.
+
+(i)   one image at a time, as the reference study: open, resize with Pillow, normalise, batch of 1, float32
+(ii)  the usual torchvision DataLoader loop: Pillow resize in workers, batch 64, float32
+(iii) the bare network's forward at our precision and batch, its input ready in memory
+
+Ours runs from the files to a sealed set: reading, decoding, resizing, network, Parquet, checksums, fsync, manifest. Loading
+the network counts for nobody; the time until our first shard from a cold start is told apart.
+
+    python -m benchmarks.extract --mirror ../shared/data
+    python -m benchmarks.extract --mirror ../shared/data --agreement     # bfloat16 and float16 beside float32
+
+Without a mirror the images are patches of scikit-learn's photographs. With a GPU (--device cuda) the rates there are
+measured too, for images in memory as CIFAR-10 is. The last line is one JSON object; each figure is better when larger.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch.utils.data import DataLoader
+from torchvision import transforms
+from torchvision.datasets import ImageFolder as TorchvisionFolder
+
+from lib.config import places
+from lib.datasets import acquire
+from lib.datasets.dataset import Dataset, Split, build
+from lib.datasets.sources import ImageFolder, PhotoPatches
+from lib.evaluation.intervals import over_seeds
+from lib.features import FeatureSettings, extract
+from lib.features.alexnet import DEVIATION, MEAN, random_alexnet
+from lib.features.program import CpuProgram, make_program
+from lib.features.reading import FeatureSet
+from lib.features.speed import read_speeds
+from lib.machine import cores
+from lib.mlp.estimator import MLPClassifier
+from lib.mlp.standardise import Standardiser
+
+GMAC = 0.714
+"""Multiply-accumulates of AlexNet for one image of 224x224, in thousand millions."""
+
+MIRRORED = "images/cifar10-airplane-automobile-jpeg.tar"
+
+
+def usual_transform() -> Callable[[Image.Image], torch.Tensor]:
+    return transforms.Compose(
+        [transforms.Resize((224, 224)), transforms.ToTensor(), transforms.Normalize(MEAN, DEVIATION)]
+    )
+
+
+def usual_network(device: str = "cpu") -> torch.nn.Module:
+    return random_alexnet(0).eval().to(device)
+
+
+def one_at_a_time(files: TorchvisionFolder, count: int, folder: Path) -> float:
+    """Images a second."""
+    network, rows = usual_network(), []
+    started = time.perf_counter()
+    with torch.no_grad():
+        for index in range(count):
+            image, _ = files[index]
+            rows.append(network(image[None])[0].numpy())
+        np.save(folder / "one.npy", np.stack(rows))
+    return count / (time.perf_counter() - started)
+
+
+def usual_loop(files: TorchvisionFolder, count: int, folder: Path, device: str = "cpu") -> float:
+    """Images a second, workers' start included."""
+    network, rows = usual_network(device), []
+    some = torch.utils.data.Subset(files, range(count))
+    started = time.perf_counter()
+    with torch.no_grad():
+        for images, _ in DataLoader(some, batch_size=64, num_workers=cores(), pin_memory=device != "cpu"):
+            rows.append(network(images.to(device)).cpu().numpy())
+        np.save(folder / "loop.npy", np.concatenate(rows))
+    return count / (time.perf_counter() - started)
+
+
+def bare_forward(settings: FeatureSettings, batch: int, count: int) -> float:
+    """Images a second of the network alone."""
+    device = settings.device if settings.device != "auto" else "cpu"
+    dtype = getattr(torch, settings.precision)
+    network = usual_network(device).to(dtype).to(memory_format=torch.channels_last)
+    images = torch.rand(batch, 3, 224, 224, device=device).to(dtype).to(memory_format=torch.channels_last)
+    with torch.inference_mode():
+        for _ in range(2):
+            network(images)
+        if device != "cpu":
+            torch.cuda.synchronize()
+        started = time.perf_counter()
+        for _ in range(-(-count // batch)):
+            network(images)
+        if device != "cpu":
+            torch.cuda.synchronize()
+    return batch * -(-count // batch) / (time.perf_counter() - started)
+
+
+def ours(dataset: Dataset, settings: FeatureSettings, folder: Path) -> tuple[float, float]:
+    """Images a second from the first read to the sealed set without loading the network; seconds to the first shard with."""
+    started = time.perf_counter()
+    made = extract(dataset, settings, folder)
+    whole = time.perf_counter() - started
+    (speed,) = read_speeds(made.folder)
+    loading = time.perf_counter()
+    make_program(settings, folder / ".weights", None, speed.batch_size)
+    loading = time.perf_counter() - loading
+    return made.manifest.rows / (whole - loading), speed.seconds_to_first_shard
+
+
+def image_files(mirror: str | None, folder: Path) -> Path:
+    """A folder of one folder a class."""
+    if mirror is not None:
+        acquire(ImageFolder(path=MIRRORED), places().data, mirror)
+        (root,) = [path.parent for path in (places().data / "raw" / "folder").glob("*/train")]
+        return root / "train"
+    patches = acquire(PhotoPatches(stride=4), folder)
+    split = patches.splits["train"]
+    for index, (image, label) in enumerate(zip(split.images, split.labels, strict=True)):
+        path = folder / "patches" / patches.class_names[label] / f"{index}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(path)
+    return folder / "patches"
+
+
+def compare(arguments: argparse.Namespace, mirror: str | None, folder: Path) -> dict[str, float]:
+    settings = FeatureSettings(weights="random", precision=arguments.precision, device="cpu", storage="float16")
+    root = image_files(mirror, folder)
+    dataset = acquire(ImageFolder(path=str(root)), folder / "data")
+    files = TorchvisionFolder(str(root), usual_transform())
+    print(f"{sum(map(len, dataset.splits.values())):,} files of {root}; {cores()} cores; ours in {settings.precision}")
+    batch = CpuProgram.BLOCK
+    rates: dict[str, list[float]] = {}
+    for turn in range(arguments.turns):
+        found = {
+            "one at a time": one_at_a_time(files, arguments.one, folder),
+            "DataLoader loop": usual_loop(files, arguments.loop, folder),
+            f"bare forward, batch {batch}": bare_forward(settings, batch, 2048),
+            "bare forward, batch 64": bare_forward(settings, 64, 2048),
+        }
+        rate, first = ours(dataset, settings, folder / f"set-{turn}")
+        found["ours, to sealed Parquet"] = rate
+        for name, value in found.items():
+            rates.setdefault(name, []).append(value)
+        told = ", ".join(f"{name} {value:,.0f}" for name, value in found.items())
+        print(
+            f"turn {turn + 1}: {told} images/s; first shard (4,096 images) {first:.1f} s after a cold start", flush=True
+        )
+    middle = {name: statistics.median(values) for name, values in rates.items()}
+    mine = middle["ours, to sealed Parquet"]
+    best = max(rate for name, rate in middle.items() if name.startswith("bare"))
+    print(f"against the bare forward at the better batch of the two: {mine / best:.2f}")
+    return {
+        "vs_one_at_a_time": round(mine / middle["one at a time"], 2),
+        "vs_dataloader": round(mine / middle["DataLoader loop"], 2),
+        "of_bare_forward": round(mine / middle[f"bare forward, batch {batch}"], 3),
+        "images_per_second": round(mine, 1),
+    }
+
+
+def agreement(mirror: str | None, folder: Path, count: int) -> None:
+    """The table: relative error of the features, and the accuracy of the same classifier trained on them."""
+    source = PhotoPatches() if mirror is None else ImageFolder(path=MIRRORED)
+    whole = acquire(source, places().data, mirror)
+    rng = np.random.default_rng(0)
+    splits = {}
+    for name, share in (("train", count), ("test", count // 2)):
+        split = whole.splits[name]
+        rows = np.sort(rng.permutation(len(split))[:share])
+        splits[name] = Split(np.stack([split.images[int(row)] for row in rows]), split.labels[rows])
+    dataset = build("agreement", whole.class_names, splits, whole.origin)
+    print(f"{whole.origin}: {len(splits['train']):,} training and {len(splits['test']):,} test images, RANDOM weights")
+    print("| computed in | stored as | relative error | test accuracy, 5 seeds: mean ± standard deviation |")
+    print("|---|---|---|---|")
+    reference: FeatureSet | None = None
+    for precision, storage in (
+        ("float32", "float32"), ("float32", "float16"), ("bfloat16", "float16"), ("float16", "float16")
+    ):  # fmt: skip
+        settings = FeatureSettings(weights="random", precision=precision, storage=storage, device="cpu")
+        made = extract(dataset, settings, folder / "sets")
+        reference = reference or made
+        X, X_test = (made.load(name).X.astype(np.float32) for name in ("train", "test"))
+        exact = reference.load("test").X.astype(np.float64)
+        error = np.linalg.norm(X_test - exact) / np.linalg.norm(exact)
+        standardise = Standardiser.fit(X)
+        scores = []
+        for seed in range(5):
+            network = MLPClassifier(
+                hidden=(512, 256),
+                optimizer="adam",
+                learning_rate=3e-4,
+                batch_size=32,
+                epochs=30,
+                l2=0.01,
+                random_state=seed,
+            )
+            network.fit(standardise.apply(X), splits["train"].labels)
+            scores.append(network.score(standardise.apply(X_test), splits["test"].labels))
+        words = over_seeds(scores, (0, 1)).words
+        print(f"| {precision} | {storage} | {error:.2g} | {words} |", flush=True)
+
+
+def on_gpu(device: str, folder: Path, count: int) -> dict[str, float]:
+    """Rates on a GPU for 32x32 images in memory: network with resizing alone, end to end, the usual loop, the bound."""
+    settings = FeatureSettings(
+        weights="random", precision="float16", storage="float16", device=device, shard_rows=32_768
+    )
+    images = np.random.default_rng(0).integers(0, 256, (count, 32, 32, 3), np.uint8)
+    labels = np.arange(count) % 2
+    dataset = build("noise", ["a", "b"], {"train": Split(images, labels)}, "")
+    program = make_program(settings, folder / ".weights", None, None)
+    blocks = [range(start, min(start + program.batch_size, count)) for start in range(0, count, program.batch_size)]
+
+    def read(rows: range) -> np.ndarray:
+        return images[rows.start : rows.stop]
+
+    for _ in program.features(read, blocks[:4]):
+        pass
+    started = time.perf_counter()
+    for _ in program.features(read, blocks):
+        pass
+    alone = count / (time.perf_counter() - started)
+    end_to_end, first = ours(dataset, settings, folder / "gpu-set")
+    bare = bare_forward(settings, program.batch_size, count)
+    side = 8192
+    left = torch.rand(side, side, device=device, dtype=torch.float16)
+    for _ in range(3):
+        left @ left
+    torch.cuda.synchronize()
+    started = time.perf_counter()
+    for _ in range(20):
+        left @ left
+    torch.cuda.synchronize()
+    bound = 20 * side**3 / (time.perf_counter() - started) / (GMAC * 1e9)
+    patches = image_files(None, folder)
+    files = TorchvisionFolder(str(patches), usual_transform())
+    loop = usual_loop(files, len(files), folder, device)
+    print(
+        f"{program.device_name}, batch {program.batch_size}, float16, fc8: network with resizing and transfers "
+        f"{alone:,.0f} images/s, to sealed Parquet {end_to_end:,.0f}, bare forward {bare:,.0f}, usual loop {loop:,.0f}, "
+        f"bound by products of {side} {bound:,.0f}; first shard ({settings.shard_rows:,} images) {first:.1f} s after a cold start"
+    )
+    return {
+        "gpu_images_per_second": round(alone), "gpu_to_parquet_images_per_second": round(end_to_end),
+        "gpu_vs_dataloader": round(end_to_end / loop, 2), "gpu_of_bound": round(alone / bound, 3),
+    }  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--mirror", help=f"folder or URL with {MIRRORED} (default: PROBEFLOW_MIRROR)")
+    parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--precision", default="bfloat16", choices=("float32", "bfloat16", "float16"))
+    parser.add_argument("--one", type=int, default=400, help="images of (i)")
+    parser.add_argument("--loop", type=int, default=1024, help="images of (ii)")
+    parser.add_argument("--agreement", action="store_true", help="only the table of precisions")
+    parser.add_argument("--images", type=int, default=2000, help="training images of that table")
+    parser.add_argument("--device", help="measure a GPU besides: cuda if there is one, else nowhere")
+    arguments = parser.parse_args()
+    mirror = Path(arguments.mirror).resolve().as_uri() if arguments.mirror else places().mirror
+    gpu = arguments.device or ("cuda" if torch.cuda.is_available() else None)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        if arguments.agreement:
+            agreement(mirror, folder, arguments.images)
+            return
+        result = compare(arguments, mirror, folder)
+        if gpu is not None:
+            result |= on_gpu(gpu, folder, 400_000)
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,142 @@
+"""This machine as workers of a pool: one for each of its GPUs, or one without; started again when they die."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from lib.errors import ConfigError
+
+_RESTART_SECONDS = 10.0
+"""Pause before a worker that died is started again: whatever ended it may end it again."""
+
+_END_SECONDS = 30.0
+"""How long a worker may take to end when asked to."""
+
+
+@dataclass
+class Worker:
+    """A process that is to run until it is told to end."""
+
+    title: str
+    command: Sequence[str]
+    environment: Mapping[str, str]
+    process: subprocess.Popen[bytes] | None = field(default=None, init=False)
+    due: float = field(default=0.0, init=False)
+
+    def tend(self, pause: float) -> None:
+        """Report the process if it died, and start it when it is due."""
+        if self.process is not None and (status := self.process.poll()) is not None:
+            _say(f"{self.title}: its worker ended by itself (status {status}); starting it again in {pause:g} s")
+            self.process, self.due = None, time.monotonic() + pause
+        if self.process is None and time.monotonic() >= self.due:
+            # A session of its own: Ctrl-C reaches this process alone, which then ends the workers in order.
+            self.process = subprocess.Popen(self.command, env=self.environment, start_new_session=True)
+            _say(f"{self.title}: worker started (process {self.process.pid})")
+
+
+def work(pool: str) -> int:
+    """Take chunks of `pool` until Ctrl-C or SIGTERM: a worker for each GPU that this process may use.
+
+    Raises
+    ------
+    ConfigError
+        Without a Prefect server or the pool, or when the pool is not for processes on this machine.
+    """
+    from tasks.pool import require_pool
+
+    found = require_pool(pool)
+    if found.type != "process":
+        raise ConfigError(
+            f"work pool {pool!r} is of type {found.type!r}, and this command starts workers of type 'process'; "
+            f"start its own with `prefect worker start --pool {pool}`, or name another pool"
+        )
+    gpus = gpus_here()
+    _say(
+        f"work pool {pool}: {len(gpus)} GPU(s), one worker for each"
+        if gpus
+        else f"work pool {pool}: PyTorch sees no GPU here (driver? CUDA_VISIBLE_DEVICES?); one worker computes on the CPU"
+    )
+    return supervise(workers_for(pool, gpus))
+
+
+def gpus_here() -> list[str]:
+    """The GPUs this process may use, each as CUDA_VISIBLE_DEVICES names it: what that variable lists, else all."""
+    import torch
+
+    count = torch.cuda.device_count()
+    listed = os.environ.get("CUDA_VISIBLE_DEVICES")
+    names = [str(index) for index in range(count)] if listed is None else [name.strip() for name in listed.split(",")]
+    return names[:count]  # CUDA stops reading the list at the first name that it does not know
+
+
+def workers_for(pool: str, gpus: Sequence[str]) -> list[Worker]:
+    """A worker that sees one GPU alone for each of `gpus`, or one as it is."""
+    common = {"PREFECT_WORKER_QUERY_SECONDS": "2"} | os.environ
+    places = [(f"GPU {gpu}", f"gpu {gpu}", {"CUDA_VISIBLE_DEVICES": gpu}) for gpu in gpus] or [("CPU", "cpu", {})]
+    return [
+        Worker(
+            title,
+            # The name is kept when a worker is started again, so that the pool does not count the dead one too.
+            [
+                *(sys.executable, "-m", "prefect", "worker", "start", "--pool", pool, "--limit", "1"),
+                *("--name", f"{socket.gethostname()} {name} ({os.getpid()})"),
+            ],
+            common | own,
+        )
+        for title, name, own in places
+    ]
+
+
+def supervise(workers: Sequence[Worker], pause: float = _RESTART_SECONDS) -> int:
+    """Keep `workers` running until SIGINT or SIGTERM, then end them all and wait; a second signal kills them."""
+    signals: list[int] = []
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # Set even where SIGINT is ignored (a script's `&`): the workers would inherit that, and not stop on SIGTERM.
+        signal.signal(number, lambda number, _: signals.append(number))
+    try:
+        while not signals:
+            for worker in workers:
+                worker.tend(pause)
+            time.sleep(0.2)
+        _say("ending the workers and what they run; once more (Ctrl-C) to kill them")
+    finally:
+        _end([worker.process for worker in workers if worker.process is not None], signals)
+    return 0
+
+
+def _end(processes: Sequence[subprocess.Popen[bytes]], signals: Sequence[int]) -> None:
+    for process in processes:
+        process.terminate()
+    end, told = time.monotonic() + _END_SECONDS, len(signals)
+    while any(process.poll() is None for process in processes):
+        if time.monotonic() > end or len(signals) > told:
+            for process in processes:
+                if process.poll() is None:
+                    _kill(process)
+        time.sleep(0.1)
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """Kill a worker and what it runs, which Prefect starts in sessions of their own."""
+    listing = subprocess.run(["ps", "-eo", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
+    parents = {int(child): int(parent) for child, parent in map(str.split, listing.splitlines())}
+    found = {process.pid}
+    while more := {child for child, parent in parents.items() if parent in found} - found:
+        found |= more
+    for pid in found - {process.pid}:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    process.kill()
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()

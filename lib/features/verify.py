@@ -1,0 +1,137 @@
+"""Whether a feature set is what its plan and manifest say: every byte and every row of it is read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from lib.errors import FeatureSetError
+from lib.features import manifest as manifests
+from lib.features.manifest import Shard, read_manifest
+from lib.features.plan import SetPlan, read_plan
+from lib.features.quarantine import quarantine_digest, read_quarantine
+from lib.features.shards import ROW_GROUP, check_shard, shard_name
+from lib.files import digest_file
+from lib.progress import bar
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What was found of a set.
+
+    Attributes
+    ----------
+    faults : dict of str to str
+        File name -> what is wrong with it. Without faults, a sealed set is whole.
+    missing : tuple of int
+        Indexes of shards that are to be made again: those with faults, and those that are not there.
+    """
+
+    folder: Path
+    plan: SetPlan
+    sealed: bool
+    faults: dict[str, str]
+    missing: tuple[int, ...]
+
+    @property
+    def whole(self) -> bool:
+        """Whether the set is sealed and without faults."""
+        return self.sealed and not self.faults
+
+
+def verify(folder: Path) -> Verdict:
+    """Read the set in `folder` and check rows, order, labels, splits, checksums, and that all features are finite.
+
+    Raises
+    ------
+    FeatureSetError
+        When the folder holds no feature set, or its plan is damaged.
+    """
+    plan, sealed, faults = read_plan(folder), False, {}
+    entries: dict[str, Shard] = {}
+    if (folder / manifests.NAME).exists():
+        try:
+            manifest = read_manifest(folder)
+            sealed, entries = True, {shard.name: shard for shard in manifest.shards}
+            if manifest.digest != plan.digest or manifest.rows != plan.rows:
+                faults[manifests.NAME] = "is of another set than plan.json"
+        except FeatureSetError as error:
+            faults[manifests.NAME] = str(error)
+    missing = []
+    with bar(f"verify {folder.name}", plan.rows, "row") as advance:
+        for index, rows in enumerate(plan.cut()):
+            name = shard_name(index)
+            fault = _fault(folder / name, plan, rows, entries.pop(name, None), sealed)
+            if fault is not None:
+                missing.append(index)
+                if sealed or (folder / name).exists():
+                    faults[name] = fault
+            advance(len(rows))
+    for name in entries:
+        faults[name] = "is in the manifest, but the set has no such shard"
+    known = {shard_name(index) for index in range(len(plan.cut()))}
+    for path in sorted(folder.glob("*.parquet")):
+        if path.name.startswith("part-") and path.name not in known:
+            faults[path.name] = "is no shard of this set"
+    if sealed and plan.quarantined and quarantine_digest(_quarantine(folder)) != plan.quarantine:
+        faults["quarantine.parquet"] = "is missing, damaged or another's"
+    return Verdict(folder, plan, sealed, faults, tuple(missing))
+
+
+def _quarantine(folder: Path) -> pa.Table | None:
+    try:
+        return read_quarantine(folder)
+    except FeatureSetError:
+        return None
+
+
+def _fault(path: Path, plan: SetPlan, rows: range, entry: Shard | None, sealed: bool) -> str | None:
+    """What is wrong with one shard; None when nothing is."""
+    if not path.exists():
+        return "is missing"
+    try:
+        if sealed and entry is None:
+            return "is not in the manifest"
+        if entry is not None and path.stat().st_size != entry.bytes:
+            return f"has {path.stat().st_size:,} bytes, and the manifest says {entry.bytes:,}"
+        if entry is not None and digest_file(path) != entry.sha256:
+            return "is damaged: its sha256 is not the manifest's"
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            if fault := _content_fault(file, plan, rows):
+                return fault
+        return None if check_shard(path, len(rows)) else f"is not the file that {path.stem}.json tells of"
+    except (OSError, pa.ArrowException) as error:
+        return f"cannot be read ({' '.join(str(error).split())[:120]})"
+
+
+def _content_fault(file: pq.ParquetFile, plan: SetPlan, rows: range) -> str | None:
+    metadata = file.schema_arrow.metadata or {}
+    if metadata.get(b"probeflow.digest") != plan.digest.encode():
+        return "belongs to another set"
+    kind = pa.list_(pa.from_numpy_dtype(np.dtype(plan.settings.storage)), plan.width)
+    if not file.schema_arrow.field("features").type.equals(kind):
+        return f"holds features of type {file.schema_arrow.field('features').type}, not {kind}"
+    if file.metadata.num_rows != len(rows):
+        return f"has {file.metadata.num_rows:,} rows, not {len(rows):,}"
+    splits, position = list(plan.splits), rows.start
+    for batch in file.iter_batches(ROW_GROUP):
+        here = range(position, position + batch.num_rows)
+        if any(column.null_count for column in batch.columns) or batch["features"].flatten().null_count:
+            return f"has empty values among samples {here.start} to {here.stop - 1}"
+        if not np.array_equal(batch["sample_id"].to_numpy(), np.arange(here.start, here.stop)):
+            return f"does not hold samples {here.start} to {here.stop - 1} in order"
+        names = batch["split"].cast(pa.string()).to_numpy(zero_copy_only=False)
+        if not np.array_equal(names, np.array(splits, object)[plan.split_codes(here)]):
+            return f"has samples {here.start} to {here.stop - 1} in other splits than the plan"
+        labels = batch["label"].to_numpy()
+        if labels.min() < 0 or labels.max() >= len(plan.class_names):
+            return f"has labels outside 0 to {len(plan.class_names) - 1}"
+        features = batch["features"].flatten().to_numpy(zero_copy_only=False)
+        if not np.isfinite(features).all():
+            return f"has features that are not finite among samples {here.start} to {here.stop - 1}"
+        position = here.stop
+    return None

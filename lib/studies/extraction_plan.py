@@ -1,0 +1,72 @@
+"""What an extraction would do, without doing it: what is there, and the units of the rest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lib.config import Places, Workers
+from lib.datasets import Dataset, on_disk
+from lib.datasets.download import NOWHERE
+from lib.datasets.sources import Source
+from lib.errors import WeightsError
+from lib.features import FeatureSet, FeatureSettings
+from lib.features.units import Unit, cut_units
+from lib.features.work import ExtractionWork, plan_extraction
+
+
+@dataclass(frozen=True)
+class ExtractionPlan:
+    """What one extraction would do.
+
+    Attributes
+    ----------
+    data : str
+        The dataset in words.
+    images, shards, missing : int or None
+        All images and shards, and the shards that are not there whole; None while the data is not on this machine.
+    units : tuple of Unit
+        The missing shards, in as many parts as were asked for, or fewer.
+    """
+
+    data: str
+    sealed: bool
+    images: int | None
+    shards: int | None
+    missing: int | None
+    units: tuple[Unit, ...] = ()
+
+
+def plan_features(source: Source, settings: FeatureSettings, where: Places, workers: Workers) -> ExtractionPlan:
+    """The plan of the extraction of `source`; nothing is fetched, extracted or asked of a server.
+
+    Raises
+    ------
+    DataError
+        When data on disk is not what it claims to be.
+    """
+    dataset = on_disk(source, where.data)
+    if dataset is None:
+        return ExtractionPlan(f"{source.source}: not on this machine yet, sizes unknown", False, None, None, None)
+    images = sum(len(split) for split in dataset.splits.values())
+    work = _begun(dataset, settings, where)
+    if isinstance(work, FeatureSet):
+        return ExtractionPlan(dataset.name, True, images, len(work.manifest.shards), 0)
+    if work is None:
+        shards = tuple(
+            range(start, min(start + settings.shard_rows, images)) for start in range(0, images, settings.shard_rows)
+        )
+        missing = list(range(len(shards)))
+    else:
+        shards, missing = work.shards, work.missing()
+    units = tuple(cut_units(shards, missing, workers.chunks or 1, workers.chunk_images))
+    return ExtractionPlan(dataset.name, False, images, len(shards), len(missing), units)
+
+
+def _begun(dataset: Dataset, settings: FeatureSettings, where: Places) -> ExtractionWork | FeatureSet | None:
+    """The work or the sealed set, if features of this dataset have been extracted at all; else None: nothing is there."""
+    if not (where.features / dataset.name).is_dir():
+        return None
+    try:
+        return plan_extraction(dataset, settings, where.features, NOWHERE)
+    except WeightsError:  # not here yet, and not fetched for a plan
+        return None

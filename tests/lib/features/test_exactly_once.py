@@ -1,0 +1,235 @@
+"""Exactly once: whatever happens to those who extract, the sealed set is the same, and damage is found."""
+
+from __future__ import annotations
+
+import errno
+import json
+import shutil
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from lib.errors import ConfigError, DataError, FeatureSetError, StorageError
+from lib.features import FeatureSet, extract, extract_shards, open_feature_set, plan_extraction, shards
+from lib.features.plan import settle_batch, settled_batch
+from lib.features.verify import verify
+from tests import killed_extraction
+from tests.conftest import REPOSITORY
+from tests.killed_extraction import SETTINGS
+
+KILLS = 50
+
+
+@pytest.fixture(scope="module")
+def dataset():
+    return killed_extraction.dataset()
+
+
+@pytest.fixture(scope="module")
+def undisturbed(dataset, tmp_path_factory) -> FeatureSet:
+    return extract(dataset, SETTINGS, tmp_path_factory.mktemp("undisturbed"))
+
+
+@pytest.fixture
+def copied(undisturbed, tmp_path) -> Path:
+    """A copy of the undisturbed set, to be damaged."""
+    return Path(shutil.copytree(undisturbed.folder, tmp_path / undisturbed.folder.name))
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in [*sorted(folder.glob("*.parquet")), folder / "manifest.json"]}
+
+
+def test_killed_fifty_times_the_set_is_bit_identical_to_an_undisturbed_one(undisturbed, tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.killed_extraction", str(tmp_path), str(KILLS), "0"],
+        cwd=REPOSITORY, capture_output=True, text=True, timeout=240,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    told = json.loads(done.stdout)
+    assert told["killed"] == KILLS
+    assert told["at a moment"] == told["while writing"] == KILLS // 2
+    for number in range(told["sets"]):
+        (folder,) = (tmp_path / f"set-{number}" / "noise").iterdir()
+        assert content(folder) == content(undisturbed.folder)
+        assert not list(folder.glob(".*.tmp"))
+        assert verify(folder).whole
+
+
+def test_a_set_is_the_same_whoever_makes_its_shards_and_in_which_order(dataset, undisturbed, tmp_path):
+    digest = undisturbed.manifest.digest
+    count = len(undisturbed.manifest.shards)
+    order = np.random.default_rng(0).permutation(count).tolist()
+    # Two workers in threads; they share some shards, and each is told of them in another order.
+    hands = [order[: count // 2 + 5], order[: count // 2 - 5 : -1]]
+    told = []
+    workers = [
+        threading.Thread(
+            target=lambda hand=hand: told.append(extract_shards(dataset, SETTINGS, tmp_path, None, hand, digest))
+        )
+        for hand in hands
+    ]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert sum(each["stored"] + each["extracted"] for each in told) == sum(map(len, hands))
+    work = plan_extraction(dataset, SETTINGS, tmp_path)
+    assert work.missing() == []
+    assert content(work.seal().folder) == content(undisturbed.folder)
+
+
+def test_two_workers_on_one_shard_end_with_one_valid_shard(dataset, undisturbed, tmp_path, monkeypatch):
+    digest = undisturbed.manifest.digest
+    together = threading.Barrier(2)
+    write = shards.pq.write_table
+
+    def meeting(*arguments, **options):
+        together.wait(timeout=60)  # both hold a temporary file of the same shard
+        write(*arguments, **options)
+
+    monkeypatch.setattr(shards.pq, "write_table", meeting)
+    told = []
+    workers = [
+        threading.Thread(target=lambda: told.append(extract_shards(dataset, SETTINGS, tmp_path, None, [7], digest)))
+        for _ in range(2)
+    ]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert told == [{"stored": 0, "extracted": 1}] * 2
+    (path,) = tmp_path.rglob("*.parquet")
+    assert path.read_bytes() == (undisturbed.folder / "part-00007.parquet").read_bytes()
+
+
+def test_a_worker_with_other_data_or_settings_is_refused(dataset, tmp_path):
+    with pytest.raises(DataError, match=r"the features of noise have digest \w{16} on this worker and 0000 where"):
+        extract_shards(dataset, SETTINGS, tmp_path, None, [0], "0000")
+    digest = plan_extraction(dataset, SETTINGS, tmp_path).digest
+    with pytest.raises(ConfigError, match="the set has shards 0 to 39; there is no shard 40"):
+        extract_shards(dataset, SETTINGS, tmp_path, None, [3, 40], digest)
+
+
+def test_a_block_s_size_is_settled_by_whoever_comes_first(tmp_path):
+    assert settled_batch(tmp_path, "cuda") is None
+    assert [settle_batch(tmp_path, "cuda", size) for size in (512, 1024)] == [512, 512]
+    assert settle_batch(tmp_path, "cpu", 256) == 256
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["batch-cpu.json", "batch-cuda.json"]
+
+
+def test_a_full_disk_is_told_and_the_extraction_goes_on_after_room_is_made(dataset, undisturbed, tmp_path, monkeypatch):
+    written = 0
+    write = shards._Hashing.write
+
+    def full(self, block):
+        nonlocal written
+        written += len(block)
+        if written > 100_000:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(self, block)
+
+    monkeypatch.setattr(shards._Hashing, "write", full)
+    with pytest.raises(StorageError, match=r"disk full while writing .*parquet: free some space and run the same"):
+        extract(dataset, SETTINGS, tmp_path)
+    stored = len(list(tmp_path.rglob("*.parquet")))
+    assert 0 < stored < 40
+    assert not list(tmp_path.rglob(".*.tmp"))
+    monkeypatch.undo()
+    assert content(extract(dataset, SETTINGS, tmp_path).folder) == content(undisturbed.folder)
+
+
+def rewritten(path: Path, change) -> None:
+    """The shard with some of its content changed, as a valid Parquet file."""
+    table = change(pq.read_table(path))
+    pq.write_table(table, path, row_group_size=1024, compression="none")
+
+
+def column(name: str, change):
+    def changed(table: pa.Table) -> pa.Table:
+        index = table.column_names.index(name)
+        values = change(table[name].combine_chunks())
+        return table.set_column(index, name, values)
+
+    return changed
+
+
+def with_value(value: float):
+    def changed(features: pa.FixedSizeListArray) -> pa.FixedSizeListArray:
+        flat = features.flatten().to_numpy().copy()
+        flat[1234] = value
+        return pa.FixedSizeListArray.from_arrays(pa.array(flat), 1000)
+
+    return column("features", changed)
+
+
+class TestVerify:
+    def test_finds_nothing_in_a_whole_set(self, undisturbed):
+        verdict = verify(undisturbed.folder)
+        assert verdict.whole
+        assert verdict.faults == {}
+
+    @pytest.mark.parametrize("where", [4, 200, 9_000, -300, -5])
+    def test_finds_one_flipped_bit_anywhere_as_readers_do(self, copied, where):
+        path = copied / "part-00011.parquet"
+        damaged = bytearray(path.read_bytes())
+        damaged[where] ^= 0x10
+        path.write_bytes(damaged)
+        verdict = verify(copied)
+        assert verdict.faults == {"part-00011.parquet": "is damaged: its sha256 is not the manifest's"}
+        assert verdict.missing == (11,)
+        with pytest.raises(FeatureSetError, match=r"part-00011.parquet is damaged"):
+            open_feature_set(copied)
+
+    @pytest.mark.parametrize(
+        ("change", "fault"),
+        [
+            (lambda table: table.slice(0, 3), "has 3 rows, not 4"),
+            (lambda table: table.take([1, 0, 2, 3]), "does not hold samples 44 to 47 in order"),
+            (lambda table: table.take([0, 1, 1, 3]), "does not hold samples 44 to 47 in order"),
+            (column("label", lambda _: pa.array([0, 1, 0, 2])), "has labels outside 0 to 1"),
+            (
+                column("split", lambda _: pa.array(["train", "train", "test", "train"]).dictionary_encode()),
+                "has samples 44 to 47 in other splits than the plan",
+            ),
+            (with_value(np.nan), "has features that are not finite among samples 44 to 47"),
+            (with_value(np.inf), "has features that are not finite among samples 44 to 47"),
+            (lambda table: table.replace_schema_metadata({}), "belongs to another set"),
+        ],
+    )
+    def test_finds_wrong_rows_in_a_shard_that_no_manifest_describes_yet(self, copied, change, fault):
+        (copied / "manifest.json").unlink()
+        rewritten(copied / "part-00011.parquet", change)
+        verdict = verify(copied)
+        assert verdict.faults == {"part-00011.parquet": fault}
+        assert verdict.missing == (11,)
+        assert not verdict.sealed
+
+    def test_finds_a_flipped_bit_before_there_is_a_manifest(self, copied):
+        (copied / "manifest.json").unlink()
+        path = copied / "part-00011.parquet"
+        damaged = bytearray(path.read_bytes())
+        damaged[-300] ^= 0x10  # in the footer, which has no checksum of its own
+        path.write_bytes(damaged)
+        (fault,) = verify(copied).faults.items()
+        assert fault[0] == "part-00011.parquet"
+
+    def test_finds_missing_and_foreign_shards_and_a_damaged_manifest(self, copied):
+        (copied / "part-00000.parquet").unlink()
+        shutil.copy(copied / "part-00001.parquet", copied / "part-00040.parquet")
+        assert verify(copied).faults == {
+            "part-00000.parquet": "is missing",
+            "part-00040.parquet": "is no shard of this set",
+        }
+        (copied / "manifest.json").write_text("{}")
+        assert "is damaged" in verify(copied).faults["manifest.json"]
+
+    def test_a_folder_that_is_no_set_is_named(self, tmp_path):
+        with pytest.raises(FeatureSetError, match=r"is no feature set \(no plan.json\)"):
+            verify(tmp_path)

@@ -1,0 +1,88 @@
+"""The lock on a GPU, with made-up GPUs and real processes."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+import threading
+import time
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from lib.gpu import gpu_to_itself, gpu_uuid, lock_of
+from tests.conftest import REPOSITORY
+
+HOLD = """
+import sys, pathlib
+from lib.gpu import lock_of
+
+with lock_of("fake", pathlib.Path(sys.argv[1])):
+    print("held", flush=True)
+    input()
+"""
+
+
+@pytest.fixture
+def holder(tmp_path):
+    """Another process that holds the GPU "fake" until its input is closed or it is killed."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(tmp_path)],
+        cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout.readline() == "held\n"
+    yield process
+    process.kill()
+    process.wait()
+
+
+@pytest.mark.parametrize("end", ["by itself", "killed"])
+def test_a_gpu_is_waited_for_until_the_process_that_holds_it_ends(holder, tmp_path, caplog, end):
+    caplog.set_level(logging.INFO)
+    got = threading.Event()
+
+    def take():
+        with lock_of("fake", tmp_path):
+            got.set()
+
+    waiting = threading.Thread(target=take)
+    waiting.start()
+    assert not got.wait(0.5)
+    assert "GPU fake is taken by another chunk on this machine" in caplog.text
+    if end == "killed":
+        holder.kill()
+    else:
+        holder.stdin.close()
+    waiting.join(20)
+    assert got.is_set()
+
+
+def test_another_gpu_of_the_machine_is_free_meanwhile(holder, tmp_path):
+    with lock_of("other", tmp_path):
+        assert holder.poll() is None
+
+
+def test_a_gpu_is_known_by_its_uuid_and_a_cpu_is_not_held(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: SimpleNamespace(uuid=f"uuid-{index}"))
+    assert [gpu_uuid(device) for device in ("auto", "cuda", "cuda:1")] == ["uuid-0", "uuid-0", "uuid-1"]
+    assert gpu_uuid("cpu") is gpu_uuid("cuda:2") is None
+    with gpu_to_itself("cpu"), gpu_to_itself("cpu"):
+        pass
+
+
+def test_a_gpu_is_held_while_the_block_runs_and_no_longer(tmp_path):
+    def try_it() -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-c", HOLD, str(tmp_path)],
+            cwd=REPOSITORY, input="\n", capture_output=True, text=True, timeout=20,
+        )  # fmt: skip
+
+    with lock_of("fake", tmp_path):
+        started = time.monotonic()
+        with pytest.raises(subprocess.TimeoutExpired):
+            subprocess.run([sys.executable, "-c", HOLD, str(tmp_path)], cwd=REPOSITORY, timeout=2, capture_output=True)
+        assert time.monotonic() - started >= 2
+    assert try_it().stdout == "held\n"
