@@ -46,6 +46,25 @@ def pca(rows: npt.NDArray[np.floating], seed: int = 0) -> tuple[npt.NDArray[np.f
     return points, (float(first), float(second))
 
 
+def principal_components(
+    rows: npt.NDArray[np.floating], count: int, seed: int = 0
+) -> tuple[npt.NDArray[np.floating], npt.NDArray[np.floating]]:
+    """First two principal components, shape (n, 2), and the share of variance of each of the first `count`, or fewer.
+
+    Rows that are all alike have no components: their shares are 0.
+    """
+    from sklearn.decomposition import PCA
+
+    count = min(count, *rows.shape)
+    points, shares = np.zeros((len(rows), 2), rows.dtype), np.zeros(count)
+    if len(rows) > 1 and (rows != rows[0]).any():
+        model = PCA(n_components=count, random_state=seed)
+        found = model.fit_transform(rows)[:, :2]
+        points[:, : found.shape[1]] = found
+        shares = model.explained_variance_ratio_
+    return points, shares
+
+
 def tsne(
     rows: npt.NDArray[np.floating], perplexity: float, iterations: int, seed: int, advance: Advance = silent
 ) -> tuple[npt.NDArray[np.floating], float]:

@@ -1,19 +1,32 @@
-"""Reading a sealed feature set: checked when opened, then as arrays, row group by row group, as a frame or for torch."""
+"""Reading a sealed feature set: as one array, row group by row group, by sample id, as a frame, or for torch.
+
+What is copied: Parquet's pages are decoded once, out of the mapped file into Arrow's memory. Arrays from `batches` are views
+of that memory and read-only. `load` and `sample` copy what is wanted of each row group into arrays made once, so beside
+those they never hold more than a row group. float16 stays float16 throughout.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow.parquet as pq
 
 from lib.errors import FeatureSetError
 from lib.features.manifest import Manifest, read_manifest
-from lib.features.shards import ROW_GROUP
+from lib.features.shard_reading import OpenShard, missing
 from lib.files import digest_file
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from lib.features.torch_reading import SplitDataset, SplitStream
+
+COLUMNS = ("sample_id", "label", "split", "features")
 
 
 @dataclass(frozen=True)
@@ -24,44 +37,235 @@ class Features:
     y: npt.NDArray[np.int64]
     sample_ids: npt.NDArray[np.int64]
 
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def __getitem__(self, rows: slice) -> Features:
+        """Some of the rows, as views."""
+        return Features(self.X[rows], self.y[rows], self.sample_ids[rows])
+
+
+@dataclass(frozen=True)
+class RowGroup:
+    """What one row group of a shard holds of a split: which of its rows, and the sample id of the first of them."""
+
+    shard: int
+    group: int
+    within: slice
+    first: int
+
+    def __len__(self) -> int:
+        return int(self.within.stop - self.within.start)
+
 
 class FeatureSet:
-    """A sealed feature set, checked when opened; see `open_feature_set`."""
+    """A sealed feature set, checked when opened; see `open_feature_set`.
+
+    Rows are numbered through the splits in order (`sample_id`), so a split is a range of them, and what of it lies in which
+    shard follows from the manifest: others are not opened. Whatever reads shards raises FeatureSetError when a shard is
+    missing or damaged (pages are checked against their checksums as they are read), or a split is not the set's.
+    """
 
     def __init__(self, folder: Path, manifest: Manifest) -> None:
         self.folder = folder
         self.manifest = manifest
 
-    def batches(self, split: str) -> Iterator[Features]:
-        """Rows of a split in order, a row group at a time.
+    def rows(self, split: str) -> range:
+        """Sample ids of a split."""
+        start = 0
+        for name, count in self.manifest.splits.items():
+            if name == split:
+                return range(start, start + count)
+            start += count
+        known = ", ".join(self.manifest.splits)
+        raise FeatureSetError(f"feature set {self.folder} has no split {split!r}; it has: {known}")
+
+    def batches(self, split: str, rows: int | None = None) -> Iterator[Features]:
+        """Rows of a split in order: what each row group has of it, or `rows` at a time (fewer only at the end).
+
+        Arrays are read-only views; only batches of `rows` that lie across row groups are copies.
+        """
+        found = self.read_row_groups(self.row_groups(split))
+        return found if rows is None else _rechunked(found, rows)
+
+    def load(self, split: str) -> Features:
+        """All rows of a split, in arrays made once."""
+        loaded = self._empty(len(self.rows(split)))
+        start = 0
+        for part in self.batches(split):
+            rows = slice(start, start + len(part))
+            loaded.X[rows], loaded.y[rows], loaded.sample_ids[rows] = part.X, part.y, part.sample_ids
+            start = rows.stop
+        return loaded
+
+    def labels(self, split: str) -> npt.NDArray[np.int64]:
+        """Labels int64 (n,) of a split, without reading features."""
+        parts = [np.empty(0, np.int64)]
+        for shard, groups in _by_shard(self.row_groups(split)):
+            with self._open(shard) as opened:
+                parts += [opened.labels(each.group)[each.within] for each in groups]
+        return np.concatenate(parts)
+
+    def sample(self, sample_ids: npt.ArrayLike) -> Features:
+        """The rows with these ids, in the order given; only row groups that hold one of them are read.
 
         Raises
         ------
         FeatureSetError
-            When the set has no such split, or a shard is damaged.
+            When the set has no sample of such an id.
         """
-        if split not in self.manifest.splits:
-            known = ", ".join(self.manifest.splits)
-            raise FeatureSetError(f"feature set {self.folder} has no split {split!r}; it has: {known}")
-        for shard in self.manifest.shards:
-            with pq.ParquetFile(self.folder / shard.name) as file:
-                for batch in file.iter_batches(ROW_GROUP):
-                    wanted = np.array(batch["split"].to_pylist()) == split
-                    if wanted.any():
-                        X = batch["features"].flatten().to_numpy(zero_copy_only=False).reshape(-1, self.manifest.width)
-                        y, ids = batch["label"].to_numpy(), batch["sample_id"].to_numpy()
-                        yield Features(X[wanted], y[wanted], ids[wanted])
+        ids = np.atleast_1d(np.asarray(sample_ids))
+        if ids.size and (ids.ndim != 1 or not np.issubdtype(ids.dtype, np.integer)):
+            raise FeatureSetError(f"sample ids must be a list of whole numbers, got {ids.dtype} of shape {ids.shape}")
+        if wrong := ids[(ids < 0) | (ids >= self.manifest.rows)].tolist():
+            raise FeatureSetError(
+                f"feature set {self.folder} has no sample {wrong[0]}; it has 0 to {self.manifest.rows - 1}"
+            )
+        chosen = self._empty(len(ids))
+        order = np.argsort(ids, kind="stable")
+        ordered = ids[order]
+        for shard, rows in enumerate(self.manifest.cut()):
+            if not _places(ordered, rows):
+                continue
+            with self._open(shard) as opened:
+                for group, held in enumerate(opened.groups):
+                    if places := _places(ordered, held):
+                        X, y, _ = opened.read(group)
+                        source, target = (
+                            ordered[places.start : places.stop] - held.start,
+                            order[places.start : places.stop],
+                        )
+                        chosen.X[target], chosen.y[target] = X[source], y[source]
+        chosen.sample_ids[:] = ids
+        return chosen
 
-    def load(self, split: str) -> Features:
-        """All rows of a split, in one array made once."""
-        count = self.manifest.splits.get(split, 0)
+    def frame(self, split: str, columns: Sequence[str] = COLUMNS, wide: bool = False) -> pd.DataFrame:
+        """A split for pandas.
+
+        Parameters
+        ----------
+        columns : sequence of str
+            Of sample_id, label, split and features; without features none are read.
+        wide : bool
+            A column for each feature, f0000 and so on, over one array; else one column of arrays of shape (width,).
+
+        Raises
+        ------
+        FeatureSetError
+            When there is no such column.
+        """
+        import pandas as pd
+
+        if unknown := [name for name in columns if name not in COLUMNS]:
+            raise FeatureSetError(f"feature sets have no column {unknown[0]!r}; they have: {', '.join(COLUMNS)}")
+        rows, splits = self.rows(split), list(self.manifest.splits)
+        known: dict[str, Any] = {
+            "sample_id": np.arange(rows.start, rows.stop),
+            "split": pd.Categorical.from_codes(np.full(len(rows), splits.index(split), np.int8), pd.Index(splits)),
+        }
+        if "features" in columns:
+            loaded = self.load(split)
+            known |= {"label": loaded.y, "features": loaded.X}
+        elif "label" in columns:
+            known["label"] = self.labels(split)
+        parts = []
+        for name in columns:
+            if name == "features" and wide:
+                names = [f"f{feature:04d}" for feature in range(self.manifest.width)]
+                parts.append(pd.DataFrame(known[name], columns=names, copy=False))
+            else:
+                column = list(known[name]) if name == "features" else known[name]
+                parts.append(pd.DataFrame({name: column}))
+        return pd.concat(parts, axis=1) if parts else pd.DataFrame(index=range(len(rows)))
+
+    def torch_dataset(self, split: str, cache_bytes: int = 256 << 20) -> SplitDataset:
+        """A map-style torch Dataset of (features (width,), label), for any sampler and number of DataLoader workers.
+
+        Each worker keeps row groups read last, up to `cache_bytes`. Shuffling over a larger split reads a row group for
+        almost every row: take `torch_stream`, or `load` where memory allows.
+        """
+        from lib.features.torch_reading import SplitDataset
+
+        return SplitDataset(self, split, cache_bytes)
+
+    def torch_stream(self, split: str, batch_size: int, shuffle: bool = False, mix: int = 8) -> SplitStream:
+        """A torch IterableDataset of batches (features (n, width), labels (n,)) for `DataLoader(..., batch_size=None)`.
+
+        DataLoader workers share the row groups among them, each row comes once an epoch. With `shuffle`, row groups come in
+        another order each epoch (drawn from torch's seed), and the rows of `mix` of them at a time are mixed. Batches are
+        of `batch_size` rows but for the last of every `mix` row groups.
+        """
+        from lib.features.torch_reading import SplitStream
+
+        return SplitStream(self, split, batch_size, shuffle, mix)
+
+    def row_groups(self, split: str) -> tuple[RowGroup, ...]:
+        """Where the rows of a split lie, in order; reads the footers of its shards."""
+        wanted, found = self.rows(split), []
+        for shard, rows in enumerate(self.manifest.cut()):
+            if _overlap(wanted, rows):
+                with self._open(shard) as opened:
+                    for group, held in enumerate(opened.groups):
+                        if part := _overlap(wanted, held):
+                            within = slice(part.start - held.start, part.stop - held.start)
+                            found.append(RowGroup(shard, group, within, part.start))
+        return tuple(found)
+
+    def read_row_groups(self, groups: Iterable[RowGroup]) -> Iterator[Features]:
+        """The rows of each of these row groups, as read-only views; neighbours in one shard open it once."""
+        for shard, together in _by_shard(groups):
+            with self._open(shard) as opened:
+                for each in together:
+                    yield Features(*opened.read(each.group))[each.within]
+
+    def _open(self, shard: int) -> OpenShard:
+        return OpenShard(self.folder, self.manifest, shard)
+
+    def _empty(self, count: int) -> Features:
         X = np.empty((count, self.manifest.width), self.manifest.settings.storage)
-        y, ids, start = np.empty(count, np.int64), np.empty(count, np.int64), 0
-        for part in self.batches(split):
-            rows = slice(start, start + len(part.y))
-            X[rows], y[rows], ids[rows] = part.X, part.y, part.sample_ids
-            start = rows.stop
-        return Features(X, y, ids)
+        return Features(X, np.empty(count, np.int64), np.empty(count, np.int64))
+
+
+def _overlap(one: range, other: range) -> range:
+    return range(max(one.start, other.start), min(one.stop, other.stop))
+
+
+def _places(ordered: npt.NDArray[np.integer], rows: range) -> range:
+    """Where in the sorted ids those of `rows` stand."""
+    first, last = np.searchsorted(ordered, [rows.start, rows.stop])
+    return range(int(first), int(last))
+
+
+def _by_shard(groups: Iterable[RowGroup]) -> Iterator[tuple[int, Iterator[RowGroup]]]:
+    return groupby(groups, key=lambda each: each.shard)
+
+
+def _rechunked(parts: Iterator[Features], rows: int) -> Iterator[Features]:
+    if rows < 1:
+        raise FeatureSetError(f"batches of {rows} rows; give at least 1")
+    held: list[Features] = []
+    count = 0
+    for part in parts:
+        start = 0
+        while count + len(part) - start >= rows:
+            stop = start + rows - count
+            yield _joined([*held, part[start:stop]])
+            held, count, start = [], 0, stop
+        if start < len(part):
+            held.append(part[start:])
+            count += len(part) - start
+    if held:
+        yield _joined(held)
+
+
+def _joined(parts: Sequence[Features]) -> Features:
+    if len(parts) == 1:
+        return parts[0]
+    return Features(
+        np.concatenate([part.X for part in parts]),
+        np.concatenate([part.y for part in parts]),
+        np.concatenate([part.sample_ids for part in parts]),
+    )
 
 
 def open_feature_set(folder: Path, verify: bool = True) -> FeatureSet:
@@ -73,10 +277,14 @@ def open_feature_set(folder: Path, verify: bool = True) -> FeatureSet:
         When it is not sealed, or a shard is missing or damaged; extraction makes just those again.
     """
     manifest = read_manifest(folder)
+    if sum(manifest.splits.values()) != manifest.rows or [shard.rows for shard in manifest.shards] != [
+        len(rows) for rows in manifest.cut()
+    ]:
+        raise FeatureSetError(f"manifest of {folder} is damaged (its rows do not add up); run the extraction again")
     for shard in manifest.shards:
         path = folder / shard.name
         if not path.exists():
-            raise FeatureSetError(f"shard {path} is missing; run the extraction again, it makes just that one")
+            raise missing(path)
         if verify and digest_file(path) != shard.sha256:
             raise FeatureSetError(f"shard {path} is damaged (its sha256 has changed); run the extraction again")
     return FeatureSet(folder, manifest)

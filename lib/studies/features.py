@@ -2,31 +2,103 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.figure import Figure
 
 from lib.datasets.dataset import Dataset
 from lib.evaluation import figures
-from lib.evaluation.projections import pca, sample_by_class
+from lib.evaluation.feature_figures import feature_portrait
+from lib.evaluation.projections import principal_components, sample_by_class
 from lib.features import FeatureSet
+from lib.features.manifest import Manifest
+from lib.features.reading import Features
 from lib.features.speed import read_speeds
+from lib.features.statistics import FeatureStatistics, feature_statistics
+from lib.progress import Advance, bar, silent
 from lib.studies.record import DatasetNote, RunNote, StudyFolder, StudyRecord, study_key
 
-_SCATTER = 2000
+_SAMPLE = 2000
+_COMPONENTS = 30
 _SEED = 0
+_SHOWS = {"statistics": 1}
+"""Part of the record's key: raised when what is shown of a set changes, so that other studies' records stay."""
+
+
+@dataclass(frozen=True)
+class Portrait:
+    """What a set's values are like: each feature over all rows, and a bounded sample of the training rows.
+
+    Attributes
+    ----------
+    sample : Features
+        At most 2,000 rows, in float32, the classes in proportion.
+    points : ndarray, shape (n, 2)
+        Their first two principal components.
+    shares : ndarray, shape (components,)
+        Share of variance of each of the first components.
+    """
+
+    manifest: Manifest
+    statistics: FeatureStatistics
+    sample: Features
+    points: npt.NDArray[np.floating]
+    shares: npt.NDArray[np.floating]
+
+    @property
+    def _sampled(self) -> str:
+        every = len(self.sample) == self.manifest.splits["train"]
+        return f"{'all ' if every else ''}{len(self.sample):,} training images of {self.manifest.dataset}"
+
+    def picture(self) -> Figure:
+        """Features, values, principal components and their shares of variance."""
+        manifest, settings = self.manifest, self.manifest.settings
+        title = f"{manifest.description}, {settings.precision} arithmetic, stored as {settings.storage}"
+        return feature_portrait(
+            self.statistics, self.sample.X, self.sample.y, manifest.class_names,
+            self.points, self.shares, title, self._sampled,
+        )  # fmt: skip
+
+    def scatter(self) -> Figure:
+        """The sample in the plane of its principal components."""
+        first, second = (float(share) for share in [*self.shares, 0.0][:2])
+        labels = (f"component 1 ({first:.1%} of variance)", f"component 2 ({second:.1%})")
+        title = f"{self.manifest.description}\nPCA of {self._sampled}"
+        return figures.scatter(self.points, self.sample.y, self.manifest.class_names, title, labels)
+
+
+def portray(feature_set: FeatureSet, advance: Advance = silent) -> Portrait:
+    """Read a set once for its statistics and once more for the sample; `advance` hears of rows. Memory stays flat.
+
+    Raises
+    ------
+    FeatureSetError
+        When a shard is damaged, or the set has no rows.
+    """
+    statistics = feature_statistics(feature_set, advance)
+    chosen = sample_by_class(feature_set.labels("train"), _SAMPLE, _SEED)
+    drawn = feature_set.sample(chosen + feature_set.rows("train").start)
+    sample = Features(drawn.X.astype(np.float32), drawn.y, drawn.sample_ids)
+    points, shares = principal_components(sample.X, _COMPONENTS, _SEED)
+    return Portrait(feature_set.manifest, statistics, sample, points, shares)
 
 
 def describe_features(feature_set: FeatureSet, dataset: Dataset, root: Path) -> StudyRecord:
     """Show a sealed feature set of `dataset`, or return the record when nothing has changed."""
     manifest = feature_set.manifest
-    folder = StudyFolder(root, "features", study_key("features", {}, manifest.digest))
+    folder = StudyFolder(root, "features", study_key("features", _SHOWS, manifest.digest))
     if record := folder.finished():
         return record
-    train = feature_set.load("train")
-    rows = sample_by_class(train.y, _SCATTER, _SEED)
-    points, variance = pca(train.X[rows].astype("float32"))
-    labels = (f"component 1 ({variance[0]:.1%} of variance)", f"component 2 ({variance[1]:.1%})")
-    title = f"{manifest.description}\nPCA of {len(rows):,} training images of {manifest.dataset}"
-    folder.figure("pca", figures.scatter(points, train.y[rows], manifest.class_names, title, labels))
+    with bar(f"describe features of {manifest.dataset}", manifest.rows, "image") as advance:
+        portrait = portray(feature_set, advance)
+    statistics = portrait.statistics
+    constant = int(statistics.constant.sum())
+    folder.figure("pca", portrait.scatter())
+    folder.figure("features", portrait.picture())
+    folder.table("features", statistics.table())
     folder.table("shards", [shard.model_dump() for shard in manifest.shards])
     size = sum(shard.bytes for shard in manifest.shards)
     settings = manifest.settings
@@ -38,9 +110,16 @@ def describe_features(feature_set: FeatureSet, dataset: Dataset, root: Path) -> 
         f"({settings.interpolation}), computed in {settings.precision}, stored as {settings.storage}.",
         f"{manifest.rows:,} rows in {len(manifest.shards)} sealed shard(s), {size / 1e6:.1f} MB, "
         f"in `{feature_set.folder}`. {speed}",
+        f"{constant:,} of {manifest.width:,} features are constant; {statistics.zeros.mean():.1%} of all values are 0; "
+        f"values from {statistics.minimum.min():.4g} to {statistics.maximum.max():.4g} (`features.csv` has each feature).",
         f"Digest `{manifest.digest}`; weights sha256 `{manifest.weights_sha256}`.",
     ]
-    metrics = {"images": float(manifest.rows), "bytes": float(size)}
+    metrics = {
+        "images": float(manifest.rows),
+        "bytes": float(size),
+        "constant_features": float(constant),
+        "share_of_zeros": float(statistics.zeros.mean()),
+    }
     if speeds:
         metrics["images_per_second"] = max(each.images_per_second for each in speeds)
     return folder.seal(

@@ -140,11 +140,7 @@ class StudyFolder:
 
     def table(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
         """Keep a table as `tables/<name>.csv`; columns are those of the first row."""
-        text = io.StringIO()
-        writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-        write_bytes(self.path / "tables" / f"{name}.csv", text.getvalue().encode())
+        write_csv(self.path / "tables" / f"{name}.csv", rows)
         self._tables.append(f"{name}.csv")
 
     def example(self, name: str, inputs: npt.NDArray[np.float32], probabilities: npt.NDArray[np.floating]) -> str:
@@ -167,6 +163,15 @@ class StudyFolder:
         del content["folder"]
         write_json(self.path / _RECORD, _finite(content))
         return read_record(self.path / _RECORD)
+
+
+def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write a table atomically; columns are those of the first row."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_bytes(path, text.getvalue().encode())
 
 
 def study_key(study: str, settings: Any, *digests: str) -> str:

@@ -118,13 +118,13 @@ def test_places_that_cannot_be_written_get_one_line(home, tmp_path):
         assert "is a file, not a folder" in one_line(done)
 
 
-def test_unreadable_images_are_named_or_skipped_by_option(home, tmp_path):
+def test_unreadable_images_are_named_or_set_aside_by_option(home, tmp_path):
     pets = write_images(tmp_path / "pets", ("a", "b"), 12)
     (pets / "a" / "bad.png").write_text("no image")
     folder = ["--only", "exploration", "--set", "images.source=folder", "--set", f"images.path={pets}"]
     assert "e.g. a/bad.png (not an image" in one_line(run("-m", "flows", "run", *folder, expect=2, **home))
-    done = run("-m", "flows", "run", *folder, "--skip-unreadable", **home)
-    assert "1 unreadable image(s) skipped: a/bad.png" in done.stdout
+    done = run("-m", "flows", "run", *folder, "--quarantine", **home)
+    assert "1 unreadable image(s) quarantined: a/bad.png" in done.stdout
 
 
 def test_the_pipeline_file_runs_as_a_script_and_the_command_line_reports(home):

@@ -1,0 +1,199 @@
+"""The feature sets on this machine: a line each, or all there is to say of one, with its statistics and a picture."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from flows.tables import aligned, size
+from lib.config import Places
+from lib.errors import ConfigError
+from lib.features.manifest import Manifest
+from lib.features.quarantine import read_quarantine
+from lib.features.reading import FeatureSet, open_feature_set
+from lib.features.sets import FoundSet, find_set, found_sets
+from lib.features.speed import read_speeds
+from lib.features.statistics import FeatureStatistics
+from lib.files import atomic_path, require_writable
+from lib.progress import bar
+
+if TYPE_CHECKING:
+    from lib.studies.features import Portrait
+
+PICTURE = "features.png"
+_REASONS = 5
+_NAMES = 5
+
+
+def list_sets(where: Places) -> int:
+    """Print a line for each set under the data folder, sealed or not."""
+    sets = found_sets(where.features)
+    if not sets:
+        sys.stdout.write(f"no feature sets in {where.features}; `python -m flows extract` makes one\n")
+        return 0
+    heads = ("set", "digest", ">rows", ">width", "state", ">size", "what")
+    lines = [
+        *aligned(heads, [_line(each) for each in sets]),
+        "",
+        f"in {where.features}; `features DIGEST` describes one",
+    ]
+    sys.stdout.write("\n".join(lines) + "\n")
+    return 0
+
+
+def _line(found: FoundSet) -> Sequence[str]:
+    name, plan = found.folder.parent.name, found.plan
+    if plan is None:
+        return (name, found.digest[:16], "?", "?", "damaged", "?", found.problem)
+    state = "sealed" if found.sealed else "unsealed"
+    if not found.sealed or found.present < found.shards:
+        state += f", {found.present} of {found.shards} shards"
+    return (
+        name, found.digest[:16], f"{plan.rows:,}", f"{plan.width:,}", state, size(found.bytes),
+        f"{plan.description}, {plan.settings.precision}, stored as {plan.settings.storage}",
+    )  # fmt: skip
+
+
+def show_set(name: str, where: Places, csv: Path | None, picture: Path | None) -> int:
+    """Check a set's every byte, print what there is to say of it, and write its picture and, if wanted, a CSV file.
+
+    Raises
+    ------
+    FeatureSetError
+        When there is no such set or several, or it is not sealed or damaged.
+    ConfigError
+        When a file to be written has no fitting name.
+    StorageError
+        When it cannot be written.
+    """
+    folder = find_set(name, where.features)
+    target = folder / PICTURE if picture is None else picture
+    _require_file(target, ".png")
+    if csv is not None:
+        _require_file(csv, ".csv")
+    feature_set = open_feature_set(folder)
+    require_writable(target.parent)  # before a large set is read
+    if csv is not None:
+        require_writable(csv.parent)
+
+    from lib.studies.features import portray
+    from lib.studies.record import write_csv
+
+    with bar(f"features of {feature_set.manifest.dataset}", feature_set.manifest.rows, "image") as advance:
+        portrait = portray(feature_set, advance)
+    sys.stdout.write("\n".join(_lines(feature_set, portrait)) + "\n")
+    with atomic_path(target) as temporary:
+        portrait.picture().savefig(temporary, format="png")
+    sys.stdout.write(f"\npicture: {target}\n")
+    if csv is not None:
+        write_csv(csv, portrait.statistics.table())
+        sys.stdout.write(f"statistics of every feature: {csv}\n")
+    return 0
+
+
+def _require_file(path: Path, suffix: str) -> None:
+    if path.suffix.lower() != suffix:
+        raise ConfigError(f"file {str(path)!r} would hold {suffix[1:].upper()}; give a name that ends in {suffix}")
+    if path.is_dir():
+        raise ConfigError(f"file {str(path)!r} is a folder; give the name of a file in it")
+
+
+def _lines(feature_set: FeatureSet, portrait: Portrait) -> Iterator[str]:
+    manifest = feature_set.manifest
+    yield f"{manifest.dataset}: {manifest.description}"
+    yield ""
+    yield from aligned(("", ""), list(_facts(feature_set)))[1:]
+    yield ""
+    yield from _classes(feature_set)
+    if manifest.quarantined:
+        yield ""
+        yield from _quarantined(feature_set.folder, manifest)
+    yield ""
+    yield from _statistics(portrait.statistics)
+    first = ", ".join(f"{share:.1%}" for share in portrait.shares[:3])
+    total = portrait.shares.sum()
+    yield (
+        f"of the variance of {len(portrait.sample):,} training rows the first principal components have {first}; "
+        f"the first {len(portrait.shares)} together {total:.1%}"
+    )
+
+
+def _facts(feature_set: FeatureSet) -> Iterator[tuple[str, str]]:
+    manifest, settings, folder = feature_set.manifest, feature_set.manifest.settings, feature_set.folder
+    splits = ", ".join(f"{count:,} {split}" for split, count in manifest.splits.items())
+    values = manifest.rows * manifest.width * np.dtype(settings.storage).itemsize
+    stored = sum(shard.bytes for shard in manifest.shards)
+    random = settings.weights == "random"
+    yield "folder", str(folder)
+    yield "digest", manifest.digest
+    yield "dataset", f"{manifest.dataset}, digest {manifest.dataset_digest}"
+    yield "rows", f"{manifest.rows:,}: {splits}"
+    yield "quarantined", f"{manifest.quarantined:,} files" if manifest.quarantined else "none"
+    yield "model", f"AlexNet (torchvision {manifest.versions.get('torchvision', '?')}), layer {settings.layer}"
+    yield "weights", f"{f'RANDOM (seed {settings.seed})' if random else 'ImageNet'}, sha256 {manifest.weights_sha256}"
+    yield "input", f"{settings.input_size} x {settings.input_size} px, {settings.interpolation}"
+    yield "precision", f"computed in {settings.precision}, stored as {settings.storage}"
+    yield "width", f"{manifest.width:,} values an image"
+    yield "size", f"{size(stored)} on disk, of which {size(values)} are features"
+    count = len(manifest.shards)
+    shards = f"{count} of up to {settings.shard_rows:,} rows" if count > 1 else "1"
+    yield "shards", f"{shards}; sealed, and every byte as the manifest says"
+    speeds = read_speeds(folder) or ()
+    for number, speed in enumerate(speeds):
+        yield "" if number else "made", f"{speed.images:,} images: {speed.words}"
+    if not speeds:
+        yield "made", "nothing is known of its making"
+
+
+def _classes(feature_set: FeatureSet) -> Iterator[str]:
+    names = feature_set.manifest.class_names
+    counts = {
+        split: np.bincount(feature_set.labels(split), minlength=len(names)).tolist()
+        for split in feature_set.manifest.splits
+    }
+    rows = [(name, *(f"{of_class[label]:,}" for of_class in counts.values())) for label, name in enumerate(names)]
+    yield from aligned(("class", *(f">{split}" for split in counts)), rows)
+
+
+def _quarantined(folder: Path, manifest: Manifest) -> Iterator[str]:
+    listed = read_quarantine(folder)
+    if listed is None:
+        yield f"quarantine.parquet, which lists {manifest.quarantined:,} files, is missing"
+        return
+    rows = [(str(row["name"]), str(row["reason"])) for row in listed.slice(0, _REASONS).to_pylist()]
+    yield from aligned(("quarantined", "because"), rows)
+    if listed.num_rows > _REASONS:
+        yield f"and {listed.num_rows - _REASONS:,} more, in {folder / 'quarantine.parquet'}"
+
+
+def _statistics(statistics: FeatureStatistics) -> Iterator[str]:
+    columns = {
+        "mean": statistics.mean,
+        "standard deviation": statistics.deviation,
+        "minimum": statistics.minimum,
+        "maximum": statistics.maximum,
+        "share of zeros": statistics.zeros,
+    }
+    rows = []
+    for name, values in columns.items():
+        low, high = int(values.argmin()), int(values.argmax())
+        of = [f"f{feature:04d}" if values[low] < values[high] else "all" for feature in (low, high)]
+        rows.append((name, _short(values[low]), of[0], _short(np.median(values)), _short(values[high]), of[1]))
+    heads = (f"each feature over {statistics.rows:,} rows", ">smallest", "of", ">median", ">largest", "of")
+    yield from aligned(heads, rows)
+    constant = np.flatnonzero(statistics.constant)
+    names = ", ".join(f"f{feature:04d}" for feature in constant[:_NAMES].tolist())
+    which = f" ({names}{', …' if len(constant) > _NAMES else ''})" if len(constant) else ""
+    always = int((statistics.zeros == 1).sum())
+    yield (
+        f"{len(constant):,} of {len(statistics.mean):,} features are constant{which}, {always:,} of them always 0; "
+        f"{statistics.zeros.mean():.1%} of all values are 0"
+    )
+
+
+def _short(value: np.floating) -> str:
+    return f"{value:.4g}"

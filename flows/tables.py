@@ -1,0 +1,27 @@
+"""Tables and sizes as the commands print them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def aligned(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Lines of aligned columns; a head that starts with ">" is aligned to the right."""
+    right = [head.startswith(">") for head in heads]
+    lines = [[head.removeprefix(">") for head in heads], *rows]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(heads))]
+    return [
+        "  ".join(
+            cell.rjust(width) if end else cell.ljust(width)
+            for cell, width, end in zip(line, widths, right, strict=True)
+        ).rstrip()
+        for line in lines
+    ]
+
+
+def size(count: int) -> str:
+    """A number of bytes in words."""
+    for unit, factor in (("GB", 1e9), ("MB", 1e6)):
+        if count >= factor:
+            return f"{count / factor:,.1f} {unit}"
+    return f"{count / 1e3:,.1f} kB"

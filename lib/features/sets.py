@@ -1,0 +1,96 @@
+"""The feature sets under one root, `<root>/<dataset>/<digest>/`: listing them, and finding one by its folder or digest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lib.errors import FeatureSetError
+from lib.features import manifest, plan
+from lib.features.manifest import read_manifest
+from lib.features.plan import SetPlan, read_plan
+from lib.features.shards import shard_name
+
+
+@dataclass(frozen=True)
+class FoundSet:
+    """A set as it lies on disk, sealed or not; shards are counted, not checked.
+
+    Attributes
+    ----------
+    plan : SetPlan or None
+        None when neither its plan nor its manifest can be read; `problem` says why.
+    bytes : int
+        Of the shards that are there.
+    """
+
+    folder: Path
+    plan: SetPlan | None
+    problem: str
+    sealed: bool
+    present: int
+    bytes: int
+
+    @property
+    def shards(self) -> int:
+        """How many shards it is to have."""
+        return 0 if self.plan is None else len(self.plan.cut())
+
+    @property
+    def digest(self) -> str:
+        """Its digest; of a damaged set, as much as its folder says."""
+        return self.folder.name if self.plan is None else self.plan.digest
+
+
+def found_sets(root: Path) -> list[FoundSet]:
+    """All sets under `root`, by dataset and digest."""
+    folders = {path.parent for name in (manifest.NAME, plan.NAME) for path in root.glob(f"[!.]*/*/{name}")}
+    return [look_at(folder) for folder in sorted(folders)]
+
+
+def look_at(folder: Path) -> FoundSet:
+    """What lies in the folder of a set."""
+    sealed = (folder / manifest.NAME).exists()
+    held: SetPlan | None = None
+    problem = ""
+    try:
+        held = read_manifest(folder) if sealed else read_plan(folder)
+    except FeatureSetError as error:
+        problem = str(error)
+    count = 0 if held is None else len(held.cut())
+    sizes = [path.stat().st_size for index in range(count) if (path := folder / shard_name(index)).exists()]
+    return FoundSet(folder, held, problem, sealed, len(sizes), sum(sizes))
+
+
+def find_set(name: str, root: Path) -> Path:
+    """The folder of the set that `name` means: a folder, or the beginning of a digest of a set under `root`.
+
+    Raises
+    ------
+    FeatureSetError
+        When there is none, or several.
+    """
+    folder = Path(name).expanduser()
+    if folder.is_dir() and any((folder / inside).exists() for inside in (manifest.NAME, plan.NAME)):
+        return folder
+    known = found_sets(root)
+    fitting = [each for each in known if name and each.digest.startswith(name.lower())]
+    if len(fitting) == 1:
+        return fitting[0].folder
+    if fitting:
+        raise FeatureSetError(
+            f"{name!r} begins the digests of {len(fitting)} feature sets ({_names(fitting)}): give more"
+        )
+    if name and folder.is_dir():
+        raise FeatureSetError(f"{name!r} is a folder but no feature set (no {manifest.NAME}); {_those(known, root)}")
+    raise FeatureSetError(f"no feature set {name!r}: it is no folder and begins no digest; {_those(known, root)}")
+
+
+def _those(known: Sequence[FoundSet], root: Path) -> str:
+    return f"{root} has {_names(known)}" if known else f"{root} has none; extract one"
+
+
+def _names(sets: Sequence[FoundSet]) -> str:
+    shown = [f"{each.digest[:16]} of {each.folder.parent.name}" for each in sets[:4]]
+    return ", ".join(shown) + (f" and {len(sets) - 4} more" if len(sets) > 4 else "")
