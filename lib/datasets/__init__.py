@@ -35,6 +35,7 @@ _FETCHED = {
     "cifar10": "cifar10",
     "folder": "image_folder",
     "webdataset": "web_dataset",
+    "parquet": "parquet_images",
 }
 
 

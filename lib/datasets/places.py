@@ -31,6 +31,12 @@ _AT_ONCE = 32
 
 _ATTEMPTS = 3
 
+_TELLING = (
+    *("ETag", "etag", "md5Hash", "content_hash", "Content-MD5"),
+    *("mtime", "modified", "LastModified", "last_modified", "Last-Modified", "created"),
+)
+"""What file systems call that by which a replaced file is known, the surest first."""
+
 
 class Entry(NamedTuple):
     """Something in a folder. `stamp` changes when a file is replaced; of a folder it tells it from every other."""
@@ -268,20 +274,8 @@ def without_secrets(url: str) -> str:
 
 def stamp_of(info: dict[str, Any]) -> int:
     """A number that changes when the file is replaced, from what its file system tells of it."""
-    keys = (
-        "ETag",
-        "etag",
-        "md5Hash",
-        "content_hash",
-        "mtime",
-        "modified",
-        "LastModified",
-        "last_modified",
-        "Last-Modified",
-        "Content-MD5",
-        "created",
-    )
-    return _number(repr([info[key] for key in keys if info.get(key) is not None]).encode())
+    told = next((str(info[key]) for key in _TELLING if info.get(key) is not None), "")
+    return _number(told.encode())
 
 
 def unreadable(error: BaseException) -> UnreadableError:

@@ -91,6 +91,19 @@ class WebDataset(EncodedSource):
     classes: tuple[str, ...] | None = Field(None, min_length=2, description="Classes to take; all when not given.")
 
 
+class ParquetImages(EncodedSource):
+    """Parquet files with a column of encoded images, as Hugging Face writes them, and a column of labels."""
+
+    source: Literal["parquet"] = "parquet"
+    path: str = Field(
+        description="A .parquet, a folder of such, or a pattern with * or {a,b}: a path, a URL, or under PROBEFLOW_MIRROR."
+    )
+    image_column: str = Field("image", description="Encoded images: binary, or a struct with `bytes`.")
+    label_column: str = Field("label", description="Labels: numbers or names.")
+    classes: tuple[str, ...] | None = Field(None, min_length=2, description="Classes to take; all when not given.")
+
+
 Source = Annotated[
-    Digits | PhotoPatches | Mnist | Letters | Cifar10 | ImageFolder | WebDataset, Field(discriminator="source")
+    Digits | PhotoPatches | Mnist | Letters | Cifar10 | ImageFolder | WebDataset | ParquetImages,
+    Field(discriminator="source"),
 ]
