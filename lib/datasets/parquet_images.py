@@ -36,7 +36,7 @@ from lib.progress import bar
 
 _LABELS_AT_ONCE = 1 << 16
 _BATCH_BYTES = 4 << 20
-_BATCHES, _READERS, _FILES = 8, 16, 8
+_BATCHES, _READERS, _FILES = 8, 4, 8
 """Batches of images, readers within row groups, and open files that are kept."""
 
 _BUFFER = 1 << 20
@@ -44,11 +44,12 @@ _BUFFER = 1 << 20
 
 @dataclass
 class _File:
-    """An open file: the first row of each row group, and the rows of about `_BATCH_BYTES` in each."""
+    """An open file: each row group's first row, its rows, and how many of them take about `_BATCH_BYTES`."""
 
     parquet: Any
     leaf: str
     first_rows: npt.NDArray[np.int64]
+    rows: npt.NDArray[np.int64]
     batch_rows: Sequence[int]
 
 
@@ -140,8 +141,9 @@ class ParquetStore:
             reader.row += len(images)
             batch = self._keep(group, _Batch(first, images))
             if batch.holds(row):
-                self._readers[group, reader.row] = reader
-                _limit(self._readers, _READERS)
+                if reader.row < file.first_rows[group[1]] + file.rows[group[1]]:
+                    self._readers[group, reader.row] = reader
+                    _limit(self._readers, _READERS)
                 return batch
 
     def _keep(self, group: _Group, batch: _Batch) -> _Batch:
@@ -166,7 +168,7 @@ class ParquetStore:
         a_batch = [
             int(np.clip(_BATCH_BYTES * count // max(size, 1), 1, 1024)) for size, count in zip(sizes, rows, strict=True)
         ]
-        file = self._files[container] = _File(parquet, leaf, np.cumsum(rows) - rows, a_batch)
+        file = self._files[container] = _File(parquet, leaf, np.cumsum(rows) - rows, rows, a_batch)
         if len(self._files) > _FILES:
             oldest, closed = self._files.popitem(last=False)
             for key in [key for key in self._readers if key[0][0] == oldest]:
