@@ -14,6 +14,7 @@ from typing import Any
 from lib.datasets import catalogue as catalogues
 from lib.datasets.catalogue import SPLITS, WHOLE, Catalogue, Container
 from lib.datasets.download import NOWHERE
+from lib.datasets.image_folder import root_name
 from lib.datasets.places import (
     LocalPlace,
     Place,
@@ -74,7 +75,9 @@ def find(path: str, suffix: str, mirror: str | None) -> tuple[Place, list[Contai
 
 
 def splits_of(containers: Sequence[Container], place: Place) -> list[int]:
-    """The split of each container, by a folder `train` or a name `train-…` (test, validation); else `WHOLE` for all.
+    """The split of each container, by a folder `train` or a name `train-…` (test, validation).
+
+    `WHOLE` for all, when none tells it or all are of train: then some images are held out for test.
 
     Raises
     ------
@@ -82,7 +85,7 @@ def splits_of(containers: Sequence[Container], place: Place) -> list[int]:
         When only some tell theirs, or there is a test split without a train split.
     """
     found = [_split_of(container.name) for container in containers]
-    if not any(found):
+    if set(found) in ({None}, {"train"}):
         return [WHOLE] * len(containers)
     for container, split in zip(containers, found, strict=True):
         if split is None:
@@ -95,6 +98,13 @@ def splits_of(containers: Sequence[Container], place: Place) -> list[int]:
             f"{place.shown} has files of {', '.join(sorted(set(map(str, found))))} but none of train; add them"
         )
     return [SPLITS.index(str(split)) for split in found]
+
+
+def name_of(path: str, place: Place) -> str:
+    """A name for what lies there: the file's or folder's own, or of a pattern the folder's."""
+    own = without_secrets(path).rstrip("/").rpartition("/")[2]
+    pattern = _MAGIC.search(own) or _BRACES.search(own)
+    return root_name(place.shown if pattern else own.removesuffix(".parquet"))
 
 
 def _split_of(name: str) -> str | None:

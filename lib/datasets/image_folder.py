@@ -1,7 +1,7 @@
 """Your own images: a folder of one folder a class, or an archive of one; decoded on access, verified once.
 
-Layouts: `train/<class>/…` with `test/<class>/…` (and `validation/…`), or `<class>/…`, which is split by class with
-identical images kept on one side. Hidden files and folders are ignored.
+Layouts: `train/<class>/…` with `test/<class>/…` (and `validation/…`), or `<class>/…` (or `train/` alone), which is split by
+class with identical images kept on one side. Hidden files and folders are ignored.
 """
 
 from __future__ import annotations
@@ -61,10 +61,7 @@ def load(source: ImageFolder, raw: Path, mirror: str | None) -> Dataset:
     decoder = Decoder(source.largest_pixels)
     file = folder / f"catalogue-{digest_of(place.shown, *(source.classes or ()))}.parquet"
     catalogue = catalogues.join_rows(
-        [
-            _listing(place, prefix, position, class_names)
-            for position, prefix in ([(SPLITS.index(part), f"{part}/".encode()) for part in parts] or [(WHOLE, b"")])
-        ]
+        [_listing(place, prefix, position, class_names) for position, prefix in _split_folders(parts)]
     )
     catalogue, is_new = catalogues.compared(catalogue, catalogues.read(file, decoder.identity))
     return dataset_of(
@@ -137,6 +134,13 @@ def _parts(place: Place) -> list[str]:
     """The splits that have a folder of their own; none without train/."""
     found = {entry.name for entry in place.scan(b"") if entry.is_folder}
     return [part for part in SPLITS if part.encode() in found] if b"train" in found else []
+
+
+def _split_folders(parts: Sequence[str]) -> list[tuple[int, bytes]]:
+    """Each split and where it lies; of images that are all of train, or of none, some are held out for test."""
+    if len(parts) < 2:
+        return [(WHOLE, b"train/" if parts else b"")]
+    return [(SPLITS.index(part), f"{part}/".encode()) for part in parts]
 
 
 def _classes(source: ImageFolder, place: Place, folder: bytes) -> list[str]:

@@ -24,11 +24,10 @@ import pyarrow.parquet as pq
 from lib.datasets import catalogue as catalogues
 from lib.datasets.catalogue import UNKNOWN_SIZE, Catalogue, Container, shown
 from lib.datasets.collection import Collection, classes_of, dataset_of
-from lib.datasets.containers import catalogue_of, find, splits_of
+from lib.datasets.containers import catalogue_of, find, name_of, splits_of
 from lib.datasets.dataset import Dataset
 from lib.datasets.decoding import Decoder, UnreadableError
 from lib.datasets.download import digest_of
-from lib.datasets.image_folder import root_name
 from lib.datasets.places import Place, unreadable, without_secrets
 from lib.datasets.sources import ParquetImages
 from lib.errors import DataError, ProbeflowError
@@ -204,7 +203,7 @@ def load(source: ParquetImages, raw: Path, mirror: str | None) -> Dataset:
     columns = (source.image_column, source.label_column)
     file = raw / "parquet" / f"catalogue-{digest_of(place.shown, source.path, *columns)}.parquet"
     names = _class_names_of(place, containers[0], source)
-    with bar(f"index {root_name(place.shown)}", len(containers), "file") as advance:
+    with bar(f"index {name_of(source.path, place)}", len(containers), "file") as advance:
         catalogue, is_new = catalogue_of(
             containers,
             splits_of(containers, place),
@@ -215,7 +214,7 @@ def load(source: ParquetImages, raw: Path, mirror: str | None) -> Dataset:
     class_names, classes = classes_of(catalogue.values, source.classes, names, place.shown)
     return dataset_of(
         Collection(
-            name=root_name(without_secrets(source.path)),
+            name=name_of(source.path, place),
             shown=place.shown,
             origin=f"Parquet files {without_secrets(source.path)}",
             class_names=class_names,

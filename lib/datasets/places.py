@@ -81,7 +81,7 @@ class LocalPlace:
 
     def scan(self, folder: bytes) -> Iterator[Entry]:
         """What lies in a folder, in any order."""
-        with os.scandir(self._prefix + folder) as found:
+        with self._listing_errors(folder), os.scandir(self._prefix + folder) as found:
             for item in found:
                 try:
                     status = item.stat()
@@ -97,7 +97,19 @@ class LocalPlace:
 
     def identity(self, folder: bytes) -> int:
         """The stamp of a folder. Raises FileNotFoundError."""
-        return _identity(os.stat(self._prefix + folder))  # noqa: PTH116 - bytes are no Path
+        with self._listing_errors(folder):
+            return _identity(os.stat(self._prefix + folder))  # noqa: PTH116 - bytes are no Path
+
+    @contextmanager
+    def _listing_errors(self, folder: bytes) -> Iterator[None]:
+        try:
+            yield
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise DataError(
+                f"folder {self.shown}/{shown(folder)} cannot be listed ({error.strerror}); mend that or move it away"
+            ) from None
 
     def fetch(self, ranges: Iterable[Range]) -> Iterator[bytes | UnreadableError]:
         """The bytes of each range, in order, or why there are none; a file is opened once for ranges that follow."""

@@ -45,7 +45,7 @@ def verify(
     rows = np.flatnonzero(wanted & (catalogue.columns["state"] == UNVERIFIED))
     if not len(rows):
         return False
-    workers = len(os.sched_getaffinity(0))
+    workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     waiting: deque[tuple[int, Future[list[Note]]]] = deque()
     saved = time.monotonic()
 

@@ -17,11 +17,10 @@ from typing import IO
 from lib.datasets import catalogue as catalogues
 from lib.datasets.catalogue import Catalogue, Container, Rows, shown
 from lib.datasets.collection import Collection, classes_of, dataset_of
-from lib.datasets.containers import catalogue_of, find, splits_of
+from lib.datasets.containers import catalogue_of, find, name_of, splits_of
 from lib.datasets.dataset import Dataset
 from lib.datasets.decoding import Decoder, UnreadableError
 from lib.datasets.download import digest_of
-from lib.datasets.image_folder import root_name
 from lib.datasets.places import Place, remote_errors, without_secrets
 from lib.datasets.sources import WebDataset
 from lib.errors import DataError
@@ -66,7 +65,7 @@ def load(source: WebDataset, raw: Path, mirror: str | None) -> Dataset:
     place, containers = find(source.path, ".tar", mirror)
     decoder = Decoder(source.largest_pixels)
     file = raw / "webdataset" / f"catalogue-{digest_of(place.shown, source.path)}.parquet"
-    with bar(f"index {root_name(place.shown)}", len(containers), "shard") as advance:
+    with bar(f"index {name_of(source.path, place)}", len(containers), "shard") as advance:
         catalogue, is_new = catalogue_of(
             containers,
             splits_of(containers, place),
@@ -77,7 +76,7 @@ def load(source: WebDataset, raw: Path, mirror: str | None) -> Dataset:
     class_names, classes = classes_of(catalogue.values, source.classes, None, place.shown)
     return dataset_of(
         Collection(
-            name=root_name(without_secrets(source.path)),
+            name=name_of(source.path, place),
             shown=place.shown,
             origin=f"tar shards {without_secrets(source.path)}",
             class_names=class_names,

@@ -84,8 +84,16 @@ def test_splits_come_from_names_or_folders_and_paths_may_be_patterns(tmp_path, l
         layout, "s"
     )
     data = acquired(tmp_path / path, tmp_path)
+    assert data.name == ("train" if layout == "braces" else "s")
     rows = {name: len(split) for name, split in data.splits.items()}
     assert rows == ({"train": 20, "test": 4} if layout == "braces" else {"train": 24, "validation": 12})
+
+
+def test_of_shards_that_are_all_of_train_some_images_are_held_out(tmp_path):
+    for seed in range(2):
+        write_tar(tmp_path / "s" / f"train-{seed:03d}.tar", samples(seed))
+    rows = {name: len(split) for name, split in acquired(tmp_path / "s", tmp_path).splits.items()}
+    assert rows == {"train": 20, "test": 4}
 
 
 def test_labels_are_numbers_or_names_beside_the_image_or_in_json(tmp_path):
@@ -221,6 +229,7 @@ class TestShards:
             ("shards/test-000.tar", "has files of test but none of train"),
             ("mixed", "extra.tar does not tell its split"),
             ("x-{0..99999999}.tar", "stands for more than 1,000,000 files"),
+            ("shards/../shards/none", "none not found"),
         ],
     )
     def test_what_is_not_there_is_told(self, shards, tmp_path, path, message):
