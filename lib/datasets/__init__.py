@@ -30,7 +30,14 @@ __all__ = [
 ]
 
 _EMBEDDED = {"digits": "digits", "photo-patches": "photo_patches"}
-_FETCHED = {"mnist": "mnist", "letters": "letters", "cifar10": "cifar10", "folder": "image_folder"}
+_FETCHED = {
+    "mnist": "mnist",
+    "letters": "letters",
+    "cifar10": "cifar10",
+    "folder": "image_folder",
+    "webdataset": "web_dataset",
+    "parquet": "parquet_images",
+}
 
 
 def acquire(source: Any, data_dir: Path, mirror: str | None = None) -> Dataset:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import threading
+from array import array
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -21,7 +22,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from lib.datasets.decoding import CANNOT_READ
+from lib.datasets.decoding import ASKED_AGAIN
 from lib.errors import StorageError
 from lib.files import atomic_path
 
@@ -29,14 +30,15 @@ SPLITS = ("train", "validation", "test")
 WHOLE = -1
 """In place of a split: images that are still to be dealt to train and test."""
 
-UNVERIFIED, FINE = -1, 0
-"""States of a row; a state above `FINE` is the position of its reason, counted from 1."""
+UNVERIFIED, FINE = 0, 1
+"""States of a row; of a state above `FINE` the rest is the position of its reason, counted from 1."""
 
 UNKNOWN_SIZE, NOT_REGULAR = -1, -2
 """In place of a size: of images within tables until they are read; of what must not be read, such as a pipe."""
 
 _COLUMNS = ("split", "label", "container", "offset", "size", "stamp", "state", "height", "width", "several")
 _WINDOW = 1 << 13
+_FEW = 1 << 11
 _writing = threading.Lock()
 
 
@@ -91,7 +93,6 @@ class Catalogue:
         count = len(names)
         # np.zeros asks for no memory until a column is written.
         full = {name: np.zeros(count, _dtype(name)) for name in _COLUMNS}
-        full["state"][:] = UNVERIFIED
         for name, column in columns.items():
             if column is not None and np.any(column):
                 full[name][:] = column
@@ -107,7 +108,7 @@ class Catalogue:
     def reason(self, row: int) -> str:
         """Why the image is not usable; empty when it is."""
         state = int(self.columns["state"][row])
-        return self.reasons[state - 1] if state > FINE else ""
+        return self.reasons[state - FINE - 1] if state > FINE else ""
 
     def accept(self, row: int, found: Verified) -> None:
         """Note what the image is."""
@@ -121,10 +122,16 @@ class Catalogue:
         state = self._reason_states.get(reason)
         if state is None:
             self.reasons.append(reason)
-            state = self._reason_states[reason] = len(self.reasons)
+            state = self._reason_states[reason] = FINE + len(self.reasons)
         self.columns["state"][row] = state
         if size is not None:
             self.columns["size"][row] = size
+
+    def refused_for(self, beginnings: str | tuple[str, ...]) -> npt.NDArray[np.bool_]:
+        """Which rows have a reason that begins so, shape (n,)."""
+        states = [FINE + number for number, reason in enumerate(self.reasons, 1) if reason.startswith(beginnings)]
+        found: npt.NDArray[np.bool_] = np.isin(self.columns["state"], states)
+        return found
 
     def adopt(self, known: Catalogue) -> None:
         """Take from `known` what was verified of rows of the same name, size and stamp."""
@@ -150,14 +157,19 @@ class Catalogue:
 
     def part(self, container: int) -> Catalogue:
         """The rows of one container, as they are."""
-        rows = np.flatnonzero(self.columns["container"] == container)
-        return self.take(rows)
-
-    def take(self, rows: npt.NDArray[np.int64]) -> Catalogue:
-        """Some rows."""
+        start, stop = np.searchsorted(self.columns["container"], [container, container + 1])
+        rows = slice(int(start), int(stop))
         columns = {name: column[rows] for name, column in self.columns.items()}
-        names = self.names.take(pa.array(rows))
-        return Catalogue(names, columns, self.digests[rows], self.values, self.containers, list(self.reasons))
+        names = self.names.slice(rows.start, rows.stop - rows.start)
+        return Catalogue(names, columns, self.digests[rows], self.values, reasons=self.reasons)
+
+    def sorted_by_path(self) -> Catalogue:
+        """The rows of a new catalogue in the order of their paths, compared part by part."""
+        # As the separator, NUL is before every other byte: "a/b" comes before "a-b", as it does by the parts of the paths.
+        order = pc.sort_indices(pc.replace_substring(self.names, b"/", b"\0"))
+        rows = order.to_numpy()
+        columns = {name: column[rows] if column.any() else column for name, column in self.columns.items()}
+        return Catalogue(self.names.take(order), columns, self.digests, self.values)
 
     def same_rows(self, other: Catalogue) -> bool:
         """Whether both list the same images with the same stamps, whatever is known of them."""
@@ -169,6 +181,43 @@ class Catalogue:
                 np.array_equal(self.columns[name], other.columns[name]) for name in ("size", "stamp", "label", "split")
             )
         )
+
+
+class Rows:
+    """Collects images one by one into a catalogue, few of them as Python objects at a time."""
+
+    def __init__(self, values: Sequence[str] = ()) -> None:
+        self._values = {value: code for code, value in enumerate(values)}
+        self._names: list[bytes] = []
+        self._windows: list[Any] = []
+        self._columns = {name: array("q") for name in ("size", "stamp", "offset", "label")}
+        self._reasons: list[tuple[int, str]] = []
+
+    def add(
+        self, name: bytes, label: str | None, size: int, stamp: int = 0, offset: int = 0, reason: str | None = None
+    ) -> None:
+        """One more image; with a reason, when it is known to be of no use."""
+        if reason is not None:
+            self._reasons.append((len(self._columns["size"]), reason))
+        code = -1 if label is None else self._values.setdefault(label, len(self._values))
+        for column, number in zip(self._columns.values(), (size, stamp, offset, code), strict=True):
+            column.append(number)
+        self._names.append(name)
+        if len(self._names) == _FEW:
+            self._close()
+
+    def _close(self) -> None:
+        self._windows.append(pa.array(self._names, pa.large_binary()))
+        self._names.clear()
+
+    def catalogue(self) -> Catalogue:
+        """What was collected."""
+        self._close()
+        columns = {name: np.frombuffer(column, np.int64) for name, column in self._columns.items()}
+        found = Catalogue.listed(pa.concat_arrays(self._windows), list(self._values), **columns)
+        for row, reason in self._reasons:
+            found.refuse(row, reason)
+        return found
 
 
 def shown(name: bytes) -> str:
@@ -260,9 +309,8 @@ def read(path: Path, decoder: str | None) -> Catalogue | None:
     except (OSError, ValueError, KeyError, TypeError, pa.ArrowException):
         return None
     # A disk or network that failed is asked again.
-    failed = [number for number, reason in enumerate(catalogue.reasons, 1) if reason.startswith(CANNOT_READ)]
     states = catalogue.columns["state"]
-    states[np.isin(states, failed) | (states > len(catalogue.reasons))] = UNVERIFIED
+    states[catalogue.refused_for(ASKED_AGAIN) | (states > FINE + len(catalogue.reasons))] = UNVERIFIED
     return catalogue
 
 

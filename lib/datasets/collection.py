@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ import pyarrow as pa
 from lib.datasets import catalogue as catalogues
 from lib.datasets.catalogue import FINE, SPLITS, WHOLE, Catalogue
 from lib.datasets.dataset import Dataset, Split, build
-from lib.datasets.decoding import Decoder
+from lib.datasets.decoding import CANNOT_READ, Decoder
 from lib.datasets.encoded import ByteStore, EncodedImages
 from lib.datasets.sources import EncodedSource
 from lib.datasets.splits import hold_out_rows
@@ -21,6 +22,9 @@ from lib.datasets.verification import verify
 from lib.errors import DataError
 
 _LISTED = 5
+_CLASSES_LISTED = 20
+Classes = tuple[list[str], npt.NDArray[np.int32]]
+
 _WINDOW = 1 << 16
 _QUARANTINE = pa.schema(
     [
@@ -75,12 +79,18 @@ def dataset_of(collection: Collection, source: EncodedSource) -> Dataset:
     DataError
         When an image is unreadable and the source refuses such, or a class has no usable image.
     """
-    _verify(collection)
     catalogue = collection.catalogue
     columns = catalogue.columns
     classes = np.append(collection.classes, np.int32(-1))[columns["label"]]  # label -1 takes the last one
     wanted = (classes >= 0) | (columns["label"] < 0)
+    _verify(collection, wanted)
     bad = np.flatnonzero(wanted & (columns["state"] > FINE))
+    failed = np.flatnonzero(wanted & catalogue.refused_for(CANNOT_READ))
+    if len(failed):
+        raise DataError(
+            f"{len(failed):,} image(s) of {collection.shown} could not be read, e.g. {_told(catalogue, failed[:1])}; "
+            "mend that and run the same command again"
+        )
     if len(bad) and source.unreadable == "refuse":
         raise DataError(
             f"{len(bad):,} unreadable image(s) in {collection.shown}, e.g. {_told(catalogue, bad[:1])}; "
@@ -117,14 +127,41 @@ def dataset_of(collection: Collection, source: EncodedSource) -> Dataset:
     )
 
 
-def _verify(collection: Collection) -> None:
+def classes_of(values: Sequence[str], wanted: Sequence[str] | None, order: Sequence[str] | None, shown: str) -> Classes:
+    """The class names, and the class of each label value (-1 where it is not wanted).
+
+    Parameters
+    ----------
+    wanted : sequence of str, optional
+        The classes to take, in this order; else all that occur.
+    order : sequence of str, optional
+        Their order where the source tells one; else numbers by value, or names by the alphabet.
+
+    Raises
+    ------
+    DataError
+        When a wanted class does not occur, or there are fewer than two.
+    """
+    place = {value: number for number, value in enumerate(order or ())}
+    numbers = all(re.fullmatch(r"-?\d+", value) for value in values)
+    found = sorted(values, key=lambda value: (place.get(value, len(place)), int(value) if numbers else 0, value))
+    missing = [name for name in wanted or () if name not in found]
+    if missing:
+        known = ", ".join(found[:_CLASSES_LISTED]) + (" …" if len(found) > _CLASSES_LISTED else "")
+        raise DataError(f"class {missing[0]!r} is not in {shown}; it has: {known or 'no labels'}")
+    names = list(wanted or found)
+    if len(names) < 2:
+        raise DataError(f"{shown} has {len(names)} class(es); at least two are needed")
+    position = {name: number for number, name in enumerate(names)}
+    return names, np.array([position.get(value, -1) for value in values], np.int32)
+
+
+def _verify(collection: Collection, wanted: npt.NDArray[np.bool_]) -> None:
     def save() -> None:
         catalogues.save(collection.catalogue, collection.file, collection.decoder.identity)
 
-    if (
-        not verify(collection.catalogue, collection.store, collection.decoder, collection.name, save)
-        and collection.is_new
-    ):
+    any_new = verify(collection.catalogue, wanted, collection.store, collection.decoder, collection.name, save)
+    if collection.is_new and not any_new:
         save()
 
 

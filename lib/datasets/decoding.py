@@ -22,7 +22,11 @@ LARGEST_PIXELS = 89_478_485
 """Pillow's own limit: a quarter of a gibibyte at three bytes a pixel."""
 
 CANNOT_READ = "cannot be read: "
-"""Begins a reason that lies with the machine and not with the image, so that it is asked again the next time."""
+"""Begins a reason that lies with the machine and not with the image: no ground to set an image aside."""
+
+NO_PERMISSION = "no permission to read it"
+ASKED_AGAIN = (CANNOT_READ, NO_PERMISSION)
+"""What such reasons begin with may be mended without a change of the image, so they are not kept."""
 
 _FORMAT = 1
 """Raised when the same bytes decode to other pixels than before."""

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from lib.datasets import catalogue as catalogues
 from lib.datasets.catalogue import Catalogue
 from lib.datasets.dataset import Digests, image_digest
-from lib.datasets.decoding import CANNOT_READ, Decoder, UnreadableError
+from lib.datasets.decoding import ASKED_AGAIN, Decoder, UnreadableError
 from lib.errors import ChangedError, DataError
 
 
@@ -95,8 +95,8 @@ class EncodedImages:
                 raise data
             pixels = self._decoder(data)
         except UnreadableError as problem:
-            if str(problem).startswith(CANNOT_READ):
-                raise DataError(f"image {self._catalogue.name(row)} {problem}; mend that and run it again") from None
+            if str(problem).startswith(ASKED_AGAIN):
+                raise DataError(f"image {self._catalogue.name(row)}: {problem}; mend that and run it again") from None
             raise self._changed(row, str(problem)) from None
         if image_digest(pixels) != self._catalogue.digests[row].tobytes():
             raise self._changed(row, "its pixels are others")

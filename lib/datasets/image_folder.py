@@ -1,7 +1,7 @@
 """Your own images: a folder of one folder a class, or an archive of one; decoded on access, verified once.
 
-Layouts: `train/<class>/…` with `test/<class>/…` (and `validation/…`), or `<class>/…`, which is split by class with
-identical images kept on one side. Hidden files and folders are ignored.
+Layouts: `train/<class>/…` with `test/<class>/…` (and `validation/…`), or `<class>/…` (or `train/` alone), which is split by
+class with identical images kept on one side. Hidden files and folders are ignored.
 """
 
 from __future__ import annotations
@@ -10,23 +10,29 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from lib.datasets import catalogue as catalogues
 from lib.datasets.archives import SUFFIXES, is_archive, unpack
-from lib.datasets.catalogue import SPLITS, WHOLE, Catalogue, shown
+from lib.datasets.catalogue import SPLITS, WHOLE, Catalogue, Rows, shown
 from lib.datasets.collection import Collection, dataset_of
 from lib.datasets.dataset import Dataset
 from lib.datasets.decoding import Decoder, UnreadableError
 from lib.datasets.download import RemoteFile, digest_of, fetch
-from lib.datasets.places import Entry, LocalPlace, Place
+from lib.datasets.places import (
+    Entry,
+    LocalPlace,
+    Place,
+    RemotePlace,
+    is_local,
+    is_url,
+    open_filesystem,
+    remote_errors,
+    stamp_of,
+    without_secrets,
+)
 from lib.datasets.sources import ImageFolder
 from lib.errors import DataError
-from lib.files import digest_file
-
-_WINDOW = 1 << 11
-"""Files listed as Python objects at a time."""
+from lib.files import atomic_path, digest_file
 
 
 class FileStore:
@@ -37,7 +43,7 @@ class FileStore:
 
     def fetch(self, catalogue: Catalogue, rows: Sequence[int]) -> Iterator[bytes | UnreadableError]:
         """The content of each row's file."""
-        return self._place.fetch(catalogue.names[row].as_py() for row in rows)
+        return self._place.fetch((catalogue.names[row].as_py(), 0, None) for row in rows)
 
 
 def load(source: ImageFolder, raw: Path, mirror: str | None) -> Dataset:
@@ -49,23 +55,20 @@ def load(source: ImageFolder, raw: Path, mirror: str | None) -> Dataset:
         When the folder, a class or an image is not usable; it names it.
     """
     folder = raw / "folder"
-    place = LocalPlace(_root(source.path, folder, mirror))
+    place = _place(source.path, folder, mirror)
     parts = _parts(place)
     class_names = _classes(source, place, b"train/" if parts else b"")
     decoder = Decoder(source.largest_pixels)
     file = folder / f"catalogue-{digest_of(place.shown, *(source.classes or ()))}.parquet"
     catalogue = catalogues.join_rows(
-        [
-            _listing(place, prefix, position, class_names)
-            for position, prefix in ([(SPLITS.index(part), f"{part}/".encode()) for part in parts] or [(WHOLE, b"")])
-        ]
+        [_listing(place, prefix, position, class_names) for position, prefix in _split_folders(parts)]
     )
     catalogue, is_new = catalogues.compared(catalogue, catalogues.read(file, decoder.identity))
     return dataset_of(
         Collection(
-            name=root_name(source.path),
+            name=root_name(without_secrets(source.path)),
             shown=place.shown,
-            origin=f"image folder {source.path}",
+            origin=f"image folder {without_secrets(source.path)}",
             class_names=class_names,
             classes=np.arange(len(class_names), dtype=np.int32),
             catalogue=catalogue,
@@ -84,6 +87,27 @@ def root_name(path: str) -> str:
     for suffix in sorted(SUFFIXES, key=len, reverse=True):
         name = name.removesuffix(suffix)
     return "".join(letter if letter.isalnum() or letter in "._-" else "-" for letter in name) or "folder"
+
+
+def _place(path: str, folder: Path, mirror: str | None) -> Place:
+    if not is_url(path):
+        return LocalPlace(_root(path, folder, mirror))
+    filesystem, inner = open_filesystem(path, mirror)
+    shown_path = without_secrets(path)
+    with remote_errors(shown_path):
+        try:
+            info = filesystem.info(inner)
+        except FileNotFoundError:
+            raise DataError(f"image folder {shown_path} not found; give an existing folder or archive") from None
+        if is_local(filesystem):
+            return LocalPlace(_root(inner, folder, mirror))
+        if not is_archive(Path(inner)):
+            return RemotePlace(filesystem, inner, path)
+        copy = folder / digest_of(inner, str(stamp_of(info))) / Path(inner).name
+        if not copy.exists():
+            with atomic_path(copy) as temporary:
+                filesystem.get_file(inner, str(temporary))
+    return LocalPlace(_root(str(copy), folder, mirror))
 
 
 def _root(name: str, folder: Path, mirror: str | None) -> Path:
@@ -112,6 +136,13 @@ def _parts(place: Place) -> list[str]:
     return [part for part in SPLITS if part.encode() in found] if b"train" in found else []
 
 
+def _split_folders(parts: Sequence[str]) -> list[tuple[int, bytes]]:
+    """Each split and where it lies; of images that are all of train, or of none, some are held out for test."""
+    if len(parts) < 2:
+        return [(WHOLE, b"train/" if parts else b"")]
+    return [(SPLITS.index(part), f"{part}/".encode()) for part in parts]
+
+
 def _classes(source: ImageFolder, place: Place, folder: bytes) -> list[str]:
     root = f"{place.shown}/{folder.decode()}".rstrip("/")
     found = []
@@ -134,48 +165,17 @@ def _classes(source: ImageFolder, place: Place, folder: bytes) -> list[str]:
 
 
 def _listing(place: Place, prefix: bytes, split: int, class_names: Sequence[str]) -> Catalogue:
-    """The files of a split, class by class, sorted by the parts of their paths, whatever order the file system has."""
+    """The files of a split, class by class, sorted by their paths, whatever order the file system has."""
     parts = []
-    for label, name in enumerate(class_names):
-        rows = _sorted_files(place, prefix + name.encode() + b"/")
-        names, sizes, stamps = rows["name"], rows["size"].to_numpy(), rows["stamp"].to_numpy()
-        parts.append(Catalogue.listed(names.chunk(0), class_names, split=split, label=label, size=sizes, stamp=stamps))
-    return catalogues.join_rows(parts)
-
-
-def _sorted_files(place: Place, folder: bytes) -> pa.Table:
-    """The files under a folder as a table of name, size and stamp, in one chunk."""
-    windows = []
-    names: list[bytes] = []
-    sizes: list[int] = []
-    stamps: list[int] = []
-
-    def close() -> None:
-        windows.append(
-            pa.table(
-                {
-                    "name": pa.array(names, pa.large_binary()),
-                    "size": pa.array(sizes, pa.int64()),
-                    "stamp": pa.array(stamps, pa.int64()),
-                }
-            )
-        )
-        for column in (names, sizes, stamps):
-            column.clear()
-
-    for name, entry in _files(place, folder, ()):
-        names.append(name)
-        sizes.append(entry.size)
-        stamps.append(entry.stamp)
-        if len(names) == _WINDOW:
-            close()
-    close()
-    table = pa.concat_tables(windows).combine_chunks()
-    # As the separator, NUL is before every other byte: "a/b" comes before "a-b", as it does by the parts of the paths.
-    keys = pc.replace_substring(table["name"], b"/", b"\0")
-    table = table.take(pc.sort_indices(keys)).combine_chunks()
-    catalogues.give_back()
-    return table
+    for label in class_names:
+        rows = Rows(class_names)
+        for name, entry in _files(place, prefix + label.encode() + b"/", ()):
+            rows.add(name, label, entry.size, entry.stamp)
+        parts.append(rows.catalogue().sorted_by_path())
+        catalogues.give_back()
+    listed = catalogues.join_rows(parts)
+    listed.columns["split"][:] = split
+    return listed
 
 
 def _files(place: Place, folder: bytes, above: tuple[int, ...]) -> Iterator[tuple[bytes, Entry]]:

@@ -1,19 +1,41 @@
 """Where images lie: a folder on this machine, or a URL of any file system that fsspec knows.
 
-Both list a folder, read a file, and open one for reading at any position. Names are bytes, relative to the place's root.
+Both list a folder, give parts of files, and open one for reading at any position. Names are bytes, relative to the root.
 """
 
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
+import re
 import stat
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
-from typing import IO, NamedTuple, Protocol
+from typing import IO, Any, NamedTuple, Protocol
+from urllib.parse import urlsplit
 
 from lib.datasets.catalogue import NOT_REGULAR, shown
-from lib.datasets.decoding import CANNOT_READ, UnreadableError
+from lib.datasets.decoding import CANNOT_READ, NO_PERMISSION, UnreadableError
+from lib.datasets.download import NOWHERE
+from lib.errors import AbsentError, ConfigError, DataError, ProbeflowError
+
+Range = tuple[bytes, int, int | None]
+"""A file's name, the first byte wanted, and how many; None for all that follow."""
+
+_AT_ONCE = 32
+"""Ranges asked of a remote file system together."""
+
+_ATTEMPTS = 3
+
+_TELLING = (
+    *("ETag", "etag", "md5Hash", "content_hash", "Content-MD5"),
+    *("mtime", "modified", "LastModified", "last_modified", "Last-Modified", "created"),
+)
+"""What file systems call that by which a replaced file is known, the surest first."""
 
 
 class Entry(NamedTuple):
@@ -41,17 +63,17 @@ class Place(Protocol):
         """The stamp of a folder. Raises FileNotFoundError."""
         ...
 
-    def fetch(self, names: Iterator[bytes]) -> Iterator[bytes | UnreadableError]:
-        """The content of each file, in order, or why there is none."""
+    def fetch(self, ranges: Iterable[Range]) -> Iterator[bytes | UnreadableError]:
+        """The bytes of each range, in order, or why there are none."""
         ...
 
     def open(self, name: bytes) -> IO[bytes]:
-        """A file, to be read at any position. Raises OSError."""
+        """A file, to be read at any position. Raises OSError or DataError."""
         ...
 
 
 class LocalPlace:
-    """A folder, or a single file's folder, on this machine."""
+    """A folder on this machine."""
 
     def __init__(self, root: Path) -> None:
         self.shown = shown(os.fsencode(root))
@@ -59,7 +81,7 @@ class LocalPlace:
 
     def scan(self, folder: bytes) -> Iterator[Entry]:
         """What lies in a folder, in any order."""
-        with os.scandir(self._prefix + folder) as found:
+        with self._listing_errors(folder), os.scandir(self._prefix + folder) as found:
             for item in found:
                 try:
                     status = item.stat()
@@ -75,28 +97,220 @@ class LocalPlace:
 
     def identity(self, folder: bytes) -> int:
         """The stamp of a folder. Raises FileNotFoundError."""
-        return _identity(os.stat(self._prefix + folder))  # noqa: PTH116 - bytes are no Path
+        with self._listing_errors(folder):
+            return _identity(os.stat(self._prefix + folder))  # noqa: PTH116 - bytes are no Path
 
-    def fetch(self, names: Iterator[bytes]) -> Iterator[bytes | UnreadableError]:
-        """The content of each file, in order, or why there is none."""
-        for name in names:
-            try:
-                with self.open(name) as file:
-                    yield file.read()
-            except OSError as error:
-                yield unreadable(error)
+    @contextmanager
+    def _listing_errors(self, folder: bytes) -> Iterator[None]:
+        try:
+            yield
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise DataError(
+                f"folder {self.shown}/{shown(folder)} cannot be listed ({error.strerror}); mend that or move it away"
+            ) from None
+
+    def fetch(self, ranges: Iterable[Range]) -> Iterator[bytes | UnreadableError]:
+        """The bytes of each range, in order, or why there are none; a file is opened once for ranges that follow."""
+        opened, file = b"", None
+        try:
+            for name, start, size in ranges:
+                try:
+                    if file is None or name != opened:
+                        if file is not None:
+                            file.close()
+                        opened, file = name, self.open(name)
+                    if start:
+                        file.seek(start)
+                    content = file.read(-1 if size is None else size)
+                except (OSError, MemoryError) as error:
+                    file = None
+                    yield unreadable(error)
+                else:
+                    yield content
+                    if size is None:
+                        file.close()
+                        file = None
+        finally:
+            if file is not None:
+                file.close()
 
     def open(self, name: bytes) -> IO[bytes]:
         """A file, to be read at any position. Raises OSError."""
         return open(self._prefix + name, "rb", buffering=0)  # noqa: PTH123 - bytes are no Path
 
 
+class RemotePlace:
+    """A folder of a file system that fsspec knows."""
+
+    def __init__(self, filesystem: Any, root: str, url: str) -> None:
+        self.shown = without_secrets(url).rstrip("/")
+        self._filesystem = filesystem
+        self._root = root.rstrip("/") + "/"
+
+    def scan(self, folder: bytes) -> Iterator[Entry]:
+        """What lies in a folder, in any order."""
+        path = self._path(folder)
+        with remote_errors(self.shown):
+            found = self._filesystem.ls(path, detail=True)
+            self._filesystem.invalidate_cache()  # or all listings stay in memory
+        for info in found:
+            name = info["name"].rstrip("/").rpartition("/")[2]
+            if info["type"] == "directory":
+                yield Entry(os.fsencode(name), True, 0, self._identity(os.fsencode(f"{path.rstrip('/')}/{name}")))
+            elif info["name"].rstrip("/") != path.rstrip("/"):  # object stores list a folder as an empty object in it
+                if info.get("size") is None:
+                    raise DataError(
+                        f"{self.shown} lists its files without their sizes, as web servers do; give tar shards or "
+                        "Parquet files there by name (images.source=webdataset or parquet, path with {000..009})"
+                    )
+                yield Entry(os.fsencode(name), False, info["size"], stamp_of(info))
+
+    def identity(self, folder: bytes) -> int:
+        """The stamp of a folder. Raises FileNotFoundError."""
+        path = self._path(folder)
+        with remote_errors(self.shown):
+            if not self._filesystem.isdir(path):
+                raise FileNotFoundError(path)
+        return self._identity(os.fsencode(path.rstrip("/")))
+
+    def fetch(self, ranges: Iterable[Range]) -> Iterator[bytes | UnreadableError]:
+        """The bytes of each range, in order, or why there are none; some are asked for together."""
+        rest = iter(ranges)
+        while wanted := list(islice(rest, _AT_ONCE)):
+            found = self._fetch(wanted)
+            for attempt in range(1, _ATTEMPTS):
+                failed = [position for position, content in enumerate(found) if _may_recover(content)]
+                if not failed:
+                    break
+                time.sleep(0.5 * 2**attempt)
+                for position, content in zip(failed, self._fetch([wanted[each] for each in failed]), strict=True):
+                    found[position] = content
+            for (name, _, size), content in zip(wanted, found, strict=True):
+                if size is not None and isinstance(content, bytes) and len(content) > size:
+                    raise self._no_ranges(name)
+                yield content if isinstance(content, bytes) else unreadable(content)
+
+    def _fetch(self, ranges: list[Range]) -> list[Any]:
+        paths = [self._path(name) for name, _, _ in ranges]
+        starts = [None if size is None else start for _, start, size in ranges]
+        ends = [None if size is None else start + size for _, start, size in ranges]
+        content: list[Any] = self._filesystem.cat_ranges(paths, starts, ends, on_error="return")
+        return content
+
+    def open(self, name: bytes) -> IO[bytes]:
+        """A file, to be read at any position."""
+        with remote_errors(self.shown):
+            file: IO[bytes] = self._filesystem.open(self._path(name), "rb")
+        if not file.seekable():
+            file.close()
+            raise self._no_ranges(name)
+        return file
+
+    def _no_ranges(self, name: bytes) -> DataError:
+        return DataError(
+            f"{self.shown}/{shown(name)} cannot be read in parts (the server knows no ranges); "
+            "use another server or copy the file here"
+        )
+
+    def _path(self, name: bytes) -> str:
+        return self._root + os.fsdecode(name)
+
+    @staticmethod
+    def _identity(path: bytes) -> int:
+        return _number(path)
+
+
+def is_url(path: str) -> bool:
+    """Whether fsspec is to be asked, and not the local file system."""
+    return "://" in path or "::" in path
+
+
+def is_local(filesystem: Any) -> bool:
+    """Whether its files are this machine's, which are read without fsspec."""
+    from fsspec.implementations.local import LocalFileSystem
+
+    return isinstance(filesystem, LocalFileSystem)
+
+
+def open_filesystem(url: str, mirror: str | None = None) -> tuple[Any, str]:
+    """The file system of a URL and the path within it.
+
+    Raises
+    ------
+    ConfigError
+        When no such file system is known, or its package is not installed.
+    AbsentError
+        When the mirror is `NOWHERE` and it is not on this machine.
+    """
+    import fsspec
+
+    protocol = url.partition("://")[0]
+    try:
+        filesystem, path = fsspec.core.url_to_fs(url)
+    except ImportError as error:
+        package = re.search(r"[Ii]nstall (\w+)", str(error))
+        mend = f"pip install {package.group(1)}" if package else "install what it names"
+        raise ConfigError(f"{protocol}:// cannot be read here ({_line(error)}): {mend}") from None
+    except ValueError as error:
+        known = ", ".join(("file", "s3", "gs", "abfs", "http", "https", "memory"))
+        raise ConfigError(
+            f"{without_secrets(url)}: {_line(error)}; known are {known} and all that fsspec knows"
+        ) from None
+    if mirror == NOWHERE and not is_local(filesystem):
+        raise AbsentError(f"{without_secrets(url)} is not on this machine")
+    return filesystem, str(path)
+
+
+@contextmanager
+def remote_errors(place: str) -> Iterator[None]:
+    """Turn whatever a file system raises into a one-line DataError; what is not found stays a FileNotFoundError."""
+    try:
+        yield
+    except (FileNotFoundError, ProbeflowError):
+        raise
+    except Exception as error:  # each file system has its own
+        raise DataError(
+            f"{place} cannot be read ({_line(error)}); check the address, the network and the credentials"
+        ) from None
+
+
+def without_secrets(url: str) -> str:
+    """A URL without user, password and query, which may hold a signature."""
+    if "::" in url or "://" not in url:
+        return url
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+def stamp_of(info: dict[str, Any]) -> int:
+    """A number that changes when the file is replaced, from what its file system tells of it."""
+    told = next((str(info[key]) for key in _TELLING if info.get(key) is not None), "")
+    return _number(told.encode())
+
+
+def unreadable(error: BaseException) -> UnreadableError:
+    """A file that is gone is the image's matter; anything else is the machine's, and is asked again the next time."""
+    if isinstance(error, FileNotFoundError) or getattr(error, "errno", None) == errno.ENOENT:
+        return UnreadableError("the file is gone")
+    if isinstance(error, PermissionError):
+        return UnreadableError(NO_PERMISSION)
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else _line(error)
+    return UnreadableError(f"{CANNOT_READ}{reason}")
+
+
+def _may_recover(content: object) -> bool:
+    return isinstance(content, BaseException) and not isinstance(content, FileNotFoundError | PermissionError)
+
+
 def _identity(status: os.stat_result) -> int:
     return hash((status.st_dev, status.st_ino))
 
 
-def unreadable(error: OSError | MemoryError) -> UnreadableError:
-    """A file that is gone is the image's matter; anything else is the machine's, and is asked again the next time."""
-    reason = (error.strerror if isinstance(error, OSError) else "") or str(error) or type(error).__name__
-    gone = isinstance(error, FileNotFoundError) or getattr(error, "errno", None) == errno.ENOENT
-    return UnreadableError("the file is gone" if gone else f"{CANNOT_READ}{reason}")
+def _number(content: bytes) -> int:
+    return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "big", signed=True)
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

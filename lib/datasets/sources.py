@@ -77,8 +77,33 @@ class ImageFolder(EncodedSource):
     """Your own images: a folder, or a .tar / .zip of one, as `<class>/*.jpg` or `train/<class>/…`, `test/<class>/…`."""
 
     source: Literal["folder"] = "folder"
-    path: str = Field(description="Folder or archive: a path, or a name under PROBEFLOW_MIRROR.")
+    path: str = Field(description="Folder or archive: a path, a URL, or a name under PROBEFLOW_MIRROR.")
     classes: tuple[str, ...] | None = Field(None, min_length=2, description="Classes to take; all when not given.")
 
 
-Source = Annotated[Digits | PhotoPatches | Mnist | Letters | Cifar10 | ImageFolder, Field(discriminator="source")]
+class WebDataset(EncodedSource):
+    """Tar shards in WebDataset's layout: `<sample>.jpg` beside `<sample>.cls`, or `.json` with a label."""
+
+    source: Literal["webdataset"] = "webdataset"
+    path: str = Field(
+        description="A .tar, a folder of such, or a pattern as {000..010}.tar: a path, a URL, or under PROBEFLOW_MIRROR."
+    )
+    classes: tuple[str, ...] | None = Field(None, min_length=2, description="Classes to take; all when not given.")
+
+
+class ParquetImages(EncodedSource):
+    """Parquet files with a column of encoded images, as Hugging Face writes them, and a column of labels."""
+
+    source: Literal["parquet"] = "parquet"
+    path: str = Field(
+        description="A .parquet, a folder of such, or a pattern with * or {a,b}: a path, a URL, or under PROBEFLOW_MIRROR."
+    )
+    image_column: str = Field("image", description="Encoded images: binary, or a struct with `bytes`.")
+    label_column: str = Field("label", description="Labels: numbers or names.")
+    classes: tuple[str, ...] | None = Field(None, min_length=2, description="Classes to take; all when not given.")
+
+
+Source = Annotated[
+    Digits | PhotoPatches | Mnist | Letters | Cifar10 | ImageFolder | WebDataset | ParquetImages,
+    Field(discriminator="source"),
+]

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
+import numpy.typing as npt
 
 from lib.datasets.catalogue import NOT_REGULAR, UNVERIFIED, Catalogue, Verified
 from lib.datasets.dataset import image_digest
@@ -23,8 +24,15 @@ Note = Verified | tuple[str, int]
 """What a usable image is; of others the reason and the bytes."""
 
 
-def verify(catalogue: Catalogue, store: ByteStore, decoder: Decoder, label: str, save: Callable[[], None]) -> bool:
-    """Decode the rows that are not verified and note what they are; whether there were any.
+def verify(
+    catalogue: Catalogue,
+    wanted: npt.NDArray[np.bool_],
+    store: ByteStore,
+    decoder: Decoder,
+    label: str,
+    save: Callable[[], None],
+) -> bool:
+    """Decode the wanted rows that are not verified and note what they are; whether there were any.
 
     Pillow decodes outside of Python's lock, so threads use all cores. At most a few batches of images are in memory.
 
@@ -34,16 +42,16 @@ def verify(catalogue: Catalogue, store: ByteStore, decoder: Decoder, label: str,
         Called at times and in any case at the end, also when interrupted: what was verified stays verified.
     """
     _refuse_by_size(catalogue, decoder)
-    rows = np.flatnonzero(catalogue.columns["state"] == UNVERIFIED)
+    rows = np.flatnonzero(wanted & (catalogue.columns["state"] == UNVERIFIED))
     if not len(rows):
         return False
-    workers = len(os.sched_getaffinity(0))
+    workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     waiting: deque[tuple[int, Future[list[Note]]]] = deque()
     saved = time.monotonic()
 
     def check(start: int) -> list[Note]:
-        wanted = rows[start : start + _BATCH].tolist()
-        return [_note(decoder, data) for data in store.fetch(catalogue, wanted)]
+        batch = rows[start : start + _BATCH].tolist()
+        return [_note(decoder, data) for data in store.fetch(catalogue, batch)]
 
     def collect() -> int:
         start, future = waiting.popleft()

@@ -33,6 +33,12 @@ def test_one_folder_a_class_is_split_by_class(folder, tmp_path):
     assert data.digest == acquire(ImageFolder(path=str(folder)), tmp_path / "other").digest
 
 
+def test_so_is_a_train_folder_alone(folder, tmp_path):
+    plain = acquire(ImageFolder(path=str(folder)), tmp_path / "data")
+    shutil.copytree(folder, tmp_path / "parts" / "train")
+    assert acquire(ImageFolder(path=str(tmp_path / "parts")), tmp_path / "data").digest == plain.digest
+
+
 def test_copies_of_one_image_stay_on_one_side(folder, tmp_path):
     for number in range(9):
         shutil.copy(folder / "cat" / "9.png", folder / "cat" / f"copy{number}.png")

@@ -1,0 +1,326 @@
+"""Parquet files with a column of encoded images and one of labels, read in place, a few megabytes at a time.
+
+Rows of one row group can only be read from its beginning, so each group that is being read keeps its reader: images are
+cheap in order, and dear at random where row groups are large.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from lib.datasets import catalogue as catalogues
+from lib.datasets.catalogue import UNKNOWN_SIZE, Catalogue, Container, shown
+from lib.datasets.collection import Collection, classes_of, dataset_of
+from lib.datasets.containers import catalogue_of, find, name_of, splits_of
+from lib.datasets.dataset import Dataset
+from lib.datasets.decoding import Decoder, UnreadableError
+from lib.datasets.download import digest_of
+from lib.datasets.places import Place, unreadable, without_secrets
+from lib.datasets.sources import ParquetImages
+from lib.errors import DataError, ProbeflowError
+from lib.progress import bar
+
+_LABELS_AT_ONCE = 1 << 16
+_BATCH_BYTES = 4 << 20
+_BATCHES, _READERS, _FILES = 8, 4, 8
+"""Batches of images, readers within row groups, and open files that are kept."""
+
+_BUFFER = 1 << 20
+
+
+@dataclass
+class _File:
+    """An open file: each row group's first row, its rows, and how many of them take about `_BATCH_BYTES`."""
+
+    parquet: Any
+    leaf: str
+    first_rows: npt.NDArray[np.int64]
+    rows: npt.NDArray[np.int64]
+    batch_rows: Sequence[int]
+
+
+@dataclass
+class _Reader:
+    """The rest of a row group, from a row on."""
+
+    batches: Iterator[Any]
+    row: int
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """Images of rows that follow each other; with an error in their place, all that follow in the group."""
+
+    first: int
+    images: Any
+    error: Exception | None = None
+
+    def holds(self, row: int) -> bool:
+        return self.first <= row and (self.error is not None or row < self.first + len(self.images))
+
+
+_Group = tuple[int, int]
+"""A container's number and its row group's."""
+
+
+class ParquetStore:
+    """Images in a column of Parquet files, for which offsets are row numbers."""
+
+    def __init__(self, place: Place, containers: Sequence[Container], column: str) -> None:
+        self._place = place
+        self._containers = containers
+        self._column = column
+        self._lock = threading.Lock()
+        self._files: OrderedDict[int, _File] = OrderedDict()
+        self._readers: OrderedDict[tuple[_Group, int], _Reader] = OrderedDict()
+        self._batches: OrderedDict[tuple[_Group, int], _Batch] = OrderedDict()
+
+    def fetch(self, catalogue: Catalogue, rows: Sequence[int]) -> Iterator[bytes | UnreadableError]:
+        """The content of each row's cell."""
+        columns = catalogue.columns
+        for row in rows:
+            try:
+                with self._lock:
+                    content = self._read(int(columns["container"][row]), int(columns["offset"][row]))
+            except ProbeflowError:
+                raise
+            except Exception as error:  # Arrow's, the disk's, or any file system's
+                yield (
+                    UnreadableError(f"its row group is damaged ({_line(error)})")
+                    if _damaged(error)
+                    else unreadable(error)
+                )
+            else:
+                yield content if content is not None else UnreadableError("the cell is empty (null)")
+
+    def _read(self, container: int, row: int) -> bytes | None:
+        file = self._file(container)
+        number = int(np.searchsorted(file.first_rows, row, side="right")) - 1
+        group = (container, number)
+        batch = next((each for (of, _), each in self._batches.items() if of == group and each.holds(row)), None)
+        if batch is None:
+            batch = self._forward(file, group, row)
+        if batch.error is not None:
+            raise batch.error
+        content: bytes | None = batch.images[row - batch.first].as_py()
+        return content
+
+    def _forward(self, file: _File, group: _Group, row: int) -> _Batch:
+        """Read on to the row, from the nearest reader before it."""
+        before = [key for key, reader in self._readers.items() if key[0] == group and reader.row <= row]
+        if before:
+            key = max(before, key=lambda each: self._readers[each].row)
+            reader = self._readers.pop(key)
+        else:
+            batches = file.parquet.iter_batches(
+                file.batch_rows[group[1]], row_groups=[group[1]], columns=[file.leaf], use_threads=False
+            )
+            reader = _Reader(batches, int(file.first_rows[group[1]]))
+        while True:
+            first = reader.row
+            try:
+                images = _bytes_of(next(reader.batches).column(0))
+            except (OSError, pa.ArrowException, StopIteration) as error:
+                # Nothing that follows in the group can be read, which need not be tried for each row.
+                damage = pa.ArrowInvalid("it ends early") if isinstance(error, StopIteration) else error
+                return self._keep(group, _Batch(first, pa.array([], pa.binary()), damage))
+            reader.row += len(images)
+            batch = self._keep(group, _Batch(first, images))
+            if batch.holds(row):
+                if reader.row < file.first_rows[group[1]] + file.rows[group[1]]:
+                    self._readers[group, reader.row] = reader
+                    _limit(self._readers, _READERS)
+                return batch
+
+    def _keep(self, group: _Group, batch: _Batch) -> _Batch:
+        self._batches[group, batch.first] = batch
+        _limit(self._batches, _BATCHES)
+        return batch
+
+    def _file(self, container: int) -> _File:
+        file = self._files.get(container)
+        if file is not None:
+            self._files.move_to_end(container)
+            return file
+        parquet = pq.ParquetFile(
+            self._place.open(_name(self._containers[container])), buffer_size=_BUFFER, pre_buffer=False
+        )
+        metadata = parquet.metadata
+        groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+        paths = [groups[0].column(number).path_in_schema for number in range(metadata.num_columns)]
+        leaf = next(path for path in (f"{self._column}.bytes", self._column) if path in paths)
+        sizes = [group.column(paths.index(leaf)).total_uncompressed_size for group in groups]
+        rows = np.array([group.num_rows for group in groups], np.int64)
+        a_batch = [
+            int(np.clip(_BATCH_BYTES * count // max(size, 1), 1, 1024)) for size, count in zip(sizes, rows, strict=True)
+        ]
+        file = self._files[container] = _File(parquet, leaf, np.cumsum(rows) - rows, rows, a_batch)
+        if len(self._files) > _FILES:
+            oldest, closed = self._files.popitem(last=False)
+            for key in [key for key in self._readers if key[0][0] == oldest]:
+                del self._readers[key]
+            closed.parquet.close(force=True)
+        return file
+
+
+def _damaged(error: Exception) -> bool:
+    """Whether Arrow found the content wrong; it tells so with OSError too, but without a number."""
+    if isinstance(error, TimeoutError):
+        return False
+    return isinstance(error, pa.ArrowException) or (isinstance(error, OSError) and error.errno is None)
+
+
+def _limit(kept: OrderedDict[Any, Any], most: int) -> None:
+    while len(kept) > most:
+        kept.popitem(last=False)
+
+
+def load(source: ParquetImages, raw: Path, mirror: str | None) -> Dataset:
+    """Index, verify and split the rows.
+
+    Raises
+    ------
+    ConfigError
+        For a URL whose file system is not known here.
+    DataError
+        When a file, a column, a class or an image is not usable; it names it.
+    """
+    place, containers = find(source.path, ".parquet", mirror)
+    decoder = Decoder(source.largest_pixels)
+    columns = (source.image_column, source.label_column)
+    file = raw / "parquet" / f"catalogue-{digest_of(place.shown, source.path, *columns)}.parquet"
+    names = _class_names_of(place, containers[0], source)
+    with bar(f"index {name_of(source.path, place)}", len(containers), "file") as advance:
+        catalogue, is_new = catalogue_of(
+            containers,
+            splits_of(containers, place),
+            lambda container: index(place, container, source),
+            catalogues.read(file, decoder.identity),
+            advance,
+        )
+    class_names, classes = classes_of(catalogue.values, source.classes, names, place.shown)
+    return dataset_of(
+        Collection(
+            name=name_of(source.path, place),
+            shown=place.shown,
+            origin=f"Parquet files {without_secrets(source.path)}",
+            class_names=class_names,
+            classes=classes,
+            catalogue=catalogue,
+            store=ParquetStore(place, containers, source.image_column),
+            decoder=decoder,
+            file=file,
+            is_new=is_new,
+        ),
+        source,
+    )
+
+
+def index(place: Place, container: Container, source: ParquetImages) -> Catalogue:
+    """The rows of one file with their labels; the images are not read yet.
+
+    Raises
+    ------
+    DataError
+        When the file is damaged or lacks a column.
+    """
+    names = _class_names_of(place, container, source)
+    values: dict[str, int] = {}
+    labels = []
+    with _opened(place, container) as parquet:
+        for batch in parquet.iter_batches(_LABELS_AT_ONCE, columns=[source.label_column], use_threads=False):
+            column = batch.column(0)
+            if pa.types.is_dictionary(column.type):
+                column = column.dictionary_decode()
+            distinct = pc.unique(column)
+            codes = [_code(value, names, values) for value in distinct.to_pylist()]
+            labels.append(
+                np.array(codes, np.int32)[pc.index_in(column, value_set=distinct).to_numpy(zero_copy_only=False)]
+            )
+    found = np.concatenate(labels) if labels else np.zeros(0, np.int32)
+    rows = np.arange(len(found))
+    prefix = pa.scalar(f"{container.name}:".encode("utf-8", "surrogateescape"), pa.large_binary())
+    numbers = pa.array(rows).cast(pa.large_string()).cast(pa.large_binary())
+    row_names = pc.binary_join_element_wise(prefix, numbers, pa.scalar(b"", pa.large_binary()))
+    catalogue = Catalogue.listed(row_names, list(values), label=found, offset=rows, size=UNKNOWN_SIZE)
+    for row in np.flatnonzero(found < 0).tolist():
+        catalogue.refuse(row, f"its label in {source.label_column!r} is empty or none of the classes")
+    return catalogue
+
+
+def _code(value: Any, names: Sequence[str] | None, values: dict[str, int]) -> int:
+    """The position of a label in `values`, where it is put if it is new; -1 for none."""
+    if value is None or value == "":
+        return -1
+    if names is not None and isinstance(value, int):
+        if not 0 <= value < len(names):
+            return -1  # Hugging Face marks images without a label by -1
+        value = names[value]
+    return values.setdefault(str(value), len(values))
+
+
+def _class_names_of(place: Place, container: Container, source: ParquetImages) -> list[str] | None:
+    """The class names, if the file tells them. Raises DataError when it lacks a column, or one is of the wrong type."""
+    told = f"{place.shown}/{shown(_name(container))}"
+    with _opened(place, container) as parquet:
+        schema = parquet.schema_arrow
+    for column in (source.image_column, source.label_column):
+        if column not in schema.names:
+            known = ", ".join(schema.names)
+            raise DataError(
+                f"{told} has no column {column!r}; name it by image_column and label_column: it has {known}"
+            )
+    image, label = (schema.field(column).type for column in (source.image_column, source.label_column))
+    if pa.types.is_struct(image) and "bytes" in [field.name for field in image]:
+        image = image.field("bytes").type
+    if not (pa.types.is_binary(image) or pa.types.is_large_binary(image)):
+        raise DataError(f"{told}: column {source.image_column!r} holds {image}, not encoded images as bytes")
+    of_label = label.value_type if pa.types.is_dictionary(label) else label
+    if not (pa.types.is_integer(of_label) or pa.types.is_string(of_label) or pa.types.is_large_string(of_label)):
+        raise DataError(f"{told}: column {source.label_column!r} holds {label}, neither numbers nor names")
+    return _class_names(schema.metadata or {}, source.label_column)
+
+
+def _class_names(metadata: dict[bytes, bytes], column: str) -> list[str] | None:
+    """The names of the classes as Hugging Face notes them in a file's schema."""
+    try:
+        names = json.loads(metadata[b"huggingface"])["info"]["features"][column]["names"]
+        return [str(name) for name in names]
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+@contextmanager
+def _opened(place: Place, container: Container) -> Iterator[Any]:
+    """An open Parquet file; what is wrong with it becomes a DataError that names it."""
+    told = f"{place.shown}/{shown(_name(container))}"
+    try:
+        with place.open(_name(container)) as file, pq.ParquetFile(file, pre_buffer=False) as parquet:
+            yield parquet
+    except (OSError, pa.ArrowException) as error:
+        raise DataError(f"{told} is damaged or cannot be read ({_line(error)}); fetch or make it again") from None
+
+
+def _name(container: Container) -> bytes:
+    return container.name.encode("utf-8", "surrogateescape")
+
+
+def _bytes_of(column: Any) -> Any:
+    return column.field("bytes") if pa.types.is_struct(column.type) else column
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

@@ -1,0 +1,174 @@
+"""Parquet with encoded images: any row, in any order, from any thread, is the image that was written."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from lib.datasets import acquire, parquet_images
+from lib.datasets.decoding import Decoder
+from lib.datasets.sources import ParquetImages
+from lib.errors import ChangedError, DataError
+from tests.image_files import encoded_noise
+
+
+def write_parquet(path: Path, images, labels, names=None, struct=True, **options) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cells = [image if image is None or not struct else {"bytes": image, "path": None} for image in images]
+    column = pa.array(cells, pa.struct({"bytes": pa.binary(), "path": pa.string()}) if struct else pa.binary())
+    table = pa.table({"image": column, "label": labels, "caption": ["a thing"] * len(images)})
+    if names is not None:
+        features = {"image": {"_type": "Image"}, "label": {"names": names, "_type": "ClassLabel"}}
+        table = table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
+    pq.write_table(table, path, **options)
+    return path
+
+
+def pixels(content: bytes) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
+
+
+def acquired(path: Path | str, tmp_path: Path, **settings):
+    return acquire(ParquetImages(path=str(path), **settings), tmp_path / "data")
+
+
+def test_files_as_hugging_face_writes_them_are_read_with_their_class_names(tmp_path):
+    names = ["zebra", "ape", "never seen"]
+    for seed, name in enumerate(("train-00000-of-00002", "train-00001-of-00002", "test-00000-of-00001")):
+        path = tmp_path / "data set" / "data" / f"{name}.parquet"
+        write_parquet(path, encoded_noise(seed, 10), [0, 1] * 5, names, row_group_size=4)
+    data = acquired(tmp_path / "data set", tmp_path)
+    assert data.class_names == ("zebra", "ape")
+    assert {name: len(split) for name, split in data.splits.items()} == {"train": 20, "test": 10}
+    assert data.splits["train"].labels.tolist() == [0, 1] * 10
+    for row, content in enumerate(encoded_noise(0, 10) + encoded_noise(1, 10)):
+        np.testing.assert_array_equal(data.splits["train"].images[row], pixels(content))
+
+
+@pytest.mark.parametrize("struct", [True, False], ids=["struct", "binary"])
+@pytest.mark.parametrize(
+    ("labels", "names"),
+    [
+        (pa.array([10, 9] * 10, pa.uint8()), ("9", "10")),
+        (pa.array(["b", "a"] * 10), ("a", "b")),
+        (pa.array(["b", "a"] * 10).dictionary_encode(), ("a", "b")),
+    ],
+    ids=["numbers", "names", "dictionary"],
+)
+def test_without_names_the_values_are_the_classes(tmp_path, struct, labels, names):
+    path = write_parquet(tmp_path / "x.parquet", encoded_noise(0, 20), labels, struct=struct)
+    data = acquired(path, tmp_path)
+    assert data.class_names == names
+    assert {name: np.bincount(split.labels).tolist() for name, split in data.splits.items()} == {
+        "train": [8, 8],
+        "test": [2, 2],
+    }
+
+
+@pytest.mark.parametrize("group", [3, 64, 1000])
+def test_any_row_is_read_in_any_order_by_any_thread(tmp_path, monkeypatch, group):
+    for name, value in (("_BATCH_BYTES", 1000), ("_BATCHES", 2), ("_READERS", 2), ("_FILES", 1)):
+        monkeypatch.setattr(parquet_images, name, value)  # small, so that all of them overflow
+    images = encoded_noise(0, 120)
+    for number in range(3):
+        part = slice(number * 40, number * 40 + 40)
+        write_parquet(tmp_path / "p" / f"train{number}.parquet", images[part], ["a", "b"] * 20, row_group_size=group)
+    write_parquet(tmp_path / "p" / "test.parquet", encoded_noise(1, 4), ["a", "b"] * 2)
+    split = acquired(tmp_path / "p", tmp_path).splits["train"]
+    rng = np.random.default_rng(0)
+    orders = [list(range(120)), list(range(119, -1, -1)), rng.permutation(120).tolist()]
+    with ThreadPoolExecutor(3) as pool:
+        for order, read in zip(orders, pool.map(split.images.read, orders), strict=True):
+            for row, image in zip(order, read, strict=True):
+                np.testing.assert_array_equal(image, pixels(images[row]))
+
+
+def test_poison_and_rows_without_a_label_are_set_aside(tmp_path):
+    images = [*encoded_noise(0, 20), b"no image", None, b"", *encoded_noise(1, 3)]
+    labels = [0, 1] * 11 + [1, -1, None, 7]
+    path = write_parquet(tmp_path / "x.parquet", images, labels, ["a", "b"])
+    with pytest.raises(DataError, match=r"6 unreadable image\(s\) in .*, e.g. x.parquet:20 \(not an image"):
+        acquired(path, tmp_path)
+    for _ in range(2):
+        table = acquired(path, tmp_path, unreadable="quarantine").quarantined
+        unlabelled = "its label in 'label' is empty or none of the classes"
+        assert [tuple(row.values()) for row in table.to_pylist()] == [
+            ("x.parquet:20", None, "a", 8, "not an image that Pillow knows"),
+            ("x.parquet:21", None, "b", 0, "the cell is empty (null)"),
+            ("x.parquet:22", None, "b", 0, "the file is empty"),
+            *((f"x.parquet:{row}", None, None, 0, unlabelled) for row in (23, 24, 25)),
+        ]
+
+
+def test_known_files_are_not_read_again(tmp_path, monkeypatch):
+    for number in range(2):
+        write_parquet(tmp_path / "p" / f"train-{number}.parquet", encoded_noise(number, 10), [0, 1] * 5)
+    calls = []
+    inspect = Decoder.inspect
+    monkeypatch.setattr(Decoder, "inspect", lambda self, data: calls.append(1) or inspect(self, data))
+    first = acquired(tmp_path / "p", tmp_path)
+    assert acquired(tmp_path / "p", tmp_path).digest == first.digest
+    assert len(calls) == 20
+    write_parquet(tmp_path / "p" / "train-2.parquet", encoded_noise(2, 10), [0, 1] * 5)
+    assert sum(len(split) for split in acquired(tmp_path / "p", tmp_path).splits.values()) == 30
+    assert len(calls) == 30
+
+
+def test_a_file_replaced_under_a_reader_is_noticed(tmp_path):
+    path = write_parquet(tmp_path / "x.parquet", encoded_noise(0, 20), [0, 1] * 10, compression="none")
+    data = acquired(path, tmp_path)
+    before = path.stat()
+    write_parquet(path, encoded_noise(0, 20)[::-1], [0, 1] * 10, compression="none")
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert path.stat().st_size == before.st_size
+    again = acquired(path, tmp_path)  # nothing tells of it yet
+    with pytest.raises(ChangedError, match=r"image x.parquet:\d+ changed since it was verified"):
+        again.splits["train"].images.read(range(16))
+    again = acquired(path, tmp_path)
+    assert again.digest != data.digest
+    again.splits["train"].images.read(range(16))
+
+
+def test_a_damaged_page_poisons_its_row_group_alone(tmp_path):
+    options = {"row_group_size": 20, "compression": "snappy", "use_dictionary": False}
+    path = write_parquet(tmp_path / "x.parquet", encoded_noise(0, 40), [0, 1] * 20, **options)
+    column = pq.ParquetFile(path).metadata.row_group(1).column(0)
+    content = bytearray(path.read_bytes())
+    start = column.data_page_offset
+    content[start : start + column.total_compressed_size] = bytes(column.total_compressed_size)
+    path.write_bytes(content)
+    data = acquired(path, tmp_path, unreadable="quarantine")
+    assert sum(len(split) for split in data.splits.values()) == 20
+    assert data.quarantined.num_rows == 20
+    assert data.quarantined.column("reason")[0].as_py().startswith("its row group is damaged")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"image_column": "photo"}, "has no column 'photo'; .*: it has image, label, caption"),
+        ({"image_column": "caption"}, "column 'caption' holds string, not encoded images as bytes"),
+        ({"label_column": "image"}, "column 'image' holds struct<.*, neither numbers nor names"),
+        ({"classes": ("0", "2")}, "class '2' is not in .*; it has: 0, 1"),
+    ],
+)
+def test_columns_and_classes_that_are_not_there_are_told(tmp_path, settings, message):
+    path = write_parquet(tmp_path / "x.parquet", encoded_noise(0, 20), [0, 1] * 10)
+    with pytest.raises(DataError, match=message):
+        acquired(path, tmp_path, **settings)
+
+
+def test_a_damaged_file_is_told(tmp_path):
+    path = write_parquet(tmp_path / "x.parquet", encoded_noise(0, 20), [0, 1] * 10)
+    path.write_bytes(path.read_bytes()[:-10])
+    with pytest.raises(DataError, match=r"x.parquet is damaged or cannot be read \(.*\); fetch or make it again"):
+        acquired(path, tmp_path)
