@@ -85,13 +85,20 @@ def _parser() -> argparse.ArgumentParser:
         )
         sub.add_argument("--profile-file", type=Path, metavar="FILE", help="a profile of your own, in YAML")
         sub.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="e.g. features.layer=fc7")
-        sub.add_argument("--skip-unreadable", action="store_true", help="skip, count and list unreadable images")
+        sub.add_argument("--quarantine", action="store_true", help="set unreadable images aside, counted and listed")
     features = add("features", _features, "list the feature sets, or describe one, with a picture")
     features.add_argument("set", nargs="?", metavar="SET", help="its folder, or the beginning of its digest")
     features.add_argument("--csv", type=Path, metavar="FILE", help="write the statistics of every feature there")
     features.add_argument(
         "--picture", type=Path, metavar="FILE.png", help="where the picture goes (default: features.png in its folder)"
     )
+    verify = add("verify", _verify, "read feature sets and check rows, order, checksums and that values are finite")
+    verify.add_argument(
+        "set", nargs="?", metavar="SET", help="its folder, or the beginning of its digest (default: all)"
+    )
+    resume = add("resume", _resume, "make the missing and damaged shards of a feature set, and seal it")
+    resume.add_argument("set", metavar="SET", help="its folder, or the beginning of its digest")
+    resume.add_argument("--device", metavar="NAME", help="auto, cpu, cuda or cuda:N")
     deploy = add("deploy", _deploy, "make a work pool, and deployments of what its workers run")
     deploy.add_argument("--pool", required=True, metavar="NAME", help="e.g. gpu")
     deploy.add_argument("--limit", type=int, metavar="N", help="chunks the pool may run at once, on all its workers")
@@ -146,7 +153,7 @@ def _pipeline(options: argparse.Namespace, only: str | list[str] | None) -> int:
 def _profile(options: argparse.Namespace) -> Profile:
     from lib.config import load_profile
 
-    assignments = list(options.set) + (["images.skip_unreadable=true"] if options.skip_unreadable else [])
+    assignments = list(options.set) + (["images.unreadable=quarantine"] if options.quarantine else [])
     return load_profile(options.profile, options.profile_file, assignments)
 
 
@@ -171,6 +178,24 @@ def _features(options: argparse.Namespace) -> int:
     if options.set is None:
         return list_sets(places())
     return show_set(options.set, places(), options.csv, options.picture)
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from flows.verify import verify_sets
+    from lib.config import places
+
+    return verify_sets(options.set, places())
+
+
+def _resume(options: argparse.Namespace) -> int:
+    from flows.verify import profile_of_set
+    from lib.config import places
+
+    where = places()
+    profile = profile_of_set(options.set, where, options.device)
+    from flows.report import run_and_report
+
+    return run_and_report(profile, "features", where, _workers(options))
 
 
 def _deploy(options: argparse.Namespace) -> int:

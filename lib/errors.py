@@ -16,12 +16,12 @@ class DataError(ProbeflowError):
     """A dataset that is missing, damaged, or not what it claims to be."""
 
 
-class ChangedError(DataError):
-    """An image that is not what it was when it was verified."""
-
-
 class AbsentError(DataError):
     """Data that would have to be fetched first."""
+
+
+class ChangedError(DataError):
+    """An image that is no longer what it was when it was verified; acquiring again verifies it anew."""
 
 
 class LeakageError(DataError):

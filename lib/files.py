@@ -91,9 +91,14 @@ def remove_abandoned(folder: Path) -> None:
 
 
 def _owner() -> str:
-    """This process, in letters that fit between the dots of a file's name."""
+    """This process, in letters that fit between the dots of a file's name.
+
+    Containers may share a host's name, but each numbers its processes anew: the space of numbers is part of the name.
+    """
     host = "".join(letter if letter.isalnum() else "-" for letter in platform.node())
-    return f"{host}-{os.getpid()}"
+    numbers = Path("/proc/self/ns/pid")
+    space = numbers.stat().st_ino if numbers.exists() else 0
+    return f"{host}-{space}-{os.getpid()}"
 
 
 def _lives(process: int) -> bool:

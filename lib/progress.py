@@ -55,8 +55,8 @@ def _lines(label: str, total: int | None, unit: str) -> Advance:
         done += count
         if (now := time.monotonic()) - shown >= _SECONDS_BETWEEN_LINES:
             shown = now
-            of = "" if total is None else f" of {total:,} ({done / max(total, 1):.0%})"
-            sys.stderr.write(f"{label}: {done:,}{of} {unit if unit == 'B' else unit + 's'}\n")
+            of, share = ("", "") if total is None else (f" of {total:,}", f" ({done / max(total, 1):.0%})")
+            sys.stderr.write(f"{label}: {done:,}{of} {unit if unit == 'B' else unit + 's'}{share}\n")
             sys.stderr.flush()
 
     return advance

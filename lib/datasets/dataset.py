@@ -8,13 +8,21 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from lib.errors import DataError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Digests = npt.NDArray[np.bytes_]
+"""16 bytes an image, dtype S16. An item loses trailing NULs, so digests are compared as arrays or by `tobytes`."""
+
+_READ_AT_ONCE = 256
 
 
 class Images(Protocol):
@@ -64,9 +72,13 @@ class Split:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def image_digests(self) -> list[bytes]:
-        """The 16-byte content digest (decoded pixels and shape) of each image, in order."""
-        return [image_digest(self.images[index]) for index in range(len(self))]
+    def image_digests(self) -> Digests:
+        """The content digest (decoded pixels and shape) of each image, in order: shape (n,), dtype S16."""
+        known = getattr(self.images, "digests", None)
+        if known is not None:  # taken when the images were verified
+            digests: Digests = known
+            return digests
+        return packed([image_digest(self.images[index]) for index in range(len(self))])
 
 
 @dataclass(frozen=True)
@@ -88,10 +100,10 @@ class Dataset:
     maximum : int
         The largest pixel value the source uses (255, or 16 for scikit-learn's digits, 1 for binary letters).
     warnings : tuple of str
-        What a reader of results should know, e.g. unreadable files that were skipped.
-    quarantined : pyarrow.Table, optional
-        Files that are no usable images and were left out: name, split, label, bytes, reason.
-    source : dict, optional
+        What a reader of results should know, e.g. unreadable files that were set aside.
+    quarantined : pyarrow.Table, or None
+        The images that were set aside: name, split (null when not dealt yet), label (the class's name), bytes, reason.
+    source : dict, or None
         The settings that it was acquired with.
     """
 
@@ -102,12 +114,12 @@ class Dataset:
     origin: str
     maximum: int = 255
     warnings: tuple[str, ...] = ()
-    quarantined: pa.Table | None = field(default=None, compare=False)
+    quarantined: pa.Table | None = field(default=None, repr=False, compare=False)
     source: dict[str, Any] | None = None
-    _digests: dict[str, list[bytes]] = field(default_factory=dict, repr=False, compare=False)
+    _digests: dict[str, Digests] = field(default_factory=dict, repr=False, compare=False)
 
-    def digests(self, split: str) -> list[bytes]:
-        """Content digest of each image of a split; computed once, for it reads every image."""
+    def digests(self, split: str) -> Digests:
+        """Content digest of each image of a split, shape (n,), dtype S16; computed once, for it may read every image."""
         if split not in self._digests:
             self._digests[split] = self.splits[split].image_digests()
         return self._digests[split]
@@ -138,19 +150,40 @@ class Dataset:
             When the images are not all of one size.
         """
         images = split.images
-        if not isinstance(images, np.ndarray):
-            shapes = {images[index].shape for index in range(len(images))}
-            if len(shapes) > 1:
-                sizes = ", ".join(sorted(str(shape[:2]) for shape in shapes)[:3])
-                raise DataError(f"dataset {self.name!r} has images of several sizes ({sizes} …): pixels need one size")
-            images = np.stack([images[index] for index in range(len(images))])
-        return images.reshape(len(images), -1).astype(np.float32) / np.float32(self.maximum)
+        if isinstance(images, np.ndarray):
+            return images.reshape(len(images), -1).astype(np.float32) / np.float32(self.maximum)
+        shapes = _shapes(images)
+        if len(shapes) > 1:
+            sizes = ", ".join(sorted(str(shape[:2]) for shape in shapes)[:3])
+            raise DataError(f"dataset {self.name!r} has images of several sizes ({sizes} …): pixels need one size")
+        pixels = np.empty((len(images), int(np.prod(next(iter(shapes), ())))), np.float32)
+        for start in range(0, len(images), _READ_AT_ONCE):
+            rows = range(start, min(start + _READ_AT_ONCE, len(images)))
+            for row, image in zip(rows, read_images(images, rows), strict=True):
+                pixels[row] = image.reshape(-1)
+        pixels /= np.float32(self.maximum)
+        return pixels
+
+
+def _shapes(images: Images) -> set[tuple[int, ...]]:
+    """The different shapes of some images; decodes them only when they do not know."""
+    known: npt.NDArray[Any] | None = getattr(images, "shapes", None)
+    if known is not None:
+        return {tuple(int(side) for side in shape) for shape in np.unique(known, axis=0)}
+    return {images[index].shape for index in range(len(images))}
+
+
+def packed(digests: Sequence[bytes]) -> Digests:
+    """Digests of 16 bytes each as one array, shape (n,), dtype S16."""
+    return np.frombuffer(b"".join(digests), "S16")
 
 
 def image_digest(image: npt.NDArray[np.uint8]) -> bytes:
     """16-byte BLAKE2b digest of one decoded image: shape, then pixels."""
     content = np.ascontiguousarray(image)
-    return hashlib.blake2b(repr(content.shape).encode() + content.tobytes(), digest_size=16).digest()
+    digest = hashlib.blake2b(repr(content.shape).encode(), digest_size=16)
+    digest.update(content.data)
+    return digest.digest()
 
 
 def build(
@@ -160,6 +193,7 @@ def build(
     origin: str,
     maximum: int = 255,
     warnings: Sequence[str] = (),
+    quarantined: pa.Table | None = None,
 ) -> Dataset:
     """A dataset with its digest: SHA-256 over class names and, for each split in name order, images and labels."""
     digests = {split: content.image_digests() for split, content in splits.items()}
@@ -167,7 +201,15 @@ def build(
     for split in sorted(splits):
         total.update(f"{split}:{len(splits[split])}".encode())
         total.update(np.ascontiguousarray(splits[split].labels, dtype="<i8").tobytes())
-        total.update(b"".join(digests[split]))
+        total.update(digests[split].tobytes())
     return Dataset(
-        name, tuple(class_names), splits, total.hexdigest(), origin, maximum, tuple(warnings), _digests=digests
+        name,
+        tuple(class_names),
+        splits,
+        total.hexdigest(),
+        origin,
+        maximum,
+        tuple(warnings),
+        quarantined,
+        _digests=digests,
     )

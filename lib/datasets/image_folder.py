@@ -1,92 +1,43 @@
 """Your own images: a folder of one folder a class, or an archive of one; decoded on access, verified once.
 
 Layouts: `train/<class>/…` with `test/<class>/…` (and `validation/…`), or `<class>/…`, which is split by class with
-identical images kept on one side.
+identical images kept on one side. Hidden files and folders are ignored.
 """
 
 from __future__ import annotations
 
-import json
-import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 
+from lib.datasets import catalogue as catalogues
 from lib.datasets.archives import SUFFIXES, is_archive, unpack
-from lib.datasets.dataset import Dataset, Split, build, image_digest
+from lib.datasets.catalogue import SPLITS, WHOLE, Catalogue, shown
+from lib.datasets.collection import Collection, dataset_of
+from lib.datasets.dataset import Dataset
+from lib.datasets.decoding import Decoder, UnreadableError
 from lib.datasets.download import RemoteFile, digest_of, fetch
+from lib.datasets.places import Entry, LocalPlace, Place
 from lib.datasets.sources import ImageFolder
-from lib.datasets.splits import hold_out_rows
 from lib.errors import DataError
-from lib.files import digest_file, write_json
-from lib.progress import bar
+from lib.files import digest_file
 
-_PARTS = ("train", "validation", "test")
-_LISTED = 5
-
-
-class UnreadableError(Exception):
-    """Why one file is not a usable image."""
+_WINDOW = 1 << 11
+"""Files listed as Python objects at a time."""
 
 
-class ImageFiles:
-    """Image files, decoded to RGB on access; `digests` are of the decoded pixels."""
+class FileStore:
+    """A file an image."""
 
-    def __init__(self, paths: Sequence[Path], digests: Sequence[bytes]) -> None:
-        self.paths = list(paths)
-        self.digests = list(digests)
+    def __init__(self, place: Place) -> None:
+        self._place = place
 
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def __getitem__(self, index: int) -> npt.NDArray[np.uint8]:
-        try:
-            return decode(self.paths[index])
-        except UnreadableError as problem:
-            raise DataError(f"image {self.paths[index]} is unreadable ({problem}); restore it or remove it") from None
-
-
-class FolderSplit(Split):
-    """A split of image files; its digests were taken when the files were verified."""
-
-    def image_digests(self) -> list[bytes]:
-        assert isinstance(self.images, ImageFiles)
-        return self.images.digests
-
-
-def decode(path: Path) -> npt.NDArray[np.uint8]:
-    """One file as uint8 RGB, shape (height, width, 3): EXIF orientation applied, alpha laid on white, 16 bits cut to 8.
-
-    Raises
-    ------
-    UnreadableError
-        When it is empty, no image, damaged, or so large that it may be a decompression bomb.
-    """
-    from PIL import Image, ImageOps, UnidentifiedImageError
-
-    if path.stat().st_size == 0:
-        raise UnreadableError("the file is empty")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path) as opened:
-                picture = ImageOps.exif_transpose(opened)
-                if picture.mode.startswith("I;16") or picture.mode == "I":
-                    high = np.asarray(picture, dtype=np.uint32) >> 8
-                    picture = Image.fromarray(np.minimum(high, 255).astype(np.uint8))
-                if picture.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in picture.info:
-                    picture = picture.convert("RGBA")
-                    white = Image.new("RGBA", picture.size, "white")
-                    picture = Image.alpha_composite(white, picture)
-                return np.asarray(picture.convert("RGB"))
-    except UnidentifiedImageError:
-        raise UnreadableError("not an image that Pillow knows") from None
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise UnreadableError("so many pixels that it may be a decompression bomb") from None
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
-        raise UnreadableError(" ".join(str(error).split()) or type(error).__name__) from None
+    def fetch(self, catalogue: Catalogue, rows: Sequence[int]) -> Iterator[bytes | UnreadableError]:
+        """The content of each row's file."""
+        return self._place.fetch(catalogue.names[row].as_py() for row in rows)
 
 
 def load(source: ImageFolder, raw: Path, mirror: str | None) -> Dataset:
@@ -97,34 +48,34 @@ def load(source: ImageFolder, raw: Path, mirror: str | None) -> Dataset:
     DataError
         When the folder, a class or an image is not usable; it names it.
     """
-    root = _root(source.path, raw / "folder", mirror)
-    parts = [part for part in _PARTS if (root / part).is_dir()]
-    class_names = _classes(source, root / "train" if "train" in parts else root)
-    listing = {part: _listing(root / part, class_names) for part in (parts if "train" in parts else [])} or {
-        "": _listing(root, class_names)
-    }
-    checked = _verify([path for files in listing.values() for path, _ in files], root, raw / "folder")
-    bad = {path: note for path, note in checked.items() if isinstance(note, str)}
-    if bad and not source.skip_unreadable:
-        path, note = next(iter(bad.items()))
-        raise DataError(
-            f"{len(bad)} unreadable image(s) in {root}, e.g. {path.relative_to(root)} ({note}); "
-            "repair or remove them, or skip them with --skip-unreadable (images.skip_unreadable=true)"
-        )
-    splits = {part: _split(files, checked) for part, files in listing.items()}
-    if "" in splits:
-        whole = splits.pop("")
-        keys = [digest.hex() for digest in whole.image_digests()]
-        kept, held = hold_out_rows(whole.labels, source.test_fraction, source.seed, keys)
-        splits = {"train": _take(whole, kept), "test": _take(whole, held)}
-    for part, split in splits.items():
-        counts = np.bincount(split.labels, minlength=len(class_names))
-        if not counts.all():
-            raise DataError(
-                f"class {class_names[int(counts.argmin())]!r} has no readable image in {part or root}; add some"
-            )
-    notes = [_skipped(bad, root)] if bad else []
-    return build(root_name(source.path), class_names, splits, f"image folder {source.path}", warnings=notes)
+    folder = raw / "folder"
+    place = LocalPlace(_root(source.path, folder, mirror))
+    parts = _parts(place)
+    class_names = _classes(source, place, b"train/" if parts else b"")
+    decoder = Decoder(source.largest_pixels)
+    file = folder / f"catalogue-{digest_of(place.shown, *(source.classes or ()))}.parquet"
+    catalogue = catalogues.join_rows(
+        [
+            _listing(place, prefix, position, class_names)
+            for position, prefix in ([(SPLITS.index(part), f"{part}/".encode()) for part in parts] or [(WHOLE, b"")])
+        ]
+    )
+    catalogue, is_new = catalogues.compared(catalogue, catalogues.read(file, decoder.identity))
+    return dataset_of(
+        Collection(
+            name=root_name(source.path),
+            shown=place.shown,
+            origin=f"image folder {source.path}",
+            class_names=class_names,
+            classes=np.arange(len(class_names), dtype=np.int32),
+            catalogue=catalogue,
+            store=FileStore(place),
+            decoder=decoder,
+            file=file,
+            is_new=is_new,
+        ),
+        source,
+    )
 
 
 def root_name(path: str) -> str:
@@ -151,12 +102,28 @@ def _root(name: str, folder: Path, mirror: str | None) -> Path:
     unpack(archive, target)
     inside = [item for item in target.iterdir() if not item.name.startswith(".")]
     # An archive often holds one folder that holds everything.
-    wraps = len(inside) == 1 and inside[0].is_dir() and inside[0].name not in _PARTS
+    wraps = len(inside) == 1 and inside[0].is_dir() and inside[0].name not in SPLITS
     return inside[0] if wraps else target
 
 
-def _classes(source: ImageFolder, root: Path) -> list[str]:
-    found = sorted(item.name for item in root.iterdir() if item.is_dir() and not item.name.startswith("."))
+def _parts(place: Place) -> list[str]:
+    """The splits that have a folder of their own; none without train/."""
+    found = {entry.name for entry in place.scan(b"") if entry.is_folder}
+    return [part for part in SPLITS if part.encode() in found] if b"train" in found else []
+
+
+def _classes(source: ImageFolder, place: Place, folder: bytes) -> list[str]:
+    root = f"{place.shown}/{folder.decode()}".rstrip("/")
+    found = []
+    for entry in place.scan(folder):
+        if entry.is_folder and not entry.name.startswith(b"."):
+            try:
+                found.append(entry.name.decode())
+            except UnicodeDecodeError:
+                raise DataError(
+                    f"class folder {shown(entry.name)} in {root} is not named in UTF-8; rename it"
+                ) from None
+    found.sort()
     missing = [name for name in source.classes or () if name not in found]
     if missing:
         raise DataError(f"class {missing[0]!r} is not in {root}; it has: {', '.join(found) or 'no folders'}")
@@ -166,58 +133,61 @@ def _classes(source: ImageFolder, root: Path) -> list[str]:
     return names
 
 
-def _listing(root: Path, class_names: Sequence[str]) -> list[tuple[Path, int]]:
-    return [
-        (path, label)
-        for label, name in enumerate(class_names)
-        for path in sorted((root / name).rglob("*"))
-        if path.is_file() and not path.name.startswith(".")
-    ]
+def _listing(place: Place, prefix: bytes, split: int, class_names: Sequence[str]) -> Catalogue:
+    """The files of a split, class by class, sorted by the parts of their paths, whatever order the file system has."""
+    parts = []
+    for label, name in enumerate(class_names):
+        rows = _sorted_files(place, prefix + name.encode() + b"/")
+        names, sizes, stamps = rows["name"], rows["size"].to_numpy(), rows["stamp"].to_numpy()
+        parts.append(Catalogue.listed(names.chunk(0), class_names, split=split, label=label, size=sizes, stamp=stamps))
+    return catalogues.join_rows(parts)
 
 
-def _verify(paths: Sequence[Path], root: Path, folder: Path) -> dict[Path, bytes | str]:
-    """Content digest of each image, or why it is unreadable; what is known of unchanged files is not read again."""
-    ledger = folder / f"verified-{digest_of(str(root))}.json"
+def _sorted_files(place: Place, folder: bytes) -> pa.Table:
+    """The files under a folder as a table of name, size and stamp, in one chunk."""
+    windows = []
+    names: list[bytes] = []
+    sizes: list[int] = []
+    stamps: list[int] = []
+
+    def close() -> None:
+        windows.append(
+            pa.table(
+                {
+                    "name": pa.array(names, pa.large_binary()),
+                    "size": pa.array(sizes, pa.int64()),
+                    "stamp": pa.array(stamps, pa.int64()),
+                }
+            )
+        )
+        for column in (names, sizes, stamps):
+            column.clear()
+
+    for name, entry in _files(place, folder, ()):
+        names.append(name)
+        sizes.append(entry.size)
+        stamps.append(entry.stamp)
+        if len(names) == _WINDOW:
+            close()
+    close()
+    table = pa.concat_tables(windows).combine_chunks()
+    # As the separator, NUL is before every other byte: "a/b" comes before "a-b", as it does by the parts of the paths.
+    keys = pc.replace_substring(table["name"], b"/", b"\0")
+    table = table.take(pc.sort_indices(keys)).combine_chunks()
+    catalogues.give_back()
+    return table
+
+
+def _files(place: Place, folder: bytes, above: tuple[int, ...]) -> Iterator[tuple[bytes, Entry]]:
+    """All files under a folder; links to folders are followed unless they lead back."""
     try:
-        known = json.loads(ledger.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        known = {}
-    notes: dict[Path, bytes | str] = {}
-    kept = {}
-    with bar(f"verify {root.name}", len(paths), "image") as advance:
-        for path in paths:
-            name, status = str(path.relative_to(root)), path.stat()
-            stamp = [status.st_size, status.st_mtime_ns]
-            entry = known.get(name)
-            if entry and entry[:2] == stamp:
-                notes[path] = bytes.fromhex(entry[2])
-                kept[name] = entry
-            else:
-                try:
-                    digest = image_digest(decode(path))
-                    notes[path] = digest
-                    kept[name] = [*stamp, digest.hex()]
-                except UnreadableError as problem:
-                    notes[path] = str(problem)
-            advance(1)
-    if kept != known:
-        write_json(ledger, kept)
-    return notes
-
-
-def _split(files: Sequence[tuple[Path, int]], checked: dict[Path, bytes | str]) -> FolderSplit:
-    good = [(path, label, note) for path, label in files if isinstance(note := checked[path], bytes)]
-    images = ImageFiles([path for path, _, _ in good], [note for _, _, note in good])
-    return FolderSplit(images, np.array([label for _, label, _ in good], np.int64))
-
-
-def _take(split: FolderSplit, rows: npt.NDArray[np.int64]) -> FolderSplit:
-    assert isinstance(split.images, ImageFiles)
-    images = ImageFiles([split.images.paths[row] for row in rows], [split.images.digests[row] for row in rows])
-    return FolderSplit(images, split.labels[rows])
-
-
-def _skipped(bad: dict[Path, str], root: Path) -> str:
-    listed = [f"{path.relative_to(root)} ({note})" for path, note in list(bad.items())[:_LISTED]]
-    more = f" and {len(bad) - _LISTED} more" if len(bad) > _LISTED else ""
-    return f"{len(bad)} unreadable image(s) skipped: {', '.join(listed)}{more}"
+        here = (*above, place.identity(folder))
+    except FileNotFoundError:  # a class without a folder in this split
+        return
+    for entry in place.scan(folder):
+        if entry.name.startswith(b"."):
+            continue
+        if not entry.is_folder:
+            yield folder + entry.name, entry
+        elif entry.stamp not in here:
+            yield from _files(place, folder + entry.name + b"/", here)

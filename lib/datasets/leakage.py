@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 
+import numpy as np
+
 from lib.datasets.dataset import Dataset
 from lib.errors import LeakageError
 
@@ -15,8 +17,11 @@ NATURAL_LIMIT = 0.5
 
 def shared_images(dataset: Dataset, split: str) -> list[int]:
     """Positions in `split` of images that are also training images."""
-    seen = set(dataset.digests("train"))
-    return [index for index, digest in enumerate(dataset.digests(split)) if digest in seen]
+    digests, train = dataset.digests(split), np.sort(dataset.digests("train"))
+    if not len(train):
+        return []
+    nearest = np.minimum(np.searchsorted(train, digests), len(train) - 1)
+    return [int(index) for index in np.flatnonzero(train[nearest] == digests)]
 
 
 def require_no_leakage(dataset: Dataset) -> None:

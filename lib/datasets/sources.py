@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from lib.datasets.decoding import LARGEST_PIXELS
+
 CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 
@@ -58,15 +60,25 @@ class Cifar10(_Source):
     classes: tuple[str, ...] = Field(("airplane", "automobile"), min_length=2, description="Any two or more classes.")
 
 
-class ImageFolder(_Source):
+class EncodedSource(_Source):
+    """What all sources of encoded images (JPEG, PNG, …) have."""
+
+    test_fraction: float = Field(0.2, gt=0, lt=1, description="Share kept for test when the source has no test split.")
+    seed: int = Field(0, ge=0, description="Seed of that split.")
+    unreadable: Literal["refuse", "quarantine"] = Field(
+        "refuse", description="Images that cannot be used: refuse the source, or set them aside and list them."
+    )
+    largest_pixels: int = Field(
+        LARGEST_PIXELS, ge=1, description="An image of more pixels is not decoded: it may be a decompression bomb."
+    )
+
+
+class ImageFolder(EncodedSource):
     """Your own images: a folder, or a .tar / .zip of one, as `<class>/*.jpg` or `train/<class>/…`, `test/<class>/…`."""
 
     source: Literal["folder"] = "folder"
     path: str = Field(description="Folder or archive: a path, or a name under PROBEFLOW_MIRROR.")
     classes: tuple[str, ...] | None = Field(None, min_length=2, description="Classes to take; all when not given.")
-    test_fraction: float = Field(0.2, gt=0, lt=1, description="Share kept for test when the folder has no test/ part.")
-    seed: int = Field(0, ge=0, description="Seed of that split.")
-    skip_unreadable: bool = Field(False, description="Count and list unreadable images instead of refusing the folder.")
 
 
 Source = Annotated[Digits | PhotoPatches | Mnist | Letters | Cifar10 | ImageFolder, Field(discriminator="source")]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from lib.datasets.dataset import Images, Split
+from lib.datasets.dataset import Digests, Images, Split
 from lib.errors import DataError
 
 Rows = npt.NDArray[np.int64]
@@ -28,7 +28,7 @@ class Subset:
 
 
 def hold_out_rows(
-    labels: npt.NDArray[np.int64], fraction: float, seed: int, groups: Sequence[object] | Rows | None = None
+    labels: npt.NDArray[np.int64], fraction: float, seed: int, groups: Sequence[object] | Rows | Digests | None = None
 ) -> tuple[Rows, Rows]:
     """Rows kept and rows held out, both sorted, about `fraction` of each class held out.
 
@@ -45,7 +45,7 @@ def hold_out_rows(
     """
     rng = np.random.default_rng(seed)
     names = np.arange(len(labels)) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
-    held = np.zeros(len(labels), bool)
+    chosen = np.zeros(names.max(initial=-1) + 1, bool)
     for label in np.unique(labels):
         members = np.flatnonzero(labels == label)
         of_class = rng.permutation(np.unique(names[members]))
@@ -54,15 +54,21 @@ def hold_out_rows(
                 f"class {label} has too few images or groups ({len(of_class)}) to hold some out; add images"
             )
         wanted = fraction * len(members)
-        sizes = np.cumsum([np.count_nonzero(names[members] == name) for name in of_class])
+        sizes = np.cumsum(np.bincount(names[members], minlength=len(chosen))[of_class])
         count = int(np.clip(1 + np.argmin(np.abs(sizes - wanted)), 1, len(of_class) - 1))
-        held |= np.isin(names, of_class[:count])
+        chosen[of_class[:count]] = True
+    held = chosen[names]
     return np.flatnonzero(~held), np.flatnonzero(held)
 
 
 def take(split: Split, rows: Rows) -> Split:
     """Some rows of a split."""
-    images = split.images[rows] if isinstance(split.images, np.ndarray) else Subset(split.images, rows)
+    if isinstance(split.images, np.ndarray):
+        images: Images = split.images[rows]
+    elif hasattr(split.images, "take"):
+        images = split.images.take(rows)
+    else:
+        images = Subset(split.images, rows)
     return Split(images, split.labels[rows], None if split.groups is None else split.groups[rows])
 
 

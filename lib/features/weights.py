@@ -63,5 +63,5 @@ def _random_digest(seed: int) -> str:
     digest = hashlib.sha256()
     for name, tensor in sorted(random_alexnet(seed).state_dict().items()):
         digest.update(name.encode())
-        digest.update(tensor.numpy().tobytes())
+        digest.update(memoryview(tensor.numpy()).cast("B"))
     return digest.hexdigest()

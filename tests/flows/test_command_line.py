@@ -118,13 +118,13 @@ def test_places_that_cannot_be_written_get_one_line(home, tmp_path):
         assert "is a file, not a folder" in one_line(done)
 
 
-def test_unreadable_images_are_named_or_skipped_by_option(home, tmp_path):
+def test_unreadable_images_are_named_or_set_aside_by_option(home, tmp_path):
     pets = write_images(tmp_path / "pets", ("a", "b"), 12)
     (pets / "a" / "bad.png").write_text("no image")
     folder = ["--only", "exploration", "--set", "images.source=folder", "--set", f"images.path={pets}"]
     assert "e.g. a/bad.png (not an image" in one_line(run("-m", "flows", "run", *folder, expect=2, **home))
-    done = run("-m", "flows", "run", *folder, "--skip-unreadable", **home)
-    assert "1 unreadable image(s) skipped: a/bad.png" in done.stdout
+    done = run("-m", "flows", "run", *folder, "--quarantine", **home)
+    assert "1 unreadable image(s) quarantined: a/bad.png" in done.stdout
 
 
 def test_the_pipeline_file_runs_as_a_script_and_the_command_line_reports(home):
@@ -147,26 +147,16 @@ def test_plan_says_what_the_sweeps_would_do_and_does_nothing(home):
     assert files_in(home["PROBEFLOW_DATA"]) == []
 
 
-def test_plan_says_what_extraction_would_do_and_what_is_left_of_it(home):
+def test_plan_says_what_extraction_would_do_in_which_chunks(home):
     settings = [option for each in (*SMALL, "features.shard_rows=50") for option in ("--set", each)]
-    pool = {"PROBEFLOW_POOL": "gpu", "PROBEFLOW_CHUNKS": "2"}
-
-    def plan(**environment):
-        return run("-m", "flows", "plan", *settings, **home, **environment).stdout
-
-    assert re.search(r"^features +to do +photo-patches +480 +10 +10$", plan(), re.MULTILINE)
-    assert re.search(r"^1 of 1 +10 +480$", plan(**pool), re.MULTILINE)
-    two = plan(**pool, PROBEFLOW_CHUNK_IMAGES="200")
-    assert re.findall(r"^(. of .) +(\d+) +(\d+)$", two, re.MULTILINE) == [
+    variables = {"PROBEFLOW_POOL": "gpu", "PROBEFLOW_CHUNKS": "2", "PROBEFLOW_CHUNK_IMAGES": "200"}
+    told = run("-m", "flows", "plan", *settings, **home, **variables).stdout
+    assert re.search(r"^features +to do +photo-patches +480 +10 +10$", told, re.MULTILINE)
+    assert re.findall(r"^(. of .) +(\d+) +(\d+)$", told, re.MULTILINE) == [
         ("1 of 2", "5", "250"),
         ("2 of 2", "5", "230"),
     ]
     assert files_in(home["PROBEFLOW_DATA"]) == []
-    run("-m", "flows", "extract", *settings, **home)
-    (shard,) = (path for path in files_in(home["PROBEFLOW_DATA"]) if path.name == "part-00003.parquet")
-    assert re.search(r"^features +done +photo-patches +480 +10 +0$", plan(), re.MULTILINE)
-    shard.unlink()
-    assert re.search(r"^features +to do +photo-patches +480 +10 +1$", plan(), re.MULTILINE)
 
 
 def test_doctor_says_what_works_and_how_to_mend_the_rest(home, tmp_path):

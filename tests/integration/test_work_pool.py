@@ -6,7 +6,8 @@ import pytest
 from prefect import get_client
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from lib.config import places
+from flows.plan import show_plan
+from lib.config import Workers, places
 from lib.datasets import acquire
 from lib.errors import ConfigError
 from lib.studies.record import open_record
@@ -42,15 +43,15 @@ def test_a_sweep_in_chunks_equals_the_same_sweep_inline_though_a_chunk_was_kille
             plan_chunks.fn(STUDY, small.hidden_units, "few", 2)
         with pytest.raises(ConfigError, match=r"no work pool 'few' on .*; make it with `python -m flows deploy"):
             require_pool("few")
-        unknown = flows(on_server, "plan", "--study", STUDY, "--pool=few", status=2)
-        assert "no work pool 'few' with a deployment 'extract-unit/few'" in unknown.stderr
+        with pytest.raises(ConfigError, match="no work pool 'few' with a deployment 'extract-unit/few'"):
+            show_plan(small, [STUDY], places(), Workers(pool="few"))
         for limit, state in (
             ([], "made"),
             (["--limit=2"], "there already, 2 at once"),
             ([], "there already, 2 at once"),
         ):
             assert f"work pool  few ({state})\n" in flows(on_server, "deploy", "--pool=few", *limit).stdout
-        assert "Trains on work pool 'few'" in flows(on_server, "plan", "--study", STUDY, "--pool=few").stdout
+        assert show_plan(small, [STUDY], places(), Workers(pool="few")) == 0
         with pytest.raises(ConfigError, match=r"no worker online; start one with `.* -m flows work --pool few"):
             plan_chunks.fn(STUDY, small.hidden_units, "few", 2)
     with (

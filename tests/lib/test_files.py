@@ -9,8 +9,10 @@ import sys
 
 import pytest
 
+from lib import files
 from lib.errors import StorageError
 from lib.files import atomic_path, digest_json, require_writable, write_bytes, write_json
+from tests.conftest import REPOSITORY
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path):
@@ -66,3 +68,22 @@ def test_nan_is_not_json(tmp_path):
 
 def test_the_json_digest_ignores_key_order_only():
     assert digest_json({"a": 1, "b": 2}) == digest_json({"b": 2, "a": 1}) != digest_json({"a": 2, "b": 1})
+
+
+class TestAbandoned:
+    def test_what_a_dead_process_left_is_removed_and_what_others_write_is_not(self, tmp_path):
+        child = subprocess.run(
+            [sys.executable, "-c", "from lib.files import _owner; print(_owner())"],
+            cwd=REPOSITORY, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        dead, mine = child.stdout.strip(), files._owner()
+        foreign = "elsewhere-1-1"
+        for owner in (dead, mine, foreign):
+            (tmp_path / f".a.parquet.{owner}.0123abcd.tmp").touch()
+        old = tmp_path / f".b.parquet.{foreign}.0123abcd.tmp"
+        old.touch()
+        os.utime(old, (0, 0))
+        files.remove_abandoned(tmp_path)
+        assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
+            f".a.parquet.{owner}.0123abcd.tmp" for owner in (mine, foreign)
+        )

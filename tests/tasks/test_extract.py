@@ -9,10 +9,12 @@ import lib.features
 import lib.features.work
 from lib.config import places
 from lib.datasets import acquire
+from lib.datasets.sources import ImageFolder
 from lib.errors import ChangedError, DataError, WorkerError
 from lib.features import extract
 from lib.features.work import extract_shards, plan_extraction
 from tasks import extract as tasks
+from tests.image_files import write_images
 
 
 @pytest.fixture
@@ -83,3 +85,24 @@ def test_images_that_change_are_verified_anew_three_times(small, where, monkeypa
         with pytest.raises(ChangedError):
             tasks.extract_features.fn(small.images, small.features)
     assert len(acquired) == 4
+
+
+def test_an_image_that_is_overwritten_while_it_is_extracted_is_extracted_as_it_is_then(
+    small, where, tmp_path, monkeypatch
+):
+    pets = write_images(tmp_path / "pets", ("a", "b"), 12)
+    images = ImageFolder(path=str(pets))
+    victim, other = pets / "a" / "0.png", write_images(tmp_path / "new", ("a",), 30) / "a" / "29.png"
+    digests = []
+
+    def overwritten(dataset, *given):
+        digests.append(dataset.digest)
+        if len(digests) == 1:
+            victim.write_bytes(other.read_bytes())
+        return extract(dataset, *given)
+
+    monkeypatch.setattr(lib.features, "extract", overwritten)
+    tasks.extract_features.fn(images, small.features)
+    assert len(set(digests)) == len(digests) == 2
+    inline = extract(acquire(images, tmp_path / "inline"), small.features, tmp_path / "inline")
+    assert (where.features / inline.manifest.dataset / inline.manifest.digest[:16] / "manifest.json").exists()

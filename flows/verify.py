@@ -1,0 +1,91 @@
+"""Checking feature sets to the last bit, and what it takes to go on with one from its folder alone."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+
+from lib.config import Places, Profile, load_profile
+from lib.datasets import acquire
+from lib.datasets.sources import Source
+from lib.errors import FeatureSetError
+from lib.features import FeatureSet, plan_extraction
+from lib.features.plan import SetPlan, read_plan
+from lib.features.sets import find_set, found_sets
+from lib.features.verify import Verdict, verify
+
+_SHOWN = 10
+
+
+def verify_sets(name: str | None, where: Places) -> int:
+    """Read one set, or all under the data folder, and print what is wrong with them.
+
+    Raises
+    ------
+    FeatureSetError
+        When there is no such set, or any is damaged or not sealed.
+    """
+    folders = [find_set(name, where.features)] if name else [each.folder for each in found_sets(where.features)]
+    if not folders:
+        sys.stdout.write(f"no feature sets in {where.features}; `python -m flows extract` makes one\n")
+    bad = []
+    for folder in folders:
+        verdict = verify(folder)
+        sys.stdout.write("\n".join(_lines(verdict)) + "\n")
+        if not verdict.whole:
+            bad.append(folder)
+    if bad:
+        raise FeatureSetError(
+            f"{len(bad)} of {len(folders)} feature set(s) not whole; `python -m flows resume {bad[0].name}` makes "
+            "what is missing or damaged, and nothing else"
+        )
+    return 0
+
+
+def _lines(verdict: Verdict) -> list[str]:
+    plan, folder = verdict.plan, verdict.folder
+    count = len(plan.cut())
+    lines = [f"{plan.dataset} {folder.name}: {plan.description}"]
+    if verdict.whole:
+        return [*lines, f"  whole: {plan.rows:,} rows in {count:,} shard(s), each byte, row and value read"]
+    if not verdict.sealed:
+        lines.append(f"  not sealed: {count - len(verdict.missing):,} of {count:,} shards whole")
+    faults = list(verdict.faults.items())
+    lines += [f"  {name} {fault}" for name, fault in faults[:_SHOWN]]
+    return lines + ([f"  and {len(faults) - _SHOWN:,} more"] if len(faults) > _SHOWN else [])
+
+
+def profile_of_set(name: str, where: Places, device: str | None) -> Profile:
+    """A profile whose extraction is that of the set `name`: the data source and settings are those in its plan.
+
+    Raises
+    ------
+    FeatureSetError
+        When there is no such set, it lies elsewhere than here, or its images are others by now.
+    """
+    folder = find_set(name, where.features)
+    plan = read_plan(folder)
+    source = _source(plan, folder)
+    settings = plan.settings.model_copy(update={"device": device or "auto"})
+    work = plan_extraction(acquire(source, where.data, where.mirror), settings, where.features, where.mirror)
+    here = work.manifest.digest if isinstance(work, FeatureSet) else work.digest
+    if here != plan.digest:
+        raise FeatureSetError(
+            f"the images or weights of {plan.dataset} are others than those that {folder} is of: give the former ones, "
+            "or extract, which makes another set"
+        )
+    if work.folder.resolve() != folder.resolve():
+        raise FeatureSetError(f"{folder} is not under {where.features}: set PROBEFLOW_DATA to the folder that holds it")
+    return load_profile().model_copy(update={"images": source, "features": settings, "name": plan.dataset})
+
+
+def _source(plan: SetPlan, folder: Path) -> Source:
+    try:
+        source: Source = TypeAdapter(Source).validate_python(plan.source)
+    except ValidationError:
+        raise FeatureSetError(
+            f"{folder} does not say where its images came from; run the command again that made it"
+        ) from None
+    return source

@@ -1,0 +1,295 @@
+"""What a source of encoded images holds: one row an image, in columns, so that a million images take some 100 MB.
+
+A row says where the image lies, its label and split, and, once it was verified, the digest of its decoded pixels or the
+reason why it is no usable image. The catalogue is kept on disk as one Parquet file; what is unchanged since, by size and
+stamp, is not decoded again.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from lib.datasets.decoding import CANNOT_READ
+from lib.errors import StorageError
+from lib.files import atomic_path
+
+SPLITS = ("train", "validation", "test")
+WHOLE = -1
+"""In place of a split: images that are still to be dealt to train and test."""
+
+UNVERIFIED, FINE = -1, 0
+"""States of a row; a state above `FINE` is the position of its reason, counted from 1."""
+
+UNKNOWN_SIZE, NOT_REGULAR = -1, -2
+"""In place of a size: of images within tables until they are read; of what must not be read, such as a pipe."""
+
+_COLUMNS = ("split", "label", "container", "offset", "size", "stamp", "state", "height", "width", "several")
+_WINDOW = 1 << 13
+_writing = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Container:
+    """A file that holds many images: its name under the root, and what tells that it was replaced."""
+
+    name: str
+    size: int
+    stamp: int
+
+
+class Verified(NamedTuple):
+    """What verification finds of a usable image."""
+
+    digest: bytes
+    size: int
+    height: int
+    width: int
+    several: bool
+
+
+@dataclass
+class Catalogue:
+    """Columns of n images; see the module.
+
+    Attributes
+    ----------
+    names : LargeBinaryArray of n
+        Path under the root, as bytes: file names need not be UTF-8.
+    columns : mapping of str to integer ndarray, shape (n,)
+        "split" (position in `SPLITS`, or `WHOLE`), "label" (position in `values`, or -1), "container" and "offset" (for
+        images within `containers`), "size" in bytes, "stamp" (changes when the image does), "state", and of verified
+        images "height", "width" and "several" (the file has more frames).
+    digests : ndarray of uint8, shape (n, 16)
+        Of the decoded pixels, where the state is `FINE`.
+    values : list of str
+        The labels as the source writes them.
+    """
+
+    names: Any
+    columns: dict[str, npt.NDArray[Any]]
+    digests: npt.NDArray[np.uint8]
+    values: list[str]
+    containers: list[Container] = field(default_factory=list)
+    reasons: list[str] = field(default_factory=list)
+    _reason_states: dict[str, int] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def listed(cls, names: Any, values: Sequence[str], **columns: npt.ArrayLike) -> Catalogue:
+        """New rows, not yet verified. A column that is not given is 0; so is one of a single value, repeated."""
+        count = len(names)
+        # np.zeros asks for no memory until a column is written.
+        full = {name: np.zeros(count, _dtype(name)) for name in _COLUMNS}
+        full["state"][:] = UNVERIFIED
+        for name, column in columns.items():
+            if column is not None and np.any(column):
+                full[name][:] = column
+        return cls(names.cast(pa.large_binary()), full, np.zeros((count, 16), np.uint8), list(values))
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def name(self, row: int) -> str:
+        """The image's name to be shown; bytes that are no UTF-8 are written as escapes."""
+        return shown(self.names[int(row)].as_py())
+
+    def reason(self, row: int) -> str:
+        """Why the image is not usable; empty when it is."""
+        state = int(self.columns["state"][row])
+        return self.reasons[state - 1] if state > FINE else ""
+
+    def accept(self, row: int, found: Verified) -> None:
+        """Note what the image is."""
+        self.columns["state"][row] = FINE
+        for name in ("size", "height", "width", "several"):
+            self.columns[name][row] = getattr(found, name)
+        self.digests[row] = np.frombuffer(found.digest, np.uint8)
+
+    def refuse(self, row: int, reason: str, size: int | None = None) -> None:
+        """Note why the image is not usable."""
+        state = self._reason_states.get(reason)
+        if state is None:
+            self.reasons.append(reason)
+            state = self._reason_states[reason] = len(self.reasons)
+        self.columns["state"][row] = state
+        if size is not None:
+            self.columns["size"][row] = size
+
+    def adopt(self, known: Catalogue) -> None:
+        """Take from `known` what was verified of rows of the same name, size and stamp."""
+        if self.names.equals(known.names):
+            positions = np.arange(len(self))
+        else:
+            found = pc.index_in(self.names, value_set=known.names)
+            positions = found.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+        for start in range(0, len(self), _WINDOW):
+            rows = np.arange(start, min(start + _WINDOW, len(self)))
+            at = positions[rows]
+            rows, at = rows[at >= 0], at[at >= 0]
+            same = known.columns["state"][at] != UNVERIFIED
+            for name in ("size", "stamp"):
+                same &= known.columns[name][at] == self.columns[name][rows]
+            rows, at = rows[same], at[same]
+            for name in ("height", "width", "several"):
+                self.columns[name][rows] = known.columns[name][at]
+            self.digests[rows] = known.digests[at]
+            self.columns["state"][rows] = np.minimum(known.columns["state"][at], FINE)
+            for row, there in zip(*(each[known.columns["state"][at] > FINE] for each in (rows, at)), strict=True):
+                self.refuse(int(row), known.reason(int(there)))
+
+    def part(self, container: int) -> Catalogue:
+        """The rows of one container, as they are."""
+        rows = np.flatnonzero(self.columns["container"] == container)
+        return self.take(rows)
+
+    def take(self, rows: npt.NDArray[np.int64]) -> Catalogue:
+        """Some rows."""
+        columns = {name: column[rows] for name, column in self.columns.items()}
+        names = self.names.take(pa.array(rows))
+        return Catalogue(names, columns, self.digests[rows], self.values, self.containers, list(self.reasons))
+
+    def same_rows(self, other: Catalogue) -> bool:
+        """Whether both list the same images with the same stamps, whatever is known of them."""
+        return (
+            self.containers == other.containers
+            and self.values == other.values
+            and self.names.equals(other.names)
+            and all(
+                np.array_equal(self.columns[name], other.columns[name]) for name in ("size", "stamp", "label", "split")
+            )
+        )
+
+
+def shown(name: bytes) -> str:
+    """A file name as text that any terminal, log or JSON takes."""
+    return name.decode("utf-8", "backslashreplace")
+
+
+def _dtype(name: str) -> type[np.signedinteger[Any]]:
+    if name in ("split", "several"):
+        return np.int8
+    return np.int64 if name in ("offset", "size", "stamp") else np.int32
+
+
+def join_rows(parts: Sequence[Catalogue], containers: Sequence[Container] = ()) -> Catalogue:
+    """The rows of several catalogues, with one list of labels; of containers, if given, each part is one."""
+    values: dict[str, int] = {}
+    names = [part.names for part in parts]
+    whole = Catalogue.listed(names[0] if len(names) == 1 else pa.concat_arrays(names), ())
+    start = 0
+    for number, part in enumerate(parts):
+        rows = slice(start, start + len(part))
+        codes = np.array([*(values.setdefault(value, len(values)) for value in part.values), -1], np.int32)
+        for name in _COLUMNS:
+            _put(whole.columns[name], rows, part.columns[name])
+        whole.columns["label"][rows] = codes[part.columns["label"]]  # -1 takes the last one
+        if containers:
+            whole.columns["container"][rows] = number
+        _put(whole.digests, rows, part.digests)
+        for row in np.flatnonzero(part.columns["state"] > FINE).tolist():
+            whole.refuse(start + row, part.reason(row))
+        start = rows.stop
+    whole.values, whole.containers = list(values), list(containers)
+    return whole
+
+
+def compared(listed: Catalogue, known: Catalogue | None) -> tuple[Catalogue, bool]:
+    """The catalogue of what is listed, with all that is known of it; and whether `known` lists anything else."""
+    if known is None:
+        return listed, True
+    if listed.same_rows(known):
+        return known, False
+    listed.adopt(known)
+    return listed, True
+
+
+def give_back() -> None:
+    """Return to the system what Arrow's allocator keeps for later: several times the size of a catalogue."""
+    pa.default_memory_pool().release_unused()
+
+
+def _put(column: npt.NDArray[Any], rows: slice, content: npt.NDArray[Any]) -> None:
+    if content.any():  # what stays 0 takes no memory
+        column[rows] = content
+
+
+def save(catalogue: Catalogue, path: Path, decoder: str) -> None:
+    """Write the catalogue atomically. Raises StorageError."""
+    metadata = {
+        "probeflow.decoder": decoder,
+        "probeflow.values": json.dumps(catalogue.values),
+        "probeflow.reasons": json.dumps(catalogue.reasons),
+        "probeflow.containers": json.dumps([[each.name, each.size, each.stamp] for each in catalogue.containers]),
+    }
+    digests = pa.FixedSizeBinaryArray.from_buffers(
+        pa.binary(16), len(catalogue), [None, pa.py_buffer(np.ascontiguousarray(catalogue.digests))]
+    )
+    columns = {name: pa.array(column) for name, column in catalogue.columns.items()}
+    table = pa.table({"name": catalogue.names, **columns, "digest": digests}).replace_schema_metadata(metadata)
+    with _writing, atomic_path(path) as temporary:
+        pq.write_table(table, temporary, row_group_size=_WINDOW, compression="zstd", use_dictionary=False)
+
+
+def read(path: Path, decoder: str | None) -> Catalogue | None:
+    """The catalogue on disk; None when there is none, it is damaged, or another decoder verified it."""
+    try:
+        with pq.ParquetFile(path, pre_buffer=False) as file:
+            stored = file.schema_arrow.metadata
+            metadata = {name: stored[f"probeflow.{name}".encode()] for name in _METADATA}
+            if decoder is not None and metadata["decoder"].decode() != decoder:
+                return None
+            catalogue = Catalogue.listed(_column(file, "name"), json.loads(metadata["values"]))
+            for name in _COLUMNS:  # one at a time, so that little lies in memory twice
+                catalogue.columns[name][:] = _column(file, name).to_numpy()
+            digests = _column(file, "digest")
+        flat = np.frombuffer(digests.buffers()[1], np.uint8)[16 * digests.offset :][: 16 * len(digests)]
+        catalogue.digests[:] = flat.reshape(-1, 16)
+        catalogue.reasons = json.loads(metadata["reasons"])
+        catalogue.containers = [Container(*each) for each in json.loads(metadata["containers"])]
+    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException):
+        return None
+    # A disk or network that failed is asked again.
+    failed = [number for number, reason in enumerate(catalogue.reasons, 1) if reason.startswith(CANNOT_READ)]
+    states = catalogue.columns["state"]
+    states[np.isin(states, failed) | (states > len(catalogue.reasons))] = UNVERIFIED
+    return catalogue
+
+
+_METADATA = ("decoder", "values", "reasons", "containers")
+
+
+def _column(file: Any, name: str) -> Any:
+    column = file.read([name], use_threads=False).column(0)  # a thread more takes megabytes more
+    give_back()
+    return column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays(column.chunks)
+
+
+def forget(path: Path, name: bytes, container: int | None) -> None:
+    """Have an image, or all of its container, verified anew the next time; a catalogue that is gone is well forgotten."""
+    known = read(path, None)
+    if known is None:
+        return
+    if container is None:
+        found = pc.index(known.names, pa.scalar(name, pa.large_binary())).as_py()
+        known.columns["state"][found : found + 1 if found >= 0 else 0] = UNVERIFIED
+    else:
+        listed = known.containers[container]
+        known.containers[container] = Container(listed.name, -1, 0)
+    with suppress(StorageError):
+        save(known, path, _decoder_of(path))
+
+
+def _decoder_of(path: Path) -> str:
+    metadata: dict[bytes, bytes] = pq.read_schema(path).metadata
+    return metadata[b"probeflow.decoder"].decode()

@@ -1,0 +1,156 @@
+"""From a listed catalogue to a dataset: verify, refuse or set aside what is unreadable, hold out, and describe."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from lib.datasets import catalogue as catalogues
+from lib.datasets.catalogue import FINE, SPLITS, WHOLE, Catalogue
+from lib.datasets.dataset import Dataset, Split, build
+from lib.datasets.decoding import Decoder
+from lib.datasets.encoded import ByteStore, EncodedImages
+from lib.datasets.sources import EncodedSource
+from lib.datasets.splits import hold_out_rows
+from lib.datasets.verification import verify
+from lib.errors import DataError
+
+_LISTED = 5
+_WINDOW = 1 << 16
+_QUARANTINE = pa.schema(
+    [
+        ("name", pa.string()),
+        ("split", pa.string()),
+        ("label", pa.string()),
+        ("bytes", pa.int64()),
+        ("reason", pa.string()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Collection:
+    """A source's images before they are a dataset.
+
+    Attributes
+    ----------
+    name : str
+        Of the dataset.
+    shown : str
+        Where it lies, to be shown.
+    origin : str
+        The same in words.
+    class_names : sequence of str
+        In the order of the dataset's labels.
+    classes : ndarray of int32, shape (len(catalogue.values),)
+        The class of each of the catalogue's label values, or -1 where it is not wanted.
+    file : Path
+        Where the catalogue is kept.
+    is_new : bool
+        Whether what is kept there lists other images.
+    """
+
+    name: str
+    shown: str
+    origin: str
+    class_names: Sequence[str]
+    classes: npt.NDArray[np.int32]
+    catalogue: Catalogue
+    store: ByteStore
+    decoder: Decoder
+    file: Path
+    is_new: bool
+
+
+def dataset_of(collection: Collection, source: EncodedSource) -> Dataset:
+    """Verify what is new and build the dataset.
+
+    Raises
+    ------
+    DataError
+        When an image is unreadable and the source refuses such, or a class has no usable image.
+    """
+    _verify(collection)
+    catalogue = collection.catalogue
+    columns = catalogue.columns
+    classes = np.append(collection.classes, np.int32(-1))[columns["label"]]  # label -1 takes the last one
+    wanted = (classes >= 0) | (columns["label"] < 0)
+    bad = np.flatnonzero(wanted & (columns["state"] > FINE))
+    if len(bad) and source.unreadable == "refuse":
+        raise DataError(
+            f"{len(bad):,} unreadable image(s) in {collection.shown}, e.g. {_told(catalogue, bad[:1])}; "
+            "repair or remove them, or set them aside with --quarantine (images.unreadable=quarantine)"
+        )
+    fine = wanted & (columns["state"] == FINE)
+    splits = {}
+    for position in sorted(set(np.unique(columns["split"]).tolist())):
+        rows = np.flatnonzero(fine & (columns["split"] == position))
+        labels = classes[rows].astype(np.int64)
+        counts = np.bincount(labels, minlength=len(collection.class_names))
+        where = collection.shown if position == WHOLE else SPLITS[position]
+        if not counts.all():
+            empty = collection.class_names[int(counts.argmin())]
+            raise DataError(f"class {empty!r} has no readable image in {where}; add some")
+        images = EncodedImages(catalogue, rows, collection.store, collection.decoder, collection.file)
+        if position != WHOLE:
+            splits[SPLITS[position]] = Split(images, labels)
+            continue
+        kept, held = hold_out_rows(labels, source.test_fraction, source.seed, images.digests)
+        for name, part in (("train", kept), ("test", held)):
+            splits[name] = Split(images.take(part), labels[part])
+    notes = []
+    if len(bad):
+        notes.append(f"{len(bad):,} unreadable image(s) quarantined: {_told(catalogue, bad)}")
+    several = np.flatnonzero(fine & (columns["several"] > 0))
+    if len(several):
+        notes.append(
+            f"{len(several):,} image(s) hold several frames or pages, of which the first is taken: {_told(catalogue, several)}"
+        )
+    quarantined = _quarantined(collection, bad, classes) if len(bad) else None
+    return build(
+        collection.name, collection.class_names, splits, collection.origin, warnings=notes, quarantined=quarantined
+    )
+
+
+def _verify(collection: Collection) -> None:
+    def save() -> None:
+        catalogues.save(collection.catalogue, collection.file, collection.decoder.identity)
+
+    if (
+        not verify(collection.catalogue, collection.store, collection.decoder, collection.name, save)
+        and collection.is_new
+    ):
+        save()
+
+
+def _told(catalogue: Catalogue, rows: npt.NDArray[np.int64]) -> str:
+    """The first few of some images, with the reasons of unreadable ones."""
+    listed = []
+    for row in rows[:_LISTED].tolist():
+        reason = catalogue.reason(row)
+        listed.append(f"{catalogue.name(row)} ({reason})" if reason else catalogue.name(row))
+    return ", ".join(listed) + (f" and {len(rows) - _LISTED:,} more" if len(rows) > _LISTED else "")
+
+
+def _quarantined(collection: Collection, rows: npt.NDArray[np.int64], classes: npt.NDArray[np.int32]) -> pa.Table:
+    catalogue = collection.catalogue
+    columns = catalogue.columns
+
+    def batch(part: Sequence[int]) -> pa.Table:
+        splits = [columns["split"][row] for row in part]
+        labels = [classes[row] for row in part]
+        content = {
+            "name": [catalogue.name(row) for row in part],
+            "split": [None if split == WHOLE else SPLITS[split] for split in splits],
+            "label": [None if label < 0 else collection.class_names[label] for label in labels],
+            "bytes": np.maximum(columns["size"][part], 0),
+            "reason": [catalogue.reason(row) for row in part],
+        }
+        return pa.table(content, schema=_QUARANTINE)
+
+    return pa.concat_tables(batch(rows[start : start + _WINDOW].tolist()) for start in range(0, len(rows), _WINDOW))

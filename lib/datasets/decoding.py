@@ -1,0 +1,156 @@
+"""One encoded image to uint8 RGB, or the reason why not: whatever the bytes are, a caller gets one of the two.
+
+EXIF orientation is applied, alpha is laid on white, 16-bit grey is cut to 8 bits, and of several frames the first is
+taken. The number of pixels is checked by the header before anything is decoded.
+"""
+
+from __future__ import annotations
+
+import io
+import threading
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+LARGEST_PIXELS = 89_478_485
+"""Pillow's own limit: a quarter of a gibibyte at three bytes a pixel."""
+
+CANNOT_READ = "cannot be read: "
+"""Begins a reason that lies with the machine and not with the image, so that it is asked again the next time."""
+
+_FORMAT = 1
+"""Raised when the same bytes decode to other pixels than before."""
+
+_LARGE = 1 << 24
+_one_large = threading.Lock()
+"""Images of more than `_LARGE` pixels are decoded one at a time: each takes up to a gibibyte on the way."""
+
+_ORIENTATION = 0x0112
+
+_RUNS_A_PROGRAM = {"EPS"}
+"""Formats that Pillow hands to another program (Ghostscript); never done with files of unknown origin."""
+
+
+class UnreadableError(Exception):
+    """Why some bytes are not a usable image."""
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """An image's pixels, uint8 (height, width, 3), and whether the file holds more frames than this first one."""
+
+    pixels: npt.NDArray[np.uint8]
+    several_frames: bool
+
+
+class Decoder:
+    """Decodes encoded images of up to `largest_pixels` pixels; safe to call from several threads at once."""
+
+    def __init__(self, largest_pixels: int = LARGEST_PIXELS) -> None:
+        from PIL import Image
+
+        self.largest_pixels = largest_pixels
+        # Pillow's own check stands behind ours, for images within images; it must not be the narrower one.
+        Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS or 0, largest_pixels)
+        # What Pillow warns of is decided here, image by image; a filter set and reset around each is not safe in threads.
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+        Image.init()
+        known = [name for name in Image.ID if name not in _RUNS_A_PROGRAM]
+        self._formats = sorted(known, key=lambda name: name not in ("JPEG", "PNG"))
+
+    @property
+    def largest_bytes(self) -> int:
+        """No file of more bytes is read: four channels of 16 bits, and room for colour profiles and the like."""
+        return 8 * self.largest_pixels + (1 << 26)
+
+    @property
+    def identity(self) -> str:
+        """What decides the pixels of given bytes: what was verified by another decoder is verified again."""
+        from PIL import __version__
+
+        return f"{_FORMAT} Pillow {__version__} {self.largest_pixels}"
+
+    def __call__(self, data: bytes) -> npt.NDArray[np.uint8]:
+        """The image's pixels, uint8 (height, width, 3). Raises UnreadableError."""
+        return self._decode(data, look_for_frames=False).pixels
+
+    def inspect(self, data: bytes) -> Decoded:
+        """The image's pixels and whether it has more frames. Raises UnreadableError.
+
+        Raises
+        ------
+        UnreadableError
+            When the bytes are empty, no image, damaged, have too many pixels, or a pixel format without an agreed meaning.
+        """
+        return self._decode(data, look_for_frames=True)
+
+    def _decode(self, data: bytes, look_for_frames: bool) -> Decoded:
+        from PIL import Image, UnidentifiedImageError
+
+        if not data:
+            raise UnreadableError("the file is empty")
+        try:
+            with Image.open(io.BytesIO(data), formats=self._formats) as opened:
+                pixels = opened.width * opened.height
+                if pixels > self.largest_pixels:
+                    raise UnreadableError(
+                        f"{opened.width}x{opened.height} pixels, more than largest_pixels {self.largest_pixels:,}: "
+                        "it may be a decompression bomb"
+                    )
+                if pixels <= _LARGE:
+                    return Decoded(_rgb(opened), look_for_frames and _has_more_frames(opened))
+                with _one_large:
+                    return Decoded(_rgb(opened), look_for_frames and _has_more_frames(opened))
+        except UnreadableError:
+            raise
+        except UnidentifiedImageError:
+            raise UnreadableError("not an image that Pillow knows") from None
+        except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+            raise UnreadableError(
+                f"more pixels than largest_pixels {self.largest_pixels:,}: it may be a decompression bomb"
+            ) from None
+        except MemoryError:
+            raise UnreadableError(f"{CANNOT_READ}not enough memory to decode it") from None
+        except Exception as error:  # hostile bytes make Pillow's parsers raise nearly anything
+            raise UnreadableError(" ".join(str(error).split()) or type(error).__name__) from None
+
+
+def _rgb(opened: Image.Image) -> npt.NDArray[np.uint8]:
+    from PIL import Image, ImageOps
+
+    # Only Pillow's PNM reader scales "I" to 16 bits; elsewhere it is 32 bits of unknown range, as "F" is.
+    if opened.mode == "F" or (opened.mode == "I" and opened.format not in ("PPM", "PNG")):
+        raise UnreadableError(f"32-bit pixels (mode {opened.mode}) have no agreed white; convert them to 8 or 16 bits")
+    opened.load()
+    turned = opened.getexif().get(_ORIENTATION, 1) != 1  # asked first, for the transposition copies
+    picture = ImageOps.exif_transpose(opened) if turned else opened
+    if picture.mode == "I" or picture.mode.startswith("I;16"):
+        return _grey16(picture)
+    if picture.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in picture.info:
+        picture = picture.convert("RGBA")
+        picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
+    return np.asarray(picture.convert("RGB"))
+
+
+def _grey16(picture: Image.Image) -> npt.NDArray[np.uint8]:
+    """The high bytes of a 16-bit greyscale image, three times; a grey marked as transparent becomes white."""
+    values = np.asarray(picture).astype(np.uint32)
+    grey = np.minimum(values >> 8, 255).astype(np.uint8)
+    transparent = picture.info.get("transparency")
+    if isinstance(transparent, int):
+        grey[values == transparent] = 255
+    return np.repeat(grey[:, :, None], 3, axis=2)
+
+
+def _has_more_frames(opened: Image.Image) -> bool:
+    """Whether an animation or a further page follows; a camera's preview (MPO) is neither."""
+    try:
+        return opened.format != "MPO" and bool(getattr(opened, "is_animated", False))
+    except Exception:  # a damaged second frame
+        return True

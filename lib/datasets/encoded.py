@@ -1,0 +1,111 @@
+"""Images that lie encoded in files, archives or tables, decoded on access; nothing of them stays in memory.
+
+Every image that is read is compared with the digest it was verified with: a feature never belongs to other pixels than
+the ones in the dataset's digest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from lib.datasets import catalogue as catalogues
+from lib.datasets.catalogue import Catalogue
+from lib.datasets.dataset import Digests, image_digest
+from lib.datasets.decoding import CANNOT_READ, Decoder, UnreadableError
+from lib.errors import ChangedError, DataError
+
+
+class ByteStore(Protocol):
+    """Where a catalogue's encoded images lie."""
+
+    def fetch(self, catalogue: Catalogue, rows: Sequence[int]) -> Iterator[bytes | UnreadableError]:
+        """The bytes of each row in order, or why there are none. Safe to call from several threads at once."""
+        ...
+
+
+class EncodedImages:
+    """The images at some rows of a verified catalogue; safe to use from several threads at once.
+
+    Parameters
+    ----------
+    rows : ndarray of int64, shape (n,)
+        Rows of the catalogue, all of them fit for use.
+    file : Path
+        Where the catalogue is kept: an image found changed is struck from it.
+    """
+
+    def __init__(
+        self, catalogue: Catalogue, rows: npt.NDArray[np.int64], store: ByteStore, decoder: Decoder, file: Path
+    ) -> None:
+        self._catalogue = catalogue
+        self._rows = rows
+        self._store = store
+        self._decoder = decoder
+        self._file = file
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: int) -> npt.NDArray[np.uint8]:
+        return self.read([index])[0]
+
+    def read(self, rows: Sequence[int]) -> list[npt.NDArray[np.uint8]]:
+        """The images at these positions, in that order: uint8 (height, width, 3) each.
+
+        Raises
+        ------
+        ChangedError
+            When an image is no longer the one that was verified.
+        DataError
+            When it cannot be read.
+        """
+        wanted = [int(self._rows[row]) for row in rows]
+        fetched = self._store.fetch(self._catalogue, wanted)
+        return [self._decoded(row, data) for row, data in zip(wanted, fetched, strict=True)]
+
+    def take(self, rows: npt.NDArray[np.int64]) -> EncodedImages:
+        """The images at these positions."""
+        return EncodedImages(self._catalogue, self._rows[rows], self._store, self._decoder, self._file)
+
+    @property
+    def digests(self) -> Digests:
+        """Content digest of each image, shape (n,), dtype S16; nothing is read."""
+        found: Digests = self._catalogue.digests[self._rows].view("S16").reshape(-1)
+        return found
+
+    @property
+    def shapes(self) -> npt.NDArray[np.int32]:
+        """Height, width and channels of each image, shape (n, 3); nothing is read."""
+        columns = self._catalogue.columns
+        sides = [columns[name][self._rows] for name in ("height", "width")]
+        return np.column_stack([*sides, np.full(len(self), 3, np.int32)])
+
+    def name(self, index: int) -> str:
+        """The image's name in its source."""
+        return self._catalogue.name(int(self._rows[index]))
+
+    def _decoded(self, row: int, data: bytes | UnreadableError) -> npt.NDArray[np.uint8]:
+        try:
+            if isinstance(data, UnreadableError):
+                raise data
+            pixels = self._decoder(data)
+        except UnreadableError as problem:
+            if str(problem).startswith(CANNOT_READ):
+                raise DataError(f"image {self._catalogue.name(row)} {problem}; mend that and run it again") from None
+            raise self._changed(row, str(problem)) from None
+        if image_digest(pixels) != self._catalogue.digests[row].tobytes():
+            raise self._changed(row, "its pixels are others")
+        return pixels
+
+    def _changed(self, row: int, why: str) -> ChangedError:
+        within = int(self._catalogue.columns["container"][row]) if self._catalogue.containers else None
+        catalogues.forget(self._file, self._catalogue.names[row].as_py(), within)
+        return ChangedError(
+            f"image {self._catalogue.name(row)} changed since it was verified ({why}); "
+            "run the same command again: it is verified anew"
+        )

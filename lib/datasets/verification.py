@@ -1,0 +1,99 @@
+"""Decoding every image of a catalogue once, on all cores, in windows: what is found is noted, never raised."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import numpy as np
+
+from lib.datasets.catalogue import NOT_REGULAR, UNVERIFIED, Catalogue, Verified
+from lib.datasets.dataset import image_digest
+from lib.datasets.decoding import Decoder, UnreadableError
+from lib.datasets.encoded import ByteStore
+from lib.progress import bar
+
+_BATCH = 32
+_SAVE_EVERY_SECONDS = 60.0
+
+Note = Verified | tuple[str, int]
+"""What a usable image is; of others the reason and the bytes."""
+
+
+def verify(catalogue: Catalogue, store: ByteStore, decoder: Decoder, label: str, save: Callable[[], None]) -> bool:
+    """Decode the rows that are not verified and note what they are; whether there were any.
+
+    Pillow decodes outside of Python's lock, so threads use all cores. At most a few batches of images are in memory.
+
+    Parameters
+    ----------
+    save : callable
+        Called at times and in any case at the end, also when interrupted: what was verified stays verified.
+    """
+    _refuse_by_size(catalogue, decoder)
+    rows = np.flatnonzero(catalogue.columns["state"] == UNVERIFIED)
+    if not len(rows):
+        return False
+    workers = len(os.sched_getaffinity(0))
+    waiting: deque[tuple[int, Future[list[Note]]]] = deque()
+    saved = time.monotonic()
+
+    def check(start: int) -> list[Note]:
+        wanted = rows[start : start + _BATCH].tolist()
+        return [_note(decoder, data) for data in store.fetch(catalogue, wanted)]
+
+    def collect() -> int:
+        start, future = waiting.popleft()
+        notes = future.result()
+        for row, note in zip(rows[start : start + _BATCH].tolist(), notes, strict=True):
+            if isinstance(note, Verified):
+                catalogue.accept(row, note)
+            else:
+                catalogue.refuse(row, *note)
+        return len(notes)
+
+    try:
+        with ThreadPoolExecutor(workers, "verify") as pool, bar(f"verify {label}", len(rows), "image") as advance:
+            try:
+                for start in range(0, len(rows), _BATCH):
+                    waiting.append((start, pool.submit(check, start)))
+                    if len(waiting) > 2 * workers:
+                        advance(collect())
+                    if time.monotonic() - saved > _SAVE_EVERY_SECONDS:
+                        save()
+                        saved = time.monotonic()
+                while waiting:
+                    advance(collect())
+            finally:
+                for _, future in waiting:
+                    future.cancel()
+    finally:
+        save()
+    return True
+
+
+def _refuse_by_size(catalogue: Catalogue, decoder: Decoder) -> None:
+    """Refuse what need not be read: an image that was read whole before its header is seen must fit into memory."""
+    sizes = catalogue.columns["size"]
+    new = catalogue.columns["state"] == UNVERIFIED
+    for row in np.flatnonzero(new & ((sizes == NOT_REGULAR) | (sizes > decoder.largest_bytes))):
+        catalogue.refuse(
+            int(row),
+            f"{sizes[row]:,} bytes, more than an image of largest_pixels {decoder.largest_pixels:,} can have"
+            if sizes[row] > 0
+            else "no regular file: a broken link, a pipe or a device",
+        )
+
+
+def _note(decoder: Decoder, data: bytes | UnreadableError) -> Note:
+    if isinstance(data, UnreadableError):
+        return str(data), 0
+    try:
+        decoded = decoder.inspect(data)
+    except UnreadableError as problem:
+        return str(problem), len(data)
+    height, width, _ = decoded.pixels.shape
+    return Verified(image_digest(decoded.pixels), len(data), height, width, decoded.several_frames)

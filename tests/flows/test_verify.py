@@ -1,0 +1,79 @@
+"""The commands `verify` and `resume`, on a set that is damaged."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from flows.verify import profile_of_set, verify_sets
+from lib.config import places
+from lib.datasets import acquire
+from lib.datasets.sources import ImageFolder
+from lib.errors import FeatureSetError
+from lib.features import FeatureSettings, extract
+from tests.conftest import REPOSITORY
+from tests.image_files import write_images
+
+SETTINGS = FeatureSettings(weights="random", input_size=64, shard_rows=5, device="cpu")
+
+
+@pytest.fixture
+def where(tmp_path):
+    return places({"PROBEFLOW_DATA": str(tmp_path / "data"), "PROBEFLOW_MLRUNS": str(tmp_path / "mlruns")})
+
+
+@pytest.fixture
+def folder(tmp_path, where) -> Path:
+    write_images(tmp_path / "pets", ("cat", "dog"), 10)
+    dataset = acquire(ImageFolder(path=str(tmp_path / "pets")), where.data)
+    return extract(dataset, SETTINGS, where.features).folder
+
+
+def damage(folder: Path) -> bytes:
+    path = folder / "part-00002.parquet"
+    content = path.read_bytes()
+    path.write_bytes(content[:500] + bytes([content[500] ^ 1]) + content[501:])
+    return content
+
+
+def test_verify_says_what_is_whole_and_what_is_not(folder, where, capsys):
+    assert verify_sets(None, where) == 0
+    assert "whole: 20 rows in 4 shard(s), each byte, row and value read" in capsys.readouterr().out
+    damage(folder)
+    with pytest.raises(
+        FeatureSetError, match=f"1 of 1 feature set.* not whole; `python -m flows resume {folder.name}`"
+    ):
+        verify_sets(folder.name[:6], where)
+    assert "part-00002.parquet is damaged: its sha256 is not the manifest's" in capsys.readouterr().out
+    (folder / "manifest.json").unlink()
+    with pytest.raises(FeatureSetError):
+        verify_sets(str(folder), where)
+    assert "not sealed: 3 of 4 shards whole" in capsys.readouterr().out
+
+
+def test_resume_makes_the_damaged_shard_alone_from_what_the_folder_says(folder, where, tmp_path):
+    whole = damage(folder)
+    before = {path.name: path.stat().st_mtime_ns for path in folder.glob("part-*.parquet")}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "MLFLOW_"))}
+    environment |= {"PROBEFLOW_DATA": str(where.data), "PROBEFLOW_MLRUNS": str(where.mlruns)}
+    environment |= {"PREFECT_HOME": str(tmp_path / "prefect")}
+    done = subprocess.run(
+        [sys.executable, "-m", "flows", "resume", folder.name[:8]],
+        cwd=REPOSITORY, env=environment, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "20 rows × 1000, AlexNet fc8, RANDOM weights (seed 0)" in done.stdout
+    assert (folder / "part-00002.parquet").read_bytes() == whole
+    after = {path.name: path.stat().st_mtime_ns for path in folder.glob("part-*.parquet")}
+    assert [name for name in before if before[name] != after[name]] == ["part-00002.parquet"]
+
+
+def test_resume_refuses_a_set_whose_images_are_others_by_now(folder, where, tmp_path):
+    assert profile_of_set(folder.name, where, "cpu").features == SETTINGS
+    (tmp_path / "pets" / "cat" / "1.png").unlink()
+    with pytest.raises(FeatureSetError, match=r"the images or weights of pets are others than those that .* is of"):
+        profile_of_set(folder.name, where, None)
