@@ -142,7 +142,7 @@ def _facts(feature_set: FeatureSet) -> Iterator[tuple[str, str]]:
     count = len(manifest.shards)
     shards = f"{count} of up to {settings.shard_rows:,} rows" if count > 1 else "1"
     yield "shards", f"{shards}; sealed, and every byte as the manifest says"
-    speeds = read_speeds(folder) or ()
+    speeds = read_speeds(folder)
     for number, speed in enumerate(speeds):
         yield "" if number else "made", f"{speed.images:,} images: {speed.words}"
     if not speeds:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 
+from flows.tables import aligned, size
 from lib.config import SWEEPS, Places, Profile, SweepName, Workers
 from lib.studies.extraction_plan import ExtractionPlan, plan_features
 from lib.studies.plan import SweepPlan, plan_sweep
@@ -57,7 +58,7 @@ def _lines(
         )
         for plan in plans
     ]
-    yield from _table(("sweep", "state", "data", ">trials", ">stored", ">to train"), sweeps)
+    yield from aligned(("sweep", "state", "data", ">trials", ">stored", ">to train"), sweeps)
     programs = [
         (
             plan.name,
@@ -67,7 +68,7 @@ def _lines(
             f"{program.batch_size:,}",
             program.optimiser,
             "?" if program.parameters is None else f"{program.parameters:,}",
-            "?" if program.bytes is None else _size(program.bytes),
+            "?" if program.bytes is None else size(program.bytes),
         )
         for plan in plans
         for program in plan.programs
@@ -77,7 +78,7 @@ def _lines(
         yield "Each line is a program, whose trials train side by side:"
         chunks = () if workers.chunks is None else ("chunk", ">of the cost")
         sizes = (">trials", ">hidden layers", ">batch size", "optimiser", ">parameters", ">memory")
-        yield from _table(("sweep", *chunks, *sizes), programs)
+        yield from aligned(("sweep", *chunks, *sizes), programs)
     yield ""
     for plan in plans:
         if plan.after and not plan.sealed:
@@ -89,17 +90,17 @@ def _lines(
 def _extraction(plan: ExtractionPlan, workers: Workers) -> Iterator[str]:
     counts = ["?" if count is None else f"{count:,}" for count in (plan.images, plan.shards, plan.missing)]
     heads = ("extraction", "state", "data", ">images", ">shards", ">to extract")
-    yield from _table(heads, [("features", "done" if plan.sealed else "to do", plan.data, *counts)])
+    yield from aligned(heads, [("features", "done" if plan.sealed else "to do", plan.data, *counts)])
     if workers.chunks is not None and plan.units:
         yield ""
         yield f"In chunks of at least {workers.chunk_images:,} images:"
         units = [(f"{each.number} of {each.of}", f"{len(each.shards):,}", f"{each.images:,}") for each in plan.units]
-        yield from _table(("chunk", ">shards", ">images"), units)
+        yield from aligned(("chunk", ">shards", ">images"), units)
 
 
 def _where(plans: Sequence[SweepPlan], workers: Workers) -> Iterator[str]:
     known = [plan.memory for plan in plans if plan.memory is not None]
-    memory = f"a program may take {_size(min(known))}" if known else "memory is not limited: the system does not tell"
+    memory = f"a program may take {size(min(known))}" if known else "memory is not limited: the system does not tell"
     if workers.pool is None:
         yield f"Trains here, on {plans[0].device}: {memory}."
         return
@@ -115,20 +116,3 @@ def _where(plans: Sequence[SweepPlan], workers: Workers) -> Iterator[str]:
 
 def _share(share: float | None) -> str:
     return "?" if share is None else f"{share:.0%}"
-
-
-def _size(count: int) -> str:
-    for unit, factor in (("GB", 1e9), ("MB", 1e6)):
-        if count >= factor:
-            return f"{count / factor:,.1f} {unit}"
-    return f"{count / 1e3:,.1f} kB"
-
-
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """Aligned columns; a head that starts with ">" is aligned to the right."""
-    right = [head.startswith(">") for head in heads]
-    lines = [[head.removeprefix(">") for head in heads], *rows]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(heads))]
-    for line in lines:
-        cells = zip(line, widths, right, strict=True)
-        yield "  ".join(cell.rjust(width) if end else cell.ljust(width) for cell, width, end in cells).rstrip()
