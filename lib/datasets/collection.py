@@ -23,7 +23,6 @@ from lib.errors import DataError
 
 _LISTED = 5
 _CLASSES_LISTED = 20
-Classes = tuple[list[str], npt.NDArray[np.int32]]
 
 _WINDOW = 1 << 16
 _QUARANTINE = pa.schema(
@@ -127,8 +126,10 @@ def dataset_of(collection: Collection, source: EncodedSource) -> Dataset:
     )
 
 
-def classes_of(values: Sequence[str], wanted: Sequence[str] | None, order: Sequence[str] | None, shown: str) -> Classes:
-    """The class names, and the class of each label value (-1 where it is not wanted).
+def classes_of(
+    catalogue: Catalogue, wanted: Sequence[str] | None, order: Sequence[str] | None, shown: str
+) -> tuple[list[str], npt.NDArray[np.int32]]:
+    """The class names, and the class of each of the catalogue's label values (-1 where it is not wanted).
 
     Parameters
     ----------
@@ -142,6 +143,8 @@ def classes_of(values: Sequence[str], wanted: Sequence[str] | None, order: Seque
     DataError
         When a wanted class does not occur, or there are fewer than two.
     """
+    occurring = np.unique(catalogue.columns["label"])
+    values = [catalogue.values[code] for code in occurring[occurring >= 0]]
     place = {value: number for number, value in enumerate(order or ())}
     numbers = all(re.fullmatch(r"-?\d+", value) for value in values)
     found = sorted(values, key=lambda value: (place.get(value, len(place)), int(value) if numbers else 0, value))
@@ -153,7 +156,7 @@ def classes_of(values: Sequence[str], wanted: Sequence[str] | None, order: Seque
     if len(names) < 2:
         raise DataError(f"{shown} has {len(names)} class(es); at least two are needed")
     position = {name: number for number, name in enumerate(names)}
-    return names, np.array([position.get(value, -1) for value in values], np.int32)
+    return names, np.array([position.get(value, -1) for value in catalogue.values], np.int32)
 
 
 def _verify(collection: Collection, wanted: npt.NDArray[np.bool_]) -> None:

@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import numpy as np
+
 from lib.datasets import catalogue as catalogues
 from lib.datasets.catalogue import SPLITS, WHOLE, Catalogue, Container
 from lib.datasets.download import NOWHERE
@@ -127,12 +129,11 @@ def catalogue_of(
     at = {container: number for number, container in enumerate(known.containers)} if known is not None else {}
     parts = []
     for container, split in zip(containers, splits, strict=True):
-        if known is not None and container in at:
-            parts.append(known.part(at[container]))
-        else:
-            part = index(container)
-            part.columns["split"][:] = split
-            parts.append(part)
+        part = known.part(at[container]) if known is not None and container in at else index(container)
+        part.columns["split"] = np.full(
+            len(part), split, np.int8
+        )  # of a known one too: others may tell it otherwise now
+        parts.append(part)
         advance(1)
     return catalogues.join_rows(parts, containers), True
 

@@ -211,7 +211,7 @@ def load(source: ParquetImages, raw: Path, mirror: str | None) -> Dataset:
             catalogues.read(file, decoder.identity),
             advance,
         )
-    class_names, classes = classes_of(catalogue.values, source.classes, names, place.shown)
+    class_names, classes = classes_of(catalogue, source.classes, names, place.shown)
     return dataset_of(
         Collection(
             name=name_of(source.path, place),

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any, NamedTuple, Protocol
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from lib.datasets.catalogue import NOT_REGULAR, shown
 from lib.datasets.decoding import CANNOT_READ, NO_PERMISSION, UnreadableError
@@ -246,11 +246,13 @@ def open_filesystem(url: str, mirror: str | None = None) -> tuple[Any, str]:
     """
     import fsspec
 
+    if url.startswith("file://"):
+        return fsspec.filesystem("file"), unquote(url.removeprefix("file://"))
     protocol = url.partition("://")[0]
     try:
         filesystem, path = fsspec.core.url_to_fs(url)
     except ImportError as error:
-        package = re.search(r"[Ii]nstall (\w+)", str(error))
+        package = re.search(r"[Ii]nstall (?:the )?(\w+)", str(error))
         mend = f"pip install {package.group(1)}" if package else "install what it names"
         raise ConfigError(f"{protocol}:// cannot be read here ({_line(error)}): {mend}") from None
     except ValueError as error:

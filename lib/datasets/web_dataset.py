@@ -73,7 +73,7 @@ def load(source: WebDataset, raw: Path, mirror: str | None) -> Dataset:
             catalogues.read(file, decoder.identity),
             advance,
         )
-    class_names, classes = classes_of(catalogue.values, source.classes, None, place.shown)
+    class_names, classes = classes_of(catalogue, source.classes, None, place.shown)
     return dataset_of(
         Collection(
             name=name_of(source.path, place),

@@ -27,7 +27,7 @@ from tests.lib.datasets.test_web_dataset import samples, write_tar
 @pytest.fixture
 def here(tmp_path) -> Path:
     """A folder of images, tar shards, and a Parquet file."""
-    root = tmp_path / "here"
+    root = tmp_path / "here it is"
     write_images(root / "pets", ("cat", "dog"), 40)
     for seed in range(2):
         write_tar(root / "shards" / f"{seed:03d}.tar", samples(seed))

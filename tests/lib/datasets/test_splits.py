@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lib.datasets import hold_out, hold_out_rows, require_no_leakage, shared_images
-from lib.datasets.dataset import Split, build
+from lib.datasets.dataset import Dataset, Split, build, packed
 from lib.errors import DataError, LeakageError
 
 
@@ -21,6 +21,29 @@ def test_every_row_lands_on_one_side_and_classes_keep_their_shares(rows, classes
     for label in range(classes):
         members = (labels == label).sum()
         assert abs((labels[held] == label).sum() - fraction * members) <= 1
+
+
+@given(st.lists(st.binary(min_size=3, max_size=3).map(lambda end: b"\0a\0" + bytes(10) + end), min_size=4, max_size=60))
+@settings(deadline=None, max_examples=60)
+def test_digests_are_told_apart_by_all_their_bytes_nul_or_not(digests):
+    labels = np.arange(len(digests)) % 2
+    expected: object = None
+    try:
+        expected = [rows.tolist() for rows in hold_out_rows(labels, 0.3, 0, [digest.hex() for digest in digests])]
+    except DataError as error:
+        expected = str(error)
+    found: object = None
+    try:
+        found = [rows.tolist() for rows in hold_out_rows(labels, 0.3, 0, packed(digests))]
+    except DataError as error:
+        found = str(error)
+    assert found == expected
+
+    half = len(digests) // 2
+    known = {"train": packed(digests[:half]), "test": packed(digests[half:])}
+    data = Dataset("d", ("a", "b"), {}, "", "", _digests=known)
+    seen = set(digests[:half])
+    assert shared_images(data, "test") == [at for at, digest in enumerate(digests[half:]) if digest in seen]
 
 
 def test_groups_stay_whole():

@@ -175,6 +175,17 @@ class TestShards:
         assert len(acquired(shards, tmp_path).splits["train"]) == 36
         assert len(calls) == 12
 
+    def test_what_one_alone_told_goes_with_it(self, tmp_path):
+        folder = tmp_path / "s"
+        write_tar(folder / "train-0.tar", samples(0))
+        write_tar(folder / "train-1.tar", samples(1, labels=("bird", "cat")))
+        assert acquired(folder, tmp_path).class_names == ("bird", "cat", "dog")
+        (folder / "train-1.tar").unlink()
+        assert acquired(folder, tmp_path).class_names == ("cat", "dog")
+        write_tar(folder / "test-0.tar", samples(2))  # now the splits are told by name
+        rows = {name: len(split) for name, split in acquired(folder, tmp_path).splits.items()}
+        assert rows == {"train": 12, "test": 12}
+
     def test_one_that_is_replaced_under_a_reader_is_noticed_and_indexed_anew(self, shards, tmp_path):
         data = acquired(shards, tmp_path)
         path = shards / "train-001.tar"
