@@ -40,6 +40,10 @@ class ReadsMany(Images, Protocol):
         """The images at these rows, in that order."""
         ...
 
+    def decoded_bytes(self, rows: range) -> npt.NDArray[np.int64]:
+        """Bytes of each of these images once decoded, without reading any."""
+        ...
+
 
 def read_images(images: Images, rows: range) -> npt.NDArray[np.uint8] | Sequence[npt.NDArray[np.uint8]]:
     """Several images in order: a view (n, height, width[, 3]) where they lie in one array, else a list."""
@@ -49,6 +53,19 @@ def read_images(images: Images, rows: range) -> npt.NDArray[np.uint8] | Sequence
         found: Sequence[npt.NDArray[np.uint8]] = images.read(rows)
         return found
     return [images[row] for row in rows]
+
+
+def parts_to_read(images: Images, rows: range, most: int, most_bytes: int) -> list[range]:
+    """`rows` in parts of at most `most` images that take at most `most_bytes` once decoded, or of one image."""
+    if not hasattr(images, "decoded_bytes"):
+        return [rows[start : start + most] for start in range(0, len(rows), most)]
+    parts, first, held = [], 0, 0
+    for position, size in enumerate(images.decoded_bytes(rows).tolist()):
+        if position > first and (position - first == most or held + size > most_bytes):
+            parts.append(rows[first:position])
+            first, held = position, 0
+        held += size
+    return [*parts, rows[first:]]
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ import torch
 from lib.errors import ConfigError
 from lib.features.alexnet import CutAlexNet, device_name
 from lib.features.config import FeatureSettings
-from lib.features.program import Array, Read
+from lib.features.program import Array, Rows
 from lib.features.resize import Pixels, Resizer
 from lib.machine import cores
 
@@ -44,7 +44,7 @@ class CudaProgram:
         self._resize = Resizer(settings, device, self._dtype)
         self.batch_size = batch_size or self._largest_batch()
 
-    def features(self, read: Read, blocks: Iterable[range]) -> Iterator[Array]:
+    def features(self, rows: Rows, blocks: Iterable[range]) -> Iterator[Array]:
         """See `Program.features`.
 
         Raises
@@ -53,29 +53,30 @@ class CudaProgram:
             When the GPU's memory is too small for the batch.
         """
         try:
-            yield from self._features(read, blocks)
+            yield from self._features(rows, blocks)
         except torch.cuda.OutOfMemoryError:
             raise ConfigError(
                 f"{self.device_name} has too little memory free for {self.batch_size} images at once: end what else runs "
                 "there, or extract into a new PROBEFLOW_DATA with a smaller features.batch_size"
             ) from None
 
-    def _features(self, read: Read, blocks: Iterable[range]) -> Iterator[Array]:
+    def _features(self, rows: Rows, blocks: Iterable[range]) -> Iterator[Array]:
         with ExitStack() as stack:
             pool = ThreadPoolExecutor(cores(), "read")
             stack.callback(pool.shutdown, cancel_futures=True)
             stack.enter_context(_reproducible())
             uploads = deque(_Upload(self._device) for _ in range(_AHEAD))
             answers: deque[_Answer] = deque()
-            for block, parts in _reading(read, blocks, pool):
-                batch = self._empty()
-                for first, part in parts:
-                    upload = uploads[0]
-                    uploads.rotate(-1)
-                    images = part.result()
-                    with torch.inference_mode():
-                        batch[first : first + len(images)] = self._resize(upload(images))
-                answers.append(self._answer(batch, len(block)))
+            batch: torch.Tensor | None = None
+            for block, part, images in _reading(rows, blocks, pool):
+                batch = self._empty() if batch is None else batch
+                upload = uploads[0]
+                uploads.rotate(-1)
+                with torch.inference_mode():
+                    batch[part.start - block.start : part.stop - block.start] = self._resize(upload(images))
+                if part.stop == block.stop:
+                    answers.append(self._answer(batch, len(block)))
+                    batch = None
                 if len(answers) == _AHEAD:
                     yield answers.popleft().features()
             while answers:
@@ -92,7 +93,7 @@ class CudaProgram:
         with torch.inference_mode():
             stored = self._network(batch)[:count].to(getattr(torch, self._settings.storage))
             # Pinned memory comes from torch's cache, which waits until the copy into it has ended.
-            host = torch.empty(stored.shape, dtype=stored.dtype, pin_memory=True)
+            host = _pinned(stored.shape, stored.dtype)
             host.copy_(stored, non_blocking=True)
         done = torch.cuda.Event()  # type: ignore[no-untyped-call]
         done.record(torch.cuda.current_stream(self._device))
@@ -158,7 +159,7 @@ class _Upload:
         shapes = [images.shape] if isinstance(images, np.ndarray) else [image.shape for image in images]
         self._crossed.synchronize()
         if len(self._buffer) < sum(sizes):
-            self._buffer = torch.empty(sum(sizes), dtype=torch.uint8, pin_memory=True)
+            self._buffer = _pinned((sum(sizes),), torch.uint8)
         view, start = self._buffer.numpy(), 0
         for image, size in zip([images] if isinstance(images, np.ndarray) else images, sizes, strict=True):
             view[start : start + size] = image.reshape(-1)
@@ -173,17 +174,25 @@ class _Upload:
         return pieces[0] if isinstance(images, np.ndarray) else pieces
 
 
-def _reading(
-    read: Read, blocks: Iterable[range], pool: ThreadPoolExecutor
-) -> Iterator[tuple[range, list[tuple[int, Future[Pixels]]]]]:
-    """Each block with the parts that threads read for it; the blocks after it are being read meanwhile."""
-    ahead: deque[tuple[range, list[tuple[int, Future[Pixels]]]]] = deque()
+def _pinned(shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
+    """Memory of the host that the GPU reads and writes by itself."""
+    return torch.empty(shape, dtype=dtype, pin_memory=True)
+
+
+def _reading(rows: Rows, blocks: Iterable[range], pool: ThreadPoolExecutor) -> Iterator[tuple[range, range, Pixels]]:
+    """Block, part of it, and the part's images, in order, while threads read the parts that follow.
+
+    Two for each thread are read ahead: parts are bounded in bytes, blocks are not.
+    """
+    ahead: deque[tuple[range, range, Future[Pixels]]] = deque()
     for block in blocks:
-        starts = range(0, len(block), _READ)
-        ahead.append((block, [(start, pool.submit(read, block[start : start + _READ])) for start in starts]))
-        if len(ahead) > 2:
-            yield ahead.popleft()
-    yield from ahead
+        for part in rows.parts(block, _READ):
+            ahead.append((block, part, pool.submit(rows.read, part)))
+            if len(ahead) > 2 * cores():
+                first, piece, images = ahead.popleft()
+                yield first, piece, images.result()
+    for first, piece, images in ahead:
+        yield first, piece, images.result()
 
 
 @contextmanager

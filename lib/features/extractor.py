@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lib.datasets.dataset import Dataset, read_images
+from lib.datasets.dataset import Dataset, parts_to_read, read_images
 from lib.errors import FeatureSetError
 from lib.features.manifest import Shard
 from lib.features.plan import SetPlan, blocks
@@ -20,6 +20,9 @@ from lib.progress import Advance
 
 _BEHIND = 2
 """Shards that may wait for the disk before the network does."""
+
+
+_PART_BYTES = 64 << 20
 
 
 def write_shards(
@@ -55,7 +58,7 @@ def _shards(
 ) -> Iterator[tuple[int, ShardContent]]:
     shards = {index: plan.cut()[index] for index in indexes}
     planned: Iterable[range] = (block for rows in shards.values() for block in blocks(rows, program.batch_size))
-    computed = program.features(lambda rows: _images(plan, dataset, rows), planned)
+    computed = program.features(_Images(plan, dataset), planned)
     for index, rows in shards.items():
         features = np.empty((len(rows), plan.width), plan.settings.storage)
         for block in blocks(rows, program.batch_size):
@@ -67,9 +70,26 @@ def _shards(
         yield index, ShardContent(rows, np.concatenate(labels).astype(np.int64), features)
 
 
-def _images(plan: SetPlan, dataset: Dataset, rows: range) -> Pixels:
-    found = [read_images(dataset.splits[name].images, piece) for name, piece in plan.parts(rows)]
-    return found[0] if len(found) == 1 else [image for part in found for image in part]
+class _Images:
+    """The rows of a set as images; see `program.Rows`."""
+
+    def __init__(self, plan: SetPlan, dataset: Dataset) -> None:
+        self._plan, self._dataset = plan, dataset
+
+    def parts(self, block: range, most: int) -> list[range]:
+        """Parts lie within one split each, and take at most `_PART_BYTES` once decoded, if they hold several images."""
+        found, start = [], block.start
+        for name, piece in self._plan.parts(block):
+            shift = start - piece.start
+            parts = parts_to_read(self._dataset.splits[name].images, piece, most, _PART_BYTES)
+            found += [range(part.start + shift, part.stop + shift) for part in parts]
+            start += len(piece)
+        return found
+
+    def read(self, part: range) -> Pixels:
+        """The images of a part."""
+        ((name, piece),) = self._plan.parts(part)
+        return read_images(self._dataset.splits[name].images, piece)
 
 
 def _require_finite(features: np.ndarray, block: range, plan: SetPlan) -> None:

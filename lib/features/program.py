@@ -7,7 +7,7 @@ do not depend on how many lanes there are: so a set's content does not depend on
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol
@@ -21,10 +21,17 @@ from lib.features.config import FeatureSettings
 from lib.features.resize import Pixels, Resizer
 from lib.machine import cores
 
-Read = Callable[[range], Pixels]
-"""Gives the images of some rows; called from several threads at once."""
-
 Array = npt.NDArray[np.floating]
+
+
+class Rows(Protocol):
+    """The images that are to go through the network; used from several threads at once."""
+
+    def parts(self, block: range, most: int) -> list[range]:
+        """The rows of a block in parts that are read at once: at most `most` images, and no more than memory is meant for."""
+
+    def read(self, part: range) -> Pixels:
+        """The images of a part."""
 
 
 class Program(Protocol):
@@ -33,7 +40,7 @@ class Program(Protocol):
     device_name: str
     batch_size: int
 
-    def features(self, read: Read, blocks: Iterable[range]) -> Iterator[Array]:
+    def features(self, rows: Rows, blocks: Iterable[range]) -> Iterator[Array]:
         """The features (rows of the block, width) of each block, in order; later blocks are under way meanwhile."""
 
 
@@ -82,14 +89,14 @@ class CpuProgram:
         self._network = network.to(dtype=self._dtype).to(memory_format=torch.channels_last)
         self._resize = Resizer(settings, device, self._dtype)
 
-    def features(self, read: Read, blocks: Iterable[range]) -> Iterator[Array]:
+    def features(self, rows: Rows, blocks: Iterable[range]) -> Iterator[Array]:
         """See `Program.features`."""
         lanes, threads = cores(), torch.get_num_threads()
         waiting: deque[Future[Array]] = deque()
         pool = ThreadPoolExecutor(lanes, "extract", initializer=torch.set_num_threads, initargs=(1,))
         try:
             for block in blocks:
-                waiting.append(pool.submit(self._block, read, block))
+                waiting.append(pool.submit(self._block, rows, block))
                 if len(waiting) > 2 * lanes:
                     yield waiting.popleft().result()
             while waiting:
@@ -98,11 +105,11 @@ class CpuProgram:
             pool.shutdown(cancel_futures=True)
             torch.set_num_threads(threads)  # MKL's number is the process's, not the lane's
 
-    def _block(self, read: Read, block: range) -> Array:
+    def _block(self, rows: Rows, block: range) -> Array:
         with torch.inference_mode():
             parts = [
-                self._network.trunk(self._resize(_tensors(read(block[first : first + self.CONVOLVED]))))
-                for first in range(0, len(block), self.CONVOLVED)
+                self._network.trunk(self._resize(_tensors(rows.read(part))))
+                for part in rows.parts(block, self.CONVOLVED)
             ]
             if len(block) < self.LEAST:
                 parts.append(parts[0].new_zeros(self.LEAST - len(block), parts[0].shape[1]))

@@ -79,7 +79,7 @@ def test_digests_and_shapes_are_known_without_decoding(folder, tmp_path, monkeyp
     for row, image in enumerate(images):
         expected = hashlib.blake2b(b"(8, 8, 3)" + image.tobytes(), digest_size=16).digest()
         assert digests[row : row + 1].tobytes() == expected
-    assert split.images.shapes.tolist() == [[8, 8, 3]] * len(split)
+    assert split.images.decoded_bytes(range(len(split))).tolist() == [8 * 8 * 3] * len(split)
 
 
 def test_several_threads_read_what_one_reads(folder, tmp_path):

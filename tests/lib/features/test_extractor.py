@@ -217,8 +217,8 @@ def test_smaller_numbers_stay_close_to_float32(dataset, tmp_path, change, bound)
 def test_features_that_are_not_finite_are_refused_naming_the_sample(dataset, tmp_path, monkeypatch):
     compute = CpuProgram._block
 
-    def broken(self, read, block):
-        features = compute(self, read, block)
+    def broken(self, rows, block):
+        features = compute(self, rows, block)
         features[1, 7] = np.inf
         return features
 
