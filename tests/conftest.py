@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 
 from lib.config import Profile
+from tests.processes import REPOSITORY, free_port, listens, running, wait_for
 from tests.small_profile import small_profile
-
-REPOSITORY = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture(scope="session")
@@ -28,3 +27,22 @@ def shared_data() -> Path:
 def small() -> Profile:
     """A profile that runs in seconds, on real data."""
     return small_profile()
+
+
+@pytest.fixture(scope="session")
+def prefect_server(tmp_path_factory) -> dict[str, str]:
+    """A Prefect server, as the environment of its clients, where this checkout's code comes first."""
+    folder, port = tmp_path_factory.mktemp("prefect"), free_port()
+    foreign = ("PREFECT_", "PROBEFLOW_", "MLFLOW_")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(foreign)} | {
+        "PREFECT_HOME": str(folder / "home"),
+        "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "1",
+        "PREFECT_WORKER_QUERY_SECONDS": "1",
+        "PYTHONPATH": str(REPOSITORY),
+    }
+    server = ("prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port), "--no-ui")
+    with running(environment, folder / "server.log", *server):
+        wait_for(lambda: listens(port))
+        yield environment

@@ -87,16 +87,22 @@ def test_a_bad_argument_gets_one_line_and_leaves_nothing(arguments, message, hom
     assert files_in(home["PROBEFLOW_DATA"]) == []
 
 
-def test_data_that_cannot_be_had_gets_one_line(home, tmp_path):
+@pytest.fixture
+def served(home, prefect_server) -> dict[str, str]:
+    """With a Prefect server that is there already, for tests that are not about starting one."""
+    return home | {"PREFECT_API_URL": prefect_server["PREFECT_API_URL"]}
+
+
+def test_data_that_cannot_be_had_gets_one_line(served, tmp_path):
     arguments = ["--profile", "reference", "--set", "images.source=cifar10", "--set", "images.classes=[car, dog]"]
-    done = run("-m", "flows", "run", "--only", "exploration", *arguments, expect=2, **home)
+    done = run("-m", "flows", "run", "--only", "exploration", *arguments, expect=2, **served)
     assert "CIFAR-10 has no class 'car'" in one_line(done)
-    done = run("-m", "flows", "sweep", "--study", "hidden_units", "--profile", "reference", expect=2, **home)
+    done = run("-m", "flows", "sweep", "--study", "hidden_units", "--profile", "reference", expect=2, **served)
     assert "no public address: give its path, set PROBEFLOW_MIRROR" in one_line(done)
-    assert files_in(home["PROBEFLOW_DATA"]) == []
+    assert files_in(served["PROBEFLOW_DATA"]) == []
 
 
-def test_missing_weights_get_one_line(home, tmp_path):
+def test_missing_weights_get_one_line(served, tmp_path):
     done = run(
         "-m",
         "flows",
@@ -105,7 +111,7 @@ def test_missing_weights_get_one_line(home, tmp_path):
         "features.weights=imagenet",
         expect=2,
         PROBEFLOW_MIRROR=tmp_path.as_uri(),
-        **home,
+        **served,
     )
     assert "no ImageNet weights" in one_line(done)
     assert "features.weights=random" in one_line(done)
@@ -118,12 +124,12 @@ def test_places_that_cannot_be_written_get_one_line(home, tmp_path):
         assert "is a file, not a folder" in one_line(done)
 
 
-def test_unreadable_images_are_named_or_set_aside_by_option(home, tmp_path):
+def test_unreadable_images_are_named_or_set_aside_by_option(served, tmp_path):
     pets = write_images(tmp_path / "pets", ("a", "b"), 12)
     (pets / "a" / "bad.png").write_text("no image")
     folder = ["--only", "exploration", "--set", "images.source=folder", "--set", f"images.path={pets}"]
-    assert "e.g. a/bad.png (not an image" in one_line(run("-m", "flows", "run", *folder, expect=2, **home))
-    done = run("-m", "flows", "run", *folder, "--quarantine", **home)
+    assert "e.g. a/bad.png (not an image" in one_line(run("-m", "flows", "run", *folder, expect=2, **served))
+    done = run("-m", "flows", "run", *folder, "--quarantine", **served)
     assert "1 unreadable image(s) quarantined: a/bad.png" in done.stdout
 
 

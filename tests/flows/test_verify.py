@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -55,15 +54,13 @@ def test_verify_says_what_is_whole_and_what_is_not(folder, where, capsys):
     assert "not sealed: 3 of 4 shards whole" in capsys.readouterr().out
 
 
-def test_resume_makes_the_damaged_shard_alone_from_what_the_folder_says(folder, where, tmp_path):
+def test_resume_makes_the_damaged_shard_alone_from_what_the_folder_says(folder, where, prefect_server):
     whole = damage(folder)
     before = {path.name: path.stat().st_mtime_ns for path in folder.glob("part-*.parquet")}
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "MLFLOW_"))}
-    environment |= {"PROBEFLOW_DATA": str(where.data), "PROBEFLOW_MLRUNS": str(where.mlruns)}
-    environment |= {"PREFECT_HOME": str(tmp_path / "prefect")}
+    places_of_test = {"PROBEFLOW_DATA": str(where.data), "PROBEFLOW_MLRUNS": str(where.mlruns)}
     done = subprocess.run(
         [sys.executable, "-m", "flows", "resume", folder.name[:8]],
-        cwd=REPOSITORY, env=environment, capture_output=True, text=True,
+        cwd=REPOSITORY, env=prefect_server | places_of_test, capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
     assert "20 rows × 1000, AlexNet fc8, RANDOM weights (seed 0)" in done.stdout

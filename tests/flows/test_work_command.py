@@ -16,7 +16,7 @@ import tasks.pool
 from flows.work import gpus_here, work, workers_for
 from lib.errors import ConfigError
 from tests.conftest import REPOSITORY
-from tests.integration.test_servers import alive, wait_for
+from tests.processes import alive, wait_for
 
 SUPERVISE = """
 import os, sys

@@ -13,11 +13,10 @@ from lib.config import load_profile
 from lib.datasets import acquire
 from lib.features import extract, open_feature_set
 from lib.files import digest_file
-from tests.integration.prefect_server import flows, kill_flow_run, running
-from tests.integration.test_servers import children, wait_for
+from tests.processes import children, flows, kill_flow_run, running, wait_for
 
 pytestmark = pytest.mark.integration
-SETTINGS = ["images.stride=32", "features.input_size=64", "features.shard_rows=8"]
+SETTINGS = ["images.stride=16", "features.shard_rows=16"]  # slow enough to be killed on the way
 
 
 def test_an_extraction_in_chunks_equals_the_same_inline_though_a_chunk_was_killed(on_server, tmp_path):

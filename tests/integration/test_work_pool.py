@@ -15,8 +15,7 @@ from lib.studies.sweep import run_sweep
 from lib.tracking.store import connect
 from tasks.chunks import plan_chunks
 from tasks.pool import require_pool
-from tests.integration.prefect_server import flows, kill_flow_run, running
-from tests.integration.test_servers import wait_for
+from tests.processes import flows, kill_flow_run, running, wait_for
 from tests.small_profile import SMALL
 
 pytestmark = pytest.mark.integration
