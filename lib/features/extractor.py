@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,7 +12,6 @@ import numpy as np
 
 from lib.datasets.dataset import Dataset, parts_to_read, read_images
 from lib.errors import FeatureSetError
-from lib.features.manifest import Shard
 from lib.features.plan import SetPlan, blocks
 from lib.features.program import Program
 from lib.features.resize import Pixels
@@ -27,8 +27,8 @@ _PART_BYTES = 64 << 20
 
 def write_shards(
     program: Program, plan: SetPlan, dataset: Dataset, folder: Path, indexes: Sequence[int], advance: Advance
-) -> Iterator[tuple[int, Shard]]:
-    """Compute and write the shards of these indexes; yields each with its manifest entry once it is on disk.
+) -> Iterator[tuple[int, float]]:
+    """Compute and write the shards of these indexes; yields each once it is on disk, and when that was (`perf_counter`).
 
     Raises
     ------
@@ -39,18 +39,23 @@ def write_shards(
     DataError
         When an image is not what it was when the dataset was verified.
     """
-    waiting: deque[tuple[int, Future[Shard]]] = deque()
+    waiting: deque[tuple[int, Future[float]]] = deque()
     writer = ThreadPoolExecutor(1, "write")
     try:
         for index, content in _shards(program, plan, dataset, indexes, advance):
-            waiting.append((index, writer.submit(write_shard, folder / shard_name(index), content, plan)))
+            waiting.append((index, writer.submit(_write, folder / shard_name(index), content, plan)))
             while len(waiting) > _BEHIND or (waiting and waiting[0][1].done()):
-                done, entry = waiting.popleft()
-                yield done, entry.result()
-        for done, entry in waiting:
-            yield done, entry.result()
+                done, when = waiting.popleft()
+                yield done, when.result()
+        for done, when in waiting:
+            yield done, when.result()
     finally:
         writer.shutdown(cancel_futures=True)
+
+
+def _write(path: Path, content: ShardContent, plan: SetPlan) -> float:
+    write_shard(path, content, plan)
+    return time.perf_counter()
 
 
 def _shards(

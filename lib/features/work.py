@@ -108,9 +108,9 @@ class ExtractionWork:
                 )  # fmt: skip
             begun = time.perf_counter()
             first, images = None, 0
-            for index, _ in write_shards(program, self.plan, self.dataset, self.folder, missing, advance):
+            for index, when in write_shards(program, self.plan, self.dataset, self.folder, missing, advance):
                 images += len(self.shards[index])
-                first = first or time.perf_counter() - started
+                first = first or when - started
         seconds = time.perf_counter() - begun
         speed = Speed(
             device=program.device_name,
