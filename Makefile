@@ -6,10 +6,10 @@ RUN := $(BIN)/python -m
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint format ui doctor bench constraints clean
+.PHONY: help setup run test lint format ui doctor bench bench-extract constraints clean
 
 help: ## show this menu
-	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
 
 setup: $(VENV)/.done ## make the virtual environment with the pinned packages
 
@@ -43,8 +43,11 @@ ui: setup ## open the MLflow and Prefect UIs on this machine
 doctor: setup ## say what works here and how to mend what does not
 	@$(RUN) flows doctor $(ARGS)
 
-bench: setup ## measure what the project claims about speed (needs a quiet machine)
+bench: setup ## measure what the project claims about the speed of sweeps (needs a quiet machine)
 	@$(RUN) benchmarks.sweep $(ARGS)
+
+bench-extract: setup ## measure the same of feature extraction
+	@$(RUN) benchmarks.extract $(ARGS)
 
 constraints: setup ## pin the whole transitive set anew
 	@$(RUN) pip install --quiet uv

@@ -46,6 +46,7 @@ def _findings(profile: Profile, where: Places) -> Iterator[Finding]:
     yield from _data(profile, where)
     yield _weights(profile, where)
     yield _gpu(profile)
+    yield _precision(profile)
     yield from _servers(where)
 
 
@@ -95,6 +96,21 @@ def _gpu(profile: Profile) -> Finding:
         return Finding("GPU", True, ", ".join(names))
     needed = profile.features.device.startswith("cuda")
     return Finding("GPU", False, "none seen by PyTorch: extraction runs on the CPU, slower; check the driver", needed)
+
+
+def _precision(profile: Profile) -> Finding:
+    from lib.features.alexnet import choose_device, computes_fast
+
+    try:
+        device = choose_device(profile.features.device)
+    except ProbeflowError as problem:
+        return Finding("precision", False, str(problem))
+    fast = [name for name in ("bfloat16", "float16") if computes_fast(name, device)]
+    chosen = profile.features.precision
+    words = f"{chosen} on {device.type}; of the short ones it computes {' and '.join(fast) or 'none'} by itself"
+    if computes_fast(chosen, device):
+        return Finding("precision", True, words)
+    return Finding("precision", False, f"{words}: {chosen} is emulated, many times slower; take float32", needed=False)
 
 
 def _servers(where: Places) -> Iterator[Finding]:

@@ -92,6 +92,18 @@ def device_name(device: torch.device) -> str:
     return f"cpu ({cores()} cores)"
 
 
+_FAST = {"bfloat16": ("avx512_bf16", "amx_bf16", "avx10_2", "bf16"), "float16": ("avx512_fp16", "amx_fp16", "avx10_2")}
+"""Instructions of which a processor has one if it computes in that precision by itself."""
+
+
+def computes_fast(precision: str, device: torch.device) -> bool:
+    """Whether the device computes in `precision` at least as fast as in float32; others emulate it, many times slower."""
+    if device.type != "cpu" or precision == "float32":
+        return True
+    capabilities = torch.cpu.get_capabilities()
+    return any(capabilities.get(instruction, False) for instruction in _FAST[precision])
+
+
 def random_alexnet(seed: int) -> AlexNet:
     """torchvision's default initialisation after `torch.manual_seed(seed)`, without touching the global generator.
 

@@ -6,6 +6,7 @@ do not depend on how many lanes there are: so a set's content does not depend on
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,10 +17,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from lib.features.alexnet import CutAlexNet, choose_device, device_name, load_network
+from lib.features.alexnet import CutAlexNet, choose_device, computes_fast, device_name, load_network
 from lib.features.config import FeatureSettings
 from lib.features.resize import Pixels, Resizer
 from lib.machine import cores
+
+_logger = logging.getLogger(__name__)
 
 Array = npt.NDArray[np.floating]
 
@@ -57,6 +60,8 @@ def make_program(settings: FeatureSettings, cache: Path, mirror: str | None, bat
         When the device is not there, or has too little memory.
     """
     device = choose_device(settings.device)
+    if not computes_fast(settings.precision, device):
+        _logger.warning("this processor emulates %s, which is slow; float32 is faster here", settings.precision)
     network = load_network(settings, cache, mirror)
     if device.type == "cuda":
         from lib.features.cuda_program import CudaProgram

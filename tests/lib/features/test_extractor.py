@@ -19,7 +19,7 @@ from lib.errors import ConfigError, FeatureSetError, WeightsError
 from lib.features import FeatureSettings, extract, extractor, open_feature_set
 from lib.features.alexnet import DEVIATION, MEAN, random_alexnet
 from lib.features.plan import feature_set_digest
-from lib.features.program import CpuProgram
+from lib.features.program import CpuProgram, make_program
 from lib.features.resize import Resizer
 from lib.features.weights import weights_digest
 
@@ -287,6 +287,14 @@ def test_a_gpu_that_is_not_there_is_refused(dataset, tmp_path):
         pytest.skip("this machine has a GPU: the refusal of a missing one cannot be shown")
     with pytest.raises(ConfigError, match=r"features.device 'cuda:0': PyTorch sees 0 GPU\(s\) here; use auto or cpu"):
         extract(dataset, settings(device="cuda:0"), tmp_path)
+
+
+def test_a_precision_that_the_processor_emulates_is_warned_of(dataset, tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True, "avx512_fp16": False})
+    for precision, warned in (("float32", False), ("bfloat16", False), ("float16", True)):
+        caplog.clear()
+        make_program(settings(precision=precision), tmp_path, None, None)
+        assert ("this processor emulates float16" in caplog.text) == warned
 
 
 def test_a_copied_set_is_read_anywhere(dataset, tmp_path):
