@@ -10,8 +10,10 @@ from pydantic import TypeAdapter, ValidationError
 from lib.config import Places, Profile, load_profile
 from lib.datasets import acquire
 from lib.datasets.sources import Source
-from lib.errors import FeatureSetError
-from lib.features import FeatureSet, plan_extraction
+from lib.errors import ConfigError, FeatureSetError
+from lib.features import FeatureSet, FeatureSettings, plan_extraction
+from lib.features import plan as plans
+from lib.features.manifest import read_manifest
 from lib.features.plan import SetPlan, read_plan
 from lib.features.sets import find_set, found_sets
 from lib.features.verify import Verdict, verify
@@ -27,7 +29,9 @@ def verify_sets(name: str | None, where: Places) -> int:
     FeatureSetError
         When there is no such set, or any is damaged or not sealed.
     """
-    folders = [find_set(name, where.features)] if name else [each.folder for each in found_sets(where.features)]
+    folders = (
+        [find_set(name, where.features)] if name is not None else [each.folder for each in found_sets(where.features)]
+    )
     if not folders:
         sys.stdout.write(f"no feature sets in {where.features}; `python -m flows extract` makes one\n")
     bad = []
@@ -66,9 +70,12 @@ def profile_of_set(name: str, where: Places, device: str | None) -> Profile:
         When there is no such set, it lies elsewhere than here, or its images are others by now.
     """
     folder = find_set(name, where.features)
-    plan = read_plan(folder)
+    plan = read_plan(folder) if (folder / plans.NAME).exists() else read_manifest(folder)
     source = _source(plan, folder)
-    settings = plan.settings.model_copy(update={"device": device or "auto"})
+    try:
+        settings = FeatureSettings.model_validate(plan.settings.model_dump() | {"device": device or "auto"})
+    except ValidationError:
+        raise ConfigError(f"device {device!r} is none; give auto, cpu, cuda or cuda:N") from None
     work = plan_extraction(acquire(source, where.data, where.mirror), settings, where.features, where.mirror)
     here = work.manifest.digest if isinstance(work, FeatureSet) else work.digest
     if here != plan.digest:

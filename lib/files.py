@@ -33,7 +33,7 @@ def storage_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise StorageError(
                 f"disk full while writing {path}: free some space and run the same command again"
             ) from error
@@ -42,6 +42,8 @@ def storage_errors(path: Path) -> Iterator[None]:
                 f"cannot write {path} ({os.strerror(error.errno or 0)}): "
                 "make the folder writable or point PROBEFLOW_DATA / PROBEFLOW_MLRUNS elsewhere"
             ) from error
+        if error.errno == errno.EISDIR:
+            raise StorageError(f"cannot write {path}: a folder of that name is in its place; move it away") from error
         if error.errno in (errno.ENOTDIR, errno.EEXIST):
             raise StorageError(
                 f"cannot write {path}: a part of that path is a file, not a folder; move it away"

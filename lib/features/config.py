@@ -51,5 +51,4 @@ class FeatureSettings(BaseModel):
         """In words, for every table, tag and figure: "AlexNet fc8, RANDOM weights (seed 0)"."""
         if self.weights == "random":
             return f"AlexNet {self.layer}, RANDOM weights (seed {self.seed})"
-        origin = f" from {self.weights_file}" if self.weights_file else ""
-        return f"AlexNet {self.layer}, ImageNet weights{origin}"
+        return f"AlexNet {self.layer}, ImageNet weights"

@@ -198,5 +198,10 @@ def _reading(rows: Rows, blocks: Iterable[range], pool: ThreadPoolExecutor) -> I
 @contextmanager
 def _reproducible() -> Iterator[None]:
     """The same bits each time, and float32 that is float32."""
-    with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
-        yield
+    products = torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = False
+    try:
+        with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
+            yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = products

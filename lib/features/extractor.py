@@ -66,11 +66,14 @@ def _shards(
     computed = program.features(_Images(plan, dataset), planned)
     for index, rows in shards.items():
         features = np.empty((len(rows), plan.width), plan.settings.storage)
+        filled = rows.start
         for block in blocks(rows, program.batch_size):
             part = next(computed)
             features[block.start - rows.start : block.stop - rows.start] = part
             _require_finite(part, block, plan)
+            filled += len(part)
             advance(len(block))
+        assert filled == rows.stop, "every row of a shard is computed"
         labels = [dataset.splits[name].labels[piece.start : piece.stop] for name, piece in plan.parts(rows)]
         yield index, ShardContent(rows, np.concatenate(labels).astype(np.int64), features)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from lib.errors import FeatureSetError
 from lib.features.plan import SetPlan
@@ -32,7 +32,8 @@ class Manifest(SetPlan):
 
 def write_manifest(folder: Path, plan: SetPlan, shards: tuple[Shard, ...]) -> None:
     """Seal the set in `folder`."""
-    write_json(folder / NAME, plan.model_dump(mode="json") | {"shards": [shard.model_dump() for shard in shards]})
+    content = plan.content.model_dump(mode="json")
+    write_json(folder / NAME, content | {"shards": [shard.model_dump() for shard in shards]})
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -44,9 +45,11 @@ def read_manifest(folder: Path) -> Manifest:
         When the set is not sealed, or its manifest is damaged.
     """
     path = folder / NAME
-    if not path.exists():
-        raise FeatureSetError(f"feature set {folder} is not sealed (no {NAME}): run the extraction again to finish it")
     try:
         return Manifest.model_validate_json(path.read_bytes())
-    except (ValidationError, ValueError):
-        raise FeatureSetError(f"{path} is damaged; delete it and run the extraction again") from None
+    except FileNotFoundError:
+        raise FeatureSetError(
+            f"feature set {folder} is not sealed (no {NAME}): `python -m flows resume {folder.name}` finishes it"
+        ) from None
+    except (OSError, ValueError):
+        raise FeatureSetError(f"{path} is damaged; `python -m flows resume {folder.name}` writes it anew") from None

@@ -14,7 +14,7 @@ from uuid import uuid4
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError
 
 from lib.datasets.dataset import Dataset
 from lib.errors import FeatureSetError
@@ -38,7 +38,8 @@ class SetPlan(BaseModel):
     quarantined : int
         Images that could not be read; `quarantine.parquet` lists them with reasons, and has the digest `quarantine`.
     source : dict, optional
-        Settings of the data source, so that the set can be resumed from its folder.
+        Settings of the data source, so that the set can be resumed from its folder; in `plan.json` alone, as is the
+        path of a weights file.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -57,6 +58,14 @@ class SetPlan(BaseModel):
     quarantine: str | None
     source: dict[str, Any] | None
     versions: dict[str, str]
+
+    @property
+    def content(self) -> SetPlan:
+        """The plan without where its images and weights were read from: equal for sets of equal content."""
+        settings = self.settings.model_copy(update={"weights_file": None})
+        return SetPlan(
+            **{name: getattr(self, name) for name in SetPlan.model_fields} | {"source": None, "settings": settings}
+        )
 
     def cut(self) -> tuple[range, ...]:
         """Rows of each shard."""
@@ -133,7 +142,9 @@ def blocks(shard: range, batch_size: int) -> list[range]:
 
 
 class _Settled(BaseModel):
-    batch_size: int
+    model_config = ConfigDict(strict=True)
+
+    batch_size: PositiveInt
 
 
 def settled_batch(folder: Path, kind: str) -> int | None:
@@ -150,7 +161,9 @@ def settled_batch(folder: Path, kind: str) -> int | None:
     except FileNotFoundError:
         return None
     except ValidationError:
-        raise FeatureSetError(f"{path} is damaged; delete the folder and extract again") from None
+        raise FeatureSetError(
+            f"{path} is damaged; if no shard is there yet delete it, else delete the folder, and extract again"
+        ) from None
 
 
 def settle_batch(folder: Path, kind: str, batch_size: int) -> int:

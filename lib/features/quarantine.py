@@ -43,3 +43,11 @@ def read_quarantine(folder: Path) -> pa.Table | None:
         return pq.read_table(path)
     except (OSError, pa.ArrowException):
         raise FeatureSetError(f"{path} is damaged; extract again with the same settings to mend it") from None
+
+
+def quarantine_is_whole(folder: Path, digest: str | None) -> bool:
+    """Whether the list in the set's folder is the one with this digest."""
+    try:
+        return quarantine_digest(read_quarantine(folder)) == digest
+    except FeatureSetError:
+        return False

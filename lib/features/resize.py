@@ -21,6 +21,11 @@ Pixels = npt.NDArray[np.uint8] | Sequence[npt.NDArray[np.uint8]]
 """Images of one size as one array (n, height, width[, 3]), or single ones (height, width[, 3])."""
 
 
+_LARGEST_RATIO = 32
+_MATRICES = 32
+"""Sizes of images whose matrices are kept."""
+
+
 class Resizer:
     """Turns uint8 images into the network's input (n, 3, size, size), normalised, channels-last, of `dtype`."""
 
@@ -35,10 +40,21 @@ class Resizer:
 
     def __call__(self, images: Sequence[torch.Tensor] | torch.Tensor) -> torch.Tensor:
         """The network's input of uint8 images on the device: one tensor (n, height, width[, 3]), or single ones."""
-        if not isinstance(images, torch.Tensor):
-            if len({image.shape for image in images}) > 1:
-                return torch.cat([self._interpolated(image[None]) for image in images])
-            images = torch.stack(list(images))
+        if isinstance(images, torch.Tensor):
+            return self._of_one_size(images)
+        # Images of one size go together, so that how one is resized depends on nothing but itself.
+        places: dict[torch.Size, list[int]] = {}
+        for position, image in enumerate(images):
+            places.setdefault(image.shape, []).append(position)
+        if len(places) == 1:
+            return self._of_one_size(torch.stack(list(images)))
+        shape = (len(images), 3, self._size, self._size)
+        resized = torch.empty(shape, dtype=self._dtype, device=self._device, memory_format=torch.channels_last)
+        for positions in places.values():
+            resized[positions] = self._of_one_size(torch.stack([images[position] for position in positions]))
+        return resized
+
+    def _of_one_size(self, images: torch.Tensor) -> torch.Tensor:
         height, width = images.shape[1:3]
         # Cubic weights overshoot, so their result is cut to the pixels' range before normalising, which no product does.
         enlarges = max(height, width) <= self._size and self._mode != "bicubic"
@@ -46,13 +62,17 @@ class Resizer:
 
     def _interpolated(self, images: torch.Tensor) -> torch.Tensor:
         smooth = self._mode != "nearest"
+        pixels = _coloured(images).permute(0, 3, 1, 2).float()
+        if max(pixels.shape[2:]) > _LARGEST_RATIO * self._size:
+            pixels = pixels.cpu()  # a GPU's antialiasing kernel holds a pixel's whole support in shared memory
         resized = interpolate(
-            _coloured(images).permute(0, 3, 1, 2).float(),
+            pixels,
             (self._size, self._size),
             mode=self._mode,
             align_corners=False if smooth else None,
-            antialias=smooth and max(images.shape[1:3]) > self._size,
-        )
+            # When enlarging it changes nothing of bilinear; of bicubic it chooses torchvision's and Pillow's kernel.
+            antialias=smooth,
+        ).to(self._device)
         resized.clamp_(0, 255)
         resized.sub_(self._mean[:, None, None]).div_(self._deviation[:, None, None])
         return resized.to(self._dtype, memory_format=torch.channels_last)
@@ -69,14 +89,15 @@ class Resizer:
     def _weights(self, height: int, width: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Matrices (size, height) and (3 * width, 3 * size): the second keeps the three channels of a pixel together."""
         key = (height, width)
-        if key not in self._matrices:
+        found = self._matrices.get(key)
+        if found is None:
             down, across = self._line(height), self._line(width)
             channels = torch.eye(3, device=self._device)
             spread = torch.einsum("ow,cd->wcod", across, channels).reshape(3 * width, 3 * self._size)
-            self._matrices = {
-                key: (down, spread.to(self._product_dtype))
-            }  # the last size alone: sources have one or many
-        return self._matrices[key]
+            found = down, spread.to(self._product_dtype)
+            # Several threads come here: a new dictionary each time, never one that changes under another's hands.
+            self._matrices = ({} if len(self._matrices) >= _MATRICES else self._matrices) | {key: found}
+        return found
 
     def _line(self, length: int) -> torch.Tensor:
         """What resizing does along one axis, as a matrix (size, length)."""

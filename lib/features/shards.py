@@ -22,7 +22,7 @@ from pydantic import ValidationError
 
 from lib.features.manifest import Shard
 from lib.features.plan import SetPlan
-from lib.files import atomic_path, digest_file, write_json
+from lib.files import atomic_path, digest_file, write_bytes
 
 ROW_GROUP = 1024
 
@@ -71,7 +71,7 @@ def write_shard(path: Path, content: ShardContent, plan: SetPlan) -> Shard:
             use_dictionary=["split"],
         )
         entry = Shard(name=path.name, rows=len(content.rows), bytes=hashing.bytes, sha256=hashing.digest.hexdigest())
-        write_json(_entry_path(path), entry.model_dump())
+        write_bytes(_entry_path(path), _entry_bytes(entry))
     return entry
 
 
@@ -100,14 +100,34 @@ class _Hashing:
         self.closed = True
 
 
-def check_shard(path: Path, rows: int) -> Shard | None:
-    """The shard's manifest entry, or None when the file is not there with just the bytes that were written."""
+def check_shard(path: Path, digest: str, rows: int) -> Shard | None:
+    """The shard's manifest entry; None when the file is not there with just the bytes that were written, or another set's."""
     try:
         entry = Shard.model_validate_json(_entry_path(path).read_bytes())
-        whole = entry.rows == rows and path.stat().st_size == entry.bytes and digest_file(path) == entry.sha256
-    except (OSError, ValidationError):
+        if (entry.name, entry.rows) != (path.name, rows):
+            return None
+        if path.stat().st_size != entry.bytes or digest_file(path) != entry.sha256:
+            return None
+        metadata = pq.read_schema(path).metadata or {}
+    except (OSError, ValidationError, pa.ArrowException):
         return None
-    return entry if whole else None
+    return entry if metadata.get(b"probeflow.digest") == digest.encode() else None
+
+
+def stray_shards(folder: Path, count: int) -> list[Path]:
+    """Files named like shards that a set of `count` shards does not have."""
+    known = {shard_name(index) for index in range(count)}
+    return sorted(path for path in folder.glob("part-*.parquet") if path.name not in known)
+
+
+def restore_entry(path: Path, entry: Shard) -> None:
+    """Put a manifest's entry beside its shard again."""
+    if not _entry_path(path).is_file() or _entry_path(path).read_bytes() != _entry_bytes(entry):
+        write_bytes(_entry_path(path), _entry_bytes(entry))
+
+
+def _entry_bytes(entry: Shard) -> bytes:
+    return (entry.model_dump_json() + "\n").encode()
 
 
 def _entry_path(path: Path) -> Path:

@@ -80,6 +80,7 @@ class SplitStream(IterableDataset[Pair]):
         self._batch_size = batch_size
         self._shuffle = shuffle
         self._mix = mix
+        self._epoch = 0
 
     def __iter__(self) -> Iterator[Pair]:
         worker = get_worker_info()
@@ -88,9 +89,12 @@ class SplitStream(IterableDataset[Pair]):
         rng = np.random.default_rng()
         if self._shuffle:
             # All workers must draw one order of row groups: DataLoader's seed of the epoch is theirs less their number.
+            # Persistent workers keep that seed; each counts the epochs in its own copy of this, all alike.
+            epoch = 0 if worker is None else self._epoch
             seed = int(torch.randint(2**62, ())) if worker is None else worker.seed - worker.id
-            order = np.random.default_rng(seed).permutation(order)
-            rng = np.random.default_rng([seed, number])
+            order = np.random.default_rng([seed, epoch]).permutation(order)
+            rng = np.random.default_rng([seed, epoch, number])
+            self._epoch += 1
         mine = [self._groups[index] for index in order[number::workers].tolist()]
         mix = self._mix if self._shuffle else 1
         for first in range(0, len(mine), mix):

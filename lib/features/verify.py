@@ -11,10 +11,11 @@ import pyarrow.parquet as pq
 
 from lib.errors import FeatureSetError
 from lib.features import manifest as manifests
+from lib.features import quarantine
 from lib.features.manifest import Shard, read_manifest
 from lib.features.plan import SetPlan, read_plan
-from lib.features.quarantine import quarantine_digest, read_quarantine
-from lib.features.shards import ROW_GROUP, check_shard, shard_name
+from lib.features.quarantine import quarantine_is_whole
+from lib.features.shards import ROW_GROUP, check_shard, shard_name, stray_shards
 from lib.files import digest_file
 from lib.progress import bar
 
@@ -72,20 +73,11 @@ def verify(folder: Path) -> Verdict:
             advance(len(rows))
     for name in entries:
         faults[name] = "is in the manifest, but the set has no such shard"
-    known = {shard_name(index) for index in range(len(plan.cut()))}
-    for path in sorted(folder.glob("*.parquet")):
-        if path.name.startswith("part-") and path.name not in known:
-            faults[path.name] = "is no shard of this set"
-    if sealed and plan.quarantined and quarantine_digest(_quarantine(folder)) != plan.quarantine:
-        faults["quarantine.parquet"] = "is missing, damaged or another's"
+    for path in stray_shards(folder, len(plan.cut())):
+        faults[path.name] = "is no shard of this set"
+    if sealed and not quarantine_is_whole(folder, plan.quarantine):
+        faults[quarantine.NAME] = "is missing, damaged or another's"
     return Verdict(folder, plan, sealed, faults, tuple(missing))
-
-
-def _quarantine(folder: Path) -> pa.Table | None:
-    try:
-        return read_quarantine(folder)
-    except FeatureSetError:
-        return None
 
 
 def _fault(path: Path, plan: SetPlan, rows: range, entry: Shard | None, sealed: bool) -> str | None:
@@ -102,7 +94,9 @@ def _fault(path: Path, plan: SetPlan, rows: range, entry: Shard | None, sealed: 
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
             if fault := _content_fault(file, plan, rows):
                 return fault
-        return None if check_shard(path, len(rows)) else f"is not the file that {path.stem}.json tells of"
+        if entry is not None or check_shard(path, plan.digest, len(rows)):
+            return None
+        return f"is not the file that {path.stem}.json tells of"
     except (OSError, pa.ArrowException) as error:
         return f"cannot be read ({' '.join(str(error).split())[:120]})"
 

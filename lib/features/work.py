@@ -9,18 +9,18 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from lib.datasets.dataset import Dataset
 from lib.errors import ConfigError, DataError, FeatureSetError
+from lib.features import plan as plans
 from lib.features.config import FeatureSettings
 from lib.features.manifest import Shard, write_manifest
 from lib.features.plan import SetPlan, plan_set, settle_batch, settled_batch, write_plan
-from lib.features.quarantine import write_quarantine
+from lib.features.quarantine import quarantine_is_whole, write_quarantine
 from lib.features.reading import FeatureSet, open_feature_set
-from lib.features.shards import check_shard, shard_name
+from lib.features.shards import check_shard, restore_entry, shard_name, stray_shards
 from lib.features.speed import Speed, write_speed
 from lib.features.weights import weights_digest
 from lib.files import remove_abandoned, require_writable
@@ -60,6 +60,26 @@ class ExtractionWork:
         """The files of these shards."""
         return [self.folder / shard_name(index) for index in indexes]
 
+    def sealed(self) -> FeatureSet | None:
+        """The set, if it is sealed, is the one that is planned, and nothing of it is damaged; every byte is read.
+
+        What lies beside a whole set and has been lost, the plan and the shards' entries, is put there again.
+        """
+        try:
+            found = open_feature_set(self.folder)
+        except FeatureSetError:
+            return None
+        same = found.manifest.content.model_copy(update={"versions": {}})
+        if same != self.plan.content.model_copy(update={"versions": {}}):
+            return None
+        if not quarantine_is_whole(self.folder, self.plan.quarantine) or stray_shards(self.folder, len(self.shards)):
+            return None
+        for entry in found.manifest.shards:
+            restore_entry(self.folder / entry.name, entry)
+        if not (self.folder / plans.NAME).exists():
+            write_plan(self.folder, self.plan)
+        return found
+
     def missing(self, indexes: Sequence[int] | None = None) -> list[int]:
         """Those of `indexes` (default: all) whose shards are not there whole; every byte is read."""
         every = range(len(self.shards)) if indexes is None else indexes
@@ -95,11 +115,11 @@ class ExtractionWork:
             from lib.features.extractor import write_shards
             from lib.features.program import make_program
 
-            write_plan(self.folder, self.plan)
             started = time.perf_counter()
             kind = choose_device(self.settings.device).type
             settled = settled_batch(self.folder, kind)
             program = make_program(self.settings, self.cache, self.mirror, settled or self.settings.batch_size)
+            write_plan(self.folder, self.plan)
             program.batch_size = settled or settle_batch(self.folder, kind, program.batch_size)
             if self.settings.batch_size not in (None, program.batch_size):
                 _logger.warning(
@@ -140,13 +160,15 @@ class ExtractionWork:
                 )
             entries.append(entry)
         remove_abandoned(self.folder)
+        for stray in stray_shards(self.folder, len(self.shards)):
+            stray.unlink()
         write_plan(self.folder, self.plan)
         write_quarantine(self.folder, self.dataset.quarantined)
         write_manifest(self.folder, self.plan, tuple(entries))
         return open_feature_set(self.folder, verify=False)
 
     def _entry(self, index: int) -> Shard | None:
-        return check_shard(self.folder / shard_name(index), len(self.shards[index]))
+        return check_shard(self.folder / shard_name(index), self.digest, len(self.shards[index]))
 
 
 def plan_extraction(
@@ -165,11 +187,8 @@ def plan_extraction(
     cache = features_dir / ".weights"
     plan = plan_set(dataset, settings, weights_digest(settings, cache, mirror))
     folder = features_dir / dataset.name / plan.digest[:16]
-    with suppress(FeatureSetError):
-        sealed = open_feature_set(folder)
-        if sealed.manifest.quarantine == plan.quarantine:
-            return sealed
-    return ExtractionWork(folder, plan, dataset, settings, cache, mirror)
+    work = ExtractionWork(folder, plan, dataset, settings, cache, mirror)
+    return work.sealed() or work
 
 
 def extract(dataset: Dataset, settings: FeatureSettings, features_dir: Path, mirror: str | None = None) -> FeatureSet:

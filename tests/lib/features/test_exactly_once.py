@@ -145,6 +145,67 @@ def test_a_full_disk_is_told_and_the_extraction_goes_on_after_room_is_made(datas
     assert content(extract(dataset, SETTINGS, tmp_path).folder) == content(undisturbed.folder)
 
 
+def another(folder: Path, dataset) -> FeatureSet:
+    return extract(dataset, SETTINGS.model_copy(update={"seed": 5}), folder)
+
+
+class TestMending:
+    """Whatever `verify` finds, extracting again mends, and the set is the undisturbed one again."""
+
+    @pytest.fixture
+    def home(self, undisturbed, tmp_path) -> Path:
+        """A features folder that holds the undisturbed set."""
+        shutil.copytree(undisturbed.folder.parents[1], tmp_path / "features")
+        return tmp_path / "features"
+
+    @pytest.mark.parametrize(
+        "damage",
+        [
+            lambda folder: (folder / "part-00001.json").unlink(),
+            lambda folder: (folder / "part-00001.json").write_text("{}"),
+            lambda folder: [path.unlink() for path in folder.glob("part-*.json")],
+            lambda folder: (folder / "plan.json").unlink(),
+            lambda folder: (folder / "manifest.json").write_text("{"),
+            lambda folder: shutil.copy(folder / "part-00001.parquet", folder / "part-00099.parquet"),
+            lambda folder: shutil.copy(folder / "part-00001.parquet", folder / "quarantine.parquet"),
+            lambda folder: (folder / "part-00001.parquet").unlink(),
+            lambda folder: shutil.copy(folder / "part-00002.parquet", folder / "part-00001.parquet"),
+            lambda folder: (folder / "manifest.json").write_text(
+                (folder / "manifest.json").read_text().replace('"a",', '"z",')
+            ),
+        ],
+    )
+    def test_extracting_again(self, home, dataset, undisturbed, damage):
+        (folder,) = (home / "noise").iterdir()
+        damage(folder)
+        extract(dataset, SETTINGS, home)
+        assert verify(folder).whole
+        assert content(folder) == content(undisturbed.folder)
+        assert sorted(path.name for path in folder.glob("p*")) == sorted(
+            path.name for path in undisturbed.folder.glob("p*")
+        )
+
+    def test_a_set_or_shard_of_other_settings_is_not_taken_for_the_one_asked_for(
+        self, home, dataset, undisturbed, tmp_path
+    ):
+        (folder,) = (home / "noise").iterdir()
+        foreign = another(tmp_path / "foreign", dataset)
+        shutil.copytree(foreign.folder, folder, dirs_exist_ok=True)
+        assert content(extract(dataset, SETTINGS, home).folder) == content(undisturbed.folder)
+        (folder / "manifest.json").unlink()
+        for name in ("part-00003.parquet", "part-00003.json"):
+            shutil.copy(foreign.folder / name, folder / name)
+        assert content(extract(dataset, SETTINGS, home).folder) == content(undisturbed.folder)
+
+    @pytest.mark.parametrize("value", ["-3", "0", "true", '"x"'])
+    def test_a_block_s_size_that_is_none_is_refused(self, home, dataset, value):
+        (folder,) = (home / "noise").iterdir()
+        (folder / "batch-cpu.json").write_text(f'{{"batch_size": {value}}}')
+        (folder / "part-00001.parquet").unlink()
+        with pytest.raises(FeatureSetError, match=r"batch-cpu.json is damaged"):
+            extract(dataset, SETTINGS, home)
+
+
 def rewritten(path: Path, change) -> None:
     """The shard with some of its content changed, as a valid Parquet file."""
     table = change(pq.read_table(path))
