@@ -30,7 +30,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from lib.errors import ProbeflowError
 
     try:
-        return command(options)
+        status = command(options)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:  # the reader of our output, say `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except ProbeflowError as error:
         print(f"probeflow: {error}", file=sys.stderr)
         return 2
@@ -176,6 +181,10 @@ def _features(options: argparse.Namespace) -> int:
     from lib.config import places
 
     if options.set is None:
+        if options.csv is not None or options.picture is not None:
+            from lib.errors import ConfigError
+
+            raise ConfigError("--csv and --picture are of one set; name it: features SET, as `features` lists them")
         return list_sets(places())
     return show_set(options.set, places(), options.csv, options.picture)
 

@@ -26,12 +26,16 @@ def extract(images: Source, settings: FeatureSettings, workers: Workers | None =
     workers = workers or workers_here()
     pool, count, least = workers.pool, workers.chunks, workers.chunk_images
     if pool is None:
-        return show_study(extract_features(images, settings))
+        return _shown(extract_features(images, settings))
 
-    def on_workers() -> str:
+    def on_workers() -> dict[str, str]:
         plan = plan_units(images, settings, pool, count, least)
         given = {"images": images, "settings": settings, "pool": pool}
         hand_out(extract_on_worker, [given | unit for unit in plan["units"]], f"features on {pool}")
-        return seal_features(images, settings, plan["digest"])
+        return seal_features(images, settings, plan["digest"], len(plan["units"]))
 
-    return show_study(while_images_change(on_workers))
+    return _shown(while_images_change(on_workers))
+
+
+def _shown(outcome: dict[str, str]) -> dict[str, Any]:
+    return show_study(outcome["folder"]) | {"done": outcome["done"]}

@@ -49,8 +49,9 @@ def _line(found: FoundSet) -> Sequence[str]:
     name, plan = found.folder.parent.name, found.plan
     if plan is None:
         return (name, found.digest[:16], "?", "?", "damaged", "?", found.problem)
-    state = "sealed" if found.sealed else "unsealed"
-    if not found.sealed or found.present < found.shards:
+    whole = found.present == found.shards
+    state = "sealed" if found.sealed and whole else "incomplete" if found.sealed else "unsealed"
+    if not found.sealed or not whole:
         state += f", {found.present} of {found.shards} shards"
     return (
         name, found.digest[:16], f"{plan.rows:,}", f"{plan.width:,}", state, size(found.bytes),

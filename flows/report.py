@@ -53,6 +53,8 @@ def closing_table(result: Mapping[str, Any], where: Places) -> Iterable[str]:
     told: set[str] = set()  # studies share datasets; each warning of a dataset is said once
     for name, outcome in result["studies"].items():
         yield from _line(name.replace("_", " "), outcome["headline"], width)
+        if "done" in outcome:
+            yield from _line("", outcome["done"], width)
         yield from _line("", _time(result["seconds"][name], outcome["training_seconds"]), width)
         for flag in (*outcome["flags"], *(warning for warning in outcome["warnings"] if warning not in told)):
             yield from _line("", f"! {flag}", width)

@@ -41,9 +41,10 @@ def verify_sets(name: str | None, where: Places) -> int:
         if not verdict.whole:
             bad.append(folder)
     if bad:
+        name = f"{bad[0].parent.name}/{bad[0].name}"
         raise FeatureSetError(
-            f"{len(bad)} of {len(folders)} feature set(s) not whole; `python -m flows resume {bad[0].name}` makes "
-            "what is missing or damaged, and nothing else"
+            f"{len(bad)} of {len(folders)} feature set(s) not whole; `python -m flows resume {name}` makes what is "
+            "missing or damaged, and nothing else"
         )
     return 0
 

@@ -45,19 +45,27 @@ def while_images_change(step: Callable[[], _T]) -> _T:
 
 
 @task(name="extract", task_run_name="{settings.layer}, {settings.weights} weights", **POLICY)
-def extract_features(images: Source, settings: FeatureSettings) -> str:
-    """Extract and seal what is missing; returns the study record's folder."""
+def extract_features(images: Source, settings: FeatureSettings) -> dict[str, str]:
+    """Extract and seal what is missing; returns the study record's `folder`, and in words what was `done`."""
     from lib.datasets import acquire, require_no_leakage
-    from lib.features import extract
+    from lib.features import FeatureSet, plan_extraction
     from lib.studies.features import describe_features
 
     where = places()
 
-    def step() -> str:
+    def step() -> dict[str, str]:
         dataset = acquire(images, where.data, where.mirror)
         require_no_leakage(dataset)
-        feature_set = extract(dataset, settings, where.features, where.mirror)
-        return str(describe_features(feature_set, dataset, where.studies).folder)
+        work = plan_extraction(dataset, settings, where.features, where.mirror)
+        if isinstance(work, FeatureSet):
+            feature_set, done = work, "already there and whole"
+        else:
+            missing = work.missing()
+            images_made = work.compute(missing)
+            feature_set = work.seal()
+            done = f"{len(missing):,} of {len(work.shards):,} shard(s) made, {images_made:,} images"
+        folder = str(describe_features(feature_set, dataset, where.studies).folder)
+        return {"folder": folder, "done": f"{done}, in {feature_set.folder}"}
 
     return while_images_change(step)
 
@@ -155,8 +163,10 @@ def extract_missing_shards(images: Source, settings: FeatureSettings, shards: li
 
 
 @task(name="seal", task_run_name="{settings.layer}, {settings.weights} weights", **POLICY)
-def seal_features(images: Source, settings: FeatureSettings, digest: str) -> str:
-    """Seal the set that workers have extracted; computes nothing; returns the study record's folder.
+def seal_features(images: Source, settings: FeatureSettings, digest: str, chunks: int) -> dict[str, str]:
+    """Seal the set that workers have extracted in some `chunks`; computes nothing.
+
+    Returns the study record's `folder`, and in words what was `done`.
 
     Raises
     ------
@@ -176,7 +186,9 @@ def seal_features(images: Source, settings: FeatureSettings, digest: str) -> str
     if digest != (work.manifest.digest if isinstance(work, FeatureSet) else work.digest):
         raise ChangedError(f"the images of {dataset.name} changed while their features were extracted; run it again")
     feature_set = work if isinstance(work, FeatureSet) else _sealed(work)
-    return str(describe_features(feature_set, dataset, where.studies).folder)
+    folder = str(describe_features(feature_set, dataset, where.studies).folder)
+    done = f"extracted in {chunks:,} chunk(s)" if chunks else "already there and whole"
+    return {"folder": folder, "done": f"{done}, in {feature_set.folder}"}
 
 
 def _sealed(work: ExtractionWork) -> FeatureSet:

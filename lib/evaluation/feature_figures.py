@@ -85,7 +85,7 @@ def _values(axis: Axes, sample: npt.NDArray[np.floating]) -> None:
     else:
         words = "all values are 0"
     axis.text(0.98, 0.96, words, transform=axis.transAxes, ha="right", va="top", fontsize=8)
-    axis.yaxis.set_major_formatter(PercentFormatter(1, decimals=1))
+    axis.yaxis.set_major_formatter(PercentFormatter(1))
     axis.margins(y=0.2)
     axis.set_xlabel("value")
     axis.set_ylabel("share of all values")

@@ -37,10 +37,14 @@ Curves = Mapping[str, Mapping[str, Sequence[Sequence[float]]]]
 """Label of a configuration -> history column -> for each seed, one value an epoch."""
 
 
+_LEAST_WIDTH = 6.4
+"""Inches that a title of two lines needs, however few panels there are."""
+
+
 def _grid(count: int, columns: int, width: float = 3.4, height: float = 2.6) -> tuple[Figure, list[Axes]]:
     columns = min(count, columns)
     rows = -(-count // columns)
-    figure = Figure(figsize=(width * columns, height * rows))
+    figure = Figure(figsize=(max(width * columns, _LEAST_WIDTH), height * rows))
     axes = figure.subplots(rows, columns, squeeze=False).ravel().tolist()
     for spare in axes[count:]:
         spare.set_visible(False)

@@ -70,6 +70,10 @@ class FeatureSet:
         self.folder = folder
         self.manifest = manifest
 
+    def __repr__(self) -> str:
+        manifest = self.manifest
+        return f"FeatureSet({manifest.dataset}: {manifest.rows:,} rows × {manifest.width:,}, {manifest.description})"
+
     def rows(self, split: str) -> range:
         """Sample ids of a split."""
         start = 0
@@ -268,7 +272,7 @@ def _joined(parts: Sequence[Features]) -> Features:
     )
 
 
-def open_feature_set(folder: Path, verify: bool = True) -> FeatureSet:
+def open_feature_set(folder: Path | str, verify: bool = True) -> FeatureSet:
     """Open the sealed set in `folder`, by default re-reading every shard's sha256.
 
     Raises
@@ -276,6 +280,7 @@ def open_feature_set(folder: Path, verify: bool = True) -> FeatureSet:
     FeatureSetError
         When it is not sealed, or a shard is missing or damaged; extraction makes just those again.
     """
+    folder = Path(folder)
     manifest = read_manifest(folder)
     if sum(manifest.splits.values()) != manifest.rows or [shard.rows for shard in manifest.shards] != [
         len(rows) for rows in manifest.cut()

@@ -64,7 +64,7 @@ def look_at(folder: Path) -> FoundSet:
 
 
 def find_set(name: str, root: Path) -> Path:
-    """The folder of the set that `name` means: a folder, or the beginning of a digest of a set under `root`.
+    """The folder of the set that `name` means: a folder, the beginning of a digest under `root`, or DATASET/DIGEST.
 
     Raises
     ------
@@ -75,10 +75,18 @@ def find_set(name: str, root: Path) -> Path:
     if folder.is_dir() and any((folder / inside).exists() for inside in (manifest.NAME, plan.NAME)):
         return folder
     known = found_sets(root)
-    fitting = [each for each in known if name and each.digest.startswith(name.lower())]
+    dataset, _, digest = name.rpartition("/")
+    fitting = [
+        each
+        for each in known
+        if digest and each.digest.startswith(digest.lower()) and dataset in ("", each.folder.parent.name)
+    ]
     if len(fitting) == 1:
         return fitting[0].folder
     if fitting:
+        if len({each.digest for each in fitting}) == 1:
+            same = " or ".join(f"{each.folder.parent.name}/{digest}" for each in fitting)
+            raise FeatureSetError(f"{len(fitting)} feature sets of equal content have the digest {name!r}: give {same}")
         raise FeatureSetError(
             f"{name!r} begins the digests of {len(fitting)} feature sets ({_names(fitting)}): give more"
         )

@@ -50,3 +50,11 @@ def read_speeds(folder: Path) -> Sequence[Speed]:
         except (OSError, ValidationError):
             continue  # a note beside the set: nothing depends on it
     return found
+
+
+def speed_words(speeds: Sequence[Speed]) -> str:
+    """In one line: each of one or two processes, of more how many they were and the fastest."""
+    if len(speeds) <= 2:
+        return "; ".join(each.words for each in speeds)
+    fastest = max(speeds, key=lambda each: each.images_per_second)
+    return f"{sum(each.images for each in speeds):,} images by {len(speeds)} processes, the fastest {fastest.words}"

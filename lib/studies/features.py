@@ -16,7 +16,7 @@ from lib.evaluation.projections import principal_components, sample_by_class
 from lib.features import FeatureSet
 from lib.features.manifest import Manifest
 from lib.features.reading import Features
-from lib.features.speed import read_speeds
+from lib.features.speed import read_speeds, speed_words
 from lib.features.statistics import FeatureStatistics, feature_statistics
 from lib.progress import Advance, bar, silent
 from lib.studies.record import DatasetNote, RunNote, StudyFolder, StudyRecord, study_key
@@ -103,7 +103,7 @@ def describe_features(feature_set: FeatureSet, dataset: Dataset, root: Path) -> 
     size = sum(shard.bytes for shard in manifest.shards)
     settings = manifest.settings
     speeds = read_speeds(feature_set.folder)
-    speed = "; ".join(each.words for each in speeds)
+    speed = speed_words(speeds)
     lines = [
         f"## Features of {manifest.dataset}",
         f"**{manifest.description}**, {manifest.width} values an image, input {settings.input_size} px "

@@ -44,7 +44,7 @@ def test_verify_says_what_is_whole_and_what_is_not(folder, where, capsys):
     assert "whole: 20 rows in 4 shard(s), each byte, row and value read" in capsys.readouterr().out
     damage(folder)
     with pytest.raises(
-        FeatureSetError, match=f"1 of 1 feature set.* not whole; `python -m flows resume {folder.name}`"
+        FeatureSetError, match=f"1 of 1 feature set.* not whole; `python -m flows resume pets/{folder.name}`"
     ):
         verify_sets(folder.name[:6], where)
     assert "part-00002.parquet is damaged: its sha256 is not the manifest's" in capsys.readouterr().out
@@ -64,6 +64,7 @@ def test_resume_makes_the_damaged_shard_alone_from_what_the_folder_says(folder, 
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
     assert "20 rows × 1000, AlexNet fc8, RANDOM weights (seed 0)" in done.stdout
+    assert "1 of 4 shard(s) made, 5 images" in " ".join(done.stdout.split())
     assert (folder / "part-00002.parquet").read_bytes() == whole
     after = {path.name: path.stat().st_mtime_ns for path in folder.glob("part-*.parquet")}
     assert [name for name in before if before[name] != after[name]] == ["part-00002.parquet"]

@@ -58,14 +58,14 @@ def test_sealing_computes_nothing_and_names_the_first_shard_that_is_not_there(sm
     work = plan_extraction(dataset, small.features, where.features)
     work.compute(range(1, len(work.shards)))
     with pytest.raises(WorkerError) as caught:
-        tasks.seal_features.fn(small.images, small.features, planned["digest"])
+        tasks.seal_features.fn(small.images, small.features, planned["digest"], 1)
     assert f"the first is {work.paths([0])[0]}: let PROBEFLOW_DATA of the workers name the same" in str(caught.value)
     assert "\n" not in str(caught.value)
     work.compute([0])
-    tasks.seal_features.fn(small.images, small.features, planned["digest"])
+    tasks.seal_features.fn(small.images, small.features, planned["digest"], 1)
     assert plan(small) == {"digest": planned["digest"], "units": []}
     with pytest.raises(ChangedError, match="changed while their features were extracted"):
-        tasks.seal_features.fn(small.images, small.features, "0" * 64)
+        tasks.seal_features.fn(small.images, small.features, "0" * 64, 1)
 
 
 @pytest.mark.parametrize(("changes", "ends_well"), [(3, True), (4, False)])
@@ -76,9 +76,9 @@ def test_images_that_change_are_verified_anew_three_times(small, where, monkeypa
         acquired.append(given)
         if left:
             raise left.pop()
-        return extract(*given)
+        return plan_extraction(*given)
 
-    monkeypatch.setattr(lib.features, "extract", changing)
+    monkeypatch.setattr(lib.features, "plan_extraction", changing)
     if ends_well:
         tasks.extract_features.fn(small.images, small.features)
     else:
@@ -99,9 +99,9 @@ def test_an_image_that_is_overwritten_while_it_is_extracted_is_extracted_as_it_i
         digests.append(dataset.digest)
         if len(digests) == 1:
             victim.write_bytes(other.read_bytes())
-        return extract(dataset, *given)
+        return plan_extraction(dataset, *given)
 
-    monkeypatch.setattr(lib.features, "extract", overwritten)
+    monkeypatch.setattr(lib.features, "plan_extraction", overwritten)
     tasks.extract_features.fn(images, small.features)
     assert len(set(digests)) == len(digests) == 2
     inline = extract(acquire(images, tmp_path / "inline"), small.features, tmp_path / "inline")
