@@ -56,6 +56,8 @@ class Collection:
         Where the catalogue is kept.
     is_new : bool
         Whether what is kept there lists other images.
+    notes : sequence of str
+        What the listing found that a reader should know.
     """
 
     name: str
@@ -68,6 +70,7 @@ class Collection:
     decoder: Decoder
     file: Path
     is_new: bool
+    notes: Sequence[str] = ()
 
 
 def dataset_of(collection: Collection, source: EncodedSource) -> Dataset:
@@ -112,7 +115,7 @@ def dataset_of(collection: Collection, source: EncodedSource) -> Dataset:
         kept, held = hold_out_rows(labels, source.test_fraction, source.seed, images.digests)
         for name, part in (("train", kept), ("test", held)):
             splits[name] = Split(images.take(part), labels[part])
-    notes = []
+    notes = list(collection.notes)
     if len(bad):
         notes.append(f"{len(bad):,} unreadable image(s) quarantined: {_told(catalogue, bad)}")
     several = np.flatnonzero(fine & (columns["several"] > 0))

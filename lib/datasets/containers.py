@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from lib.datasets import catalogue as catalogues
-from lib.datasets.catalogue import SPLITS, WHOLE, Catalogue, Container
+from lib.datasets.catalogue import SPLIT_NAMES, SPLITS, WHOLE, Catalogue, Container
 from lib.datasets.download import NOWHERE
 from lib.datasets.image_folder import root_name
 from lib.datasets.places import (
@@ -33,13 +33,6 @@ from lib.errors import DataError
 _MAGIC = re.compile(r"[*?\[]")
 _BRACES = re.compile(r"\{([^{}]*)\}")
 _NUMBERS = re.compile(r"(\d+)\.\.(\d+)")
-_SPLIT_NAMES = {
-    "train": "train",
-    "test": "test",
-    "validation": "validation",
-    "valid": "validation",
-    "val": "validation",
-}
 _MOST = 1_000_000
 
 
@@ -112,7 +105,7 @@ def name_of(path: str, place: Place) -> str:
 def _split_of(name: str) -> str | None:
     path = PurePosixPath(name.lower())
     words = [*path.parent.parts, re.split(r"[-_.\d]", path.name)[0]]
-    return next((_SPLIT_NAMES[word] for word in words if word in _SPLIT_NAMES), None)
+    return next((SPLIT_NAMES[word] for word in words if word in SPLIT_NAMES), None)
 
 
 def catalogue_of(

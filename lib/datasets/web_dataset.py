@@ -19,14 +19,13 @@ from lib.datasets.catalogue import Catalogue, Container, Rows, shown
 from lib.datasets.collection import Collection, classes_of, dataset_of
 from lib.datasets.containers import catalogue_of, find, name_of, splits_of
 from lib.datasets.dataset import Dataset
-from lib.datasets.decoding import Decoder, UnreadableError
+from lib.datasets.decoding import IMAGE_ENDINGS, Decoder, UnreadableError
 from lib.datasets.download import digest_of
 from lib.datasets.places import Place, remote_errors, without_secrets
 from lib.datasets.sources import WebDataset
 from lib.errors import DataError
 from lib.progress import bar
 
-IMAGES = {"jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "ppm", "pgm", "jp2", "avif"}
 _COMPRESSED = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd", b"PK": "zip"}
 _LARGEST_LABEL = 1 << 20
 _END = 1 << 20
@@ -140,7 +139,7 @@ class _Sample:
 
     def take(self, member: tarfile.TarInfo, extension: str, file: IO[bytes]) -> None:
         """Note what one more member says."""
-        if extension in IMAGES:
+        if extension in IMAGE_ENDINGS:
             if self.image is not None:
                 self.problem = f"the sample has several images ({self.image.name}, {member.name})"
             self.image = member
