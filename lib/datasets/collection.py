@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from lib.datasets import catalogue as catalogues
-from lib.datasets.catalogue import FINE, SPLITS, WHOLE, Catalogue
+from lib.datasets.catalogue import FINE, SPLITS, WHOLE, Catalogue, shown
 from lib.datasets.dataset import Dataset, Split, build
 from lib.datasets.decoding import CANNOT_READ, Decoder
 from lib.datasets.encoded import ByteStore, EncodedImages
@@ -192,7 +192,7 @@ def _quarantined(collection: Collection, rows: npt.NDArray[np.int64], classes: n
             "split": [None if split == WHOLE else SPLITS[split] for split in splits],
             "label": [None if label < 0 else collection.class_names[label] for label in labels],
             "bytes": np.maximum(columns["size"][part], 0),
-            "reason": [catalogue.reason(row) for row in part],
+            "reason": [shown(catalogue.reason(row).encode("utf-8", "backslashreplace")) for row in part],
         }
         return pa.table(content, schema=_QUARANTINE)
 
