@@ -40,6 +40,8 @@ _BATCHES, _READERS, _FILES = 8, 4, 8
 
 _BUFFER = 1 << 20
 
+_NO_LABEL, _NO_TEXT = -1, -2
+
 
 @dataclass
 class _File:
@@ -246,7 +248,7 @@ def index(place: Place, container: Container, source: ParquetImages) -> Catalogu
             if pa.types.is_dictionary(column.type):
                 column = column.dictionary_decode()
             distinct = pc.unique(column)
-            codes = [_code(value, names, values) for value in distinct.to_pylist()]
+            codes = [_code(value, names, values) for value in _values(distinct)]
             labels.append(
                 np.array(codes, np.int32)[pc.index_in(column, value_set=distinct).to_numpy(zero_copy_only=False)]
             )
@@ -255,19 +257,35 @@ def index(place: Place, container: Container, source: ParquetImages) -> Catalogu
     prefix = pa.scalar(f"{container.name}:".encode("utf-8", "surrogateescape"), pa.large_binary())
     numbers = pa.array(rows).cast(pa.large_string()).cast(pa.large_binary())
     row_names = pc.binary_join_element_wise(prefix, numbers, pa.scalar(b"", pa.large_binary()))
-    catalogue = Catalogue.listed(row_names, list(values), label=found, offset=rows, size=UNKNOWN_SIZE)
+    labels_found = np.maximum(found, _NO_LABEL)
+    catalogue = Catalogue.listed(row_names, list(values), label=labels_found, offset=rows, size=UNKNOWN_SIZE)
     for row in np.flatnonzero(found < 0).tolist():
-        catalogue.refuse(row, f"its label in {source.label_column!r} is empty or none of the classes")
+        fault = "not in UTF-8" if found[row] == _NO_TEXT else "empty or none of the classes"
+        catalogue.refuse(row, f"its label in {source.label_column!r} is {fault}")
     return catalogue
 
 
+def _values(labels: Any) -> Iterator[Any]:
+    """The labels as Python's; bytes where one is not in UTF-8, which Arrow and Parquet let pass."""
+    if pa.types.is_integer(labels.type):
+        yield from labels.to_pylist()
+        return
+    for value in labels.cast(pa.large_binary()).to_pylist():
+        try:
+            yield None if value is None else value.decode()
+        except UnicodeDecodeError:
+            yield value
+
+
 def _code(value: Any, names: Sequence[str] | None, values: dict[str, int]) -> int:
-    """The position of a label in `values`, where it is put if it is new; -1 for none."""
+    """The position of a label in `values`, where it is put if it is new; `_NO_LABEL` or `_NO_TEXT` for none."""
+    if isinstance(value, bytes):
+        return _NO_TEXT
     if value is None or value == "":
-        return -1
+        return _NO_LABEL
     if names is not None and isinstance(value, int):
         if not 0 <= value < len(names):
-            return -1  # Hugging Face marks images without a label by -1
+            return _NO_LABEL  # Hugging Face marks images without a label by -1
         value = names[value]
     return values.setdefault(str(value), len(values))
 
@@ -298,8 +316,8 @@ def _class_names(metadata: dict[bytes, bytes], column: str) -> list[str] | None:
     """The names of the classes as Hugging Face notes them in a file's schema."""
     try:
         names = json.loads(metadata[b"huggingface"])["info"]["features"][column]["names"]
-        return [str(name) for name in names]
-    except (KeyError, TypeError, ValueError):
+        return [str(name).encode().decode() for name in names]  # JSON may hold half of a surrogate pair
+    except (KeyError, TypeError, ValueError, RecursionError):
         return None
 
 
