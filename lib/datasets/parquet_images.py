@@ -204,13 +204,23 @@ def load(source: ParquetImages, raw: Path, mirror: str | None) -> Dataset:
     decoder = Decoder(source.largest_pixels)
     columns = (source.image_column, source.label_column)
     file = raw / "parquet" / f"catalogue-{digest_of(place.shown, source.path, *columns)}.parquet"
+    known = catalogues.read(file, decoder.identity)
     names = _class_names_of(place, containers[0], source)
+    # Those that are known agree, so that one stands for all of them.
+    of_known = [each for each in known.containers if each in set(containers)] if known is not None else []
+    for other in of_known[:1]:
+        _require_alike(place, (containers[0], names), (other, _class_names_of(place, other, source)))
+
+    def index_alike(container: Container) -> Catalogue:
+        _require_alike(place, (containers[0], names), (container, _class_names_of(place, container, source)))
+        return index(place, container, source)
+
     with bar(f"index {name_of(source.path, place)}", len(containers), "file") as advance:
         catalogue, is_new = catalogue_of(
             containers,
             splits_of(containers, place),
-            lambda container: index(place, container, source),
-            catalogues.read(file, decoder.identity),
+            index_alike,
+            known,
             advance,
         )
     class_names, classes = classes_of(catalogue, source.classes, names, place.shown)
@@ -229,6 +239,17 @@ def load(source: ParquetImages, raw: Path, mirror: str | None) -> Dataset:
         ),
         source,
     )
+
+
+def _require_alike(place: Place, *files: tuple[Container, Sequence[str] | None]) -> None:
+    """Raise DataError when one file names its classes and another does not: its numbers would be other classes."""
+    named = [shown(_name(container)) for container, names in files if names is not None]
+    bare = [shown(_name(container)) for container, names in files if names is None]
+    if named and bare:
+        raise DataError(
+            f"{place.shown}/{bare[0]} has no class names (Hugging Face's, in the schema) as {named[0]} has; "
+            "write all files alike, or give those of one kind by path"
+        )
 
 
 def index(place: Place, container: Container, source: ParquetImages) -> Catalogue:

@@ -185,6 +185,22 @@ def test_columns_and_classes_that_are_not_there_are_told(tmp_path, settings, mes
         acquired(path, tmp_path, **settings)
 
 
+@pytest.mark.parametrize("bare", [0, 1, 2])
+@pytest.mark.parametrize("later", [False, True], ids=["at once", "later"])
+def test_files_of_which_only_some_name_their_classes_are_refused(tmp_path, bare, later):
+    def write(number: int) -> None:
+        names = None if number == bare else ["cat", "dog"]
+        write_parquet(tmp_path / "p" / f"train-{number}.parquet", encoded_noise(number, 10), [0, 1] * 5, names)
+
+    for number in {0, 1, 2} - {bare}:
+        write(number)
+    if later:
+        assert acquired(tmp_path / "p", tmp_path).class_names == ("cat", "dog")
+    write(bare)
+    with pytest.raises(DataError, match=rf"/p/train-{bare}.parquet has no class names .* as train-\d.parquet has; write"):
+        acquired(tmp_path / "p", tmp_path)
+
+
 def test_a_damaged_file_is_told(tmp_path):
     path = write_parquet(tmp_path / "x.parquet", encoded_noise(0, 20), [0, 1] * 10)
     path.write_bytes(path.read_bytes()[:-10])
