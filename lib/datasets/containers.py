@@ -134,8 +134,8 @@ def catalogue_of(
 def _patterns(path: str, mirror: str | None) -> tuple[Any, list[str]]:
     """The file system, and the patterns within it that the path stands for."""
     if not is_url(path):
-        local = str(Path(path).expanduser().absolute())
-        if Path(local).exists():  # whatever braces its name holds
+        local = str(Path(os.path.expanduser(path)).absolute())  # noqa: PTH111 - Path's raises for homes of nobody
+        if os.path.exists(local):  # noqa: PTH110 - and this for names too long; whatever braces its name holds
             return open_filesystem("file:///")[0], [local]
         filesystem, here = open_filesystem("file:///")[0], _expanded(local, path)
         if mirror is None or mirror == NOWHERE or filesystem.glob(here[0]):

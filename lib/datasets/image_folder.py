@@ -6,6 +6,7 @@ Layouts: `train/<class>/…` with `test/<class>/…` (and `validation/…`, also
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,10 +117,11 @@ def _place(path: str, folder: Path, mirror: str | None) -> Place:
 
 
 def _root(name: str, folder: Path, mirror: str | None) -> Path:
-    local = Path(name).expanduser()
-    if local.is_dir():
+    # Path's own raise for names too long, and for homes of nobody.
+    local = Path(os.path.expanduser(name))  # noqa: PTH111
+    if os.path.isdir(local):  # noqa: PTH112
         return local.resolve()
-    if local.is_file():
+    if os.path.isfile(local):  # noqa: PTH113
         archive = local.resolve()
     elif mirror is not None and is_archive(local):
         archive = fetch(RemoteFile(name), folder / digest_of(mirror, name) / local.name, mirror)
@@ -217,7 +219,7 @@ def _class_folders(place: Place, prefix: bytes, contents: _Contents) -> list[str
 
 def _beside(root: _Contents, inside: Mapping[bytes, _Contents]) -> list[str]:
     """What to say of images that are in no class, and of folders that are no split."""
-    looked_at = {b"": root} | inside
+    looked_at = {b"": root, **inside}
     images = [shown(prefix + name) for prefix, found in looked_at.items() for name in sorted(found.images)]
     folders = [] if b"" in inside else [shown(name) for name in root.folders if name + b"/" not in inside]
     notes = []

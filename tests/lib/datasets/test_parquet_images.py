@@ -197,7 +197,9 @@ def test_files_of_which_only_some_name_their_classes_are_refused(tmp_path, bare,
     if later:
         assert acquired(tmp_path / "p", tmp_path).class_names == ("cat", "dog")
     write(bare)
-    with pytest.raises(DataError, match=rf"/p/train-{bare}.parquet has no class names .* as train-\d.parquet has; write"):
+    with pytest.raises(
+        DataError, match=rf"/p/train-{bare}.parquet has no class names .* as train-\d.parquet has; write"
+    ):
         acquired(tmp_path / "p", tmp_path)
 
 
