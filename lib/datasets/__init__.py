@@ -5,6 +5,7 @@ A new source is one module with `load`, one settings class in `sources.py`, and 
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 from lib.datasets.dataset import Dataset, Split
 from lib.datasets.download import NOWHERE
 from lib.datasets.leakage import leakage_warnings, require_no_leakage, shared_images
+from lib.datasets.places import is_url
 from lib.datasets.splits import hold_out, hold_out_rows, take
 from lib.errors import AbsentError
 
@@ -59,6 +61,7 @@ def acquire(source: Any, data_dir: Path, mirror: str | None = None) -> Dataset:
     StorageError
         When `data_dir` cannot be written.
     """
+    source = _found_from_anywhere(source)
     # The modules import scikit-learn or torchvision, which not every source needs.
     dataset: Dataset
     if source.source in _EMBEDDED:
@@ -66,6 +69,14 @@ def acquire(source: Any, data_dir: Path, mirror: str | None = None) -> Dataset:
     else:
         dataset = import_module(f"lib.datasets.{_FETCHED[source.source]}").load(source, data_dir / "raw", mirror)
     return replace(dataset, source=source.model_dump(mode="json"))
+
+
+def _found_from_anywhere(source: Any) -> Any:
+    """The source with the absolute path of what lies here, so that its settings hold in another folder too."""
+    path = getattr(source, "path", None)
+    if path is None or is_url(path) or not os.path.exists(path):  # noqa: PTH110 - Path's raises for some names
+        return source
+    return source.model_copy(update={"path": str(Path(path).absolute())})
 
 
 def on_disk(source: Any, data_dir: Path) -> Dataset | None:

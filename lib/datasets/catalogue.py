@@ -27,6 +27,15 @@ from lib.errors import StorageError
 from lib.files import atomic_path
 
 SPLITS = ("train", "validation", "test")
+SPLIT_NAMES = {
+    "train": "train",
+    "test": "test",
+    "validation": "validation",
+    "valid": "validation",
+    "val": "validation",
+}
+"""What files and folders of each split may be called."""
+
 WHOLE = -1
 """In place of a split: images that are still to be dealt to train and test."""
 

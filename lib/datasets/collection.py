@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from lib.datasets import catalogue as catalogues
-from lib.datasets.catalogue import FINE, SPLITS, WHOLE, Catalogue
+from lib.datasets.catalogue import FINE, SPLITS, WHOLE, Catalogue, shown
 from lib.datasets.dataset import Dataset, Split, build
 from lib.datasets.decoding import CANNOT_READ, Decoder
 from lib.datasets.encoded import ByteStore, EncodedImages
@@ -56,6 +56,8 @@ class Collection:
         Where the catalogue is kept.
     is_new : bool
         Whether what is kept there lists other images.
+    notes : sequence of str
+        What the listing found that a reader should know.
     """
 
     name: str
@@ -68,6 +70,7 @@ class Collection:
     decoder: Decoder
     file: Path
     is_new: bool
+    notes: Sequence[str] = ()
 
 
 def dataset_of(collection: Collection, source: EncodedSource) -> Dataset:
@@ -112,7 +115,7 @@ def dataset_of(collection: Collection, source: EncodedSource) -> Dataset:
         kept, held = hold_out_rows(labels, source.test_fraction, source.seed, images.digests)
         for name, part in (("train", kept), ("test", held)):
             splits[name] = Split(images.take(part), labels[part])
-    notes = []
+    notes = list(collection.notes)
     if len(bad):
         notes.append(f"{len(bad):,} unreadable image(s) quarantined: {_told(catalogue, bad)}")
     several = np.flatnonzero(fine & (columns["several"] > 0))
@@ -189,7 +192,7 @@ def _quarantined(collection: Collection, rows: npt.NDArray[np.int64], classes: n
             "split": [None if split == WHOLE else SPLITS[split] for split in splits],
             "label": [None if label < 0 else collection.class_names[label] for label in labels],
             "bytes": np.maximum(columns["size"][part], 0),
-            "reason": [catalogue.reason(row) for row in part],
+            "reason": [shown(catalogue.reason(row).encode("utf-8", "backslashreplace")) for row in part],
         }
         return pa.table(content, schema=_QUARANTINE)
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from lib.datasets import catalogue as catalogues
-from lib.datasets.catalogue import SPLITS, WHOLE, Catalogue, Container
+from lib.datasets.catalogue import SPLIT_NAMES, SPLITS, WHOLE, Catalogue, Container
 from lib.datasets.download import NOWHERE
 from lib.datasets.image_folder import root_name
 from lib.datasets.places import (
@@ -33,13 +33,6 @@ from lib.errors import DataError
 _MAGIC = re.compile(r"[*?\[]")
 _BRACES = re.compile(r"\{([^{}]*)\}")
 _NUMBERS = re.compile(r"(\d+)\.\.(\d+)")
-_SPLIT_NAMES = {
-    "train": "train",
-    "test": "test",
-    "validation": "validation",
-    "valid": "validation",
-    "val": "validation",
-}
 _MOST = 1_000_000
 
 
@@ -112,7 +105,7 @@ def name_of(path: str, place: Place) -> str:
 def _split_of(name: str) -> str | None:
     path = PurePosixPath(name.lower())
     words = [*path.parent.parts, re.split(r"[-_.\d]", path.name)[0]]
-    return next((_SPLIT_NAMES[word] for word in words if word in _SPLIT_NAMES), None)
+    return next((SPLIT_NAMES[word] for word in words if word in SPLIT_NAMES), None)
 
 
 def catalogue_of(
@@ -141,8 +134,8 @@ def catalogue_of(
 def _patterns(path: str, mirror: str | None) -> tuple[Any, list[str]]:
     """The file system, and the patterns within it that the path stands for."""
     if not is_url(path):
-        local = str(Path(path).expanduser().absolute())
-        if Path(local).exists():  # whatever braces its name holds
+        local = str(Path(os.path.expanduser(path)).absolute())  # noqa: PTH111 - Path's raises for homes of nobody
+        if os.path.exists(local):  # noqa: PTH110 - and this for names too long; whatever braces its name holds
             return open_filesystem("file:///")[0], [local]
         filesystem, here = open_filesystem("file:///")[0], _expanded(local, path)
         if mirror is None or mirror == NOWHERE or filesystem.glob(here[0]):

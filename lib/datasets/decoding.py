@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 LARGEST_PIXELS = 89_478_485
 """Pillow's own limit: a quarter of a gibibyte at three bytes a pixel."""
 
+IMAGE_ENDINGS = {"jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "ppm", "pgm", "jp2", "avif"}
+"""Of the names of image files, where others may lie beside them."""
+
 CANNOT_READ = "cannot be read: "
 """Begins a reason that lies with the machine and not with the image: no ground to set an image aside."""
 

@@ -1,22 +1,24 @@
 """Your own images: a folder of one folder a class, or an archive of one; decoded on access, verified once.
 
-Layouts: `train/<class>/…` with `test/<class>/…` (and `validation/…`), or `<class>/…` (or `train/` alone), which is split by
-class with identical images kept on one side. Hidden files and folders are ignored.
+Layouts: `train/<class>/…` with `test/<class>/…` (and `validation/…`, also called `val` or `valid`), or `<class>/…` (or
+`train/` alone), which is split by class with identical images kept on one side. Hidden files and folders are ignored.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from lib.datasets import catalogue as catalogues
 from lib.datasets.archives import SUFFIXES, is_archive, unpack
-from lib.datasets.catalogue import SPLITS, WHOLE, Catalogue, Rows, shown
+from lib.datasets.catalogue import SPLIT_NAMES, SPLITS, WHOLE, Catalogue, Rows, shown
 from lib.datasets.collection import Collection, dataset_of
 from lib.datasets.dataset import Dataset
-from lib.datasets.decoding import Decoder, UnreadableError
+from lib.datasets.decoding import IMAGE_ENDINGS, Decoder, UnreadableError
 from lib.datasets.download import RemoteFile, digest_of, fetch
 from lib.datasets.places import (
     Entry,
@@ -33,6 +35,9 @@ from lib.datasets.places import (
 from lib.datasets.sources import ImageFolder
 from lib.errors import DataError
 from lib.files import atomic_path, digest_file
+
+_NAMED = 5
+"""What a warning names of images or folders that are not taken."""
 
 
 class FileStore:
@@ -56,13 +61,13 @@ def load(source: ImageFolder, raw: Path, mirror: str | None) -> Dataset:
     """
     folder = raw / "folder"
     place = _place(source.path, folder, mirror)
-    parts = _parts(place)
-    class_names = _classes(source, place, b"train/" if parts else b"")
+    root = _contents(place, b"")
+    parts = _parts(source, place, root)
+    inside = {prefix: _contents(place, prefix) if prefix else root for _, prefix in parts}
+    class_names = _classes(source, place, inside)
     decoder = Decoder(source.largest_pixels)
     file = folder / f"catalogue-{digest_of(place.shown, *(source.classes or ()))}.parquet"
-    catalogue = catalogues.join_rows(
-        [_listing(place, prefix, position, class_names) for position, prefix in _split_folders(parts)]
-    )
+    catalogue = catalogues.join_rows([_listing(place, prefix, position, class_names) for position, prefix in parts])
     catalogue, is_new = catalogues.compared(catalogue, catalogues.read(file, decoder.identity))
     return dataset_of(
         Collection(
@@ -76,6 +81,7 @@ def load(source: ImageFolder, raw: Path, mirror: str | None) -> Dataset:
             decoder=decoder,
             file=file,
             is_new=is_new,
+            notes=_beside(root, inside),
         ),
         source,
     )
@@ -111,10 +117,11 @@ def _place(path: str, folder: Path, mirror: str | None) -> Place:
 
 
 def _root(name: str, folder: Path, mirror: str | None) -> Path:
-    local = Path(name).expanduser()
-    if local.is_dir():
+    # Path's own raise for names too long, and for homes of nobody.
+    local = Path(os.path.expanduser(name))  # noqa: PTH111
+    if os.path.isdir(local):  # noqa: PTH112
         return local.resolve()
-    if local.is_file():
+    if os.path.isfile(local):  # noqa: PTH113
         archive = local.resolve()
     elif mirror is not None and is_archive(local):
         archive = fetch(RemoteFile(name), folder / digest_of(mirror, name) / local.name, mirror)
@@ -126,42 +133,101 @@ def _root(name: str, folder: Path, mirror: str | None) -> Path:
     unpack(archive, target)
     inside = [item for item in target.iterdir() if not item.name.startswith(".")]
     # An archive often holds one folder that holds everything.
-    wraps = len(inside) == 1 and inside[0].is_dir() and inside[0].name not in SPLITS
+    wraps = len(inside) == 1 and inside[0].is_dir() and inside[0].name.lower() not in SPLIT_NAMES
     return inside[0] if wraps else target
 
 
-def _parts(place: Place) -> list[str]:
-    """The splits that have a folder of their own; none without train/."""
-    found = {entry.name for entry in place.scan(b"") if entry.is_folder}
-    return [part for part in SPLITS if part.encode() in found] if b"train" in found else []
+@dataclass(frozen=True)
+class _Contents:
+    """What lies in a folder and is not hidden: the folders, and the image files beside them."""
+
+    folders: list[bytes]
+    images: list[bytes]
 
 
-def _split_folders(parts: Sequence[str]) -> list[tuple[int, bytes]]:
-    """Each split and where it lies; of images that are all of train, or of none, some are held out for test."""
-    if len(parts) < 2:
-        return [(WHOLE, b"train/" if parts else b"")]
-    return [(SPLITS.index(part), f"{part}/".encode()) for part in parts]
-
-
-def _classes(source: ImageFolder, place: Place, folder: bytes) -> list[str]:
-    root = f"{place.shown}/{folder.decode()}".rstrip("/")
-    found = []
+def _contents(place: Place, folder: bytes) -> _Contents:
+    found = _Contents([], [])
     for entry in place.scan(folder):
-        if entry.is_folder and not entry.name.startswith(b"."):
-            try:
-                found.append(entry.name.decode())
-            except UnicodeDecodeError:
-                raise DataError(
-                    f"class folder {shown(entry.name)} in {root} is not named in UTF-8; rename it"
-                ) from None
-    found.sort()
+        if entry.name.startswith(b"."):
+            continue
+        if entry.is_folder:
+            found.folders.append(entry.name)
+        elif shown(entry.name).lower().rpartition(".")[2] in IMAGE_ENDINGS:
+            found.images.append(entry.name)
+    found.folders.sort()
+    return found
+
+
+def _parts(source: ImageFolder, place: Place, root: _Contents) -> list[tuple[int, bytes]]:
+    """Each split and where it lies; of images that are all of train, or of none, some are held out for test.
+
+    Raises
+    ------
+    DataError
+        When a folder is named nearly as a split, two are of one split, or there is none of train.
+    """
+    names = [shown(name) for name in root.folders]
+    found = [name for name in names if name.lower() in SPLIT_NAMES]
+    if not found or (source.classes and set(source.classes) <= set(names)):  # a class may be called so
+        return [(WHOLE, b"")]
+    or_class = "or, if that is a class, list all classes in images.classes"
+    splits: dict[str, str] = {}
+    for name in found:
+        split = SPLIT_NAMES[name.lower()]
+        if name != name.lower():
+            raise DataError(
+                f"folder {name!r} in {place.shown} is called nearly as a split; rename it to {split!r}, {or_class}"
+            )
+        if split in splits:
+            raise DataError(f"{place.shown} has two folders of {split}, {splits[split]!r} and {name!r}; make them one")
+        splits[split] = name
+    if "train" not in splits:
+        raise DataError(f"{place.shown} has {', '.join(found)} but no folder 'train'; add it, {or_class}")
+    if len(splits) == 1:
+        return [(WHOLE, b"train/")]
+    return [(number, f"{splits[split]}/".encode()) for number, split in enumerate(SPLITS) if split in splits]
+
+
+def _classes(source: ImageFolder, place: Place, inside: Mapping[bytes, _Contents]) -> list[str]:
+    """The class names: those asked for, else the folders of the first part, beyond which others may have none."""
+    train, *others = inside
+    found = _class_folders(place, train, inside[train])
+    root = f"{place.shown}/{train.decode()}".rstrip("/")
     missing = [name for name in source.classes or () if name not in found]
     if missing:
         raise DataError(f"class {missing[0]!r} is not in {root}; it has: {', '.join(found) or 'no folders'}")
     names = list(source.classes or found)
     if len(names) < 2:
         raise DataError(f"{root} has {len(names)} class folder(s); at least two are needed, one folder a class")
+    for other in () if source.classes else others:
+        more = [name for name in _class_folders(place, other, inside[other]) if name not in found]
+        if more:
+            raise DataError(
+                f"class {more[0]!r} of {place.shown}/{other.decode()[:-1]} is not in {root}; "
+                "add it there, or leave it out by listing the others in images.classes"
+            )
     return names
+
+
+def _class_folders(place: Place, prefix: bytes, contents: _Contents) -> list[str]:
+    try:
+        return sorted(name.decode() for name in contents.folders)
+    except UnicodeDecodeError as error:
+        root = f"{place.shown}/{prefix.decode()}".rstrip("/")
+        raise DataError(f"class folder {shown(error.object)} in {root} is not named in UTF-8; rename it") from None
+
+
+def _beside(root: _Contents, inside: Mapping[bytes, _Contents]) -> list[str]:
+    """What to say of images that are in no class, and of folders that are no split."""
+    looked_at = {b"": root, **inside}
+    images = [shown(prefix + name) for prefix, found in looked_at.items() for name in sorted(found.images)]
+    folders = [] if b"" in inside else [shown(name) for name in root.folders if name + b"/" not in inside]
+    notes = []
+    for names, what in ((images, "image file(s) beside the class folders"), (folders, "folder(s) beside the splits")):
+        if names:
+            more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
+            notes.append(f"{len(names):,} {what} are not taken: {', '.join(names[:_NAMED])}{more}")
+    return notes
 
 
 def _listing(place: Place, prefix: bytes, split: int, class_names: Sequence[str]) -> Catalogue:

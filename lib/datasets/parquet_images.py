@@ -40,6 +40,8 @@ _BATCHES, _READERS, _FILES = 8, 4, 8
 
 _BUFFER = 1 << 20
 
+_NO_LABEL, _NO_TEXT = -1, -2
+
 
 @dataclass
 class _File:
@@ -202,13 +204,23 @@ def load(source: ParquetImages, raw: Path, mirror: str | None) -> Dataset:
     decoder = Decoder(source.largest_pixels)
     columns = (source.image_column, source.label_column)
     file = raw / "parquet" / f"catalogue-{digest_of(place.shown, source.path, *columns)}.parquet"
+    known = catalogues.read(file, decoder.identity)
     names = _class_names_of(place, containers[0], source)
+    # Those that are known agree, so that one stands for all of them.
+    of_known = [each for each in known.containers if each in set(containers)] if known is not None else []
+    for other in of_known[:1]:
+        _require_alike(place, (containers[0], names), (other, _class_names_of(place, other, source)))
+
+    def index_alike(container: Container) -> Catalogue:
+        _require_alike(place, (containers[0], names), (container, _class_names_of(place, container, source)))
+        return index(place, container, source)
+
     with bar(f"index {name_of(source.path, place)}", len(containers), "file") as advance:
         catalogue, is_new = catalogue_of(
             containers,
             splits_of(containers, place),
-            lambda container: index(place, container, source),
-            catalogues.read(file, decoder.identity),
+            index_alike,
+            known,
             advance,
         )
     class_names, classes = classes_of(catalogue, source.classes, names, place.shown)
@@ -229,6 +241,17 @@ def load(source: ParquetImages, raw: Path, mirror: str | None) -> Dataset:
     )
 
 
+def _require_alike(place: Place, *files: tuple[Container, Sequence[str] | None]) -> None:
+    """Raise DataError when one file names its classes and another does not: its numbers would be other classes."""
+    named = [shown(_name(container)) for container, names in files if names is not None]
+    bare = [shown(_name(container)) for container, names in files if names is None]
+    if named and bare:
+        raise DataError(
+            f"{place.shown}/{bare[0]} has no class names (Hugging Face's, in the schema) as {named[0]} has; "
+            "write all files alike, or give those of one kind by path"
+        )
+
+
 def index(place: Place, container: Container, source: ParquetImages) -> Catalogue:
     """The rows of one file with their labels; the images are not read yet.
 
@@ -246,7 +269,7 @@ def index(place: Place, container: Container, source: ParquetImages) -> Catalogu
             if pa.types.is_dictionary(column.type):
                 column = column.dictionary_decode()
             distinct = pc.unique(column)
-            codes = [_code(value, names, values) for value in distinct.to_pylist()]
+            codes = [_code(value, names, values) for value in _values(distinct)]
             labels.append(
                 np.array(codes, np.int32)[pc.index_in(column, value_set=distinct).to_numpy(zero_copy_only=False)]
             )
@@ -255,19 +278,35 @@ def index(place: Place, container: Container, source: ParquetImages) -> Catalogu
     prefix = pa.scalar(f"{container.name}:".encode("utf-8", "surrogateescape"), pa.large_binary())
     numbers = pa.array(rows).cast(pa.large_string()).cast(pa.large_binary())
     row_names = pc.binary_join_element_wise(prefix, numbers, pa.scalar(b"", pa.large_binary()))
-    catalogue = Catalogue.listed(row_names, list(values), label=found, offset=rows, size=UNKNOWN_SIZE)
+    labels_found = np.maximum(found, _NO_LABEL)
+    catalogue = Catalogue.listed(row_names, list(values), label=labels_found, offset=rows, size=UNKNOWN_SIZE)
     for row in np.flatnonzero(found < 0).tolist():
-        catalogue.refuse(row, f"its label in {source.label_column!r} is empty or none of the classes")
+        fault = "not in UTF-8" if found[row] == _NO_TEXT else "empty or none of the classes"
+        catalogue.refuse(row, f"its label in {source.label_column!r} is {fault}")
     return catalogue
 
 
+def _values(labels: Any) -> Iterator[Any]:
+    """The labels as Python's; bytes where one is not in UTF-8, which Arrow and Parquet let pass."""
+    if pa.types.is_integer(labels.type):
+        yield from labels.to_pylist()
+        return
+    for value in labels.cast(pa.large_binary()).to_pylist():
+        try:
+            yield None if value is None else value.decode()
+        except UnicodeDecodeError:
+            yield value
+
+
 def _code(value: Any, names: Sequence[str] | None, values: dict[str, int]) -> int:
-    """The position of a label in `values`, where it is put if it is new; -1 for none."""
+    """The position of a label in `values`, where it is put if it is new; `_NO_LABEL` or `_NO_TEXT` for none."""
+    if isinstance(value, bytes):
+        return _NO_TEXT
     if value is None or value == "":
-        return -1
+        return _NO_LABEL
     if names is not None and isinstance(value, int):
         if not 0 <= value < len(names):
-            return -1  # Hugging Face marks images without a label by -1
+            return _NO_LABEL  # Hugging Face marks images without a label by -1
         value = names[value]
     return values.setdefault(str(value), len(values))
 
@@ -298,8 +337,8 @@ def _class_names(metadata: dict[bytes, bytes], column: str) -> list[str] | None:
     """The names of the classes as Hugging Face notes them in a file's schema."""
     try:
         names = json.loads(metadata[b"huggingface"])["info"]["features"][column]["names"]
-        return [str(name) for name in names]
-    except (KeyError, TypeError, ValueError):
+        return [str(name).encode().decode() for name in names]  # JSON may hold half of a surrogate pair
+    except (KeyError, TypeError, ValueError, RecursionError):
         return None
 
 

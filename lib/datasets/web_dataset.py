@@ -19,14 +19,13 @@ from lib.datasets.catalogue import Catalogue, Container, Rows, shown
 from lib.datasets.collection import Collection, classes_of, dataset_of
 from lib.datasets.containers import catalogue_of, find, name_of, splits_of
 from lib.datasets.dataset import Dataset
-from lib.datasets.decoding import Decoder, UnreadableError
+from lib.datasets.decoding import IMAGE_ENDINGS, Decoder, UnreadableError
 from lib.datasets.download import digest_of
 from lib.datasets.places import Place, remote_errors, without_secrets
 from lib.datasets.sources import WebDataset
 from lib.errors import DataError
 from lib.progress import bar
 
-IMAGES = {"jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "ppm", "pgm", "jp2", "avif"}
 _COMPRESSED = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd", b"PK": "zip"}
 _LARGEST_LABEL = 1 << 20
 _END = 1 << 20
@@ -140,20 +139,21 @@ class _Sample:
 
     def take(self, member: tarfile.TarInfo, extension: str, file: IO[bytes]) -> None:
         """Note what one more member says."""
-        if extension in IMAGES:
+        name = shown(_raw(member.name))
+        if extension in IMAGE_ENDINGS:
             if self.image is not None:
-                self.problem = f"the sample has several images ({self.image.name}, {member.name})"
+                self.problem = f"the sample has several images ({shown(_raw(self.image.name))}, {name})"
             self.image = member
         elif extension == "cls" or (extension == "json" and self.label is None):
             if member.size > _LARGEST_LABEL:
-                self.problem = f"its label file {member.name} has {member.size:,} bytes"
+                self.problem = f"its label file {name} has {member.size:,} bytes"
                 return
             file.seek(member.offset_data)
             content = file.read(member.size)
             try:
                 self.label = _label(content) if extension == "cls" else _label_in_json(content)
-            except ValueError:
-                self.problem = f"its label file {member.name} is no text or JSON"
+            except (ValueError, RecursionError):  # the latter of brackets within brackets
+                self.problem = f"its label file {name} is no text or JSON"
 
     def add_to(self, rows: Rows, container: bytes) -> None:
         """Add the sample, once all of its members were seen."""
@@ -166,7 +166,7 @@ class _Sample:
             problem = problem or "no label beside it: a .cls file, or .json with label or cls"
         name = self.key if self.image is None else self.image.name
         offset, size = (0, 0) if self.image is None else (self.image.offset_data, self.image.size)
-        full = container + b"/" + name.encode("utf-8", "surrogateescape")
+        full = container + b"/" + _raw(name)
         rows.add(full, self.label, size, offset=offset, reason=problem)
 
 
@@ -185,6 +185,10 @@ def _members(file: IO[bytes], told: str) -> Iterator[tarfile.TarInfo]:
         rest = file.read(_END)
         if rest.strip(b"\0") or len(rest) == _END:
             raise DataError(f"{told} is damaged after {tar.offset:,} bytes, or two tars joined; make it again")
+        if len(rest) < tarfile.BLOCKSIZE:  # cut between two samples nothing else tells of it
+            raise DataError(
+                f"{told} is damaged: it ends after {tar.offset:,} bytes without a tar's end; fetch it again"
+            )
 
 
 def _label(content: bytes) -> str | None:
@@ -199,8 +203,14 @@ def _label_in_json(content: bytes) -> str | None:
     return _canonical(str(value)) if isinstance(value, int | str) and not isinstance(value, bool) else None
 
 
+def _raw(name: str) -> bytes:
+    """A member's name as it stands in the tar, where it need not be UTF-8."""
+    return name.encode("utf-8", "surrogateescape")
+
+
 def _canonical(text: str) -> str | None:
-    """The label without leading zeros: "007" and "7" are one class."""
+    """The label without leading zeros: "007" and "7" are one class. Raises ValueError when it is no Unicode text."""
+    text.encode()  # JSON may hold half of a surrogate pair
     if not text:
         return None
     return str(int(text)) if re.fullmatch(r"-?[0-9]+", text) else text

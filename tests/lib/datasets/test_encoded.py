@@ -13,11 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from pydantic import TypeAdapter
 
 from lib.datasets import acquire, verification
 from lib.datasets.dataset import read_images
 from lib.datasets.decoding import Decoder
-from lib.datasets.sources import ImageFolder
+from lib.datasets.sources import ImageFolder, Source, WebDataset
 from lib.errors import ChangedError, DataError
 from tests.image_files import write_images
 
@@ -273,3 +274,28 @@ def test_memory_grows_by_less_than_400_bytes_an_image(tmp_path):
         peaks[count] = peak_memory(tmp_path / str(count), tmp_path / f"data{count}")
     growth = (peaks[30_000] - peaks[10_000]) * 1024 / 20_000
     assert growth < 400, peaks
+
+
+class TestTheSourceOfADataset:
+    def test_is_found_from_another_folder_and_not_decoded_again(self, folder, tmp_path, monkeypatch, decoded):
+        monkeypatch.chdir(tmp_path)
+        first = acquire(ImageFolder(path="pets"), tmp_path / "data")
+        assert first.source["path"] == str(folder)
+        (tmp_path / "other").mkdir()
+        monkeypatch.chdir(tmp_path / "other")
+        decoded.clear()
+        again = acquire(TypeAdapter(Source).validate_python(first.source), tmp_path / "data")
+        assert (again.digest, again.name, decoded) == (first.digest, first.name, [])
+
+    def test_keeps_a_name_that_is_the_mirrors(self, folder, tmp_path, monkeypatch):
+        shutil.make_archive(str(tmp_path / "mirror" / "pets"), "tar", folder)
+        (tmp_path / "other").mkdir()
+        monkeypatch.chdir(tmp_path / "other")
+        mirror = (tmp_path / "mirror").as_uri()
+        assert acquire(ImageFolder(path="pets.tar"), tmp_path / "data", mirror).source["path"] == "pets.tar"
+
+    @pytest.mark.parametrize("kind", [ImageFolder, WebDataset])
+    @pytest.mark.parametrize("path", ["x" * 5000, "a\0b", "~nobody-of-this-name/x"], ids=["long", "NUL", "home"])
+    def test_is_told_when_its_path_is_odd(self, kind, path, tmp_path):
+        with pytest.raises(DataError):
+            acquire(kind(path=path), tmp_path / "data")

@@ -113,6 +113,83 @@ def test_one_class_is_not_enough(folder, tmp_path):
         acquire(ImageFolder(path=str(folder)), tmp_path / "data")
 
 
+def layout(root: Path, **parts: str) -> Path:
+    """Write `<part>/<class>/…` with a class for each letter; a part "_" is the root itself."""
+    for number, (part, classes) in enumerate(parts.items()):
+        rng = np.random.default_rng(number)
+        for name in classes:
+            within = root / part / name if part != "_" else root / name
+            within.mkdir(parents=True)
+            for image in range(6):
+                Image.fromarray(rng.integers(0, 256, (8, 8, 3), np.uint8)).save(within / f"{image}.png")
+    return root
+
+
+class TestLayouts:
+    @pytest.mark.parametrize("name", ["validation", "val", "valid"])
+    def test_validation_has_several_names(self, tmp_path, name):
+        data = acquire(ImageFolder(path=str(layout(tmp_path / "p", train="ab", test="ab", **{name: "ab"}))), tmp_path)
+        assert {split: len(part) for split, part in data.splits.items()} == {"train": 12, "validation": 12, "test": 12}
+        first = np.asarray(Image.open(tmp_path / "p" / name / "a" / "0.png"))
+        np.testing.assert_array_equal(data.splits["validation"].images[0], first)
+        assert data.warnings == ()
+
+    @pytest.mark.parametrize(
+        ("parts", "message"),
+        [
+            ({"train": "ab", "test": "abc"}, r"class 'c' of .*/p/test is not in .*/p/train; add it there, or"),
+            ({"train": "ab", "val": "abd", "test": "ab"}, r"class 'd' of .*/p/val is not in"),
+            (
+                {"train": "ab", "val": "ab", "valid": "ab"},
+                r"two folders of validation, 'val' and 'valid'; make them one",
+            ),
+            ({"test": "ab", "validation": "ab"}, r"/p has test, validation but no folder 'train'; add it, or"),
+            ({"test": "ab"}, r"/p has test but no folder 'train'"),
+            (
+                {"Train": "ab", "test": "ab"},
+                r"folder 'Train' in .*/p is called nearly as a split; rename it to 'train'",
+            ),
+            ({"train": "ab", "TEST": "ab"}, r"folder 'TEST' in .*/p is called nearly as a split; rename it to 'test'"),
+            ({"train": "ab", "Val": "ab"}, r"folder 'Val' .*; rename it to 'validation'"),
+        ],
+    )
+    def test_one_that_would_lose_or_mislabel_images_is_refused(self, tmp_path, parts, message):
+        with pytest.raises(DataError, match=message) as caught:
+            acquire(ImageFolder(path=str(layout(tmp_path / "p", **parts))), tmp_path / "data")
+        assert "\n" not in str(caught.value)
+
+    def test_classes_that_are_not_asked_for_are_left_out_of_every_split(self, tmp_path):
+        folder = layout(tmp_path / "p", train="ab", test="abc")
+        data = acquire(ImageFolder(path=str(folder), classes=("a", "b")), tmp_path / "data")
+        assert {split: len(part) for split, part in data.splits.items()} == {"train": 12, "test": 12}
+
+    def test_classes_may_be_called_as_splits_when_they_are_listed(self, tmp_path):
+        folder = write_images(tmp_path / "p", ("test", "Train", "bus"), 10)
+        data = acquire(ImageFolder(path=str(folder), classes=("test", "Train")), tmp_path / "data")
+        assert data.class_names == ("test", "Train")
+        assert sum(len(part) for part in data.splits.values()) == 20
+
+    @pytest.mark.parametrize("parts", [{"_": "ab"}, {"train": "ab", "test": "ab"}])
+    def test_images_outside_of_class_folders_are_told(self, tmp_path, parts):
+        folder = layout(tmp_path / "p", **parts)
+        clean = acquire(ImageFolder(path=str(folder)), tmp_path / "data")
+        (folder / "notes.txt").touch()
+        (folder / ".hidden.png").touch()
+        within = "train/" if "train" in parts else ""
+        names = [f"{within}x{number}.PNG" for number in range(7)]
+        for name in names:
+            shutil.copy(folder / f"{within}a" / "0.png", folder / name)
+        data = acquire(ImageFolder(path=str(folder)), tmp_path / "data")
+        told = ", ".join(names[:5])
+        assert data.warnings == (f"7 image file(s) beside the class folders are not taken: {told} and 2 more",)
+        assert data.digest == clean.digest
+
+    def test_so_are_folders_beside_the_splits(self, tmp_path):
+        folder = layout(tmp_path / "p", train="ab", test="ab", extra="ab")
+        data = acquire(ImageFolder(path=str(folder)), tmp_path / "data")
+        assert data.warnings == ("1 folder(s) beside the splits are not taken: extra",)
+
+
 class TestArchives:
     def test_zip_and_tar_hold_the_same_dataset(self, folder, tmp_path):
         digests = {acquire(ImageFolder(path=str(folder)), tmp_path / "data").digest}

@@ -109,6 +109,24 @@ def test_poison_and_rows_without_a_label_are_set_aside(tmp_path):
         ]
 
 
+@pytest.mark.parametrize("dictionary", [False, True], ids=["names", "dictionary"])
+def test_so_are_rows_whose_label_is_no_text(tmp_path, dictionary):
+    labels = pa.array([b"a", b"b"] * 10 + [b"\xff\xfe", None], pa.binary())
+    labels = pa.Array.from_buffers(pa.string(), len(labels), labels.buffers())  # unchecked, as another writer's
+    path = tmp_path / "x.parquet"
+    write_parquet(path, encoded_noise(0, 22), labels.dictionary_encode() if dictionary else labels)
+    with pytest.raises(
+        DataError, match=r"2 unreadable image\(s\) .* x.parquet:20 \(its label in 'label' is not in UTF-8\)"
+    ):
+        acquired(path, tmp_path)
+    data = acquired(path, tmp_path, unreadable="quarantine")
+    assert data.class_names == ("a", "b")
+    assert [tuple(row.values()) for row in data.quarantined.select(["name", "label", "reason"]).to_pylist()] == [
+        ("x.parquet:20", None, "its label in 'label' is not in UTF-8"),
+        ("x.parquet:21", None, "its label in 'label' is empty or none of the classes"),
+    ]
+
+
 def test_known_files_are_not_read_again(tmp_path, monkeypatch):
     for number in range(2):
         write_parquet(tmp_path / "p" / f"train-{number}.parquet", encoded_noise(number, 10), [0, 1] * 5)
@@ -165,6 +183,24 @@ def test_columns_and_classes_that_are_not_there_are_told(tmp_path, settings, mes
     path = write_parquet(tmp_path / "x.parquet", encoded_noise(0, 20), [0, 1] * 10)
     with pytest.raises(DataError, match=message):
         acquired(path, tmp_path, **settings)
+
+
+@pytest.mark.parametrize("bare", [0, 1, 2])
+@pytest.mark.parametrize("later", [False, True], ids=["at once", "later"])
+def test_files_of_which_only_some_name_their_classes_are_refused(tmp_path, bare, later):
+    def write(number: int) -> None:
+        names = None if number == bare else ["cat", "dog"]
+        write_parquet(tmp_path / "p" / f"train-{number}.parquet", encoded_noise(number, 10), [0, 1] * 5, names)
+
+    for number in {0, 1, 2} - {bare}:
+        write(number)
+    if later:
+        assert acquired(tmp_path / "p", tmp_path).class_names == ("cat", "dog")
+    write(bare)
+    with pytest.raises(
+        DataError, match=rf"/p/train-{bare}.parquet has no class names .* as train-\d.parquet has; write"
+    ):
+        acquired(tmp_path / "p", tmp_path)
 
 
 def test_a_damaged_file_is_told(tmp_path):

@@ -158,6 +158,49 @@ def test_poison_is_told_by_name_and_set_aside(shards, tmp_path):
         ]
 
 
+@pytest.mark.parametrize(
+    ("members", "name", "label", "reason"),
+    [
+        (
+            {"z\udcff.png": "good", "z\udcff.jpg": "good", "z\udcff.cls": "cat"},
+            "z\\xff.jpg",
+            "cat",
+            "the sample has several images (z\\xff.png, z\\xff.jpg)",
+        ),
+        (
+            {"z\udcff.png": "good", "z\udcff.cls": "1" * 2_000_000},
+            "z\\xff.png",
+            None,
+            "its label file z\\xff.cls has 2,000,000 bytes",
+        ),
+        (
+            {"z\udcff.png": "good", "z\udcff.json": "no JSON"},
+            "z\\xff.png",
+            None,
+            "its label file z\\xff.json is no text or JSON",
+        ),
+        (
+            {"z.png": "good", "z.json": '{"label": "\\ud800"}'},
+            "z.png",
+            None,
+            "its label file z.json is no text or JSON",
+        ),
+        ({"z.png": "good", "z.json": "[" * 200_000}, "z.png", None, "its label file z.json is no text or JSON"),
+    ],
+    ids=["name of an image", "name of a long label", "name of a bad label", "half a surrogate pair", "deep JSON"],
+)
+def test_what_is_no_text_is_the_fault_of_its_sample(tmp_path, members, name, label, reason):
+    image = encoded_noise(5, 1)[0]
+    odd = [(each, image if content == "good" else content.encode()) for each, content in members.items()]
+    path = write_tar(tmp_path / "x.tar", samples(0) + odd)
+    with pytest.raises(DataError, match=r"1 unreadable image\(s\) in .*, e\.g\. x\.tar/z") as caught:
+        acquired(path, tmp_path)
+    assert reason in str(caught.value)
+    for _ in range(2):  # the second time from the catalogue
+        (row,) = acquired(path, tmp_path, unreadable="quarantine").quarantined.to_pylist()
+        assert (row["name"], row["label"], row["reason"]) == (f"x.tar/{name}", label, reason)
+
+
 class TestShards:
     def test_known_ones_are_neither_indexed_nor_decoded_again(self, shards, tmp_path, monkeypatch):
         first = acquired(shards, tmp_path)
@@ -206,7 +249,9 @@ class TestShards:
         with pytest.raises(DataError, match=r"train-000.tar is compressed \(gzip\).*unpack it to a plain .tar"):
             acquired(shards, tmp_path)
 
-    @pytest.mark.parametrize("kind", ["cut in an image", "cut in a header", "flipped header", "joined", "no tar"])
+    @pytest.mark.parametrize(
+        "kind", ["cut in an image", "cut between samples", "cut in a header", "flipped header", "joined", "no tar"]
+    )
     def test_a_damaged_one_is_refused_by_name(self, shards, tmp_path, kind):
         path = shards / "train-001.tar"
         content = path.read_bytes()
@@ -214,6 +259,7 @@ class TestShards:
         path.write_bytes(
             {
                 "cut in an image": content[: headers[6] + 600],
+                "cut between samples": content[: headers[6]],
                 "cut in a header": content[: headers[6] + 100],
                 "flipped header": content[: headers[6]] + b"!" + content[headers[6] + 1 :],
                 "joined": content + content,
