@@ -95,7 +95,7 @@ def dataset_of(collection: Collection, source: EncodedSource) -> Dataset:
         )
     if len(bad) and source.unreadable == "refuse":
         raise DataError(
-            f"{len(bad):,} unreadable image(s) in {collection.shown}, e.g. {_told(catalogue, bad[:1])}; "
+            f"{len(bad):,} unreadable image(s) in {collection.shown}, e.g. {_told(catalogue, bad)}; "
             "repair or remove them, or set them aside with --quarantine (images.unreadable=quarantine)"
         )
     fine = wanted & (columns["state"] == FINE)
