@@ -16,7 +16,11 @@ from lib.files import digest_file
 from tests.processes import children, flows, kill_flow_run, running, wait_for
 
 pytestmark = pytest.mark.integration
-SETTINGS = ["images.stride=16", "features.shard_rows=16"]  # slow enough to be killed on the way
+SETTINGS = [
+    "images.stride=16",
+    "features.shard_rows=16",
+    "features.batch_size=16",
+]  # slow enough to be killed on the way
 
 
 def test_an_extraction_in_chunks_equals_the_same_inline_though_a_chunk_was_killed(on_server, tmp_path):
