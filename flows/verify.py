@@ -11,7 +11,7 @@ from lib.config import Places, Profile, load_profile
 from lib.datasets import acquire
 from lib.datasets.sources import Source
 from lib.errors import ConfigError, FeatureSetError
-from lib.features import FeatureSet, FeatureSettings, plan_extraction
+from lib.features import FeatureSettings, plan_extraction
 from lib.features import plan as plans
 from lib.features.manifest import read_manifest
 from lib.features.plan import SetPlan, read_plan
@@ -78,8 +78,7 @@ def profile_of_set(name: str, where: Places, device: str | None) -> Profile:
     except ValidationError:
         raise ConfigError(f"device {device!r} is none; give auto, cpu, cuda or cuda:N") from None
     work = plan_extraction(acquire(source, where.data, where.mirror), settings, where.features, where.mirror)
-    here = work.manifest.digest if isinstance(work, FeatureSet) else work.digest
-    if here != plan.digest:
+    if work.digest != plan.digest:
         raise FeatureSetError(
             f"the images or weights of {plan.dataset} are others than those that {folder} is of: give the former ones, "
             "or extract, which makes another set"

@@ -60,10 +60,9 @@ def extract_features(images: Source, settings: FeatureSettings) -> dict[str, str
         if isinstance(work, FeatureSet):
             feature_set, done = work, "already there and whole"
         else:
-            missing = work.missing()
-            images_made = work.compute(missing)
+            made = work.compute()
             feature_set = work.seal()
-            done = f"{len(missing):,} of {len(work.shards):,} shard(s) made, {images_made:,} images"
+            done = f"{len(made):,} of {len(work.shards):,} shard(s) made, {work.images(made):,} images"
         folder = str(describe_features(feature_set, dataset, where.studies).folder)
         return {"folder": folder, "done": f"{done}, in {feature_set.folder}"}
 
@@ -95,9 +94,7 @@ def plan_units(images: Source, settings: FeatureSettings, pool: str, count: int 
     dataset = acquire(images, where.data, where.mirror)
     require_no_leakage(dataset)
     work = plan_extraction(dataset, settings, where.features, where.mirror)
-    if isinstance(work, FeatureSet):
-        return {"digest": work.manifest.digest, "units": []}
-    if not (missing := work.missing()):
+    if isinstance(work, FeatureSet) or not (missing := work.missing()):
         return {"digest": work.digest, "units": []}
     online = workers_online(pool, UNIT_FLOW)
     units = [
@@ -183,7 +180,7 @@ def seal_features(images: Source, settings: FeatureSettings, digest: str, chunks
     where = places()
     dataset = acquire(images, where.data, where.mirror)
     work = plan_extraction(dataset, settings, where.features, where.mirror)
-    if digest != (work.manifest.digest if isinstance(work, FeatureSet) else work.digest):
+    if digest != work.digest:
         raise ChangedError(f"the images of {dataset.name} changed while their features were extracted; run it again")
     feature_set = work if isinstance(work, FeatureSet) else _sealed(work)
     folder = str(describe_features(feature_set, dataset, where.studies).folder)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections import deque
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from lib.datasets.catalogue import NOT_REGULAR, UNVERIFIED, Catalogue, Verified
 from lib.datasets.dataset import image_digest
 from lib.datasets.decoding import Decoder, UnreadableError
 from lib.datasets.encoded import ByteStore
+from lib.machine import cores
 from lib.progress import bar
 
 _BATCH = 32
@@ -45,7 +45,7 @@ def verify(
     rows = np.flatnonzero(wanted & (catalogue.columns["state"] == UNVERIFIED))
     if not len(rows):
         return False
-    workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    workers = cores()
     waiting: deque[tuple[int, Future[list[Note]]]] = deque()
     saved = time.monotonic()
 

@@ -61,7 +61,8 @@ def _write(path: Path, content: ShardContent, plan: SetPlan) -> float:
 def _shards(
     program: Program, plan: SetPlan, dataset: Dataset, indexes: Sequence[int], advance: Advance
 ) -> Iterator[tuple[int, ShardContent]]:
-    shards = {index: plan.cut()[index] for index in indexes}
+    cut = plan.cut()
+    shards = {index: cut[index] for index in indexes}
     planned: Iterable[range] = (block for rows in shards.values() for block in blocks(rows, program.batch_size))
     computed = program.features(_Images(plan, dataset), planned)
     for index, rows in shards.items():

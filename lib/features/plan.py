@@ -69,8 +69,7 @@ class SetPlan(BaseModel):
 
     def cut(self) -> tuple[range, ...]:
         """Rows of each shard."""
-        size = self.settings.shard_rows
-        return tuple(range(start, min(start + size, self.rows)) for start in range(0, self.rows, size))
+        return cut(self.rows, self.settings.shard_rows)
 
     def split_codes(self, rows: range) -> npt.NDArray[np.int8]:
         """For each of `rows` the position of its split in `splits`."""
@@ -85,6 +84,11 @@ class SetPlan(BaseModel):
             if first < last:
                 yield name, range(first - start, last - start)
             start += count
+
+
+def cut(rows: int, shard_rows: int) -> tuple[range, ...]:
+    """Rows of each shard of a set that has so many."""
+    return tuple(range(start, min(start + shard_rows, rows)) for start in range(0, rows, shard_rows))
 
 
 def feature_set_digest(dataset_digest: str, settings: FeatureSettings, weights_sha256: str) -> str:

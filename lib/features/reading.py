@@ -70,6 +70,11 @@ class FeatureSet:
         self.folder = folder
         self.manifest = manifest
 
+    @property
+    def digest(self) -> str:
+        """The set's identity."""
+        return self.manifest.digest
+
     def __repr__(self) -> str:
         manifest = self.manifest
         return f"FeatureSet({manifest.dataset}: {manifest.rows:,} rows × {manifest.width:,}, {manifest.description})"

@@ -2,7 +2,7 @@
 
 Resizing is linear in the pixels, so enlarging images of one size is two products with small matrices, which are what
 `torch.nn.functional.interpolate` does to the identity: the same result, several times faster on a CPU, and already
-channels-last. Shrinking goes through `interpolate` itself, with antialiasing, as do images of several sizes.
+channels-last. Shrinking, and all that is cubic, goes through `interpolate` itself, with antialiasing.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from lib.datasets.dataset import Dataset
@@ -51,10 +52,14 @@ class ExtractionWork:
         """The set's identity."""
         return self.plan.digest
 
-    @property
+    @cached_property
     def shards(self) -> tuple[range, ...]:
         """Rows of each shard."""
         return self.plan.cut()
+
+    def images(self, indexes: Sequence[int]) -> int:
+        """How many images these shards hold."""
+        return sum(len(self.shards[index]) for index in indexes)
 
     def paths(self, indexes: Sequence[int]) -> list[Path]:
         """The files of these shards."""
@@ -85,8 +90,8 @@ class ExtractionWork:
         every = range(len(self.shards)) if indexes is None else indexes
         return [index for index in every if self._entry(index) is None]
 
-    def compute(self, indexes: Sequence[int] | None = None) -> int:
-        """Make those of `indexes` (default: all) that are missing; returns the number of images computed.
+    def compute(self, indexes: Sequence[int] | None = None) -> list[int]:
+        """Make those of `indexes` (default: all) that are missing; returns which these were.
 
         Raises
         ------
@@ -101,7 +106,7 @@ class ExtractionWork:
         """
         every = range(len(self.shards)) if indexes is None else indexes
         remove_abandoned(self.folder)
-        with bar(f"extract {self.plan.dataset}", sum(len(self.shards[index]) for index in every), "image") as advance:
+        with bar(f"extract {self.plan.dataset}", self.images(every), "image") as advance:
             missing = []
             for index in every:
                 if self._entry(index) is None:
@@ -109,7 +114,7 @@ class ExtractionWork:
                 else:
                     advance(len(self.shards[index]))
             if not missing:
-                return 0
+                return []
             # Here, for they import PyTorch, which a run with nothing to compute need not.
             from lib.features.alexnet import choose_device
             from lib.features.extractor import write_shards
@@ -127,11 +132,10 @@ class ExtractionWork:
                     self.folder, program.batch_size, self.settings.batch_size,
                 )  # fmt: skip
             begun = time.perf_counter()
-            first, images = None, 0
-            for index, when in write_shards(program, self.plan, self.dataset, self.folder, missing, advance):
-                images += len(self.shards[index])
+            first = None
+            for _, when in write_shards(program, self.plan, self.dataset, self.folder, missing, advance):
                 first = first or when - started
-        seconds = time.perf_counter() - begun
+        seconds, images = time.perf_counter() - begun, self.images(missing)
         speed = Speed(
             device=program.device_name,
             batch_size=program.batch_size,
@@ -141,7 +145,7 @@ class ExtractionWork:
         )
         write_speed(self.folder, speed)
         _logger.info("%s: %d images, %s", self.plan.description, images, speed.words)
-        return images
+        return missing
 
     def seal(self) -> FeatureSet:
         """Write the manifest over all shards, each read once more.
@@ -223,17 +227,14 @@ def extract_shards(
         When the set has no shard of such an index.
     """
     work = plan_extraction(dataset, settings, features_dir, mirror)
-    here = work.manifest.digest if isinstance(work, FeatureSet) else work.digest
-    if here != digest:
+    if work.digest != digest:
         raise DataError(
-            f"the features of {dataset.name} have digest {here[:16]} on this worker and {digest[:16]} where the "
+            f"the features of {dataset.name} have digest {work.digest[:16]} on this worker and {digest[:16]} where the "
             "extraction was started: their images, weights or versions of probeflow differ; give both the same"
         )
     if isinstance(work, FeatureSet):
         return {"stored": len(indexes), "extracted": 0}
     if wrong := [index for index in indexes if not 0 <= index < len(work.shards)]:
         raise ConfigError(f"the set has shards 0 to {len(work.shards) - 1}; there is no shard {wrong[0]}")
-    missing = work.missing(indexes)
-    if missing:
-        work.compute(missing)
-    return {"stored": len(indexes) - len(missing), "extracted": len(missing)}
+    made = work.compute(indexes)
+    return {"stored": len(indexes) - len(made), "extracted": len(made)}

@@ -10,6 +10,7 @@ from lib.datasets.download import NOWHERE
 from lib.datasets.sources import Source
 from lib.errors import WeightsError
 from lib.features import FeatureSet, FeatureSettings
+from lib.features.plan import cut
 from lib.features.units import Unit, cut_units
 from lib.features.work import ExtractionWork, plan_extraction
 
@@ -52,9 +53,7 @@ def plan_features(source: Source, settings: FeatureSettings, where: Places, work
     if isinstance(work, FeatureSet):
         return ExtractionPlan(dataset.name, True, images, len(work.manifest.shards), 0)
     if work is None:
-        shards = tuple(
-            range(start, min(start + settings.shard_rows, images)) for start in range(0, images, settings.shard_rows)
-        )
+        shards = cut(images, settings.shard_rows)
         missing = list(range(len(shards)))
     else:
         shards, missing = work.shards, work.missing()
