@@ -9,7 +9,10 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
+
+from prefect.client.schemas.filters import FlowRunFilter
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -56,6 +59,13 @@ def flows(environment, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-3000:]
     return done
+
+
+def flow_runs(client, since: datetime) -> dict:
+    """The server's flow runs by name, without those that other tests on it made before `since`."""
+    made = client.read_flow_runs(flow_run_filter=FlowRunFilter(expected_start_time={"after_": since}))
+    assert len({run.name for run in made}) == len(made)
+    return {run.name: run for run in made}
 
 
 def free_port() -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from lib.config import load_profile
 from lib.datasets import acquire
 from lib.features import extract, open_feature_set
 from lib.files import digest_file
-from tests.processes import children, flows, kill_flow_run, running, wait_for
+from tests.processes import children, flow_runs, flows, kill_flow_run, running, wait_for
 
 pytestmark = pytest.mark.integration
 SETTINGS = [
@@ -24,6 +25,7 @@ SETTINGS = [
 
 
 def test_an_extraction_in_chunks_equals_the_same_inline_though_a_chunk_was_killed(on_server, tmp_path):
+    begun = datetime.now(UTC)
     on_server |= {"PROBEFLOW_CHUNK_IMAGES": "8"}
     settings = [option for each in SETTINGS for option in ("--set", each)]
     profile = load_profile(assignments=SETTINGS, environment={})
@@ -38,7 +40,7 @@ def test_an_extraction_in_chunks_equals_the_same_inline_though_a_chunk_was_kille
         with running(on_server, tmp_path / "extract.log", *command) as extraction:
 
             def runs():
-                return {run.name: run for run in client.read_flow_runs()}
+                return flow_runs(client, begun)
 
             def shards() -> list[Path]:
                 return sorted((tmp_path / "data" / "features").glob("*/*/part-*.parquet"))

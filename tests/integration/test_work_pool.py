@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 from prefect import get_client
 from prefect.settings import PREFECT_API_URL, temporary_settings
@@ -15,7 +17,7 @@ from lib.studies.sweep import run_sweep
 from lib.tracking.store import connect
 from tasks.chunks import plan_chunks
 from tasks.pool import require_pool
-from tests.processes import flows, kill_flow_run, running, wait_for
+from tests.processes import flow_runs, flows, kill_flow_run, running, wait_for
 from tests.small_profile import SMALL
 
 pytestmark = pytest.mark.integration
@@ -35,6 +37,7 @@ def test_a_sweep_in_chunks_equals_the_same_sweep_inline_though_a_chunk_was_kille
     on_server, tmp_path, small, monkeypatch
 ):
     monkeypatch.setenv("PROBEFLOW_DATA", on_server["PROBEFLOW_DATA"])
+    begun = datetime.now(UTC)
     url = on_server["PREFECT_API_URL"]
     settings = [option for each in SMALL for option in ("--set", each)]
     with temporary_settings({PREFECT_API_URL: url}):
@@ -65,7 +68,7 @@ def test_a_sweep_in_chunks_equals_the_same_sweep_inline_though_a_chunk_was_kille
         with running(on_server, tmp_path / "sweep.log", *command) as sweep:
 
             def runs():
-                return {run.name: run for run in client.read_flow_runs()}
+                return flow_runs(client, begun)
 
             first = f"{STUDY} chunk 1 of 2"
             wait_for(lambda: sweep.poll() is not None or (first in runs() and runs()[first].state.is_running()))
