@@ -17,7 +17,7 @@ $(VENV)/.done: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and f"Python 3.11 or newer is needed, {sys.executable} is {sys.version.split()[0]}: make PYTHON=python3.12 ...")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Installing the pinned packages (a few minutes the first time)"
-	@$(RUN) pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@$(RUN) pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,team]'
 	@touch $@
 
 run: setup ## run the embedded profile end to end (ARGS="--profile reference" for another)
@@ -51,7 +51,7 @@ bench-extract: setup ## measure the same of feature extraction
 
 constraints: setup ## pin the whole transitive set anew
 	@$(RUN) pip install --quiet uv
-	@$(RUN) uv pip compile --quiet --universal --python-version 3.11 --extra dev --no-header --no-annotate pyproject.toml --output-file constraints.txt
+	@$(RUN) uv pip compile --quiet --universal --python-version 3.11 --extra dev --extra team --no-header --no-annotate pyproject.toml --output-file constraints.txt
 
 clean: ## remove the environment and caches; data/ and mlruns/ stay
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info build
