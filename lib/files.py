@@ -9,7 +9,6 @@ import errno
 import hashlib
 import json
 import os
-import platform
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -21,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lib.errors import StorageError
+from lib.machine import lives, this_process
 
 _CANNOT_WRITE = {errno.EACCES, errno.EPERM, errno.EROFS}
 _CHUNK = 1 << 20
@@ -60,7 +60,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     StorageError
         When the disk is full or the folder cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{_owner()}.{uuid4().hex[:8]}.tmp")
+    temporary = path.with_name(f".{path.name}.{this_process()}.{uuid4().hex[:8]}.tmp")
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -80,37 +80,13 @@ def remove_abandoned(folder: Path) -> None:
 
     A process of this host that lives still writes; of another host that is not known, so its files stay for a day.
     """
-    host, separator, _ = _owner().rpartition("-")
     for path in folder.glob(".*.tmp"):
-        owner = path.name.split(".")[-3]
-        with suppress(OSError, ValueError):
-            if owner.startswith(host + separator):
-                abandoned = not _lives(int(owner.removeprefix(host + separator)))
-            else:
-                abandoned = time.time() - path.stat().st_mtime > _DAY
-            if abandoned:
+        with suppress(OSError):
+            alive = lives(path.name.split(".")[-3])
+            if alive is None:
+                alive = time.time() - path.stat().st_mtime <= _DAY
+            if not alive:
                 path.unlink(missing_ok=True)
-
-
-def _owner() -> str:
-    """This process, in letters that fit between the dots of a file's name.
-
-    Containers may share a host's name, but each numbers its processes anew: the space of numbers is part of the name.
-    """
-    host = "".join(letter if letter.isalnum() else "-" for letter in platform.node())
-    numbers = Path("/proc/self/ns/pid")
-    space = numbers.stat().st_ino if numbers.exists() else 0
-    return f"{host}-{space}-{os.getpid()}"
-
-
-def _lives(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def sync_folder(folder: Path) -> None:

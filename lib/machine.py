@@ -1,10 +1,39 @@
-"""What this machine gives a process."""
+"""What this machine gives a process, and which of its processes live."""
 
 from __future__ import annotations
 
 import os
+import platform
+from pathlib import Path
 
 
 def cores() -> int:
     """Processor cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def this_process() -> str:
+    """A name of this process among those of all machines, of letters, digits and "-".
+
+    Containers may share a host's name, but each numbers its processes anew: the space of numbers is part of the name.
+    """
+    host = "".join(letter if letter.isalnum() else "-" for letter in platform.node())
+    numbers = Path("/proc/self/ns/pid")
+    space = numbers.stat().st_ino if numbers.exists() else 0
+    return f"{host}-{space}-{os.getpid()}"
+
+
+def lives(process: str) -> bool | None:
+    """Whether the process that `this_process` named so lives; None when it is of another machine and nothing is known."""
+    host, separator, _ = this_process().rpartition("-")
+    if not process.startswith(host + separator):
+        return None
+    try:
+        os.kill(int(process.removeprefix(host + separator)), 0)
+    except ValueError:
+        return None
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from lib.errors import DataError
 from lib.studies.record import StudyRecord
 from lib.tracking.models import champion, promote
+from lib.tracking.records import experiment_name
 from lib.tracking.store import Tracking
+from lib.tracking.turns import turn
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,12 @@ def consider(tracking: Tracking, record: StudyRecord, run_id: str) -> Decision:
     """
     if record.model is None or record.model.registered_name is None:
         raise DataError(f"study {record.title!r} keeps no model that could be promoted")
-    name = record.model.registered_name
+    experiment = tracking.client.get_experiment_by_name(experiment_name(record))
+    with turn(tracking.client, experiment.experiment_id, f"model {record.model.registered_name}"):
+        return _decide(tracking, record, record.model.registered_name, run_id)
+
+
+def _decide(tracking: Tracking, record: StudyRecord, name: str, run_id: str) -> Decision:
     final = record.summary["final"]
     current = champion(tracking, name)
     version = current.version if current else None

@@ -11,7 +11,8 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run,
 
 from lib.studies.record import DatasetNote, RunNote, StudyRecord
 from lib.tracking.models import log_network
-from lib.tracking.store import Tracking
+from lib.tracking.store import KEY_TAG, Tracking
+from lib.tracking.turns import turn
 
 EXPERIMENT_NOTES = {
     "activations": "Reference study A: one network, four activations, beside scikit-learn at the same settings.",
@@ -26,6 +27,11 @@ EXPERIMENT_NOTES = {
 _BATCH = 1000  # MLflow's limit of metrics in one call
 
 
+def experiment_name(record: StudyRecord) -> str:
+    """Name of the experiment that shows records of this study."""
+    return f"probeflow/{record.study}"
+
+
 def log_record(tracking: Tracking, record: StudyRecord, links: Mapping[str, str]) -> Run:
     """Log `record` under the experiment `probeflow/<study>` and return its finished parent run.
 
@@ -34,7 +40,15 @@ def log_record(tracking: Tracking, record: StudyRecord, links: Mapping[str, str]
     links : mapping of str to str
         Tags that lead back to the flow run, e.g. "prefect.flow_run_id".
     """
-    experiment = tracking.experiment(f"probeflow/{record.study}", EXPERIMENT_NOTES[record.study])
+    experiment = tracking.experiment(experiment_name(record), EXPERIMENT_NOTES[record.study])
+    found = tracking.find(experiment, record.parent.key)
+    if found is not None and found.info.status == "FINISHED":
+        return found
+    with turn(tracking.client, experiment, record.parent.key):
+        return _log_alone(tracking, experiment, record, links)
+
+
+def _log_alone(tracking: Tracking, experiment: str, record: StudyRecord, links: Mapping[str, str]) -> Run:
     tags = {
         "mlflow.note.content": record.notes,
         "probeflow.study": record.study,
@@ -49,11 +63,13 @@ def log_record(tracking: Tracking, record: StudyRecord, links: Mapping[str, str]
     if parent.info.status == "FINISHED":
         return parent
     _log_run(tracking, parent, record.parent, record.dataset)
+    logged = {parent.info.run_id}
     for child in record.children:
         child_tags = {"mlflow.parentRunId": parent.info.run_id, "probeflow.study": record.study, **child.tags, **links}
         # The run shows when the trial trained and for how long, not how long it took to log.
         start = int(1000 * (time.time() - child.metrics.get("training_seconds", 0)))
         run = tracking.find_or_create(experiment, child.key, child.name, child_tags, start)
+        logged.add(run.info.run_id)
         if run.info.status != "FINISHED":
             _log_run(tracking, run, child, record.dataset)
             tracking.client.set_terminated(run.info.run_id)
@@ -63,8 +79,23 @@ def log_record(tracking: Tracking, record: StudyRecord, links: Mapping[str, str]
         tracking.client.log_artifact(parent.info.run_id, str(record.folder / "tables" / name), "tables")
     if record.model is not None:
         log_network(tracking, parent.info.run_id, record)
+    _delete_doubles(tracking, experiment, parent, logged)
     tracking.client.set_terminated(parent.info.run_id)  # last: a finished run is a whole one
     return tracking.client.get_run(parent.info.run_id)
+
+
+def _delete_doubles(tracking: Tracking, experiment: str, parent: Run, logged: set[str]) -> None:
+    """Delete runs that a server made twice: its answer was lost on the way, and MLflow's client asked again."""
+    same = f"tags.`{KEY_TAG}` = '{parent.data.tags[KEY_TAG]}'", f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'"
+    doubles = []
+    for wanted in same:
+        token = None
+        while token != "":
+            page = tracking.client.search_runs([experiment], wanted, max_results=_BATCH, page_token=token)
+            doubles += [run.info.run_id for run in page if run.info.run_id not in logged]
+            token = page.token or ""
+    for run_id in doubles:
+        tracking.client.delete_run(run_id)
 
 
 def _log_run(tracking: Tracking, run: Run, note: RunNote, dataset: DatasetNote) -> None:

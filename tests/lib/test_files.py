@@ -12,6 +12,7 @@ import pytest
 from lib import files
 from lib.errors import StorageError
 from lib.files import atomic_path, digest_json, require_writable, write_bytes, write_json
+from lib.machine import this_process
 from tests.conftest import REPOSITORY
 
 
@@ -73,10 +74,10 @@ def test_the_json_digest_ignores_key_order_only():
 class TestAbandoned:
     def test_what_a_dead_process_left_is_removed_and_what_others_write_is_not(self, tmp_path):
         child = subprocess.run(
-            [sys.executable, "-c", "from lib.files import _owner; print(_owner())"],
+            [sys.executable, "-c", "from lib.machine import this_process; print(this_process())"],
             cwd=REPOSITORY, capture_output=True, text=True, check=True,
         )  # fmt: skip
-        dead, mine = child.stdout.strip(), files._owner()
+        dead, mine = child.stdout.strip(), this_process()
         foreign = "elsewhere-1-1"
         for owner in (dead, mine, foreign):
             (tmp_path / f".a.parquet.{owner}.0123abcd.tmp").touch()

@@ -1,0 +1,133 @@
+"""Turns: many that log the same at one moment make one run, and the turn of the dead passes on."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from lib.config import Places
+from lib.datasets import acquire
+from lib.studies.sweep import run_sweep
+from lib.tracking import turns
+from lib.tracking.records import log_record
+from lib.tracking.store import KEY_TAG, connect
+from lib.tracking.turns import turn
+from tests.processes import REPOSITORY
+
+
+@pytest.fixture(scope="module")
+def where(tmp_path_factory) -> Places:
+    base = tmp_path_factory.mktemp("turns")
+    return Places(data=base / "data", mlruns=base / "mlruns", tracking_uri=f"sqlite:///{base / 'mlruns' / 'mlflow.db'}")
+
+
+@pytest.fixture(scope="module")
+def client(where):
+    return connect(where).client
+
+
+@pytest.fixture
+def experiment(client, request) -> str:
+    return client.create_experiment(request.node.name)
+
+
+def tags(client, experiment: str) -> list[str]:
+    return [tag for tag in client.get_experiment(experiment).tags if tag.startswith("probeflow.turn")]
+
+
+def test_one_holds_the_turn_of_a_key_at_a_time_and_leaves_no_trace(client, experiment, monkeypatch):
+    monkeypatch.setattr(turns, "_POLL_SECONDS", 0.01)
+    inside, most, lock = 0, 0, threading.Lock()
+
+    def once(_):
+        nonlocal inside, most
+        with turn(client, experiment, "a key"):
+            with lock:
+                inside += 1
+                most = max(most, inside)
+            threading.Event().wait(0.01)
+            with lock:
+                inside -= 1
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(once, range(18)))
+    assert most == 1
+    assert tags(client, experiment) == []
+
+
+def test_turns_of_other_keys_are_not_waited_for(client, experiment):
+    with turn(client, experiment, "a key"), turn(client, experiment, "another key"):
+        assert len(tags(client, experiment)) == 2
+
+
+def test_the_turn_of_a_dead_process_of_this_machine_passes_on_at_once(client, experiment):
+    dead = subprocess.run(
+        [sys.executable, "-c", "from lib.machine import this_process; print(this_process())"],
+        cwd=REPOSITORY, capture_output=True, text=True, check=True,
+    ).stdout.strip()  # fmt: skip
+    client.set_experiment_tag(experiment, "probeflow.turn.key.0123", f"{dead} 1 0")
+    with turn(client, experiment, "key"):
+        assert len(tags(client, experiment)) == 1
+    assert tags(client, experiment) == []
+
+
+def test_the_turn_of_another_machine_passes_on_when_its_beats_end(client, experiment, monkeypatch, caplog):
+    client.set_experiment_tag(experiment, "probeflow.turn.key.0123", "elsewhere-1-1 1 0")
+    monkeypatch.setattr(turns, "_POLL_SECONDS", 0.05)
+    beats = iter(range(1, 6))
+    asked = client.get_experiment
+
+    def beating(identifier):
+        if (beat := next(beats, None)) is not None:
+            client.set_experiment_tag(experiment, "probeflow.turn.key.0123", f"elsewhere-1-1 1 {beat}")
+        return asked(identifier)
+
+    monkeypatch.setattr(client, "get_experiment", beating)
+    monkeypatch.setattr(turns, "_SILENCE_SECONDS", 0.3)
+    with turn(client, experiment, "key"):
+        assert next(beats, None) is None
+    assert "elsewhere-1-1 ended while it logged the same" in caplog.text
+
+
+def test_six_that_log_one_study_at_once_make_one_run_a_trial(small, where):
+    record = run_sweep("hidden_units", small.hidden_units, acquire(small.hidden_units.data, where.data), where.studies)
+    start = threading.Barrier(6)
+
+    def log(_) -> str:
+        tracking = connect(where)
+        start.wait()
+        return log_record(tracking, record, {}).info.run_id
+
+    with ThreadPoolExecutor(6) as pool:
+        (parent,) = set(pool.map(log, range(6)))
+    tracking = connect(where)
+    experiment = tracking.client.get_experiment_by_name("probeflow/hidden_units").experiment_id
+    logged = tracking.client.search_runs([experiment], max_results=1000)
+    assert Counter(run.data.tags[KEY_TAG] for run in logged) == Counter(
+        [record.parent.key, *(child.key for child in record.children)]
+    )
+    assert {run.data.tags.get("mlflow.parentRunId") for run in logged} == {None, parent}
+
+
+def test_a_run_that_a_server_made_twice_is_deleted(small, where, monkeypatch):
+    record = run_sweep(
+        "learning_rates", small.learning_rates, acquire(small.learning_rates.data, where.data), where.studies
+    )
+    tracking = connect(where)
+    create = tracking.client.create_run
+
+    def twice(*arguments, **named):
+        create(*arguments, **named)  # its answer is lost, and MLflow's client asks again
+        return create(*arguments, **named)
+
+    monkeypatch.setattr(tracking.client, "create_run", twice)
+    log_record(tracking, record, {})
+    experiment = tracking.client.get_experiment_by_name("probeflow/learning_rates").experiment_id
+    logged = tracking.client.search_runs([experiment], max_results=1000)
+    assert {run.info.status for run in logged} == {"FINISHED"}
+    assert len(logged) == 1 + len(record.children)
