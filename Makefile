@@ -6,7 +6,7 @@ RUN := $(BIN)/python -m
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint format ui doctor bench bench-extract constraints clean
+.PHONY: help setup run test lint format ui doctor bench bench-extract audit constraints clean
 
 help: ## show this menu
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
@@ -48,6 +48,10 @@ bench: setup ## measure what the project claims about the speed of sweeps (needs
 
 bench-extract: setup ## measure the same of feature extraction
 	@$(RUN) benchmarks.extract $(ARGS)
+
+audit: setup ## look the pinned packages up in PyPI's database of known faults
+	@$(RUN) pip install --quiet --disable-pip-version-check --constraint constraints.txt pip-audit
+	@$(BIN)/python .ci/audit.py
 
 constraints: setup ## pin the whole transitive set anew
 	@$(RUN) pip install --quiet uv

@@ -116,7 +116,7 @@ def test_fit_equals_as_many_calls_of_partial_fit(digits):
 def test_a_pickled_copy_goes_on_like_the_original(digits):
     X, y = digits[0][:200], digits[1][:200]
     model = MLPClassifier((8,), epochs=2, random_state=0).fit(X, y)
-    copy = pickle.loads(pickle.dumps(model))  # scikit-learn clones across processes this way; we never store it
+    copy = pickle.loads(pickle.dumps(model))  # noqa: S301 - scikit-learn clones across processes this way; we never store it
     model.partial_fit(X, y)
     copy.partial_fit(X, y)
     np.testing.assert_array_equal(model.predict_proba(X), copy.predict_proba(X))
