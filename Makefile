@@ -6,7 +6,7 @@ RUN := $(BIN)/python -m
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint format ui doctor bench bench-extract audit constraints clean
+.PHONY: help setup run test test-stack secrets stack stack-down lint format ui doctor bench bench-extract audit constraints clean
 
 help: ## show this menu
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
@@ -26,6 +26,18 @@ run: setup ## run the embedded profile end to end (ARGS="--profile reference" fo
 test: setup ## lint, types, import contracts, then the test suite (ARGS="-k name" for some)
 	@$(MAKE) --no-print-directory lint
 	@$(RUN) pytest $(ARGS)
+
+test-stack: setup ## the tests that start the team's servers and workers as processes (some minutes; needs PostgreSQL)
+	@$(RUN) pytest --stack -n 0 -m stack $(ARGS)
+
+secrets: setup ## make the team's passwords into .env
+	@$(RUN) flows secrets
+
+stack: setup ## start PostgreSQL, Prefect, MLflow and workers of docker-compose.yml as processes on this machine
+	@$(RUN) flows stack up $(ARGS)
+
+stack-down: setup ## end them; their data stays in .stack/
+	@$(RUN) flows stack down
 
 lint: setup ## check style, format, types and import contracts
 	@$(RUN) ruff check .

@@ -110,6 +110,10 @@ def _parser() -> argparse.ArgumentParser:
     work = add("work", _work, "take chunks of a work pool here: a worker for each GPU, or one without, until Ctrl-C")
     work.add_argument("--pool", required=True, metavar="NAME", help="e.g. gpu")
     work.set_defaults(console="INFO")  # the workers' and their chunks' log is all that there is to see
+    add("secrets", _secrets, "make the stack's passwords into .env, those that are missing")
+    stack = add("stack", _stack, "the services of docker-compose.yml as processes of this machine, on loopback")
+    stack.add_argument("action", choices=["up", "down", "status", "supervise"])
+    stack.add_argument("service", nargs="*", metavar="SERVICE", help="up: these, with what they need (default: all)")
     ui = add("ui", _ui, "open the MLflow and Prefect UIs on this machine")
     ui.add_argument("--mlflow-port", type=int, default=5000)
     ui.add_argument("--prefect-port", type=int, default=4200)
@@ -217,6 +221,25 @@ def _work(options: argparse.Namespace) -> int:
     from flows.work import work
 
     return work(options.pool)
+
+
+def _secrets(options: argparse.Namespace) -> int:
+    from flows.stack.secrets import make_secrets
+
+    return make_secrets()
+
+
+def _stack(options: argparse.Namespace) -> int:
+    from flows.stack import command
+    from lib.errors import ConfigError
+
+    if options.action == "up":
+        return command.up(options.service)
+    if options.action == "supervise":
+        return command.supervise(options.service)
+    if options.service:
+        raise ConfigError(f"`stack {options.action}` is for the whole stack; leave out {' '.join(options.service)}")
+    return command.down() if options.action == "down" else command.status()
 
 
 def _ui(options: argparse.Namespace) -> int:

@@ -227,7 +227,9 @@ class Workers(_Settings):
 
 
 _PLACE_VARIABLES = {"PROBEFLOW_DATA", "PROBEFLOW_MLRUNS", "PROBEFLOW_MIRROR", "PROBEFLOW_TEST_DATA"}
+_STACK_VARIABLES = {"PROBEFLOW_STACK", "PROBEFLOW_STACK_SERVICE", "PROBEFLOW_BIND"}
 _WORKER_VARIABLES = {"PROBEFLOW_POOL", "PROBEFLOW_CHUNKS", "PROBEFLOW_CHUNK_IMAGES"}
+_NO_SETTINGS = _PLACE_VARIABLES | _STACK_VARIABLES | _WORKER_VARIABLES
 
 
 def places(environment: Mapping[str, str] = os.environ) -> Places:
@@ -310,7 +312,7 @@ def load_profile(
     """
     content = _read_file(file) if file else _read_builtin(name)
     for variable, value in sorted(environment.items()):
-        if variable.startswith("PROBEFLOW_") and variable not in _PLACE_VARIABLES | _WORKER_VARIABLES:
+        if variable.startswith("PROBEFLOW_") and variable not in _NO_SETTINGS:
             path = variable.removeprefix("PROBEFLOW_").lower().split("__")
             _assign(content, path, _parse(value), f"environment variable {variable}")
     for assignment in assignments:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,28 @@ import pytest
 from lib.config import Profile
 from tests.processes import REPOSITORY, free_port, listens, running, wait_for
 from tests.small_profile import small_profile
+from tests.stack import Stack, stack_up
+
+
+def pytest_addoption(parser):
+    parser.addoption("--stack", action="store_true", help="run the tests on the team's stack as well (make test-stack)")
+
+
+def pytest_collection_modifyitems(config, items):
+    if not config.getoption("--stack"):
+        for item in items:
+            if item.get_closest_marker("stack"):
+                item.add_marker(pytest.mark.skip(reason="starts the whole stack: `make test-stack` runs it (--stack)"))
+
+
+@pytest.fixture(scope="session")
+def stack() -> Iterator[Stack]:
+    """The team's stack, up for the whole session."""
+    with stack_up(*STACK_SERVICES) as running_stack:
+        yield running_stack
+
+
+STACK_SERVICES = ("postgres", "prefect", "mlflow")
 
 
 @pytest.fixture(scope="session")

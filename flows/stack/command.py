@@ -1,0 +1,221 @@
+"""`python -m flows stack up|down|status`: start the stack, end it, say how it goes."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from flows.stack.placement import CHECKOUT, LOOPBACK, Stack, client_environment, read_stack, shell_lines, stack_folder
+from flows.stack.postgres import DATA
+from flows.stack.processes import Identity, end, lives, of_service
+from flows.stack.secrets import add_secrets, env_file
+from flows.stack.supervisor import UP, Supervisor, alone
+from lib.errors import ConfigError, WorkerError
+from lib.files import atomic_path, require_writable
+
+_LONGEST_START_SECONDS = 300.0
+_LONGEST_STOP_SECONDS = 300.0
+_LAST_LINES = 15
+
+
+def up(names: Sequence[str] = ()) -> int:
+    """Start the services `names` (all that suit this machine, when none), and return when all are up.
+
+    The stack goes on after this returns, until `down`. When it is up already, nothing is started twice.
+
+    Raises
+    ------
+    ConfigError
+        When a secret, PostgreSQL or a free port is missing.
+    WorkerError
+        When a service does not start; what had been started is ended.
+    """
+    if added := add_secrets(env_file()):
+        _say(f"made {len(added)} secrets in {env_file()}")
+    stack = read_stack(tuple(names))
+    require_writable(stack.folder)
+    with alone(stack) as free:
+        if free:
+            _end_rest(stack)
+            _require_ports(stack)
+            Supervisor(stack)  # finds PostgreSQL, or says what is missing, while somebody reads it
+            stack.state.unlink(missing_ok=True)
+    process = _start_supervisor(stack, names) if free else None
+    _follow(stack, process)
+    worker = next((placement for name, placement in stack.placements.items() if name.startswith("worker")), None)
+    if worker is not None:
+        with atomic_path(stack.client) as temporary:
+            temporary.touch(mode=0o600)
+            temporary.write_text(shell_lines(client_environment(worker)), encoding="utf-8")
+    _tell(stack)
+    return 0
+
+
+def down() -> int:
+    """End everything that the stack started, in reverse order, and wait for it; its volumes stay."""
+    add_secrets(env_file())
+    stack = read_stack(_started())
+    with alone(stack) as free:
+        if free:
+            if not _end_rest(stack):
+                _say("the stack is not up")
+            return 0
+    supervisor = _supervisor(stack)
+    if supervisor is not None:
+        with suppress(ProcessLookupError):
+            os.kill(supervisor.pid, signal.SIGTERM)
+    over = time.monotonic() + _LONGEST_STOP_SECONDS
+    while supervisor is not None and lives(supervisor) and time.monotonic() < over:
+        time.sleep(0.1)
+    if supervisor is not None and lives(supervisor):
+        os.kill(supervisor.pid, signal.SIGKILL)
+    _end_rest(stack)
+    _say(f"the stack is down; its data stays in {stack.folder / 'volumes'}")
+    return 0
+
+
+def status() -> int:
+    """A line for each service; 0 when all are up, 1 when not."""
+    add_secrets(env_file())
+    stack = read_stack(_started())
+    with alone(stack) as free:
+        state = {} if free else _read(stack).get("services", {})
+    if not state:
+        _say("the stack is not up; `make stack` starts it")
+        return 1
+    for name, told in state.items():
+        process = f"process {told['process'][0]}" if told["process"] else ""
+        again = f"started {told['starts']} times" if told["starts"] > 1 else ""
+        _say(f"{name:14s} {told['state']:10s} {_address(stack, name):24s} {process} {again}".rstrip())
+    return 0 if all(told["state"] in UP for told in state.values()) else 1
+
+
+def supervise(names: Sequence[str] = ()) -> int:
+    """Be the supervisor: what `up` starts in a session of its own."""
+    stack = read_stack(tuple(names))
+    with alone(stack) as free:
+        return Supervisor(stack).run() if free else 0
+
+
+def _started() -> tuple[str, ...]:
+    """Names of the services that the last `up` chose: another choice may suit the environment now."""
+    with suppress(OSError, ValueError):
+        return tuple(json.loads((stack_folder() / "state.json").read_text())["services"])
+    return ()
+
+
+def _start_supervisor(stack: Stack, names: Sequence[str]) -> subprocess.Popen[bytes]:
+    log = stack.folder / "logs" / "stack.log"
+    log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with log.open("ab") as output:
+        return subprocess.Popen(
+            [sys.executable, "-m", "flows", "stack", "supervise", *names],
+            cwd=CHECKOUT, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True,
+        )  # fmt: skip
+
+
+def _follow(stack: Stack, process: subprocess.Popen[bytes] | None) -> None:
+    """Say a line for each service that comes up, until all are. Raises WorkerError when one does not."""
+    begun = time.monotonic()
+    shown: set[str] = set()
+    while True:
+        state = _read(stack)
+        services: dict[str, Any] = state.get("services", {})
+        for name, told in services.items():
+            if told["state"] in UP and name not in shown:
+                shown.add(name)
+                _say(f"{name:14s} {told['state']:10s} {_address(stack, name):24s} {time.monotonic() - begun:4.0f} s")
+        if services and set(services) == shown:
+            return
+        failed = [name for name, told in services.items() if told["state"] == "failed"]
+        ended = process is not None and process.poll() is not None
+        late = time.monotonic() - begun > _LONGEST_START_SECONDS
+        if failed or ended or late:
+            late_ones = [name for name, told in services.items() if told["state"] not in UP | {"waiting"}]
+            _give_up(stack, process, (failed or late_ones or ["stack"])[0], late)
+        time.sleep(0.1)
+
+
+def _give_up(stack: Stack, process: subprocess.Popen[bytes] | None, name: str, late: bool) -> None:
+    if process is not None:
+        if process.poll() is None and late:
+            process.terminate()
+        process.wait()
+        _end_rest(stack)
+    log = stack.folder / "logs" / f"{name}.log"
+    with suppress(OSError):
+        lines = log.read_text(errors="replace").splitlines()
+        sys.stdout.write("".join(f"  {line}\n" for line in lines[-_LAST_LINES:]))
+    problem = f"was not up within {_LONGEST_START_SECONDS:g} s" if late else "did not start"
+    raise WorkerError(f"{name} {problem}, and all was ended again; {log} says why")
+
+
+def _end_rest(stack: Stack) -> bool:
+    """End what a supervisor that was killed left behind; whether there was anything."""
+    state = _read(stack).get("services", {})
+    found = False
+    for name, placement in reversed(stack.placements.items()):
+        working_in = placement.folders.get(DATA)
+
+        def find(name: str = name, working_in: Path | None = working_in) -> list[Identity]:
+            return of_service(stack.folder, name, working_in)
+
+        told = (state.get(name) or {}).get("process")
+        first = [process for process in [Identity(*told)] if lives(process)] if told else []
+        if first or find():
+            found = True
+            number = signal.Signals[placement.service.stop_signal]
+            end(find, first, number, placement.service.stop_grace_period)
+    return found
+
+
+def _supervisor(stack: Stack) -> Identity | None:
+    told = _read(stack).get("supervisor")
+    return Identity(*told) if told else None
+
+
+def _read(stack: Stack) -> dict[str, Any]:
+    with suppress(OSError, ValueError):
+        found: dict[str, Any] = json.loads(stack.state.read_text())
+        return found
+    return {}
+
+
+def _require_ports(stack: Stack) -> None:
+    for name, port in stack.ports.items():
+        with socket.socket() as probe:
+            if probe.connect_ex((LOOPBACK, port)) == 0:
+                raise ConfigError(f"port {port} is taken; choose another for {name} with {name.upper()}_PORT")
+
+
+def _address(stack: Stack, name: str) -> str:
+    port = stack.ports.get(name)
+    scheme = "" if name == "postgres" else "http://"
+    return f"{scheme}{LOOPBACK}:{port}" if port is not None else ""
+
+
+def _tell(stack: Stack) -> None:
+    _say(f"\nPasswords: {env_file()}. Logs: {stack.folder / 'logs'}. `make stack-down` ends it.")
+    if stack.client.exists():
+        command = Path(sys.executable)
+        command = command.relative_to(CHECKOUT) if command.is_relative_to(CHECKOUT) else command
+        _say(
+            "To use it from a shell:\n"
+            f"  set -a; . {shlex.quote(str(stack.client))}; set +a\n"
+            f"  {command} -m flows run --pool gpu"
+        )
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
