@@ -49,7 +49,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m flows",
         description="probeflow: what small networks learn from frozen AlexNet features or raw pixels.",
         epilog="Environment: PROBEFLOW_DATA, PROBEFLOW_MLRUNS (where things lie), PROBEFLOW_MIRROR (where data comes from), "
-        "PROBEFLOW_POOL, PROBEFLOW_CHUNKS, PROBEFLOW_CHUNK_IMAGES (who extracts features and trains sweeps), "
+        "PROBEFLOW_POOL, PROBEFLOW_CHUNKS, PROBEFLOW_CHUNK_IMAGES, PROBEFLOW_CHUNK_MINUTES (who extracts features and trains "
+        "sweeps), PROBEFLOW_WEBHOOK (whom set-up lets the server tell of failures), "
         "MLFLOW_TRACKING_URI, PREFECT_API_URL (servers), PROBEFLOW_<SETTING>[__<PART>]=value (any profile setting).",
     )
     parser.add_argument("-v", "--verbose", action="store_true", help="show the flows' own log")
@@ -107,8 +108,26 @@ def _parser() -> argparse.ArgumentParser:
     deploy = add("deploy", _deploy, "make a work pool, and deployments of what its workers run")
     deploy.add_argument("--pool", required=True, metavar="NAME", help="e.g. gpu")
     deploy.add_argument("--limit", type=int, metavar="N", help="chunks the pool may run at once, on all its workers")
-    work = add("work", _work, "take chunks of a work pool here: a worker for each GPU, or one without, until Ctrl-C")
+    deploy.add_argument(
+        "--template",
+        type=Path,
+        metavar="FILE.json",
+        help="base job template: a pool of Kubernetes (docs/kubernetes.md)",
+    )
+    set_up = add(
+        "set-up", _set_up, "make what prefect.yaml describes on the server: pools, queues, deployments, watches"
+    )
+    set_up.add_argument("--cpu-limit", type=int, metavar="N", help="pipelines that pool cpu may run at once")
+    set_up.add_argument("--gpu-limit", type=int, metavar="N", help="chunks that pool gpu may run at once")
+    set_up.add_argument("--no-schedules", action="store_true", help="leave the schedules inactive")
+    set_up.add_argument(
+        "--template", type=Path, metavar="FILE.json", help="base job template: makes gpu a pool of Kubernetes"
+    )
+    work = add("work", _work, "take runs of a work pool here: a worker for each GPU, or one without, until Ctrl-C")
     work.add_argument("--pool", required=True, metavar="NAME", help="e.g. gpu")
+    work.add_argument(
+        "--limit", type=int, metavar="N", help="one worker that runs N at once without a GPU, for pipelines (pool cpu)"
+    )
     work.set_defaults(console="INFO")  # the workers' and their chunks' log is all that there is to see
     add("secrets", _secrets, "make the stack's passwords into .env, those that are missing")
     stack = add("stack", _stack, "the services of docker-compose.yml as processes of this machine, on loopback")
@@ -214,13 +233,19 @@ def _resume(options: argparse.Namespace) -> int:
 def _deploy(options: argparse.Namespace) -> int:
     from flows.deploy import deploy
 
-    return deploy(options.pool, options.limit)
+    return deploy(options.pool, options.limit, options.template)
+
+
+def _set_up(options: argparse.Namespace) -> int:
+    from flows.deploy import set_up, webhook_here
+
+    return set_up(options.cpu_limit, options.gpu_limit, not options.no_schedules, options.template, webhook_here())
 
 
 def _work(options: argparse.Namespace) -> int:
     from flows.work import work
 
-    return work(options.pool)
+    return work(options.pool, options.limit)
 
 
 def _secrets(options: argparse.Namespace) -> int:

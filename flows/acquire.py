@@ -5,21 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 from prefect import flow
-from prefect.runtime import flow_run
 
-from lib.config import Profile, load_profile
+from flows.settings import chosen, profile_and_flow
+from lib.config import Profile, ProfileName
 from tasks.acquire import acquire_source
+from tasks.ends import ENDS, refuse_endless_restarts
 
 
-def name_of_profile() -> str:
-    """A flow run's name: the flow's and the profile's, which may be left to its default."""
-    profile = flow_run.get_parameters().get("profile")
-    name = profile.get("name") if isinstance(profile, dict) else getattr(profile, "name", None)
-    return f"{flow_run.get_flow_name()} {name or 'embedded'}"
+@flow(name="acquire", flow_run_name=profile_and_flow, **ENDS)
+def acquire(profile: ProfileName | Profile = "embedded", changes: list[str] | None = None) -> list[dict[str, Any]]:
+    """Fetch and verify the datasets of a profile; a second run downloads nothing.
 
-
-@flow(name="acquire", flow_run_name=name_of_profile)
-def acquire(profile: Profile | None = None) -> list[dict[str, Any]]:
-    """Fetch and verify the datasets of `profile` (default: embedded); a second run downloads nothing."""
-    profile = profile or load_profile()
-    return [acquire_source(source) for source in profile.sources()]
+    Args:
+        profile: A built-in profile by its name, or a whole profile.
+        changes: Changes of a built-in profile's settings, such as "learning_rates.data.origin=archive".
+    """
+    refuse_endless_restarts()
+    return [acquire_source(source) for source in chosen(profile, changes or ()).sources()]

@@ -1,141 +1,163 @@
-"""Make what a work pool needs: the pool, deployments of what its workers run, and a watch over runs that are lost."""
+"""Make what a Prefect server needs: an own pool that pipelines hand chunks to, or all that prefect.yaml describes."""
 
 from __future__ import annotations
 
+import os
 import sys
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any
-from uuid import UUID
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
+from lib.addresses import without_credentials
 from lib.errors import ConfigError
 from tasks.pool import python_here, require_server, worker_command
 
-if TYPE_CHECKING:
-    from prefect import Flow
-    from prefect.client.orchestration import SyncPrefectClient
-    from prefect.events.schemas.automations import AutomationCore
-
-_HEARTBEAT_SECONDS = 30
-_SILENCE_SECONDS = 120
-"""Silence after which a running chunk counts as lost: four heartbeats."""
+_CPU_RUNS = 16
+"""Runs at once that a new pool of parents is given: they plan and wait, and hold some hundred MB each."""
 
 
-def deploy(pool: str, limit: int | None = None) -> int:
-    """Make the pool `pool` (of type process, unless it is there already) and what it needs; again does no harm.
+def deploy(pool: str, limit: int | None = None, template: Path | None = None) -> int:
+    """Make the pool `pool` and the deployments of what its workers do for pipelines; again does no harm.
 
     Parameters
     ----------
     limit : int, optional
         How many chunks the pool may run at once, on all its workers; what it was before when not given.
+    template : Path, optional
+        A base job template, which makes it a pool of Kubernetes; of processes when not given.
 
     Raises
     ------
     ConfigError
         Without a Prefect server, when it refuses, or when the limit is not a positive number.
     """
-    if limit is not None and limit < 1:
-        raise ConfigError(f"--limit {limit}: a pool must be let run one chunk at least; give 1 or more")
+    _require_positive("--limit", limit)
     require_server(pool)
-    from prefect import get_client
-    from prefect.deployments.runner import DeploymentApplyError
-    from prefect.exceptions import PrefectHTTPStatusError
-    from prefect.settings import PREFECT_API_URL
+    from flows.automations import lost_runs, make_automations
+    from flows.deployments import chunk_entries, deploy_entries, described
+    from flows.pools import make_pool, make_queues
 
-    from flows.extract_unit import extract_unit
-    from flows.sweep_chunk import sweep_chunk
-
-    url = PREFECT_API_URL.value()
-    lines = []
-    try:
-        with get_client(sync_client=True) as client:
-            lines.append(f"work pool  {pool} ({_make_pool(client, pool, limit)})")
-            for flow in (sweep_chunk, extract_unit):
-                deployment, watch = _deploy(client, flow, pool)
-                lines += [f"deployment {deployment}", f"automation {watch}"]
-    except (PrefectHTTPStatusError, DeploymentApplyError) as error:
-        raise ConfigError(f"{url} refused work pool {pool!r}: {' '.join(str(error).split())}") from None
-    sys.stdout.write(
-        "\n".join(lines) + "\n"
-        f"Next, on every machine that is to work, with PROBEFLOW_DATA naming one shared folder:\n"
-        f"  PREFECT_API_URL={url} {worker_command(pool)}\n"
-        f"then, here: PREFECT_API_URL={url} {python_here()} -m flows run --pool {pool}\n"
+    _, content = described()
+    with _client(f"work pool {pool!r}") as client:
+        lines = [f"work pool  {pool} ({make_pool(client, pool, limit, template=template)})"]
+        make_queues(pool)
+        lines += [f"deployment {name}" for name in deploy_entries(content, chunk_entries(content, pool))]
+        lines += make_automations(client, [lost_runs()], all_of_them=False)
+    url = _server()
+    start = f"PREFECT_API_URL={url} {worker_command(pool)}"
+    if template is not None:
+        start = f"prefect worker start --pool {pool} --type kubernetes"
+    _print(
+        lines,
+        "Next, on every machine that is to work, with PROBEFLOW_DATA naming one shared folder:",
+        f"  {start}",
+        f"then, here: PREFECT_API_URL={url} {python_here()} -m flows run --pool {pool}",
     )
     return 0
 
 
-def _make_pool(client: SyncPrefectClient, pool: str, limit: int | None) -> str:
-    """Make the pool, or give the one that is there its limit; returns what was done, in words."""
-    from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
-    from prefect.exceptions import ObjectAlreadyExists
-    from prefect.workers.process import ProcessWorker
+def set_up(
+    cpu_limit: int | None = None,
+    gpu_limit: int | None = None,
+    schedules: bool = True,
+    template: Path | None = None,
+    webhook: str | None = None,
+) -> int:
+    """Make pools, queues, deployments, automations and the webhook's block, and remove ours that are described no more.
 
-    template = ProcessWorker.get_default_base_job_template()
-    wanted = WorkPoolCreate(name=pool, type="process", base_job_template=template, concurrency_limit=limit)
-    try:
-        client.create_work_pool(wanted)
-        made = "made"
-    except ObjectAlreadyExists:
-        if limit is not None:
-            client.update_work_pool(pool, WorkPoolUpdate(concurrency_limit=limit))
-        made = "there already"
-    limit = client.read_work_pool(pool).concurrency_limit
-    return made if limit is None else f"{made}, {limit} at once"
+    It may be run again at any time: runs under way are not touched.
 
+    Parameters
+    ----------
+    cpu_limit, gpu_limit : int, optional
+        Runs at once in pool cpu and gpu; what they were before when not given.
+    schedules : bool
+        False leaves the schedules inactive.
+    template : Path, optional
+        A base job template, which makes `gpu` a pool of Kubernetes.
+    webhook : str, optional
+        Address that is told of failures and lateness.
 
-def _deploy(client: SyncPrefectClient, flow: Flow[..., Any], pool: str) -> tuple[str, str]:
-    """Deploy `flow` to the pool and watch over its runs; returns the deployment's and the automation's name."""
-    from prefect.deployments.runner import RunnerDeployment
-    from prefect.types.entrypoint import EntrypointType
-
-    deployment = RunnerDeployment.from_flow(
-        flow,
-        name=pool,
-        work_pool_name=pool,
-        # A module of the installed package: the workers' own copy, wherever it lies.
-        entrypoint_type=EntrypointType.MODULE_PATH,
-        enforce_parameter_schema=False,  # the flow validates; a schema of an older version would only refuse
-        job_variables={
-            "env": {
-                "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(_HEARTBEAT_SECONDS),
-                "PREFECT_LOGGING_EXTRA_LOGGERS": "lib",  # as in flows/__init__, for workers started without it
-            }
-        },
-    )
-    deployment_id = deployment.apply()
-    assert isinstance(deployment_id, UUID)
-    watch = _watch(deployment.full_name, deployment_id)
-    old = client.read_automations_by_name(watch.name)
-    if old:
-        client.update_automation(old[0].id, watch)
-    else:
-        client.create_automation(watch)
-    return deployment.full_name, watch.name
-
-
-def _watch(deployment: str, deployment_id: UUID) -> AutomationCore:
-    """Marks a run of the deployment as crashed when its heartbeats end without its end.
-
-    Prefect has no such watch by itself: a run whose machine or worker is gone would stay "running", and be waited for.
+    Raises
+    ------
+    ConfigError
+        Without a Prefect server, when it refuses, or for a limit, template, address or prefect.yaml that cannot be used.
     """
-    from prefect.client.schemas.objects import StateType
-    from prefect.events.actions import ChangeFlowRunState
-    from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
-    from prefect.events.schemas.events import ResourceSpecification
-
-    heartbeat = "prefect.flow-run.heartbeat"
-    ends = {f"prefect.flow-run.{state}" for state in ("Completed", "Failed", "Cancelled", "Crashed")}
-    return AutomationCore(
-        name=f"crash lost runs of {deployment}",
-        description=f"A running chunk that is silent for {_SILENCE_SECONDS} s is lost; its parent does it again.",
-        trigger=EventTrigger(
-            match=ResourceSpecification({"prefect.resource.id": ["prefect.flow-run.*"]}),
-            match_related=ResourceSpecification({"prefect.resource.id": [f"prefect.deployment.{deployment_id}"]}),
-            for_each={"prefect.resource.id"},
-            after={heartbeat},
-            expect={heartbeat} | ends,
-            posture=Posture.Proactive,
-            threshold=1,
-            within=timedelta(seconds=_SILENCE_SECONDS),
-        ),
-        actions=[ChangeFlowRunState(state=StateType.CRASHED, message=f"no heartbeat for {_SILENCE_SECONDS} s")],
+    _require_positive("--cpu-limit", cpu_limit)
+    _require_positive("--gpu-limit", gpu_limit)
+    require_server("cpu")
+    from flows import automations
+    from flows.deployments import (
+        chunk_entries,
+        deploy_entries,
+        described,
+        entry_name,
+        forget_schedules,
+        remove_undescribed,
     )
+    from flows.pools import base_job_template, make_pool, make_queues
+
+    base_job_template(template)  # before anything is made
+    file, content = described()
+    entries: list[dict[str, Any]] = content["deployments"]
+    if not schedules:
+        entries = [_without_activity(entry) for entry in entries]
+    with _client(str(file)) as client:
+        block = automations.save_webhook(client, webhook)
+        lines = []
+        for pool, limit, first, form in (("cpu", cpu_limit, _CPU_RUNS, None), ("gpu", gpu_limit, None, template)):
+            lines.append(f"work pool  {pool} ({make_pool(client, pool, limit, first, form)})")
+            make_queues(pool)
+        lines += [f"deployment {name}" for name in deploy_entries(content, entries)]
+        lines += forget_schedules(client, entries)
+        lines += remove_undescribed(client, entries)
+        chunks = set(map(entry_name, chunk_entries(content, "gpu")))
+        parents = [client.read_deployment_by_name(name).id for name in set(map(entry_name, entries)) - chunks]
+        lines += automations.make_automations(client, automations.described(parents, block))
+        if block:
+            lines.append(f"block      webhook/{automations.WEBHOOK}")
+    url = _server()
+    _print(
+        lines,
+        f"Next: PREFECT_API_URL={url} {worker_command('cpu')} --limit 8",
+        f"and on each machine with GPUs: PREFECT_API_URL={url} {worker_command('gpu')}",
+    )
+    return 0
+
+
+def _without_activity(entry: dict[str, Any]) -> dict[str, Any]:
+    return entry | {"schedules": [each | {"active": False} for each in entry.get("schedules", [])]}
+
+
+def _require_positive(option: str, limit: int | None) -> None:
+    if limit is not None and limit < 1:
+        raise ConfigError(f"{option} {limit}: a pool must be let run one at least; give 1 or more")
+
+
+@contextmanager
+def _client(what: str) -> Iterator[Any]:
+    from prefect import get_client
+    from prefect.exceptions import PrefectHTTPStatusError
+
+    try:
+        with get_client(sync_client=True) as client:
+            yield client
+    except PrefectHTTPStatusError as error:
+        raise ConfigError(f"{_server()} refused {what}: {' '.join(str(error).split())}") from None
+
+
+def _server() -> str:
+    """The server's address, as shown: without a password."""
+    from prefect.settings import PREFECT_API_URL
+
+    return without_credentials(str(PREFECT_API_URL.value()))
+
+
+def _print(lines: list[str], *last: str) -> None:
+    sys.stdout.write("\n".join((*lines, *last)) + "\n")
+
+
+def webhook_here() -> str | None:
+    """The address in PROBEFLOW_WEBHOOK, if there is one."""
+    return os.environ.get("PROBEFLOW_WEBHOOK") or None

@@ -13,11 +13,10 @@ from tasks.extract import UNIT_FLOW, extract_missing_shards
 def extract_unit(images: Source, settings: FeatureSettings, shards: list[int], digest: str) -> dict[str, int]:
     """Extract some shards of a feature set into its folder, which is shared; those that are there are left as they are.
 
-    Parameters
-    ----------
-    shards : list of int
-        Indexes of shards of the set.
-    digest : str
-        The set's digest where it was cut; data, weights or a version that differ here are refused.
+    Args:
+        images: The images of the set.
+        settings: Weights, layer and precision of the set.
+        shards: Indexes of shards of the set.
+        digest: The set's digest where it was cut; data, weights or a version that differ here are refused.
     """
     return extract_missing_shards(images, settings, shards, digest)

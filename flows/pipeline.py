@@ -12,11 +12,13 @@ from typing import Any, Literal, get_args
 
 from prefect import flow
 
-from flows.acquire import acquire, name_of_profile
+from flows.acquire import acquire
 from flows.evaluate import classifier, exploration, tsne
 from flows.extract import extract
+from flows.settings import chosen, profile_and_flow
 from flows.sweep import sweep
-from lib.config import SWEEPS, Profile, Workers, load_profile
+from lib.config import SWEEPS, Profile, ProfileName, Workers
+from tasks.ends import ENDS, refuse_endless_restarts
 from tasks.evaluate import compare_with_reference
 from tasks.tracking import promote_classifier, show_study
 
@@ -45,23 +47,24 @@ _STUDIES: dict[Stage, tuple[str, ...]] = {
 """What a stage stands for, where that is not the one study of its name."""
 
 
-@flow(name="pipeline", flow_run_name=name_of_profile)
+@flow(name="pipeline", flow_run_name=profile_and_flow, **ENDS)
 def pipeline(
-    profile: Profile | None = None, only: Stage | list[Stage] | None = None, workers: Workers | None = None
+    profile: ProfileName | Profile = "embedded",
+    only: Stage | list[Stage] | None = None,
+    workers: Workers | None = None,
+    changes: list[str] | None = None,
 ) -> dict[str, Any]:
-    """Run the whole pipeline, or some stages or studies of it with what they need.
+    """Run the whole pipeline, or some stages or studies of it with what they need. What is done already is not done again.
 
-    Parameters
-    ----------
-    profile : Profile
-        What to study; the embedded profile when not given.
-    only : str or list of str
-        A stage (acquire, extract, sweep, evaluate, promote) or a study, or several of them.
-    workers : Workers
-        Who extracts features and trains the sweeps' trials; what PROBEFLOW_POOL, PROBEFLOW_CHUNKS and
-        PROBEFLOW_CHUNK_IMAGES say when not given.
+    Args:
+        profile: What to study: a built-in profile by its name, or a whole profile.
+        only: A stage (acquire, extract, sweep, evaluate, promote) or a study, or several of them; everything when empty.
+        workers: Who extracts features and trains the trials; what PROBEFLOW_POOL, PROBEFLOW_CHUNKS, PROBEFLOW_CHUNK_IMAGES
+            and PROBEFLOW_CHUNK_MINUTES say where this runs when empty.
+        changes: Changes of a built-in profile's settings, such as "features.layer=fc7".
     """
-    profile = profile or load_profile()
+    refuse_endless_restarts()
+    profile = chosen(profile, changes or ())
     stages = [only] if isinstance(only, str) else only
     wanted = {study for stage in stages for study in _STUDIES.get(stage, (stage,))} if stages else None
 

@@ -12,11 +12,10 @@ from tasks.chunks import CHUNK_FLOW, train_chunk
 def sweep_chunk(name: SweepName, study: SweepStudy, trials: list[int], key: str) -> dict[str, int]:
     """Train some trials of the sweep `name` and keep their results in the study's folder, which is shared.
 
-    Parameters
-    ----------
-    trials : list of int
-        Positions in the study's list of trials.
-    key : str
-        The study's key where it was cut; data or a version that differs here is refused.
+    Args:
+        name: Which sweep.
+        study: The sweep's settings.
+        trials: Positions in the study's list of trials.
+        key: The study's key where it was cut; data or a version that differs here is refused.
     """
     return train_chunk(name, study, trials, key)

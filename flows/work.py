@@ -42,14 +42,22 @@ class Worker:
             _say(f"{self.title}: worker started (process {self.process.pid})")
 
 
-def work(pool: str) -> int:
-    """Take chunks of `pool` until Ctrl-C or SIGTERM: a worker for each GPU that this process may use.
+def work(pool: str, limit: int | None = None) -> int:
+    """Take runs of `pool` until Ctrl-C or SIGTERM: a worker for each GPU that this process may use.
+
+    Parameters
+    ----------
+    limit : int, optional
+        One worker that runs so many at once and sees no GPU, for a pool of pipelines, which plan and wait.
 
     Raises
     ------
     ConfigError
-        Without a Prefect server or the pool, or when the pool is not for processes on this machine.
+        Without a Prefect server or the pool, when the pool is not for processes on this machine, or when the limit is not
+        a positive number.
     """
+    if limit is not None and limit < 1:
+        raise ConfigError(f"--limit {limit}: a worker must be let run one at least; give 1 or more")
     from tasks.pool import require_pool
 
     found = require_pool(pool)
@@ -58,6 +66,9 @@ def work(pool: str) -> int:
             f"work pool {pool!r} is of type {found.type!r}, and this command starts workers of type 'process'; "
             f"start its own with `prefect worker start --pool {pool}`, or name another pool"
         )
+    if limit is not None:
+        _say(f"work pool {pool}: one worker, {limit} run(s) at once, on the CPU")
+        return supervise([parents_worker(pool, limit)])
     gpus = gpus_here()
     _say(
         f"work pool {pool}: {len(gpus)} GPU(s), one worker for each"
@@ -79,20 +90,25 @@ def gpus_here() -> list[str]:
 
 def workers_for(pool: str, gpus: Sequence[str]) -> list[Worker]:
     """A worker that sees one GPU alone for each of `gpus`, or one as it is."""
-    common = {"PREFECT_WORKER_QUERY_SECONDS": "2"} | os.environ
     places = [(f"GPU {gpu}", f"gpu {gpu}", {"CUDA_VISIBLE_DEVICES": gpu}) for gpu in gpus] or [("CPU", "cpu", {})]
-    return [
-        Worker(
-            title,
-            # The name is kept when a worker is started again, so that the pool does not count the dead one too.
-            [
-                *(sys.executable, "-m", "prefect", "worker", "start", "--pool", pool, "--limit", "1"),
-                *("--name", f"{socket.gethostname()} {name} ({os.getpid()})"),
-            ],
-            common | own,
-        )
-        for title, name, own in places
-    ]
+    return [_worker(pool, 1, title, name, own) for title, name, own in places]
+
+
+def parents_worker(pool: str, limit: int) -> Worker:
+    """A worker that runs `limit` at once, none of which sees a GPU: those belong to the chunks."""
+    return _worker(pool, limit, "CPU", "cpu", {"CUDA_VISIBLE_DEVICES": ""})
+
+
+def _worker(pool: str, limit: int, title: str, name: str, own: Mapping[str, str]) -> Worker:
+    return Worker(
+        title,
+        # The name is kept when a worker is started again, so that the pool does not count the dead one too.
+        [
+            *(sys.executable, "-m", "prefect", "worker", "start", "--pool", pool, "--limit", str(limit)),
+            *("--name", f"{socket.gethostname()} {name} ({os.getpid()})"),
+        ],
+        {"PREFECT_WORKER_QUERY_SECONDS": "2"} | os.environ | dict(own),
+    )
 
 
 def supervise(workers: Sequence[Worker], pause: float = _RESTART_SECONDS) -> int:

@@ -26,6 +26,8 @@ from lib.studies.space import SearchSettings
 Axis = Literal["activation", "hidden", "learning_rate"]
 SweepName = Literal["activations", "hidden_units", "learning_rates"]
 SWEEPS: tuple[SweepName, ...] = get_args(SweepName)
+ProfileName = Literal["embedded", "reference"]
+"""The built-in profiles, one YAML file each; a form offers them as choices."""
 
 Seeds = tuple[NonNegativeInt, ...]
 
@@ -167,14 +169,14 @@ class Profile(_Settings):
     """A named, typed set of parameters for the whole pipeline."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="Shows in run names and tags.")
-    activations: SweepStudy
-    hidden_units: SweepStudy
-    learning_rates: SweepStudy
+    activations: SweepStudy = Field(description="Sweep over activation functions.")
+    hidden_units: SweepStudy = Field(description="Sweep over the number of hidden units.")
+    learning_rates: SweepStudy = Field(description="Sweep over learning rates.")
     images: Source = Field(description="Image data of the exploration, feature and classifier studies.")
-    exploration: ExplorationStudy = ExplorationStudy()
-    features: FeatureSettings = FeatureSettings()
-    classifier: ClassifierStudy
-    tsne: TsneStudy = TsneStudy()
+    exploration: ExplorationStudy = Field(ExplorationStudy(), description="First look at the images.")
+    features: FeatureSettings = Field(FeatureSettings(), description="AlexNet, its weights, layer and precision.")
+    classifier: ClassifierStudy = Field(description="The image classifier on these features.")
+    tsne: TsneStudy = Field(TsneStudy(), description="Map of the best network's last hidden layer.")
 
     def sweep(self, name: SweepName) -> SweepStudy:
         """One of the three sweeps by name."""
@@ -218,6 +220,9 @@ class Workers(_Settings):
         description="An extraction has no smaller chunks than this many images: more than a minute's work for two CPU "
         "cores. GPUs are faster; give what yours do in a minute.",
     )
+    chunk_minutes: PositiveInt = Field(
+        360, description="A chunk that runs longer than this many minutes hangs: it is ended, and done again."
+    )
 
     @model_validator(mode="after")
     def _chunks_need_a_pool(self) -> Workers:
@@ -228,8 +233,9 @@ class Workers(_Settings):
 
 _PLACE_VARIABLES = {"PROBEFLOW_DATA", "PROBEFLOW_MLRUNS", "PROBEFLOW_MIRROR", "PROBEFLOW_TEST_DATA"}
 _STACK_VARIABLES = {"PROBEFLOW_STACK", "PROBEFLOW_STACK_SERVICE", "PROBEFLOW_BIND"}
-_WORKER_VARIABLES = {"PROBEFLOW_POOL", "PROBEFLOW_CHUNKS", "PROBEFLOW_CHUNK_IMAGES"}
-_NO_SETTINGS = _PLACE_VARIABLES | _STACK_VARIABLES | _WORKER_VARIABLES
+_WORKER_VARIABLES = {"PROBEFLOW_POOL", "PROBEFLOW_CHUNKS", "PROBEFLOW_CHUNK_IMAGES", "PROBEFLOW_CHUNK_MINUTES"}
+_SET_UP_VARIABLES = {"PROBEFLOW_WEBHOOK"}
+_NO_SETTINGS = _PLACE_VARIABLES | _STACK_VARIABLES | _WORKER_VARIABLES | _SET_UP_VARIABLES
 
 
 def places(environment: Mapping[str, str] = os.environ) -> Places:
@@ -264,7 +270,8 @@ def workers_here(
 ) -> Workers:
     """The workers named by the arguments, else by PROBEFLOW_POOL and PROBEFLOW_CHUNKS, else none.
 
-    PROBEFLOW_CHUNK_IMAGES says how many images a chunk of an extraction holds at least.
+    PROBEFLOW_CHUNK_IMAGES says how many images a chunk of an extraction holds at least, PROBEFLOW_CHUNK_MINUTES how long
+    a chunk may run.
 
     Raises
     ------
@@ -275,6 +282,7 @@ def workers_here(
         "pool": pool or environment.get("PROBEFLOW_POOL"),
         "chunks": chunks or environment.get("PROBEFLOW_CHUNKS"),
         "chunk_images": environment.get("PROBEFLOW_CHUNK_IMAGES"),
+        "chunk_minutes": environment.get("PROBEFLOW_CHUNK_MINUTES"),
     }
     try:
         return Workers.model_validate({name: value for name, value in given.items() if value})

@@ -57,10 +57,11 @@ def train_on_worker(
     trials: list[int],
     key: str,
     results: list[str],
+    minutes: int | None = None,
 ) -> dict[str, Any]:
     """Have one chunk trained by a worker of `pool` and wait for it; returns the child flow run's name and id.
 
-    `results` are the files that must be there afterwards.
+    `results` are the files that must be there afterwards; a chunk that runs longer than so many `minutes` hangs.
 
     Raises
     ------
@@ -70,7 +71,7 @@ def train_on_worker(
     """
     parameters = {"name": name, "study": study.model_dump(mode="json"), "trials": trials, "key": key}
     title = f"{name} chunk {number} of {of}"
-    return run_on_worker(Piece(CHUNK_FLOW, title, parameters, f"{key[:16]}:{number}/{of}", results), pool)
+    return run_on_worker(Piece(CHUNK_FLOW, title, parameters, f"{key[:16]}:{number}/{of}", results), pool, minutes)
 
 
 @task(name="train-chunk", task_run_name="{name}", **{**POLICY, "retries": 0})  # the parent submits it again

@@ -120,10 +120,11 @@ def extract_on_worker(
     shards: list[int],
     digest: str,
     results: list[str],
+    minutes: int | None = None,
 ) -> dict[str, Any]:
     """Have one chunk extracted by a worker of `pool` and wait for it; returns the child flow run's name and id.
 
-    `results` are the shards' files, which must be there afterwards.
+    `results` are the shards' files, which must be there afterwards; a chunk that runs longer than `minutes` hangs.
 
     Raises
     ------
@@ -141,7 +142,7 @@ def extract_on_worker(
     }
     title = f"features chunk {number} of {of}"
     identity = f"{digest[:16]}:{shards[0]}-{shards[-1]}:{number}/{of}"
-    return run_on_worker(Piece(UNIT_FLOW, title, parameters, identity, results), pool)
+    return run_on_worker(Piece(UNIT_FLOW, title, parameters, identity, results), pool, minutes)
 
 
 @task(name="extract-shards", **{**POLICY, "retries": 0})  # the parent submits it again

@@ -6,31 +6,37 @@ positions travels: results lie in a folder that all machines share. What the pie
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
+import httpx
 from prefect import Task, get_client
+from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import WorkerFilter, WorkerFilterStatus
 from prefect.client.schemas.objects import FlowRun, State, WorkPool
 from prefect.deployments import run_deployment
-from prefect.exceptions import ObjectNotFound
+from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.futures import as_completed
 from prefect.runtime import flow_run
 from prefect.settings import PREFECT_API_URL
 from prefect.states import Cancelling, Crashed
 
 from lib import errors
+from lib.addresses import without_credentials
 from lib.errors import ChangedError, ConfigError, ProbeflowError, WorkerError
 from lib.progress import bar
+from tasks.ends import unfinished_children
 
 ATTEMPTS = 3
 LATE_FILES_SECONDS = 60.0
@@ -43,6 +49,15 @@ _NO_WORKER_SECONDS = 60.0
 
 _PENDING_SECONDS = 300.0
 """How long a worker may take from accepting a run to running it. One that dies in between leaves no heartbeat to miss."""
+
+_AWAY_SECONDS = 300.0
+"""How long Prefect's server may be away, as while it is restarted, before its absence is an error."""
+
+_HUNG_SECONDS = 120.0
+"""How long a worker may take to end a run that hangs."""
+
+_logger = logging.getLogger(__name__)
+_T = TypeVar("_T")
 
 _given_up = threading.Event()
 """Set when the parent ends before its pieces: the threads that wait for them end too, and cancel them."""
@@ -86,7 +101,10 @@ def require_server(pool: str) -> None:
         )
     with get_client(sync_client=True) as client:
         if problem := client.api_healthcheck():
-            raise ConfigError(f"Prefect server {url} does not answer ({problem}); check PREFECT_API_URL and the server")
+            raise ConfigError(
+                f"Prefect server {without_credentials(url)} does not answer ({problem}); "
+                "check PREFECT_API_URL and the server"
+            )
 
 
 def require_pool(pool: str, flow: str | None = None) -> WorkPool:
@@ -116,6 +134,10 @@ def workers_online(pool: str, flow: str) -> int:
     ConfigError
         When there is no server, pool, deployment or worker, or this flow is itself in the pool.
     """
+    with get_client(sync_client=True) as client:
+        end = time.monotonic() + _AWAY_SECONDS
+        while PREFECT_API_URL.value() and client.api_healthcheck() and time.monotonic() < end:
+            time.sleep(1)  # this flow has a server, so it is coming back
     found = require_pool(pool, flow)
     with get_client(sync_client=True) as client:
         online = _online(client, pool)
@@ -141,22 +163,86 @@ def hand_out(run: Task[..., Any], pieces: Sequence[Mapping[str, Any]], label: st
         That of the first piece that failed, after all have ended; a ChangedError before any other.
     """
     begin()
+    show = _progress(label, len(pieces))
     try:
         waiting = [run.submit(**piece) for piece in pieces]
         with bar(label, len(waiting), "chunk") as advance:
-            for _ in as_completed(waiting):
+            for done, _ in enumerate(as_completed(waiting), 1):
                 advance(1)
+                show(done)
     except BaseException:
         give_up()
         raise
-    results = [done.result(raise_on_failure=False) for done in waiting]
+    results = [each.result(raise_on_failure=False) for each in waiting]
     failed = [result for result in results if isinstance(result, BaseException)]
     if failed:
         raise next((error for error in failed if isinstance(error, ChangedError)), failed[0])
 
 
-def run_on_worker(piece: Piece, pool: str) -> dict[str, Any]:
+def _progress(label: str, total: int) -> Callable[[int], None]:
+    """A bar on the flow run's page of how many pieces are done, shown by calling this with the number.
+
+    Only the work counts: when the bar cannot be written, it is left out.
+    """
+    if not total or flow_run.get_id() is None:
+        return lambda _: None
+    try:
+        key = f"chunks-{re.sub('[^a-z0-9]+', '-', label.lower()).strip('-')}"
+        bar_id = create_progress_artifact(0.0, key=key, description=f"{label}: chunks done, of {total}")
+    except Exception as error:
+        _logger.debug("no progress artifact: %s", error)
+        return lambda _: None
+
+    def show(done: int) -> None:
+        with suppress(Exception):
+            update_progress_artifact(bar_id, 100 * done / total)  # type: ignore[arg-type]
+
+    return show
+
+
+def await_predecessors(flow: str, pool: str) -> None:
+    """Wait for what this run handed out before it crashed and was begun again, so that nothing is done twice at once.
+
+    How these end is all one: what they stored is found by the plan that follows, and what they did not is planned.
+    """
+    root = UUID(flow_run.get_root_flow_run_id())
+    with get_client(sync_client=True) as client:
+        if patiently(lambda: client.read_flow_run(root)).run_count <= 1:
+            return
+        try:
+            deployment = patiently(lambda: client.read_deployment_by_name(f"{flow}/{pool}"))
+        except ObjectNotFound:
+            return  # the plan says so
+        left = patiently(lambda: list(unfinished_children(client, root)))
+    for child in left:
+        if child.deployment_id == deployment.id:
+            _logger.info("waiting for %s, which was handed out before this run was begun again", child.name)
+            with suppress(WorkerError):
+                _wait(child.id, pool, child.name)
+
+
+def patiently(ask: Callable[[], _T]) -> _T:
+    """Ask Prefect's server, and again for some minutes while it is away or fails; it may be asked twice for one thing."""
+    pause, end = 1.0, time.monotonic() + _AWAY_SECONDS
+    while True:
+        try:
+            return ask()
+        except (httpx.TransportError, PrefectHTTPStatusError) as error:
+            refused = isinstance(error, PrefectHTTPStatusError) and error.response.status_code < 500
+            if refused or time.monotonic() > end:
+                raise
+            _logger.warning("Prefect's server does not answer (%s); asking again", type(error).__name__)
+        time.sleep(pause)
+        pause = min(2 * pause, 15.0)
+
+
+def run_on_worker(piece: Piece, pool: str, minutes: int | None = None) -> dict[str, Any]:
     """Have one piece done by a worker of `pool` and wait for it; returns the child flow run's name and id.
+
+    Parameters
+    ----------
+    minutes : int, optional
+        A child that runs longer hangs: it is ended, and counts as crashed.
 
     Raises
     ------
@@ -171,7 +257,7 @@ def run_on_worker(piece: Piece, pool: str) -> dict[str, Any]:
     key = f"{root}:{piece.identity}"
     for attempt in range(1, ATTEMPTS + 1):
         title = piece.title if attempt == 1 else f"{piece.title}, attempt {attempt}"
-        child, state = _wait(_create(piece, pool, title, f"{key}:{attempt}"), pool, piece.title)
+        child, state = _wait(_create(piece, pool, title, f"{key}:{attempt}"), pool, piece.title, minutes)
         if state.is_completed():
             _require_results(piece, child)
             return {"flow_run": child.name, "flow_run_id": str(child.id), "attempt": attempt}
@@ -207,21 +293,28 @@ def python_here() -> str:
 
 
 def _create(piece: Piece, pool: str, title: str, idempotency_key: str) -> UUID:
-    with _creation:
-        created = run_deployment(
+    with get_client(sync_client=True) as client:
+        root = patiently(lambda: client.read_flow_run(UUID(flow_run.get_root_flow_run_id())))
+
+    def create() -> Any:
+        return run_deployment(
             f"{piece.flow}/{pool}",
             parameters=piece.parameters,
             timeout=0,
             as_subflow=True,
             flow_run_name=title,
-            idempotency_key=idempotency_key,
+            idempotency_key=idempotency_key,  # asked twice, the server gives the same run
+            work_queue_name=root.work_queue_name,  # its priority goes with it
         )
+
+    with _creation:
+        created = patiently(create)
     assert isinstance(created, FlowRun)
     return created.id
 
 
-def _wait(child: UUID, pool: str, title: str) -> tuple[FlowRun, State[Any]]:
-    """The flow run and its state once it has ended, however it ended; one that stays pending is ended as crashed.
+def _wait(child: UUID, pool: str, title: str, minutes: int | None = None) -> tuple[FlowRun, State[Any]]:
+    """The flow run and its state once it has ended, however it ended; one that stays pending, or hangs, ends as crashed.
 
     Raises
     ------
@@ -229,33 +322,49 @@ def _wait(child: UUID, pool: str, title: str) -> tuple[FlowRun, State[Any]]:
         When the parent gives up, or the piece was not begun and no worker of the pool is there to begin it. The piece is
         cancelled, so that no worker works for nobody later.
     """
-    pause, lonely_since, pending_since = 0.5, None, None
+    pause, lonely_since, pending_since, running_since, hung_since = 0.5, None, None, None, None
+    hung: State[Any] = Crashed(message=f"ended, since it ran longer than {minutes} minutes (PROBEFLOW_CHUNK_MINUTES)")
     with get_client(sync_client=True) as client:
+
+        def tell(state: State[Any], force: bool = False) -> None:
+            patiently(lambda: client.set_flow_run_state(child, state, force=force))
+
         while True:
-            run = client.read_flow_run(child)
+            run = patiently(lambda: client.read_flow_run(child))
             if run.state is not None and run.state.is_final():
-                return run, run.state
+                return run, hung if hung_since is not None and run.state.is_cancelled() else run.state
             if _given_up.wait(pause):
-                client.set_flow_run_state(child, Cancelling())
+                tell(Cancelling())
                 raise WorkerError(
                     f"{title} was cancelled, since its parent was interrupted; run the same command to go on"
                 )
             pause = min(1.5 * pause, _LONGEST_POLL_SECONDS)
             now = time.monotonic()
+            if hung_since is not None:
+                if now - hung_since > _HUNG_SECONDS:  # its worker is gone too
+                    tell(hung, force=True)
+                continue
+            if run.state is not None and run.state.is_running():
+                lonely_since = pending_since = None
+                running_since = running_since or now
+                if minutes is not None and now - running_since > 60 * minutes:
+                    hung_since = now
+                    tell(Cancelling(message=hung.message))
+                continue
             pending = run.state is not None and run.state.is_pending()
             pending_since = (pending_since or now) if pending else None
             waiting = run.state is None or run.state.is_scheduled() or pending
-            if not waiting or _online(client, pool):
+            if not waiting or patiently(lambda: _online(client, pool)):
                 lonely_since = None
                 if pending_since is not None and now - pending_since > _PENDING_SECONDS:
                     lost: State[Any] = Crashed(
                         message=f"accepted by a worker, but not begun for {_PENDING_SECONDS:.0f} s"
                     )
-                    client.set_flow_run_state(child, lost, force=True)
+                    tell(lost, force=True)
                 continue
             lonely_since = lonely_since or now
-            if time.monotonic() - lonely_since > _NO_WORKER_SECONDS:
-                client.set_flow_run_state(child, Cancelling())
+            if now - lonely_since > _NO_WORKER_SECONDS:
+                tell(Cancelling())
                 raise WorkerError(
                     f"{title} waits, but no worker of pool {pool!r} is online; start one with `{worker_command(pool)}` "
                     "and run the same command again to go on"

@@ -1,0 +1,133 @@
+"""When a run ends other than well: its children are cancelled, what happened is told in the UI, restarts have an end.
+
+Prefect calls these hooks in the run's process, or in its worker's when that process is gone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+from uuid import UUID
+
+from prefect import get_client
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.actions import ArtifactCreate
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterParentFlowRunId,
+)
+from prefect.client.schemas.objects import TERMINAL_STATES, FlowRun, State, StateType
+from prefect.runtime import flow_run as current
+from prefect.states import Cancelled, Cancelling
+
+from lib.addresses import without_credentials
+from lib.errors import WorkerError
+
+RESTARTS = 2
+RESTARTING = "Restarting"
+"""Name of the state in which the set-up's automation schedules a crashed run again."""
+
+_UNFINISHED = [state for state in StateType if state not in TERMINAL_STATES]
+
+
+def refuse_endless_restarts() -> None:
+    """Refuse to begin a deployed run again that crashed more than twice and was restarted each time.
+
+    Raises
+    ------
+    WorkerError
+        When this run has used its restarts up: what ends its process would end it again.
+    """
+    identity = current.get_id()
+    if identity is None or (current.get_run_count() or 0) <= RESTARTS or current.get_parent_flow_run_id():
+        return
+    with get_client(sync_client=True) as client:
+        restarts = sum(state.name == RESTARTING for state in client.read_flow_run_states(UUID(identity)))
+    if restarts > RESTARTS:
+        raise WorkerError(
+            f"this run crashed {restarts} times and is not begun again: see its log for what ended it (memory? machine?), "
+            "then start a new one, which goes on from what is done"
+        )
+
+
+def descendants(client: SyncPrefectClient, run: UUID) -> Iterator[FlowRun]:
+    """The flow runs that `run` started, and theirs, of any state."""
+    for child in client.read_flow_runs(
+        flow_run_filter=FlowRunFilter(parent_flow_run_id=FlowRunFilterParentFlowRunId(any_=[run]))
+    ):
+        yield child
+        yield from descendants(client, child.id)
+
+
+def unfinished_children(client: SyncPrefectClient, run: UUID) -> Iterator[FlowRun]:
+    """The flow runs under `run` that have not ended, wherever they run; those that have ended may have such children."""
+    for child in descendants(client, run):
+        if child.state is None or child.state.type in _UNFINISHED:
+            yield child
+
+
+def cancel_children(run: FlowRun) -> list[FlowRun]:
+    """Cancel what `run` started and nobody waits for any more; returns the runs that were cancelled.
+
+    A run of a deployment has a worker, which ends its process; one that ran in its parent's process ended with it.
+    """
+    cancelled = []
+    with get_client(sync_client=True) as client:
+        for child in unfinished_children(client, run.id):
+            said = f"its parent {run.name!r} ended"
+            state: State[Any] = Cancelling(message=said) if child.deployment_id else Cancelled(message=said)
+            client.set_flow_run_state(child.id, state)
+            cancelled.append(child)
+    return cancelled
+
+
+def cancel_with_parent(flow: Any, flow_run: FlowRun, state: State[Any]) -> None:
+    """Prefect's own clean-up would do this too, some time later."""
+    cancel_children(flow_run)
+
+
+def end_with_failure(flow: Any, flow_run: FlowRun, state: State[Any]) -> None:
+    """Cancel the children that are left, and tell what failed and how to go on."""
+    cancel_children(flow_run)
+    _tell(flow_run, state)
+
+
+def end_with_crash(flow: Any, flow_run: FlowRun, state: State[Any]) -> None:
+    """Tell of the crash. Children of a deployed run go on: it is restarted, and waits for them. Others are cancelled."""
+    if flow_run.parent_task_run_id is None and flow_run.deployment_id is None:
+        cancel_children(flow_run)
+    _tell(flow_run, state)
+
+
+def _tell(run: FlowRun, state: State[Any]) -> None:
+    if run.parent_task_run_id is not None:  # its parent tells
+        return
+    said = " ".join(without_credentials(state.message or "no message").split())
+    if run.deployment_id is None:
+        onward = "Run the same command again: it goes on from what is done."
+    elif state.is_crashed():
+        onward = (
+            f"It is begun again by itself, {RESTARTS} times at most, and goes on from what is done. If it stays crashed, "
+            "press *Retry*."
+        )
+    else:
+        onward = "Mend what the message names, then press *Retry*: it goes on from what is done."
+    text = f"## {run.name}: {state.name}\n\n> {said}\n\n{onward}\n"
+    with get_client(sync_client=True) as client:
+        client.create_artifact(
+            ArtifactCreate(
+                key="what-failed",
+                type="markdown",
+                description=f"{run.name}: {said[:200]}",
+                data=text,
+                flow_run_id=run.id,
+            )
+        )
+
+
+ENDS: dict[str, Any] = {
+    "on_cancellation": [cancel_with_parent],
+    "on_failure": [end_with_failure],
+    "on_crashed": [end_with_crash],
+}
+"""Hooks shared by all flows that start others."""
