@@ -58,7 +58,7 @@ def _log_alone(tracking: Tracking, experiment: str, record: StudyRecord, links: 
         **links,
     }
     if record.flags:
-        tags["probeflow.flag"] = "; ".join(record.flags)[:5000]
+        tags["probeflow.flag"] = "; ".join(record.flags)
     parent = tracking.find_or_create(experiment, record.parent.key, record.parent.name, tags)
     if parent.info.status == "FINISHED":
         return parent
@@ -73,6 +73,7 @@ def _log_alone(tracking: Tracking, experiment: str, record: StudyRecord, links: 
         if run.info.status != "FINISHED":
             _log_run(tracking, run, child, record.dataset)
             tracking.client.set_terminated(run.info.run_id)
+    tracking.client.log_text(parent.info.run_id, record.notes, "notes.md")
     for name in record.figures:
         tracking.client.log_artifact(parent.info.run_id, str(record.folder / "figures" / name), "figures")
     for name in record.tables:

@@ -13,12 +13,15 @@ import mlflow
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
+from mlflow.utils.validation import MAX_TAG_VAL_LENGTH
 
 from lib.config import Places
 from lib.errors import StorageError
 from lib.files import require_writable
 
 KEY_TAG = "probeflow.key"
+_LONGEST_NAME = 250
+_CUT = "\n\n… (cut here: MLflow keeps 8,000 letters; whole in the artifact notes.md)"
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,8 @@ class Tracking:
         """The run with this key, made when missing. `start` is in milliseconds since 1970."""
         if (found := self.find(experiment_id, key)) is not None:
             return found
-        return self.client.create_run(experiment_id, start, tags | {KEY_TAG: key}, name)
+        bounded = {tag: _bounded(value) for tag, value in tags.items()}
+        return self.client.create_run(experiment_id, start, bounded | {KEY_TAG: key}, name[:_LONGEST_NAME])
 
     def run_url(self, run: Run) -> str:
         """Address of a run: a page on a tracking server, else its id in the local store."""
@@ -88,6 +92,14 @@ def connect(places: Places) -> Tracking:
             f"MLflow at {places.tracking_uri} does not answer ({problem}); check MLFLOW_TRACKING_URI and the server"
         ) from None
     return Tracking(client, places.tracking_uri, artifacts)
+
+
+def _bounded(value: str) -> str:
+    """A tag's value as far as a database takes it, in whole lines if it has several; SQLite alone takes longer ones."""
+    if len(value) <= MAX_TAG_VAL_LENGTH:
+        return value
+    head = value[: MAX_TAG_VAL_LENGTH - len(_CUT)]
+    return (head.rpartition("\n")[0] or head) + _CUT
 
 
 def _set_uri(uri: str) -> None:

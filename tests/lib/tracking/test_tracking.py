@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -64,6 +66,20 @@ def test_a_sweep_is_a_parent_run_with_a_child_a_trial(tracking, activations, par
     assert len(children) == len(activations.children)
     assert parent.data.tags["prefect.flow_run_id"] == "abc"
     assert "| configuration |" in parent.data.tags["mlflow.note.content"]
+
+
+def test_notes_longer_than_a_database_takes_are_cut_between_lines_and_whole_as_an_artifact(tracking, activations):
+    notes = "\n".join(f"line {number} of the notes" for number in range(1000))
+    record = replace(activations, notes=notes, parent=replace(activations.parent, key="long"), children=(), figures=())
+    run = log_record(tracking, record, {})
+    shown = run.data.tags["mlflow.note.content"]
+    assert 7800 < len(shown) <= 8000
+    *kept, _, told = shown.split("\n")
+    assert kept == notes.split("\n")[: len(kept)]
+    assert told.endswith("whole in the artifact notes.md)")
+    folder = tracking.client.download_artifacts(run.info.run_id, "notes.md")
+    assert Path(folder).read_text() == notes
+    tracking.client.delete_run(run.info.run_id)
 
 
 def test_params_are_numbers_and_metrics_few_and_by_epoch(tracking, activations, parent):
