@@ -85,7 +85,8 @@ def promote(tracking: Tracking, name: str, run_id: str, note: str) -> Champion:
     versions = client.search_model_versions(f"name = '{name}'")
     registered = next((each for each in versions if each.run_id == run_id), None)
     if registered is None:
-        output = tracking.client.get_run(run_id).outputs.model_outputs[0]
-        registered = client.create_model_version(name, f"models:/{output.model_id}", run_id, description=note)
+        model = client.get_run(run_id).outputs.model_outputs[0].model_id
+        # A server takes this source only beside the model's id, which it checks the caller's right to.
+        registered = client.create_model_version(name, f"models:/{model}", run_id, description=note, model_id=model)
     client.set_registered_model_alias(name, CHAMPION, registered.version)
     return Champion(name, str(registered.version), run_id)
