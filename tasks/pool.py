@@ -22,7 +22,7 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import WorkerFilter, WorkerFilterStatus
 from prefect.client.schemas.objects import FlowRun, State, WorkPool
 from prefect.deployments import run_deployment
-from prefect.exceptions import ObjectNotFound
+from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.futures import as_completed
 from prefect.runtime import flow_run
 from prefect.settings import PREFECT_API_URL
@@ -87,6 +87,15 @@ def require_server(pool: str) -> None:
     with get_client(sync_client=True) as client:
         if problem := client.api_healthcheck():
             raise ConfigError(f"Prefect server {url} does not answer ({problem}); check PREFECT_API_URL and the server")
+        try:
+            client.api_version()  # its health is told to everybody; this is not
+        except PrefectHTTPStatusError as error:
+            if error.response.status_code != 401:
+                raise
+            raise ConfigError(
+                f"Prefect server {url} refuses this user: let PREFECT_API_AUTH_STRING be the user:password "
+                "that the server was started with"
+            ) from None
 
 
 def require_pool(pool: str, flow: str | None = None) -> WorkPool:

@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from flows.stack.placement import CHECKOUT, LOOPBACK, Stack, client_environment, read_stack, shell_lines, stack_folder
+from flows.stack.placement import CHECKOUT, LOOPBACK, Stack, read_stack, shell_lines, stack_folder
 from flows.stack.postgres import DATA
 from flows.stack.processes import Identity, end, lives, of_service
 from flows.stack.secrets import add_secrets, env_file
@@ -52,11 +52,9 @@ def up(names: Sequence[str] = ()) -> int:
             stack.state.unlink(missing_ok=True)
     process = _start_supervisor(stack, names) if free else None
     _follow(stack, process)
-    worker = next((placement for name, placement in stack.placements.items() if name.startswith("worker")), None)
-    if worker is not None:
-        with atomic_path(stack.client) as temporary:
-            temporary.touch(mode=0o600)
-            temporary.write_text(shell_lines(client_environment(worker)), encoding="utf-8")
+    with atomic_path(stack.client) as temporary:
+        temporary.touch(mode=0o600)
+        temporary.write_text(shell_lines(stack.variables), encoding="utf-8")
     _tell(stack)
     return 0
 
@@ -206,14 +204,13 @@ def _address(stack: Stack, name: str) -> str:
 
 def _tell(stack: Stack) -> None:
     _say(f"\nPasswords: {env_file()}. Logs: {stack.folder / 'logs'}. `make stack-down` ends it.")
-    if stack.client.exists():
-        command = Path(sys.executable)
-        command = command.relative_to(CHECKOUT) if command.is_relative_to(CHECKOUT) else command
-        _say(
-            "To use it from a shell:\n"
-            f"  set -a; . {shlex.quote(str(stack.client))}; set +a\n"
-            f"  {command} -m flows run --pool gpu"
-        )
+    command = Path(sys.executable)
+    command = command.relative_to(CHECKOUT) if command.is_relative_to(CHECKOUT) else command
+    _say(
+        "To use it from a shell:\n"
+        f"  set -a; . {shlex.quote(str(stack.client))}; set +a\n"
+        f"  {command} -m flows run --pool gpu"
+    )
 
 
 def _say(text: str) -> None:
