@@ -61,12 +61,11 @@ def up(names: Sequence[str] = ()) -> int:
 
 def down() -> int:
     """End everything that the stack started, in reverse order, and wait for it; its volumes stay."""
-    add_secrets(env_file())
-    stack = read_stack(_started())
+    stack = read_stack(_started(), to_start=False)
     with alone(stack) as free:
         if free:
-            if not _end_rest(stack):
-                _say("the stack is not up")
+            left = _end_rest(stack)  # of a supervisor that was killed
+            _say(_down(stack) if left else "the stack is not up")
             return 0
     supervisor = _supervisor(stack)
     if supervisor is not None:
@@ -78,14 +77,17 @@ def down() -> int:
     if supervisor is not None and lives(supervisor):
         os.kill(supervisor.pid, signal.SIGKILL)
     _end_rest(stack)
-    _say(f"the stack is down; its data stays in {stack.folder / 'volumes'}")
+    _say(_down(stack))
     return 0
+
+
+def _down(stack: Stack) -> str:
+    return f"the stack is down; its data stays in {stack.folder / 'volumes'}"
 
 
 def status() -> int:
     """A line for each service; 0 when all are up, 1 when not."""
-    add_secrets(env_file())
-    stack = read_stack(_started())
+    stack = read_stack(_started(), to_start=False)
     with alone(stack) as free:
         state = {} if free else _read(stack).get("services", {})
     if not state:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from flows.stack.compose import Compose, Service, read_compose
 from flows.stack.processes import MARK
-from flows.stack.secrets import env_file, read_env
+from flows.stack.secrets import SECRETS, env_file, read_env
 from lib.errors import ConfigError
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -94,8 +94,15 @@ def stack_folder(environment: Mapping[str, str] = os.environ) -> Path:
     return Path(environment.get("PROBEFLOW_STACK") or CHECKOUT / ".stack").resolve()
 
 
-def read_stack(names: tuple[str, ...] = (), environment: Mapping[str, str] = os.environ) -> Stack:
+def read_stack(
+    names: tuple[str, ...] = (), environment: Mapping[str, str] = os.environ, to_start: bool = True
+) -> Stack:
     """Read docker-compose.yml and place the services `names` (or those that suit this machine) here.
+
+    Parameters
+    ----------
+    to_start : bool
+        False does without the secrets, for who only ends services or looks at them.
 
     Raises
     ------
@@ -103,6 +110,8 @@ def read_stack(names: tuple[str, ...] = (), environment: Mapping[str, str] = os.
         When a secret or the file itself is missing, or something in it has no meaning for a process.
     """
     variables = read_env(env_file(environment)) | dict(environment)
+    if not to_start:
+        variables = dict.fromkeys(SECRETS, "-") | {name: value for name, value in variables.items() if value}
     compose = read_compose(CHECKOUT / "docker-compose.yml", variables)
     folder = stack_folder(environment)
     chosen = compose.select(_profiles(variables), names)
