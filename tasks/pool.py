@@ -105,6 +105,15 @@ def require_server(pool: str) -> None:
                 f"Prefect server {without_credentials(url)} does not answer ({problem}); "
                 "check PREFECT_API_URL and the server"
             )
+        try:
+            client.api_version()  # its health is told to everybody; this is not
+        except PrefectHTTPStatusError as error:
+            if error.response.status_code != 401:
+                raise
+            raise ConfigError(
+                f"Prefect server {without_credentials(url)} refuses this user: let PREFECT_API_AUTH_STRING be the "
+                "user:password that the server was started with"
+            ) from None
 
 
 def require_pool(pool: str, flow: str | None = None) -> WorkPool:

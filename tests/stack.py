@@ -57,6 +57,11 @@ class Stack:
         """What the supervisor says of each service: state, process, starts."""
         return json.loads((self.folder / "state.json").read_text())["services"]
 
+    @property
+    def supervisor(self) -> int:
+        """Id of the process that keeps the services running."""
+        return json.loads((self.folder / "state.json").read_text())["supervisor"][0]
+
     def port(self, name: str) -> int:
         """The port that a server listens on."""
         return int(self.environment[f"{name.upper()}_PORT"])

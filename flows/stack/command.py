@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from flows.stack.placement import CHECKOUT, LOOPBACK, Stack, client_environment, read_stack, shell_lines, stack_folder
+from flows.stack.placement import CHECKOUT, LOOPBACK, Stack, read_stack, shell_lines, stack_folder
 from flows.stack.postgres import DATA
 from flows.stack.processes import Identity, end, lives, of_service
 from flows.stack.secrets import add_secrets, env_file
@@ -52,23 +52,20 @@ def up(names: Sequence[str] = ()) -> int:
             stack.state.unlink(missing_ok=True)
     process = _start_supervisor(stack, names) if free else None
     _follow(stack, process)
-    worker = next((placement for name, placement in stack.placements.items() if name.startswith("worker")), None)
-    if worker is not None:
-        with atomic_path(stack.client) as temporary:
-            temporary.touch(mode=0o600)
-            temporary.write_text(shell_lines(client_environment(worker)), encoding="utf-8")
+    with atomic_path(stack.client) as temporary:
+        temporary.touch(mode=0o600)
+        temporary.write_text(shell_lines(stack.variables), encoding="utf-8")
     _tell(stack)
     return 0
 
 
 def down() -> int:
     """End everything that the stack started, in reverse order, and wait for it; its volumes stay."""
-    add_secrets(env_file())
-    stack = read_stack(_started())
+    stack = read_stack(_started(), to_start=False)
     with alone(stack) as free:
         if free:
-            if not _end_rest(stack):
-                _say("the stack is not up")
+            left = _end_rest(stack)  # of a supervisor that was killed
+            _say(_down(stack) if left else "the stack is not up")
             return 0
     supervisor = _supervisor(stack)
     if supervisor is not None:
@@ -80,14 +77,17 @@ def down() -> int:
     if supervisor is not None and lives(supervisor):
         os.kill(supervisor.pid, signal.SIGKILL)
     _end_rest(stack)
-    _say(f"the stack is down; its data stays in {stack.folder / 'volumes'}")
+    _say(_down(stack))
     return 0
+
+
+def _down(stack: Stack) -> str:
+    return f"the stack is down; its data stays in {stack.folder / 'volumes'}"
 
 
 def status() -> int:
     """A line for each service; 0 when all are up, 1 when not."""
-    add_secrets(env_file())
-    stack = read_stack(_started())
+    stack = read_stack(_started(), to_start=False)
     with alone(stack) as free:
         state = {} if free else _read(stack).get("services", {})
     if not state:
@@ -206,14 +206,13 @@ def _address(stack: Stack, name: str) -> str:
 
 def _tell(stack: Stack) -> None:
     _say(f"\nPasswords: {env_file()}. Logs: {stack.folder / 'logs'}. `make stack-down` ends it.")
-    if stack.client.exists():
-        command = Path(sys.executable)
-        command = command.relative_to(CHECKOUT) if command.is_relative_to(CHECKOUT) else command
-        _say(
-            "To use it from a shell:\n"
-            f"  set -a; . {shlex.quote(str(stack.client))}; set +a\n"
-            f"  {command} -m flows run --pool gpu"
-        )
+    command = Path(sys.executable)
+    command = command.relative_to(CHECKOUT) if command.is_relative_to(CHECKOUT) else command
+    _say(
+        "To use it from a shell:\n"
+        f"  set -a; . {shlex.quote(str(stack.client))}; set +a\n"
+        f"  {command} -m flows run --pool gpu"
+    )
 
 
 def _say(text: str) -> None:

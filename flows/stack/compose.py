@@ -181,7 +181,7 @@ def _value(inner: str, environment: Mapping[str, str]) -> str:
     name = found[0] if found else ""
     rest = inner.removeprefix(name)
     given = environment.get(name, "")
-    if name and (not rest or given and rest.startswith((":-", ":?"))):
+    if name and (not rest or (given and rest.startswith((":-", ":?")))):
         return given
     if name and rest.startswith(":-"):
         return interpolate(rest[2:], environment)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from flows.stack.compose import Compose, Service, read_compose
 from flows.stack.processes import MARK
-from flows.stack.secrets import env_file, read_env
+from flows.stack.secrets import SECRETS, env_file, read_env
 from lib.errors import ConfigError
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -52,10 +52,17 @@ class Placement:
 
 @dataclass(frozen=True)
 class Stack:
-    """The services to run, in the order of their start, and the folder that holds all they keep."""
+    """The services to run, in the order of their start, and the folder that holds all they keep.
+
+    Attributes
+    ----------
+    variables : dict of str to str
+        What a user of the stack needs in the environment.
+    """
 
     folder: Path
     placements: dict[str, Placement]
+    variables: dict[str, str]
 
     @property
     def state(self) -> Path:
@@ -87,8 +94,15 @@ def stack_folder(environment: Mapping[str, str] = os.environ) -> Path:
     return Path(environment.get("PROBEFLOW_STACK") or CHECKOUT / ".stack").resolve()
 
 
-def read_stack(names: tuple[str, ...] = (), environment: Mapping[str, str] = os.environ) -> Stack:
+def read_stack(
+    names: tuple[str, ...] = (), environment: Mapping[str, str] = os.environ, to_start: bool = True
+) -> Stack:
     """Read docker-compose.yml and place the services `names` (or those that suit this machine) here.
+
+    Parameters
+    ----------
+    to_start : bool
+        False does without the secrets, for who only ends services or looks at them.
 
     Raises
     ------
@@ -96,11 +110,14 @@ def read_stack(names: tuple[str, ...] = (), environment: Mapping[str, str] = os.
         When a secret or the file itself is missing, or something in it has no meaning for a process.
     """
     variables = read_env(env_file(environment)) | dict(environment)
+    if not to_start:
+        variables = dict.fromkeys(SECRETS, "-") | {name: value for name, value in variables.items() if value}
     compose = read_compose(CHECKOUT / "docker-compose.yml", variables)
     folder = stack_folder(environment)
     chosen = compose.select(_profiles(variables), names)
     inherited = {key: value for key, value in environment.items() if not key.startswith(_FOREIGN)}
-    return Stack(folder, {name: place(name, compose, folder, variables, inherited) for name in chosen})
+    placements = {name: place(name, compose, folder, variables, inherited) for name in chosen}
+    return Stack(folder, placements, _client(place("worker-cpu", compose, folder, variables, inherited)))
 
 
 def _profiles(variables: Mapping[str, str]) -> set[str]:
@@ -185,21 +202,18 @@ def _folders(name: str, service: Service, folder: Path) -> dict[str, Path]:
 
 def listening_port(service: Service) -> int | None:
     """The port in a service's command, after `--port` or in `port=`; None for what does not listen."""
-    for before, word in zip([""] + service.command, service.command, strict=False):
+    for before, word in zip(["", *service.command], service.command, strict=False):
         number = word if before == "--port" else word.removeprefix("port=") if word.startswith("port=") else ""
         if number.isdigit():
             return int(number)
     return None
 
 
-def client_environment(placement: Placement) -> dict[str, str]:
-    """What a user of the stack needs in the environment: what `placement`, a worker, is given, but for its own folders."""
-    own = [str(folder) for target, folder in placement.folders.items() if target in placement.service.tmpfs]
-    return {
-        name: placement.environment[name]
-        for name in placement.service.environment
-        if name in placement.environment and not placement.environment[name].startswith(tuple(own))
-    }
+def _client(worker: Placement) -> dict[str, str]:
+    """What a user of the stack needs in the environment: what a worker is given, but for its own folders."""
+    own = tuple(str(folder) for target, folder in worker.folders.items() if target in worker.service.tmpfs)
+    given = {name: worker.environment.get(name, "") for name in worker.service.environment}
+    return {name: value for name, value in given.items() if value and not value.startswith(own)}
 
 
 def shell_lines(variables: Mapping[str, str]) -> str:

@@ -54,7 +54,7 @@ def of_service(folder: Path, name: str | None = None, working_in: Path | None = 
         with suppress(OSError):  # it ended, or is another user's
             variables = (entry / "environ").read_bytes().split(b"\0")
             marked = mark in variables if name else any(variable.startswith(mark) for variable in variables)
-            if marked or working_in is not None and (entry / "cwd").readlink() == working_in:
+            if marked or (working_in is not None and (entry / "cwd").readlink() == working_in):
                 found.append(identity(int(entry.name)))
     return [process for process in found if process is not None]
 

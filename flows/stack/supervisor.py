@@ -20,7 +20,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from flows.stack.placement import Placement, Stack
+from flows.stack.placement import CHECKOUT, Placement, Stack
 from flows.stack.postgres import DATA, Cluster, cluster_of
 from flows.stack.processes import Identity, end, identity, kill, of_service
 from lib.errors import ProbeflowError
@@ -85,7 +85,7 @@ class Running:
         for folder in placement.folders.values():
             if not folder.exists() and (self.cluster is None or folder != self.cluster.data):
                 folder.mkdir(parents=True)
-        account: dict[str, Any] = {}
+        account: dict[str, Any] = {"cwd": CHECKOUT}
         try:
             if self.cluster:
                 self.cluster.prepare()
@@ -98,11 +98,11 @@ class Running:
         with placement.log.open("ab") as log:
             log.write(f"--- {datetime.now():%Y-%m-%d %H:%M:%S} starting\n".encode())
             log.flush()
-            self.process = subprocess.Popen(
+            process: subprocess.Popen[bytes] = subprocess.Popen(
                 placement.command, env=placement.environment, stdin=subprocess.DEVNULL, stdout=log,
-                stderr=subprocess.STDOUT, start_new_session=True, **({"cwd": _CHECKOUT} | account),
+                stderr=subprocess.STDOUT, start_new_session=True, **account,
             )  # fmt: skip
-        self.first = identity(self.process.pid)
+        self.process, self.first = process, identity(process.pid)
         self.starts += 1
         self.state = "starting" if self.placement.check or self.placement.one_shot else "running"
         self._began = time.monotonic()
@@ -113,7 +113,7 @@ class Running:
         self._drop_check()
         kill(self.processes)
         policy = self.placement.service.restart
-        if policy == "no" or policy == "on-failure" and status == 0:
+        if policy == "no" or (policy == "on-failure" and status == 0):
             self.state = "failed" if status else "done"
         elif not settled and self.starts == 1:
             self.state = "failed"  # a start that goes wrong is told at once, not tried for ever
@@ -147,7 +147,7 @@ class Running:
             self._next_check = now
             self._check = subprocess.Popen(
                 placement.check if self.cluster is None else self.cluster.placed().check or [],
-                env=placement.environment, cwd=_CHECKOUT, stdin=subprocess.DEVNULL,
+                env=placement.environment, cwd=CHECKOUT, stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             )  # fmt: skip
 
@@ -163,7 +163,6 @@ class Running:
         first = [self.first] if self.process is not None and self.first is not None else []
         number = signal.Signals[self.placement.service.stop_signal]
         if self.process is not None:
-            # Asked here, and waited for: `end` takes a dead child that nobody waited for as ended, too.
             asked = end(self.processes, first, number, self.placement.service.stop_grace_period)
             self.status = self.process.wait()
             self.process = None
@@ -180,9 +179,6 @@ class Running:
             return
         with self.placement.log.open("ab") as own:
             own.write(f"{text}\n".encode())
-
-
-_CHECKOUT = Path(__file__).resolve().parents[2]
 
 
 class Supervisor:

@@ -13,6 +13,7 @@ import mlflow
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import UNAUTHENTICATED, ErrorCode
 from mlflow.utils.validation import MAX_TAG_VAL_LENGTH
 
 from lib.config import Places
@@ -74,7 +75,7 @@ def connect(places: Places) -> Tracking:
     Raises
     ------
     StorageError
-        When a local store's folder cannot be written, or the tracking server cannot be reached.
+        When a local store's folder cannot be written, or the tracking server cannot be reached or refuses this user.
     """
     local = places.tracking_uri.startswith("sqlite:")
     if local:
@@ -87,6 +88,11 @@ def connect(places: Places) -> Tracking:
     try:
         client.search_experiments(max_results=1)
     except MlflowException as error:
+        if error.error_code == ErrorCode.Name(UNAUTHENTICATED):
+            raise StorageError(
+                f"MLflow at {places.tracking_uri} refuses this user: set MLFLOW_TRACKING_USERNAME and "
+                "MLFLOW_TRACKING_PASSWORD to ones that it knows"
+            ) from None
         problem = " ".join(str(error).split())[:200]
         raise StorageError(
             f"MLflow at {places.tracking_uri} does not answer ({problem}); check MLFLOW_TRACKING_URI and the server"

@@ -4,10 +4,30 @@ from __future__ import annotations
 
 import base64
 import json
+import os
+import shutil
+import signal
+import socket
 import urllib.error
 import urllib.request
 
 import pytest
+from mlflow import MlflowClient
+from prefect import get_client
+from prefect.settings import (
+    PREFECT_API_AUTH_STRING,
+    PREFECT_API_URL,
+    PREFECT_CLIENT_MAX_RETRIES,
+    PREFECT_CLIENT_RETRY_EXTRA_CODES,
+    temporary_settings,
+)
+
+from lib.config import places
+from lib.errors import ConfigError, StorageError
+from lib.tracking.store import connect
+from tasks.pool import require_server
+from tests.processes import alive, children, listens, wait_for
+from tests.stack import new_stack, stack_up
 
 pytestmark = [pytest.mark.integration, pytest.mark.stack]
 
@@ -57,3 +77,132 @@ def test_mlflow_refuses_a_foreign_host_and_a_foreign_origin(stack):
     login = mlflow_login(stack)
     assert answer(f"{experiments(stack)}/search?max_results=1", login, Host="evil.example") == 403
     assert answer(f"{experiments(stack)}/create", login, {"name": "foreign"}, Origin="http://evil.example") == 403
+
+
+def test_a_wrong_password_gets_one_line_that_names_the_variables_and_no_password(stack, monkeypatch):
+    url = f"http://127.0.0.1:{stack.port('mlflow')}"
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "probeflow")
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "not-the-word")
+    with pytest.raises(
+        StorageError, match=r"refuses this user.*MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASS"
+    ) as no:
+        connect(places({"MLFLOW_TRACKING_URI": url}))
+    assert "not-the-word" not in str(no.value)
+    settings = {PREFECT_API_URL: stack.client["PREFECT_API_URL"], PREFECT_API_AUTH_STRING: "probeflow:not-the-word"}
+    with (
+        temporary_settings(settings),
+        pytest.raises(ConfigError, match=r"refuses this user.*PREFECT_API_AUTH_STRING") as no,
+    ):
+        require_server("gpu")
+    assert "not-the-word" not in str(no.value)
+    right = settings | {PREFECT_API_AUTH_STRING: stack.secrets["PREFECT_API_AUTH_STRING"]}
+    with temporary_settings(right):
+        require_server("gpu")
+
+
+@pytest.mark.parametrize("name", ["prefect", "mlflow", "postgres"])
+def test_clients_wait_while_a_killed_server_is_started_again_and_what_was_written_is_still_there(as_user, stack, name):
+    flow, experiment = f"before {name} was killed", f"after {name} was killed"
+    with get_client(sync_client=True) as prefect:
+        mlflow = MlflowClient(stack.client["MLFLOW_TRACKING_URI"])
+        prefect.create_flow_from_name(flow)
+        kept = mlflow.create_experiment(flow)
+        starts, pid = stack.services[name]["starts"], stack.pid(name)
+        stack.kill(name)
+        wait_for(lambda: not alive(pid))
+        assert prefect.read_flow_by_name(flow).name == flow
+        assert mlflow.get_experiment(kept).name == flow
+        prefect.create_flow_from_name(experiment)
+        mlflow.create_experiment(experiment)
+    stack.wait_started_again(name, starts)
+    assert stack.pid(name) != pid
+
+
+@pytest.fixture
+def as_user(stack, monkeypatch):
+    """The test's own process as a user of the stack."""
+    for variable, value in stack.client.items():
+        if variable.startswith("MLFLOW_"):
+            monkeypatch.setenv(variable, value)
+    settings = {
+        setting: stack.client[setting.name]
+        for setting in (
+            *(PREFECT_API_URL, PREFECT_API_AUTH_STRING),
+            *(PREFECT_CLIENT_MAX_RETRIES, PREFECT_CLIENT_RETRY_EXTRA_CODES),
+        )
+    }
+    with temporary_settings(settings):
+        yield
+
+
+def test_up_again_starts_nothing_twice(stack):
+    before = stack.services
+    done = stack.manage("up", *before)
+    assert done.returncode == 0
+    assert stack.services == before
+
+
+def test_down_leaves_no_process_and_no_port_and_up_again_keeps_the_data():
+    with stack_up("postgres", "mlflow") as own:
+        login = {
+            "MLFLOW_TRACKING_USERNAME": "probeflow",
+            "MLFLOW_TRACKING_PASSWORD": own.client["MLFLOW_TRACKING_PASSWORD"],
+        }
+        with pytest.MonkeyPatch.context() as patch:
+            for variable, value in login.items():
+                patch.setenv(variable, value)
+            client = MlflowClient(own.client["MLFLOW_TRACKING_URI"])
+            kept = client.create_experiment("kept")
+            supervisor = own.supervisor
+            processes = of_stack(own)
+            assert supervisor in processes or len(processes) >= 3
+
+            assert own.manage("down").returncode == 0
+            assert not any(map(alive, [supervisor, *processes]))
+            assert not any(listens(own.port(name)) for name in ("postgres", "mlflow"))
+            assert own.manage("status").returncode == 1
+
+            assert own.manage("up", "postgres", "mlflow").returncode == 0
+            assert client.get_experiment(kept).name == "kept"
+
+            # and when the supervisor is killed, which leaves its services to themselves
+            processes = of_stack(own)
+            os.kill(own.supervisor, signal.SIGKILL)
+            assert all(map(alive, processes))
+            assert own.manage("down").returncode == 0
+            assert not any(map(alive, processes))
+            assert not any(listens(own.port(name)) for name in ("postgres", "mlflow"))
+
+
+def of_stack(own) -> list[int]:
+    """Ids of all processes that a stack's supervisor started, and theirs."""
+    return children(own.supervisor)
+
+
+def test_a_service_that_does_not_start_is_named_with_what_it_said_and_all_is_ended():
+    own = new_stack({"MLFLOW_ARTIFACTS_DESTINATION": "nowhere://", "MLFLOW_WORKERS": "none"})
+    try:
+        done = own.manage("up", "mlflow")
+        assert done.returncode == 2
+        assert "'none' is not a valid integer" in done.stdout
+        log = own.folder / "logs" / "mlflow.log"
+        assert done.stderr == f"probeflow: mlflow did not start, and all was ended again; {log} says why\n"
+        assert not listens(own.port("postgres"))
+    finally:
+        own.manage("down")
+        shutil.rmtree(own.folder)
+
+
+def test_a_taken_port_is_named_before_anything_starts():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        own = new_stack({"PREFECT_PORT": port})
+        try:
+            done = own.manage("up", "prefect")
+            assert done.returncode == 2
+            assert done.stderr == f"probeflow: port {port} is taken; choose another for prefect with PREFECT_PORT\n"
+            assert not (own.folder / "volumes").exists()
+        finally:
+            shutil.rmtree(own.folder)
