@@ -14,6 +14,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
+from lib.addresses import without_credentials
 from lib.config import Places
 from lib.errors import StorageError
 from lib.files import require_writable
@@ -60,8 +61,8 @@ class Tracking:
     def run_url(self, run: Run) -> str:
         """Address of a run: a page on a tracking server, else its id in the local store."""
         if self.uri.startswith("http"):
-            return f"{self.uri.rstrip('/')}/#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}"
-        return f"{self.uri} · run {run.info.run_id}"
+            return f"{without_credentials(self.uri).rstrip('/')}/#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}"
+        return f"{without_credentials(self.uri)} · run {run.info.run_id}"
 
 
 def connect(places: Places) -> Tracking:
@@ -83,9 +84,10 @@ def connect(places: Places) -> Tracking:
     try:
         client.search_experiments(max_results=1)
     except MlflowException as error:
-        problem = " ".join(str(error).split())[:200]
+        problem = without_credentials(" ".join(str(error).split()))[:200]
         raise StorageError(
-            f"MLflow at {places.tracking_uri} does not answer ({problem}); check MLFLOW_TRACKING_URI and the server"
+            f"MLflow at {without_credentials(places.tracking_uri)} does not answer ({problem}); "
+            "check MLFLOW_TRACKING_URI and the server"
         ) from None
     return Tracking(client, places.tracking_uri, artifacts)
 
