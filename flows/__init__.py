@@ -13,7 +13,7 @@ _DEFAULTS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "PREFECT_RESULTS_DEFAULT_SERIALIZER": "json",  # never pickle
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",  # a first start migrates its database
-    "PREFECT_LOGGING_EXTRA_LOGGERS": "lib",  # what lib logs shows in the flow run's page
+    "PREFECT_LOGGING_EXTRA_LOGGERS": "lib,tasks",  # what these log shows in the flow run's page
 }
 for _name, _value in _DEFAULTS.items():
     _os.environ.setdefault(_name, _value)

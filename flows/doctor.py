@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 
+from lib.addresses import without_credentials
 from lib.config import Places, Profile, places
 from lib.errors import ProbeflowError
 
@@ -67,7 +68,11 @@ def _disk(where: Places) -> Iterator[Finding]:
 def _data(profile: Profile, where: Places) -> Iterator[Finding]:
     from lib.datasets import acquire
 
-    yield Finding("mirror", True, where.mirror or "none set; downloads come from their public addresses")
+    yield Finding(
+        "mirror",
+        True,
+        without_credentials(where.mirror or "") or "none set; downloads come from their public addresses",
+    )
     for source in profile.sources():
         try:
             dataset = acquire(source, where.data, where.mirror)
@@ -122,12 +127,14 @@ def _servers(where: Places) -> Iterator[Finding]:
     if where.tracking_uri.startswith("http"):
         yield _answers("MLflow", f"{where.tracking_uri.rstrip('/')}/health", "check MLFLOW_TRACKING_URI and the server")
     else:
-        yield Finding("MLflow", True, f"no server needed: {where.tracking_uri}")
+        yield Finding("MLflow", True, f"no server needed: {without_credentials(where.tracking_uri)}")
 
 
 def _answers(name: str, url: str, mend: str) -> Finding:
     try:
         with urllib.request.urlopen(url, timeout=5):
-            return Finding(name, True, url)
+            return Finding(name, True, without_credentials(url))
     except (urllib.error.URLError, OSError, ValueError) as error:
-        return Finding(name, False, f"{url} does not answer ({getattr(error, 'reason', error)}); {mend}")
+        return Finding(
+            name, False, f"{without_credentials(url)} does not answer ({getattr(error, 'reason', error)}); {mend}"
+        )

@@ -103,10 +103,8 @@ async def _make_queues(pool: str) -> None:
                 await client.read_work_queue_by_name(name, work_pool_name=pool)
             except ObjectNotFound:
                 await client.create_work_queue(name=name, work_pool_name=pool)
-        # From the last to the first: each takes place 1 and moves those that have it on, whatever the order was.
-        order = {queue.name: queue for queue in await client.read_work_queues(work_pool_name=pool)}
-        if [name for name, _ in sorted(order.items(), key=lambda item: item[1].priority)][: len(QUEUES)] != list(
-            QUEUES
-        ):
-            for name in reversed(QUEUES):
-                await client.update_work_queue(order[name].id, priority=1)
+        there = sorted(await client.read_work_queues(work_pool_name=pool), key=lambda queue: queue.priority)
+        order = sorted(there, key=lambda queue: QUEUES.index(queue.name) if queue.name in QUEUES else len(QUEUES))
+        for priority, queue in enumerate(order, 1):
+            if queue.priority != priority:
+                await client.update_work_queue(queue.id, priority=priority)

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from flows.servers import temporary_prefect
+from lib.addresses import without_credentials
 from lib.config import Places, Profile, Workers
 from lib.errors import ConfigError
 
@@ -65,7 +66,9 @@ def closing_table(result: Mapping[str, Any], where: Places) -> Iterable[str]:
     yield rule
     if pipeline := result["pipeline"]:
         yield from _line("reference table", f"{pipeline['folder']}/tables/reference-study.csv", width)
-    yield from _line("MLflow", where.tracking_uri + (f" · run {pipeline['run_id']}" if pipeline else ""), width)
+    yield from _line(
+        "MLflow", without_credentials(where.tracking_uri) + (f" · run {pipeline['run_id']}" if pipeline else ""), width
+    )
     yield from _line("both UIs", "make ui", width)
 
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from lib.addresses import without_credentials
 from lib.config import places
 from lib.errors import ConfigError
 
@@ -30,7 +31,9 @@ def serve(mlflow_port: int, prefect_port: int) -> int:
     """
     where = places()
     if where.tracking_uri.startswith("http"):
-        sys.stdout.write(f"MLflow   {where.tracking_uri} (MLFLOW_TRACKING_URI; not started here)\n")
+        sys.stdout.write(
+            f"MLflow   {without_credentials(where.tracking_uri)} (MLFLOW_TRACKING_URI; not started here)\n"
+        )
     elif not (where.mlruns / "mlflow.db").exists():
         raise ConfigError(f"nothing to show yet: {where.mlruns / 'mlflow.db'} does not exist; run `make run` first")
     for name, port in (("mlflow", mlflow_port), ("prefect", prefect_port)):

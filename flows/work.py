@@ -11,6 +11,8 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
+from uuid import UUID
 
 from lib.errors import ConfigError
 
@@ -19,6 +21,8 @@ _RESTART_SECONDS = 10.0
 
 _END_SECONDS = 30.0
 """How long a worker may take to end when asked to."""
+
+_RUN_VARIABLE = b"PREFECT__FLOW_RUN_ID="
 
 
 @dataclass
@@ -124,8 +128,34 @@ def supervise(workers: Sequence[Worker], pause: float = _RESTART_SECONDS) -> int
             time.sleep(0.2)
         _say("ending the workers and what they run; once more (Ctrl-C) to kill them")
     finally:
-        _end([worker.process for worker in workers if worker.process is not None], signals)
+        processes = [worker.process for worker in workers if worker.process is not None]
+        interrupted = _flow_runs(processes)
+        _end(processes, signals)
+        _report(interrupted)
     return 0
+
+
+def _flow_runs(processes: Sequence[subprocess.Popen[bytes]]) -> list[UUID]:
+    """The flow runs that the workers run, as the environment of these processes tells (on Linux)."""
+    found = set()
+    for pid in _started_by(processes):
+        with suppress(OSError):
+            variables = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+            found |= {each.partition(b"=")[2] for each in variables if each.startswith(_RUN_VARIABLE)}
+    return [UUID(each.decode()) for each in sorted(found)]
+
+
+def _report(interrupted: Sequence[UUID]) -> None:
+    """Tell the server that these runs have lost their process, which Prefect's worker does not: nobody waits for silence."""
+    if not interrupted:
+        return
+    from tasks.ends import crash_lost
+
+    _say(f"{len(interrupted)} run(s) were under way; the server has them done again elsewhere")
+    try:
+        crash_lost(interrupted, "its worker was told to end")
+    except Exception as error:  # the server is away: its watch over heartbeats finds them
+        _say(f"the server could not be told ({type(error).__name__}); it notices by itself in two minutes")
 
 
 def _end(processes: Sequence[subprocess.Popen[bytes]], signals: Sequence[int]) -> None:
@@ -142,15 +172,21 @@ def _end(processes: Sequence[subprocess.Popen[bytes]], signals: Sequence[int]) -
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
     """Kill a worker and what it runs, which Prefect starts in sessions of their own."""
-    listing = subprocess.run(["ps", "-eo", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
-    parents = {int(child): int(parent) for child, parent in map(str.split, listing.splitlines())}
-    found = {process.pid}
-    while more := {child for child, parent in parents.items() if parent in found} - found:
-        found |= more
-    for pid in found - {process.pid}:
+    for pid in _started_by([process]):
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
     process.kill()
+
+
+def _started_by(processes: Sequence[subprocess.Popen[bytes]]) -> set[int]:
+    """Ids of what the processes started, and of what that started."""
+    listing = subprocess.run(["ps", "-eo", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
+    parents = {int(child): int(parent) for child, parent in map(str.split, listing.splitlines())}
+    first = {process.pid for process in processes}
+    found = set(first)
+    while more := {child for child, parent in parents.items() if parent in found} - found:
+        found |= more
+    return found - first
 
 
 def _say(text: str) -> None:

@@ -9,4 +9,4 @@ _CREDENTIALS = re.compile(r"(?<=://)[^\s/@'\"]+@")
 
 def without_credentials(text: str) -> str:
     """`text` with the user and password of every address in it left out."""
-    return _CREDENTIALS.sub("***@", text)
+    return _CREDENTIALS.sub("", text)

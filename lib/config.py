@@ -17,6 +17,7 @@ from typing import Any, Literal, get_args
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, ValidationError, model_validator
 
+from lib.addresses import without_credentials
 from lib.datasets.sources import Source
 from lib.errors import ConfigError
 from lib.features.config import FeatureSettings
@@ -260,7 +261,7 @@ def _address(mirror: str | None) -> str | None:
         return Path(mirror).resolve().as_uri()
     if scheme not in ("file", "http", "https"):
         raise ConfigError(
-            f"PROBEFLOW_MIRROR is {mirror!r}: {scheme} is not fetched from; give file://, http:// or https://"
+            f"PROBEFLOW_MIRROR is {without_credentials(mirror)!r}: {scheme} is not fetched from; give file://, http:// or https://"
         )
     return mirror
 

@@ -5,7 +5,7 @@ Prefect calls these hooks in the run's process, or in its worker's when that pro
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 from uuid import UUID
 
@@ -18,7 +18,7 @@ from prefect.client.schemas.filters import (
 )
 from prefect.client.schemas.objects import TERMINAL_STATES, FlowRun, State, StateType
 from prefect.runtime import flow_run as current
-from prefect.states import Cancelled, Cancelling
+from prefect.states import Cancelled, Cancelling, Crashed
 
 from lib.addresses import without_credentials
 from lib.errors import WorkerError
@@ -79,6 +79,15 @@ def cancel_children(run: FlowRun) -> list[FlowRun]:
             client.set_flow_run_state(child.id, state)
             cancelled.append(child)
     return cancelled
+
+
+def crash_lost(runs: Iterable[UUID], why: str) -> None:
+    """Mark runs whose process is gone as crashed, and with each what ran in its process; one that has ended stays so."""
+    with get_client(sync_client=True) as client:
+        for run in runs:
+            inside = [child.id for child in unfinished_children(client, run) if child.deployment_id is None]
+            for each in (*inside, run):
+                client.set_flow_run_state(each, Crashed(message=why))
 
 
 def cancel_with_parent(flow: Any, flow_run: FlowRun, state: State[Any]) -> None:

@@ -129,7 +129,7 @@ def require_pool(pool: str, flow: str | None = None) -> WorkPool:
             lacking = f" with a deployment {deployment!r}" if flow is not None else ""
             made = "both" if flow is not None else "it"
             raise ConfigError(
-                f"no work pool {pool!r}{lacking} on {PREFECT_API_URL.value()}; "
+                f"no work pool {pool!r}{lacking} on {without_credentials(PREFECT_API_URL.value() or '')}; "
                 f"make {made} with `python -m flows deploy --pool {pool}`"
             ) from None
     return found

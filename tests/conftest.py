@@ -16,6 +16,7 @@ from tests.stack import Stack, stack_up
 
 def pytest_addoption(parser):
     parser.addoption("--stack", action="store_true", help="run the tests on the team's stack as well (make test-stack)")
+    parser.addoption("--chaos-rounds", type=int, default=1, metavar="N", help="rounds of the chaos test, 10 at most")
 
 
 def pytest_collection_modifyitems(config, items):
@@ -27,12 +28,9 @@ def pytest_collection_modifyitems(config, items):
 
 @pytest.fixture(scope="session")
 def stack() -> Iterator[Stack]:
-    """The team's stack, up for the whole session."""
-    with stack_up(*STACK_SERVICES) as running_stack:
+    """The team's stack with its workers, up for the whole session."""
+    with stack_up() as running_stack:
         yield running_stack
-
-
-STACK_SERVICES = ("postgres", "prefect", "mlflow")
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import random
 import shutil
@@ -13,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from lib.addresses import without_credentials
 from lib.errors import AbsentError, DataError
 from lib.files import atomic_path, digest_file, storage_errors
 from lib.progress import Advance, bar
@@ -42,7 +44,7 @@ def fetch(file: RemoteFile, target: Path, mirror: str | None) -> Path:
     Parameters
     ----------
     mirror : str or None
-        "file:///…" or "https://…"; when given, `<mirror>/<name>` is the only place asked.
+        "file:///…" or "https://…", perhaps with USER:PASSWORD@ (never shown); when given, `<mirror>/<name>` is the only place asked.
 
     Raises
     ------
@@ -64,7 +66,7 @@ def fetch(file: RemoteFile, target: Path, mirror: str | None) -> Path:
             _fetch_from(url, file, target)
             return target
         except _UnavailableError as problem:
-            problems.append(f"{url}: {problem}")
+            problems.append(f"{without_credentials(url)}: {problem}")
     mend = (
         f"check that the mirror holds {file.name}"
         if mirror
@@ -100,7 +102,8 @@ def _fetch_from(url: str, file: RemoteFile, target: Path) -> None:
     if not _is_whole(file, part):
         part.unlink()
         raise DataError(
-            f"{file.name} from {url} is damaged: its {file.algorithm} is not {file.digest}; try again or use a mirror"
+            f"{file.name} from {without_credentials(url)} is damaged: its {file.algorithm} is not {file.digest}; "
+            "try again or use a mirror"
         )
     part.replace(target)
 
@@ -120,7 +123,8 @@ def _copy(source: Path, file: RemoteFile, target: Path) -> None:
 def _download(url: str, name: str, part: Path) -> None:
     """Download to `part`, going on where an earlier attempt stopped if the server can."""
     done = part.stat().st_size if part.exists() else 0
-    request = urllib.request.Request(url, headers=_AGENT | ({"Range": f"bytes={done}-"} if done else {}))
+    url, allowed = _authorized(url)
+    request = urllib.request.Request(url, headers=_AGENT | allowed | ({"Range": f"bytes={done}-"} if done else {}))
     try:
         response = urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS)
     except urllib.error.HTTPError as error:
@@ -136,6 +140,16 @@ def _download(url: str, name: str, part: Path) -> None:
             _pour(response, write, advance)
         if length and part.stat().st_size != total:
             raise ConnectionError(f"connection lost at {part.stat().st_size:,} of {total:,} bytes")
+
+
+def _authorized(url: str) -> tuple[str, dict[str, str]]:
+    """`url` without its user and password, and these as the header that urllib does not make of them."""
+    parts = urllib.parse.urlsplit(url)
+    given, separator, host = parts.netloc.rpartition("@")
+    if not separator:
+        return url, {}
+    token = base64.b64encode(urllib.parse.unquote(given).encode()).decode()
+    return urllib.parse.urlunsplit(parts._replace(netloc=host)), {"Authorization": f"Basic {token}"}
 
 
 def _pour(read: object, write: object, advance: Advance) -> None:

@@ -16,6 +16,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import UNAUTHENTICATED, ErrorCode
 from mlflow.utils.validation import MAX_TAG_VAL_LENGTH
 
+from lib.addresses import without_credentials
 from lib.config import Places
 from lib.errors import StorageError
 from lib.files import require_writable
@@ -65,8 +66,8 @@ class Tracking:
     def run_url(self, run: Run) -> str:
         """Address of a run: a page on a tracking server, else its id in the local store."""
         if self.uri.startswith("http"):
-            return f"{self.uri.rstrip('/')}/#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}"
-        return f"{self.uri} · run {run.info.run_id}"
+            return f"{without_credentials(self.uri).rstrip('/')}/#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}"
+        return f"{without_credentials(self.uri)} · run {run.info.run_id}"
 
 
 def connect(places: Places) -> Tracking:
@@ -90,12 +91,13 @@ def connect(places: Places) -> Tracking:
     except MlflowException as error:
         if error.error_code == ErrorCode.Name(UNAUTHENTICATED):
             raise StorageError(
-                f"MLflow at {places.tracking_uri} refuses this user: set MLFLOW_TRACKING_USERNAME and "
+                f"MLflow at {without_credentials(places.tracking_uri)} refuses this user: set MLFLOW_TRACKING_USERNAME and "
                 "MLFLOW_TRACKING_PASSWORD to ones that it knows"
             ) from None
-        problem = " ".join(str(error).split())[:200]
+        problem = without_credentials(" ".join(str(error).split()))[:200]
         raise StorageError(
-            f"MLflow at {places.tracking_uri} does not answer ({problem}); check MLFLOW_TRACKING_URI and the server"
+            f"MLflow at {without_credentials(places.tracking_uri)} does not answer ({problem}); "
+            "check MLFLOW_TRACKING_URI and the server"
         ) from None
     return Tracking(client, places.tracking_uri, artifacts)
 

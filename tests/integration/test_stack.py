@@ -17,8 +17,6 @@ from prefect import get_client
 from prefect.settings import (
     PREFECT_API_AUTH_STRING,
     PREFECT_API_URL,
-    PREFECT_CLIENT_MAX_RETRIES,
-    PREFECT_CLIENT_RETRY_EXTRA_CODES,
     temporary_settings,
 )
 
@@ -116,23 +114,6 @@ def test_clients_wait_while_a_killed_server_is_started_again_and_what_was_writte
         mlflow.create_experiment(experiment)
     stack.wait_started_again(name, starts)
     assert stack.pid(name) != pid
-
-
-@pytest.fixture
-def as_user(stack, monkeypatch):
-    """The test's own process as a user of the stack."""
-    for variable, value in stack.client.items():
-        if variable.startswith("MLFLOW_"):
-            monkeypatch.setenv(variable, value)
-    settings = {
-        setting: stack.client[setting.name]
-        for setting in (
-            *(PREFECT_API_URL, PREFECT_API_AUTH_STRING),
-            *(PREFECT_CLIENT_MAX_RETRIES, PREFECT_CLIENT_RETRY_EXTRA_CODES),
-        )
-    }
-    with temporary_settings(settings):
-        yield
 
 
 def test_up_again_starts_nothing_twice(stack):

@@ -118,10 +118,25 @@ def test_places_follow_the_environment(tmp_path):
 
 
 def test_workers_come_from_arguments_then_variables_and_change_no_profile():
-    environment = {"PROBEFLOW_POOL": "gpu", "PROBEFLOW_CHUNKS": "4", "PROBEFLOW_CHUNK_IMAGES": "500"}
-    assert workers_here(environment=environment).model_dump() == {"pool": "gpu", "chunks": 4, "chunk_images": 500}
-    assert workers_here("cpu", 2, environment).model_dump() == {"pool": "cpu", "chunks": 2, "chunk_images": 500}
-    assert workers_here(environment={}).model_dump() == {"pool": None, "chunks": None, "chunk_images": 20_000}
+    environment = {
+        "PROBEFLOW_POOL": "gpu",
+        "PROBEFLOW_CHUNKS": "4",
+        "PROBEFLOW_CHUNK_IMAGES": "500",
+        "PROBEFLOW_CHUNK_MINUTES": "30",
+    }
+    assert workers_here(environment=environment).model_dump() == {
+        "pool": "gpu",
+        "chunks": 4,
+        "chunk_images": 500,
+        "chunk_minutes": 30,
+    }
+    minutes = {"chunk_minutes": 30}
+    assert (
+        workers_here("cpu", 2, environment).model_dump() == {"pool": "cpu", "chunks": 2, "chunk_images": 500} | minutes
+    )
+    assert workers_here(environment={}).model_dump() == {"pool": None, "chunks": None, "chunk_images": 20_000} | {
+        "chunk_minutes": 360
+    }
     assert load_profile(environment=environment) == load_profile(environment={})
 
 

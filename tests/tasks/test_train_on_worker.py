@@ -26,7 +26,7 @@ def prefect_answers(monkeypatch):
             keys.append(idempotency_key)
             return uuid4()
 
-        def wait(child, pool, title):
+        def wait(child, pool, title, minutes):
             return SimpleNamespace(id=child, name="brave-crab"), left.pop(0)
 
         monkeypatch.setattr(pool, "_create", create)

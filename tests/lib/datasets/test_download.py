@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -92,3 +93,34 @@ def test_a_mirror_in_a_folder_with_spaces_works(tmp_path):
     mirror.mkdir()
     (mirror / "file.bin").write_bytes(CONTENT)
     assert fetch(remote(), tmp_path / "out" / "f", mirror.as_uri()).read_bytes() == CONTENT
+
+
+def test_a_mirrors_password_is_sent_to_it_and_shown_nowhere(tmp_path, capfd):
+    asked: list[str | None] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.headers.get("Authorization"))
+            if "absent" in self.path:
+                self.send_error(404)
+                return
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(CONTENT)))
+            self.end_headers()
+            self.wfile.write(CONTENT)
+
+        def log_message(self, *arguments):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
+        threading.Thread(target=http.serve_forever, daemon=True).start()
+        url = f"http://ann:s3cr%40t@127.0.0.1:{http.server_port}/d"
+        assert fetch(remote(), tmp_path / "f", url).read_bytes() == CONTENT
+        for wrong in (remote(name="absent"), remote(digest="0" * 64)):
+            with pytest.raises(DataError) as caught:
+                fetch(wrong, tmp_path / "g", url)
+            assert "s3cr" not in str(caught.value)
+            assert f"http://127.0.0.1:{http.server_port}/d" in str(caught.value)
+        http.shutdown()
+    assert set(asked) == {"Basic " + base64.b64encode(b"ann:s3cr@t").decode()}
+    assert "s3cr" not in "".join(capfd.readouterr())

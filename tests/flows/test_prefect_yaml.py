@@ -1,0 +1,149 @@
+"""prefect.yaml against Prefect's own models, strictly: Prefect drops a key that it does not know without a word."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from importlib.metadata import version
+
+import pytest
+import yaml
+from prefect.cli.deploy._models import ConcurrencyLimitSpec, DeploymentConfig, PrefectYamlModel, WorkPoolConfig
+from prefect.client.schemas.objects import ConcurrencyLimitStrategy
+from prefect.client.schemas.schedules import CronSchedule
+from prefect.flows import load_flow_from_entrypoint
+from prefect.workers.process import ProcessWorker
+
+from flows.automations import _FLOWS, HEARTBEAT_SECONDS
+from flows.deployments import chunk_entries, entry_name
+from flows.pools import QUEUES
+from flows.settings import PROFILES
+from lib.config import profile_names
+from tests.processes import REPOSITORY
+
+
+def content() -> dict:
+    return yaml.safe_load((REPOSITORY / "prefect.yaml").read_text())
+
+
+def named(entry: dict) -> str:
+    return entry_name(entry)
+
+
+ENTRIES = content()["deployments"]
+each_entry = pytest.mark.parametrize("entry", ENTRIES, ids=named)
+
+
+def unknown_keys(model, given: dict) -> set[str]:
+    known = {name for field, info in model.model_fields.items() for name in (field, info.alias) if name}
+    return set(given) - known
+
+
+def all_unknown_keys(whole: dict) -> set[str]:
+    found = unknown_keys(PrefectYamlModel, whole) - {"definitions"}  # where Prefect's own templates keep anchors
+    for entry in whole["deployments"]:
+        found |= unknown_keys(DeploymentConfig, entry)
+        found |= unknown_keys(WorkPoolConfig, entry["work_pool"])
+        found |= unknown_keys(ConcurrencyLimitSpec, entry.get("concurrency_limit", {}))
+    return found
+
+
+def test_every_key_is_one_that_prefect_knows():
+    PrefectYamlModel.model_validate(content())
+    assert all_unknown_keys(content()) == set()
+
+
+@pytest.mark.parametrize("place", [(), ("work_pool",), ("concurrency_limit",)])
+def test_a_key_that_prefect_does_not_know_is_found(place):
+    whole = content()
+    (part,) = [entry for entry in whole["deployments"] if named(entry) == "pipeline/hourly-check"]
+    for step in place:
+        part = part[step]
+    part["priorty"] = 1
+    PrefectYamlModel.model_validate(whole)  # Prefect itself says nothing
+    assert all_unknown_keys(whole) == {"priorty"}
+
+
+@each_entry
+def test_the_flow_is_there_and_takes_the_parameters(entry):
+    flow = load_flow_from_entrypoint(entry["entrypoint"], use_placeholder_flow=False)
+    assert named(entry) == f"{flow.name}/{entry['name']}"
+    required = {name for name, value in flow.parameters.properties.items() if "default" not in value}
+    if "chunk" in entry["tags"]:
+        assert entry["enforce_parameter_schema"] is False
+    else:
+        assert required <= set(entry["parameters"])
+        flow.validate_parameters(entry["parameters"])
+
+
+@each_entry
+def test_every_parameter_explains_itself_in_the_form(entry):
+    flow = load_flow_from_entrypoint(entry["entrypoint"], use_placeholder_flow=False)
+    assert [name for name, value in flow.parameters.properties.items() if not value.get("description")] == []
+    assert flow.description
+
+
+def test_the_settings_of_every_model_in_a_form_are_described():
+    flow = load_flow_from_entrypoint("flows.pipeline.pipeline")
+    models = flow.parameters.definitions
+    lacking = {
+        f"{model}.{name}"
+        for model in ("Profile", "Workers", "SweepStudy", "Arm", "ClassifierStudy", "TsneStudy", "FeatureSettings")
+        for name, value in models[model]["properties"].items()
+        if not value.get("description")
+    }
+    assert lacking == set()
+
+
+@each_entry
+def test_pools_queues_tags_versions_and_heartbeats_are_set(entry):
+    pool = entry["work_pool"]
+    assert pool["name"] in ("cpu", "gpu")
+    assert pool["work_queue_name"] in QUEUES
+    assert "probeflow" in entry["tags"]
+    assert entry["description"]
+    assert entry["version"] == tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["version"]
+    environment = pool["job_variables"]["env"]
+    assert environment["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"] == str(HEARTBEAT_SECONDS)
+    assert environment.get("PROBEFLOW_POOL", "gpu") == "gpu"
+    assert pool["name"] == "cpu" or "PROBEFLOW_POOL" not in environment  # a chunk hands nothing out
+    known = ProcessWorker.get_default_base_job_template()["variables"]["properties"]
+    assert set(pool["job_variables"]) <= set(known)
+
+
+@each_entry
+def test_schedules_and_limits_are_valid(entry):
+    for schedule in entry.get("schedules", []):
+        assert set(schedule) == {"slug", "cron", "timezone", "active"}
+        CronSchedule(cron=schedule["cron"], timezone=schedule["timezone"])
+    if limit := entry.get("concurrency_limit"):
+        assert limit["limit"] >= 1
+        ConcurrencyLimitStrategy(limit["collision_strategy"])
+
+
+def test_names_are_unique_and_all_that_issue_and_pools_need_is_there():
+    names = [named(entry) for entry in ENTRIES]
+    assert len(set(names)) == len(names)
+    assert {"pipeline/nightly-reference", "pipeline/hourly-check", "pipeline/on-demand", "sweep/manual"} <= set(names)
+    assert sorted(map(named, chunk_entries(content(), "big"))) == ["extract-unit/big", "sweep-chunk/big"]
+    assert {name.split("/")[0] for name in names} <= set(_FLOWS)  # all are watched
+
+
+def test_no_folder_of_a_machine_is_baked_in():
+    assert [content()[step] for step in ("build", "push", "pull")] == [[], [], []]
+    assert not re.search(r"(?<![\w.])/(home|work|tmp|usr|opt|app)\b", (REPOSITORY / "prefect.yaml").read_text())
+
+
+def test_the_form_offers_the_built_in_profiles():
+    assert sorted(PROFILES) == profile_names()
+
+
+def test_the_file_names_the_prefect_that_is_installed():
+    assert content()["prefect-version"] == version("prefect")
+
+
+def test_a_profile_is_given_by_name_or_whole_and_nothing_else():
+    flow = load_flow_from_entrypoint("flows.pipeline.pipeline")
+    assert flow.validate_parameters({"profile": "reference"})["profile"] == "reference"
+    with pytest.raises(Exception, match="profile"):
+        flow.validate_parameters({"profile": "absent"})

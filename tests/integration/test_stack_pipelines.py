@@ -1,0 +1,75 @@
+"""Pipelines on the team's stack: the inline run's figures, eight at once, and no trace of a secret afterwards."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from tests.processes import REPOSITORY
+from tests.small_profile import SMALL
+from tests.stack import FOREIGN
+from tests.team import all_runs, figures, records, require_one_run_each, start, traces, wait_ended
+
+pytestmark = [pytest.mark.integration, pytest.mark.stack, pytest.mark.timeout(900)]
+
+
+def data_of(stack) -> Path:
+    return Path(stack.client["PROBEFLOW_DATA"])
+
+
+def test_the_embedded_profile_through_the_pools_has_the_inline_run_s_figures(as_user, stack, tmp_path):
+    run = start("embedded on the stack", [])
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
+    own = {name: str(tmp_path / name.lower()) for name in ("PROBEFLOW_DATA", "PROBEFLOW_MLRUNS", "PREFECT_HOME")}
+    inline = subprocess.run(
+        [sys.executable, "-m", "flows", "run"],
+        cwd=REPOSITORY, env=clean | own, capture_output=True, text=True, timeout=400,
+    )  # fmt: skip
+    assert inline.returncode == 0, inline.stdout + inline.stderr
+    (ended,) = wait_ended(as_user, [run], 400).values()
+    assert ended.state.is_completed(), ended.state.message
+
+    there, here = records(data_of(stack)), records(Path(own["PROBEFLOW_DATA"]))
+    assert there.keys() == here.keys()
+    assert {study for study, _ in here} == {
+        *("exploration", "features", "activations", "hidden_units", "learning_rates", "classifier", "tsne", "pipeline")
+    }
+    for identity, record in here.items():
+        if record.study != "pipeline":  # its table holds seconds
+            assert figures(there[identity]) == figures(record), identity
+    folders = {
+        place: sorted(place.glob("features/*/*/part-*")) for place in (data_of(stack), Path(own["PROBEFLOW_DATA"]))
+    }
+    contents = [[(path.name, path.read_bytes()) for path in paths] for paths in folders.values()]
+    assert contents[0]
+    assert contents[0] == contents[1]
+    chunks = [each for each in all_runs(as_user) if " chunk " in each.name]
+    assert {each.state.type.value for each in chunks} == {"COMPLETED"}
+    assert {each.work_pool_name for each in chunks} == {"gpu"}
+    assert require_one_run_each(MlflowClient(stack.client["MLFLOW_TRACKING_URI"]), data_of(stack)) > 100
+
+
+def test_eight_pipelines_at_once_all_complete_and_log_each_trial_once(as_user, stack):
+    before = {run.id for run in all_runs(as_user)}
+    started = [start(f"one of eight, {number}", SMALL) for number in range(1, 9)]
+    ended = wait_ended(as_user, started, 800)
+    assert {run.state.type.value for run in ended.values()} == {"COMPLETED"}
+    new = [run for run in all_runs(as_user) if run.id not in before]
+    assert {run.state.type.value for run in new} <= {"COMPLETED", "SCHEDULED"}  # schedules have runs that are not due
+    keys = [run.idempotency_key for run in new if run.idempotency_key]
+    assert len(keys) == len(set(keys))
+    require_one_run_each(MlflowClient(stack.client["MLFLOW_TRACKING_URI"]), data_of(stack))
+    for log in (stack.folder / "logs").iterdir():
+        assert "database is locked" not in log.read_text(errors="replace")
+
+
+def test_no_secret_stands_in_logs_data_artifacts_or_databases(stack):
+    assert traces(stack) == {}
+    # The search finds what is there: a database's name of a user, and a secret put into a log.
+    (stack.folder / "logs" / "planted.log").write_text(f"x{stack.secrets['MLFLOW_FLASK_SERVER_SECRET_KEY']}x")
+    assert traces(stack) == {"MLFLOW_FLASK_SERVER_SECRET_KEY": ["logs/planted.log"]}

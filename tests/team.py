@@ -1,0 +1,168 @@
+"""What pipelines on the team's stack left: their flow runs, MLflow's runs, feature sets, and traces of secrets."""
+
+from __future__ import annotations
+
+import base64
+import os
+import shutil
+import signal
+import subprocess
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from mlflow import MlflowClient
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.filters import FlowRunFilter
+from prefect.client.schemas.objects import FlowRun
+from prefect.deployments import run_deployment
+
+from lib.studies.record import StudyRecord, open_record
+from lib.tracking.store import KEY_TAG
+from tests.processes import children, wait_for
+from tests.stack import Stack
+
+
+def start(name: str, changes: Sequence[str], only: list[str] | None = None) -> UUID:
+    """Start a run of the deployment `pipeline/on-demand` on the embedded profile with `changes`; returns its id."""
+    parameters = {"profile": "embedded", "changes": list(changes), "only": only}
+    run = run_deployment("pipeline/on-demand", parameters=parameters, timeout=0, flow_run_name=name)
+    return run.id
+
+
+def all_runs(client: SyncPrefectClient, **filters: Any) -> list[FlowRun]:
+    """Every flow run of the server, also beyond a page."""
+    found: list[FlowRun] = []
+    while page := client.read_flow_runs(flow_run_filter=FlowRunFilter(**filters), offset=len(found), limit=200):
+        found += page
+    return found
+
+
+def wait_ended(client: SyncPrefectClient, runs: Sequence[UUID], seconds: float) -> dict[UUID, FlowRun]:
+    """Wait until these runs have ended; returns them."""
+    ended: dict[UUID, FlowRun] = {}
+
+    def done() -> bool:
+        for run in runs:
+            if run not in ended:
+                found = client.read_flow_run(run)
+                if found.state.is_final() and not restarts(found):
+                    ended[run] = found
+        return len(ended) == len(runs)
+
+    wait_for(done, seconds)
+    return ended
+
+
+def restarts(run: FlowRun) -> bool:
+    """Whether the set-up's automation is about to begin a crashed run again."""
+    return run.state.is_crashed() and run.run_count <= 2
+
+
+def running_chunk(client: SyncPrefectClient, flow: str, parent: UUID) -> FlowRun | None:
+    """A running chunk of `flow` that this pipeline handed out, if there is one now."""
+    for run in all_runs(client, state={"type": {"any_": ["RUNNING"]}}, deployment_id={"is_null_": False}):
+        if client.read_flow(run.flow_id).name == flow and under(client, run, parent):
+            return run
+    return None
+
+
+def under(client: SyncPrefectClient, run: FlowRun, ancestor: UUID) -> bool:
+    """Whether `ancestor` started `run`, or what started it."""
+    while run.parent_task_run_id is not None:
+        run = client.read_flow_run(client.read_task_run(run.parent_task_run_id).flow_run_id)
+        if run.id == ancestor:
+            return True
+    return False
+
+
+def kill_tree(pid: int) -> None:
+    """Kill a process and all that it started, as when their machine is gone."""
+    for each in (*children(pid), pid):
+        with suppress(ProcessLookupError):
+            os.kill(each, signal.SIGKILL)
+
+
+def prefect_worker(pid: int) -> int:
+    """Id of the Prefect worker that the process `pid` (`flows work`) keeps running."""
+    for child in children(pid):
+        with suppress(OSError):
+            if b"worker\0start" in Path(f"/proc/{child}/cmdline").read_bytes():
+                return child
+    raise AssertionError(f"process {pid} keeps no worker")
+
+
+def records(data: Path) -> dict[tuple[str, str], StudyRecord]:
+    """The finished studies of a data folder, by study and key."""
+    found = [open_record(path.parent) for path in (data / "studies").glob("*/*/record.json")]
+    return {(record.study, record.key): record for record in found}
+
+
+def figures(record: StudyRecord) -> dict[str, Any]:
+    """All that a study found, without what tells of time and place."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: plain(item) for name, item in value.items() if name != "folder" and "seconds" not in name}
+        return [plain(item) for item in value] if isinstance(value, list | tuple) else value
+
+    return {
+        "summary": plain(record.summary),
+        "parent": plain(record.parent.metrics),
+        "children": {child.key: plain([child.params, child.metrics, list(child.history)]) for child in record.children},
+    }
+
+
+def require_one_run_each(mlflow: MlflowClient, data: Path) -> int:
+    """MLflow shows each trial and each study of a data folder exactly once, and finished; returns how many runs."""
+    expected = Counter()
+    for record in records(data).values():
+        expected.update([record.parent.key, *(child.key for child in record.children)])
+    experiments = [each for each in mlflow.search_experiments() if each.name.startswith("probeflow/")]
+    logged, token = [], None
+    while token != "":
+        page = mlflow.search_runs([each.experiment_id for each in experiments], max_results=1000, page_token=token)
+        logged += page
+        token = page.token or ""
+    assert Counter(run.data.tags[KEY_TAG] for run in logged) == expected
+    assert {run.info.status for run in logged} == {"FINISHED"}
+    assert not [tag for each in experiments for tag in each.tags if tag.startswith("probeflow.turn")]
+    return len(logged)
+
+
+def dump(stack: Stack, database: str) -> bytes:
+    """All that a database of the stack holds, as SQL."""
+    program = shutil.which("pg_dump")
+    assert program, "pg_dump is not on PATH (Debian: apt install postgresql-client)"
+    place = ["--host=127.0.0.1", f"--port={stack.port('postgres')}", f"--username={database}", database]
+    password = {"PGPASSWORD": stack.secrets[f"{database.upper()}_POSTGRES_PASSWORD"]}
+    return subprocess.run([program, *place], env=os.environ | password, capture_output=True, check=True).stdout
+
+
+def traces(stack: Stack) -> dict[str, list[str]]:
+    """Where the stack's secrets stand, in clear or as basic authentication: log files, data, artifacts, databases."""
+    login = f"{stack.client['MLFLOW_TRACKING_USERNAME']}:{stack.secrets['MLFLOW_TRACKING_PASSWORD']}"
+    wanted = {
+        **{
+            name: [value.rpartition(":")[2]]
+            for name, value in stack.secrets.items()
+            if name != "MLFLOW_TRACKING_USERNAME"
+        },
+        "basic authentication": [
+            base64.b64encode(each.encode()).decode() for each in (login, stack.secrets["PREFECT_API_AUTH_STRING"])
+        ],
+    }
+    texts: dict[str, bytes] = {name: dump(stack, name) for name in ("prefect", "mlflow")}
+    for folder in ("logs", "volumes/data", "volumes/artifacts", "state.json"):
+        root = stack.folder / folder
+        for path in [root] if root.is_file() else root.rglob("*"):
+            if path.is_file():
+                texts[str(path.relative_to(stack.folder))] = path.read_bytes()
+    return {
+        name: found
+        for name, values in wanted.items()
+        if (found := [where for where, text in texts.items() if any(value.encode() in text for value in values)])
+    }
