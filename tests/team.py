@@ -106,7 +106,7 @@ def figures(record: StudyRecord) -> dict[str, Any]:
 
     def plain(value: Any) -> Any:
         if isinstance(value, dict):
-            return {name: plain(item) for name, item in value.items() if name != "folder" and "seconds" not in name}
+            return {name: plain(item) for name, item in value.items() if name != "folder" and "second" not in name}
         return [plain(item) for item in value] if isinstance(value, list | tuple) else value
 
     return {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -27,7 +28,7 @@ from tests.team import (
     wait_ended,
 )
 
-pytestmark = [pytest.mark.integration, pytest.mark.stack, pytest.mark.chaos, pytest.mark.timeout(3600)]
+pytestmark = [pytest.mark.integration, pytest.mark.stack, pytest.mark.timeout(3600)]
 
 WORKER = "worker-chunks"
 EXTRACTION, SWEEP = "extract-unit", "sweep-chunk"
@@ -81,7 +82,8 @@ def test_every_run_completes_whatever_is_killed(as_user, stack, request, tmp_pat
         (ended,) = wait_ended(as_user, [runs[-1]], 600).values()
         assert ended.state.is_completed(), f"round {number}: {ended.state.message}"
         told.append(f"round {number}: {victim} killed in {flow}, done after {time.monotonic() - begun:.0f} s")
-        print(told[-1], flush=True)
+        sys.stdout.write(f"\n{told[-1]}")
+        sys.stdout.flush()
 
     wait_for(lambda: not [run for run in all_runs(as_user) if run.state.is_running()], 180)  # none is stuck
     unfinished = [run.name for run in all_runs(as_user) if not run.state.is_final() and not run.state.is_scheduled()]
