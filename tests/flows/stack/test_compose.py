@@ -123,7 +123,7 @@ def test_the_gpu_is_reserved_in_its_profile_alone(compose):
 
 def test_selected_services_come_with_what_they_need_in_order(compose):
     assert compose.select(set(), ("mlflow",)) == ["postgres", "mlflow"]
-    with pytest.raises(ConfigError, match="no service 'redis' in docker-compose.yml; known: postgres, prefect, "):
+    with pytest.raises(ConfigError, match=r"no service 'redis' in docker-compose.yml; known: postgres, prefect, "):
         compose.select(set(), ("redis",))
 
 

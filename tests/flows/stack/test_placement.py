@@ -75,7 +75,7 @@ def test_to_end_a_stack_no_secret_is_needed(environment):
         del environment[name]
     with pytest.raises(ConfigError, match="is not set: run `make secrets` first"):
         read_stack(environment=environment)
-    assert list(read_stack(environment=environment, to_start=False).placements)[0] == "postgres"
+    assert "postgres" in read_stack(environment=environment, to_start=False).placements
 
 
 @pytest.mark.parametrize(
