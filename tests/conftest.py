@@ -27,12 +27,9 @@ def pytest_collection_modifyitems(config, items):
 
 @pytest.fixture(scope="session")
 def stack() -> Iterator[Stack]:
-    """The team's stack, up for the whole session."""
-    with stack_up(*STACK_SERVICES) as running_stack:
+    """The team's stack, up for the whole session: servers and two workers."""
+    with stack_up() as running_stack:
         yield running_stack
-
-
-STACK_SERVICES = ("postgres", "prefect", "mlflow")
 
 
 @pytest.fixture(scope="session")
