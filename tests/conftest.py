@@ -28,7 +28,7 @@ def pytest_collection_modifyitems(config, items):
 
 @pytest.fixture(scope="session")
 def stack() -> Iterator[Stack]:
-    """The team's stack with its workers, up for the whole session."""
+    """The team's stack, up for the whole session: servers and two workers."""
     with stack_up() as running_stack:
         yield running_stack
 

@@ -17,14 +17,17 @@ from typing import Any
 
 from flows.stack.placement import CHECKOUT, LOOPBACK, Stack, read_stack, shell_lines, stack_folder
 from flows.stack.postgres import DATA
-from flows.stack.processes import Identity, end, lives, of_service
+from flows.stack.processes import Identity, end, kill, lives, of_service
 from flows.stack.secrets import add_secrets, env_file
-from flows.stack.supervisor import UP, Supervisor, alone
+from flows.stack.supervisor import STARTING, UP, Supervisor, alone
 from lib.errors import ConfigError, WorkerError
 from lib.files import atomic_path, require_writable
 
 _LONGEST_START_SECONDS = 300.0
 _LONGEST_STOP_SECONDS = 300.0
+_LOCK_SECONDS = 5.0
+"""Commands that look whether a supervisor is there hold its lock for a moment, too."""
+
 _LAST_LINES = 15
 
 
@@ -50,6 +53,8 @@ def up(names: Sequence[str] = ()) -> int:
             _require_ports(stack)
             Supervisor(stack)  # finds PostgreSQL, or says what is missing, while somebody reads it
             stack.state.unlink(missing_ok=True)
+        elif absent := set(stack.placements) - set(_read(stack).get("services", stack.placements)):
+            raise ConfigError(f"the stack is up without {', '.join(sorted(absent))}; end it first: `make stack-down`")
     process = _start_supervisor(stack, names) if free else None
     _follow(stack, process)
     with atomic_path(stack.client) as temporary:
@@ -103,8 +108,14 @@ def status() -> int:
 def supervise(names: Sequence[str] = ()) -> int:
     """Be the supervisor: what `up` starts in a session of its own."""
     stack = read_stack(tuple(names))
-    with alone(stack) as free:
-        return Supervisor(stack).run() if free else 0
+    over = time.monotonic() + _LOCK_SECONDS
+    while True:
+        with alone(stack) as free:
+            if free:
+                return Supervisor(stack).run()
+        if time.monotonic() > over:
+            return 1
+        time.sleep(0.1)
 
 
 def _started() -> tuple[str, ...]:
@@ -138,12 +149,20 @@ def _follow(stack: Stack, process: subprocess.Popen[bytes] | None) -> None:
         if services and set(services) == shown:
             return
         failed = [name for name, told in services.items() if told["state"] == "failed"]
-        ended = process is not None and process.poll() is not None
+        ended = _gone(stack, process)
         late = time.monotonic() - begun > _LONGEST_START_SECONDS
         if failed or ended or late:
             late_ones = [name for name, told in services.items() if told["state"] not in UP | {"waiting"}]
             _give_up(stack, process, (failed or late_ones or ["stack"])[0], late)
         time.sleep(0.1)
+
+
+def _gone(stack: Stack, process: subprocess.Popen[bytes] | None) -> bool:
+    """Whether the supervisor has ended: this command's own, or the one that was there before."""
+    if process is not None:
+        return process.poll() is not None
+    supervisor = _supervisor(stack)
+    return supervisor is not None and not lives(supervisor)
 
 
 def _give_up(stack: Stack, process: subprocess.Popen[bytes] | None, name: str, late: bool) -> None:
@@ -154,7 +173,7 @@ def _give_up(stack: Stack, process: subprocess.Popen[bytes] | None, name: str, l
         _end_rest(stack)
     log = stack.folder / "logs" / f"{name}.log"
     with suppress(OSError):
-        lines = log.read_text(errors="replace").splitlines()
+        lines = log.read_text(errors="replace").rpartition(STARTING)[2].splitlines()
         sys.stdout.write("".join(f"  {line}\n" for line in lines[-_LAST_LINES:]))
     problem = f"was not up within {_LONGEST_START_SECONDS:g} s" if late else "did not start"
     raise WorkerError(f"{name} {problem}, and all was ended again; {log} says why")
@@ -176,6 +195,7 @@ def _end_rest(stack: Stack) -> bool:
             found = True
             number = signal.Signals[placement.service.stop_signal]
             end(find, first, number, placement.service.stop_grace_period)
+    kill(lambda: of_service(stack.folder))  # of services that the file no longer has
     return found
 
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import socket
 import sys
 import urllib.request
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -36,14 +38,25 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def worker_online(pool: str) -> bool:
-    """Whether Prefect knows a live worker of this machine in `pool`. Raises OSError when it does not answer."""
+    """Whether Prefect knows a worker of this machine in `pool` that lives. Raises OSError when it does not answer."""
     client = str(uuid4())
     headers = {"Content-Type": "application/json", "Prefect-Csrf-Client": client}
     if authentication := os.environ.get("PREFECT_API_AUTH_STRING"):
         headers["Authorization"] = f"Basic {base64.b64encode(authentication.encode()).decode()}"
     headers["Prefect-Csrf-Token"] = _ask(f"csrf-token?client={client}", headers)["token"]
     online = _ask(f"work_pools/{pool}/workers/filter", headers, {"workers": {"status": {"any_": ["ONLINE"]}}})
-    return any(worker["name"].startswith(socket.gethostname()) for worker in online)
+    return any(_here(worker["name"]) for worker in online)
+
+
+def _here(worker: str) -> bool:
+    """Whether a worker's name is that of a process of this machine that lives: "HOST ... (PID)", as `flows work` names it.
+
+    Prefect calls one online for 90 s after its death.
+    """
+    process = re.search(r"\((\d+)\)$", worker)
+    return (
+        worker.startswith(f"{socket.gethostname()} ") and process is not None and Path(f"/proc/{process[1]}").exists()
+    )
 
 
 def _ask(path: str, headers: dict[str, str], body: object = None) -> Any:

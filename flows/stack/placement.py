@@ -95,7 +95,10 @@ def stack_folder(environment: Mapping[str, str] = os.environ) -> Path:
 
 
 def read_stack(
-    names: tuple[str, ...] = (), environment: Mapping[str, str] = os.environ, to_start: bool = True
+    names: tuple[str, ...] = (),
+    environment: Mapping[str, str] = os.environ,
+    to_start: bool = True,
+    file: Path = CHECKOUT / "docker-compose.yml",
 ) -> Stack:
     """Read docker-compose.yml and place the services `names` (or those that suit this machine) here.
 
@@ -112,7 +115,7 @@ def read_stack(
     variables = read_env(env_file(environment)) | dict(environment)
     if not to_start:
         variables = dict.fromkeys(SECRETS, "-") | {name: value for name, value in variables.items() if value}
-    compose = read_compose(CHECKOUT / "docker-compose.yml", variables)
+    compose = read_compose(file, variables)
     folder = stack_folder(environment)
     chosen = compose.select(_profiles(variables), names)
     inherited = {key: value for key, value in environment.items() if not key.startswith(_FOREIGN)}

@@ -23,13 +23,16 @@ from typing import Any
 from flows.stack.placement import CHECKOUT, Placement, Stack
 from flows.stack.postgres import DATA, Cluster, cluster_of
 from flows.stack.processes import Identity, end, identity, kill, of_service
-from lib.errors import ProbeflowError
+from lib.errors import ProbeflowError, StorageError
 from lib.files import write_json
 
 _TURN_SECONDS = 0.2
 _LONGEST_PAUSE = 10.0
 _SOUND_SECONDS = 10.0
 """A service that ran this long starts again without a pause; before that each pause is twice the one before."""
+
+STARTING = " starting"
+"""How a service's log marks where it was started."""
 
 UP = {"healthy", "running", "done"}
 """States of a service that is as it should be."""
@@ -93,10 +96,11 @@ class Running:
                 account = self.cluster.account_arguments()
         except ProbeflowError as error:
             self.say(str(error))
+            self.say(str(error), log=True)
             self.state, self.status = "failed", 1
             return
         with placement.log.open("ab") as log:
-            log.write(f"--- {datetime.now():%Y-%m-%d %H:%M:%S} starting\n".encode())
+            log.write(f"--- {datetime.now():%Y-%m-%d %H:%M:%S}{STARTING}\n".encode())
             log.flush()
             process: subprocess.Popen[bytes] = subprocess.Popen(
                 placement.command, env=placement.environment, stdin=subprocess.DEVNULL, stdout=log,
@@ -248,8 +252,11 @@ class Supervisor:
             },
         }
         if told != self._written:
-            self._written = told
-            write_json(self.stack.state, told)
+            try:
+                write_json(self.stack.state, told)
+                self._written = told
+            except StorageError as error:  # a full disk; the services may live through it, and this is tried again
+                sys.stdout.write(f"{error}\n")
 
 
 @contextmanager

@@ -10,6 +10,7 @@ import signal
 import socket
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
@@ -51,7 +52,12 @@ def mlflow_login(stack) -> str:
 
 
 def test_every_service_is_up(stack):
-    assert {told["state"] for told in stack.services.values()} <= {"healthy", "done"}
+    up = {name: told["state"] for name, told in stack.services.items()}
+    assert up == {
+        **dict.fromkeys(["postgres", "prefect", "mlflow"], "healthy"),
+        "setup": "done",
+        **dict.fromkeys(["worker-cpu", "worker-chunks"], "healthy"),
+    }
     done = stack.manage("status")
     assert done.returncode == 0
     assert [line.split()[0] for line in done.stdout.splitlines()] == list(stack.services)
@@ -116,11 +122,53 @@ def test_clients_wait_while_a_killed_server_is_started_again_and_what_was_writte
     assert stack.pid(name) != pid
 
 
+def test_a_killed_worker_is_started_again_and_online_in_its_pool(as_user, stack):
+    starts, pid = stack.services["worker-chunks"]["starts"], stack.pid("worker-chunks")
+    begun = children(pid)
+    stack.kill("worker-chunks")
+    stack.wait_started_again("worker-chunks", starts)
+    assert not any(map(alive, [pid, *begun]))  # as in a container, nothing outlives the first process
+    with get_client(sync_client=True) as client:
+        online = [
+            worker
+            for worker in client.read_workers_for_work_pool("gpu")
+            if str(stack.pid("worker-chunks")) in worker.name
+        ]
+    assert len(online) == 1
+
+
+def test_no_secret_is_in_a_log_or_on_a_command_line(stack):
+    secrets = [value.removeprefix("probeflow:") for value in stack.secrets.values()]
+    said = [stack.log(name) for name in (*stack.services, "stack")]
+    pids = [stack.supervisor, *children(stack.supervisor)]
+    said += [Path(f"/proc/{pid}/cmdline").read_text() for pid in pids if alive(pid)]
+    assert len(said) > 15
+    assert not [secret for secret in secrets for text in said if secret in text]
+
+
 def test_up_again_starts_nothing_twice(stack):
     before = stack.services
-    done = stack.manage("up", *before)
+    done = stack.manage("up")
     assert done.returncode == 0
     assert stack.services == before
+
+
+def test_up_names_what_is_not_up_when_others_are():
+    with stack_up("postgres") as own:
+        done = own.manage("up", "postgres", "mlflow")
+        assert done.returncode == 2
+        assert done.stderr == "probeflow: the stack is up without mlflow; end it first: `make stack-down`\n"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="PostgreSQL runs as another user only when this is root")
+def test_a_folder_that_postgres_cannot_reach_is_named(tmp_path):
+    (tmp_path / "closed").mkdir(mode=0o700)
+    own = new_stack({"PROBEFLOW_STACK": str(tmp_path / "closed" / "stack")})
+    done = own.manage("up", "postgres")
+    shutil.rmtree(own.folder)
+    assert done.returncode == 2
+    assert "PostgreSQL runs as user 'postgres' (it refuses root), who cannot reach" in done.stdout
+    assert "closed/stack" in done.stdout
 
 
 def test_down_leaves_no_process_and_no_port_and_up_again_keeps_the_data():
@@ -135,8 +183,8 @@ def test_down_leaves_no_process_and_no_port_and_up_again_keeps_the_data():
             client = MlflowClient(own.client["MLFLOW_TRACKING_URI"])
             kept = client.create_experiment("kept")
             supervisor = own.supervisor
-            processes = of_stack(own)
-            assert supervisor in processes or len(processes) >= 3
+            processes = children(own.supervisor)
+            assert len(processes) > 3
 
             assert own.manage("down").returncode == 0
             assert not any(map(alive, [supervisor, *processes]))
@@ -147,17 +195,12 @@ def test_down_leaves_no_process_and_no_port_and_up_again_keeps_the_data():
             assert client.get_experiment(kept).name == "kept"
 
             # and when the supervisor is killed, which leaves its services to themselves
-            processes = of_stack(own)
+            processes = children(own.supervisor)
             os.kill(own.supervisor, signal.SIGKILL)
             assert all(map(alive, processes))
             assert own.manage("down").returncode == 0
             assert not any(map(alive, processes))
             assert not any(listens(own.port(name)) for name in ("postgres", "mlflow"))
-
-
-def of_stack(own) -> list[int]:
-    """Ids of all processes that a stack's supervisor started, and theirs."""
-    return children(own.supervisor)
 
 
 def test_a_service_that_does_not_start_is_named_with_what_it_said_and_all_is_ended():
