@@ -34,6 +34,8 @@ SILENCE_SECONDS = 120
 _FLOWS = (
     "pipeline", "acquire", "extract", "sweep", "exploration", "classifier", "tsne", "extract-unit", "sweep-chunk",
 )  # fmt: skip
+_RESTART_SECONDS = 15
+"""From a crash to the restart."""
 _PENDING_MINUTES = 10
 """A worker takes seconds from accepting a run to running it; a cluster that pulls an image takes minutes."""
 _LATE_MINUTES = 15
@@ -55,7 +57,13 @@ def described(parents: Sequence[UUID], webhook: UUID | None) -> list[AutomationC
         _automation(
             "restart crashed runs",
             f"Schedules a crashed run of a deployment again; the run itself refuses to begin a restart after {RESTARTS}.",
-            _reactive(by_parent, _events("Crashed")),
+            # Not at once: the worker is busy with the crashed run for some seconds, and reports it a second time.
+            _proactive(
+                by_parent,
+                {"Crashed"},
+                {RESTARTING, "Scheduled", "AwaitingRetry", "Pending", "Running", "Completed", "Failed", "Cancelled"},
+                timedelta(seconds=_RESTART_SECONDS),
+            ),
             ChangeFlowRunState(
                 name=RESTARTING, state=StateType.SCHEDULED, message="crashed; begun again, going on from what is done"
             ),

@@ -44,7 +44,8 @@ def fetch(file: RemoteFile, target: Path, mirror: str | None) -> Path:
     Parameters
     ----------
     mirror : str or None
-        "file:///…" or "https://…", perhaps with USER:PASSWORD@ (never shown); when given, `<mirror>/<name>` is the only place asked.
+        "file:///…" or "https://…", perhaps with USER:PASSWORD@ (never shown); when given, `<mirror>/<name>` is the only
+        place asked.
 
     Raises
     ------
