@@ -21,6 +21,7 @@ from lib.datasets.sources import Source
 from lib.errors import ConfigError
 from lib.features.config import FeatureSettings
 from lib.mlp.trial import Trial
+from lib.storage.address import place_of
 from lib.studies.space import SearchSettings
 
 Axis = Literal["activation", "hidden", "learning_rate"]
@@ -188,9 +189,16 @@ class Profile(_Settings):
 
 
 class Places(_Settings):
-    """Where things are on this machine or cluster."""
+    """Where things are on this machine or cluster.
+
+    Attributes
+    ----------
+    data : Path
+        The folder of all data; when that is shared at the URL `store`, this machine's copies of it.
+    """
 
     data: Path
+    store: str | None = None
     mlruns: Path
     mirror: str | None = None
     tracking_uri: str
@@ -226,17 +234,35 @@ class Workers(_Settings):
         return self
 
 
-_PLACE_VARIABLES = {"PROBEFLOW_DATA", "PROBEFLOW_MLRUNS", "PROBEFLOW_MIRROR", "PROBEFLOW_TEST_DATA"}
+_PLACE_VARIABLES = {
+    "PROBEFLOW_DATA",
+    "PROBEFLOW_CACHE",
+    "PROBEFLOW_MLRUNS",
+    "PROBEFLOW_MIRROR",
+    "PROBEFLOW_TEST_DATA",
+}
 _WORKER_VARIABLES = {"PROBEFLOW_POOL", "PROBEFLOW_CHUNKS", "PROBEFLOW_CHUNK_IMAGES"}
 
 
 def places(environment: Mapping[str, str] = os.environ) -> Places:
-    """Read PROBEFLOW_DATA, PROBEFLOW_MLRUNS, PROBEFLOW_MIRROR and MLFLOW_TRACKING_URI; defaults lie in the checkout."""
+    """Read PROBEFLOW_DATA, PROBEFLOW_CACHE, PROBEFLOW_MLRUNS, PROBEFLOW_MIRROR and MLFLOW_TRACKING_URI.
+
+    Defaults lie in the checkout; that of PROBEFLOW_CACHE, copies of what is shared at a URL, in the user's cache folder.
+
+    Raises
+    ------
+    ConfigError
+        For a URL that cannot be used.
+    StorageError
+        When the folder of copies cannot be made.
+    """
     checkout = Path(__file__).resolve().parent.parent
     home = checkout if (checkout / "pyproject.toml").exists() else Path.cwd()
     mlruns = Path(environment.get("PROBEFLOW_MLRUNS") or home / "mlruns").resolve()
+    data, store = place_of(environment.get("PROBEFLOW_DATA") or str(home / "data"), environment)
     return Places(
-        data=Path(environment.get("PROBEFLOW_DATA") or home / "data").resolve(),
+        data=data,
+        store=store,
         mlruns=mlruns,
         mirror=_address(environment.get("PROBEFLOW_MIRROR")),
         tracking_uri=environment.get("MLFLOW_TRACKING_URI") or f"sqlite:///{mlruns / 'mlflow.db'}",

@@ -31,6 +31,7 @@ from prefect.states import Cancelling, Crashed
 from lib import errors
 from lib.errors import ChangedError, ConfigError, ProbeflowError, WorkerError
 from lib.progress import bar
+from lib.storage.copies import absent, shown
 
 ATTEMPTS = 3
 LATE_FILES_SECONDS = 60.0
@@ -269,11 +270,11 @@ def _online(client: SyncPrefectClient, pool: str) -> int:
 
 def _require_results(piece: Piece, child: FlowRun) -> None:
     end = time.monotonic() + LATE_FILES_SECONDS
-    while absent := [file for file in piece.results if not Path(file).exists()]:
+    while lacking := absent(Path(file) for file in piece.results):
         if time.monotonic() > end:
             raise WorkerError(
-                f"{piece.title} is done (flow run {child.name!r}, {child.id}), but {absent[0]} is not there: "
-                "let PROBEFLOW_DATA of the workers name the same shared folder as here"
+                f"{piece.title} is done (flow run {child.name!r}, {child.id}), but {shown(lacking[0])} is not there: "
+                "let PROBEFLOW_DATA of the workers name the same shared folder or URL as here"
             )
         time.sleep(1)
 
