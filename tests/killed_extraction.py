@@ -74,6 +74,8 @@ def main(folder: Path, kills: int, seed: int, url: str | None = None) -> None:
 
     # With one thread PyTorch starts no others, so a fork of this process is sound, and children need not load the network.
     torch.set_num_threads(1)
+    if url is not None:
+        import s3fs  # noqa: F401  # in children it would take longer than they live
     network = load_network(SETTINGS, folder / "cache", None)
     program.load_network = lambda *_: network
     rng = np.random.default_rng(seed)
@@ -88,7 +90,7 @@ def main(folder: Path, kills: int, seed: int, url: str | None = None) -> None:
             extract(dataset(), SETTINGS, home)
             os._exit(0)
         if not by_itself:
-            time.sleep(rng.uniform(0.0, 0.3))
+            time.sleep(rng.uniform(0.0, 0.3 if url is None else 1.0))  # connecting takes some time
             os.kill(child, signal.SIGKILL)
         _, status = os.waitpid(child, 0)
         if os.WIFSIGNALED(status):
