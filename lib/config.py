@@ -276,9 +276,9 @@ def _address(mirror: str | None) -> str | None:
     scheme, separator, _ = mirror.partition("://")
     if not separator:
         return Path(mirror).resolve().as_uri()
-    if scheme not in ("file", "http", "https"):
+    if scheme not in ("file", "http", "https", "s3"):
         raise ConfigError(
-            f"PROBEFLOW_MIRROR is {mirror!r}: {scheme} is not fetched from; give file://, http:// or https://"
+            f"PROBEFLOW_MIRROR is {mirror!r}: {scheme} is not fetched from; give file://, http://, https:// or s3://"
         )
     return mirror
 

@@ -140,19 +140,32 @@ class Store:
             raise StorageError(f"cannot {doing} ({_line(error)}); {_mend(error)}") from None
 
 
+def download(url: str, target: Path) -> None:
+    """Download one object by its URL. Raises FileNotFoundError when it is not there, StorageError when none can be had."""
+    folder, _, name = url.rpartition("/")
+    root = Path("/")
+    Store(folder, root).get(root / name, target)
+
+
 @lru_cache(maxsize=8)
 def _connect(url: str, process: int) -> tuple[Any, str]:
     protocol = url.partition("://")[0]
     try:
         import fsspec
 
-        filesystem, path = fsspec.core.url_to_fs(url, use_listings_cache=False, skip_instance_cache=True)
+        options: dict[str, Any] = {}
+        if protocol in ("s3", "s3a"):  # botocore would wait a minute for each of many attempts to reach nobody
+            given = fsspec.config.conf.get("s3", {}).get("config_kwargs", {})
+            options = {"config_kwargs": {"connect_timeout": 10} | given}
+        filesystem, path = fsspec.core.url_to_fs(url, use_listings_cache=False, skip_instance_cache=True, **options)
     except ImportError as error:
         raise ConfigError(
             f"{protocol}:// cannot be used here ({_line(error)}): pip install 'probeflow[team]'"
         ) from None
     except ValueError as error:
         raise ConfigError(f"PROBEFLOW_DATA is {url!r}: {_line(error)}; give a path or s3://BUCKET/PREFIX") from None
+    if hasattr(filesystem, "retries"):  # s3fs's own, around botocore's
+        filesystem.retries = 2
     return filesystem, str(path)
 
 

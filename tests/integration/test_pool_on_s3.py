@@ -1,31 +1,26 @@
-"""Chunks on a work pool whose machines share nothing but an object store, beside the same on one machine's disk."""
+"""An extraction on a work pool whose machines share nothing but an object store, beside the same on one machine's disk."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import pytest
 from prefect import get_client
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.extract import extract as extraction
-from flows.sweep import sweep
 from lib.config import Workers
 from lib.datasets import acquire
 from lib.features import extract, open_feature_set
 from lib.features.sets import found_sets
-from lib.studies.record import open_record
-from lib.studies.sweep import run_sweep
 from tests.processes import flows, running, wait_for
 
 pytestmark = pytest.mark.integration
-STUDY, POOL = "hidden_units", "far"
+POOL = "far"
 
 
-def test_features_and_a_sweep_made_by_a_worker_elsewhere_are_what_they_are_inline(
+def test_features_made_by_a_worker_elsewhere_are_what_they_are_inline(
     prefect_server, s3_place, small, tmp_path, monkeypatch
 ):
-    elsewhere, workers = s3_place.variables("elsewhere"), Workers(pool=POOL, chunks=2, chunk_images=8)
+    elsewhere, workers = s3_place.variables("elsewhere"), Workers(pool=POOL, chunks=1, chunk_images=8)
     for name, value in s3_place.variables("parent").items():
         monkeypatch.setenv(name, value)
     flows(prefect_server, "deploy", f"--pool={POOL}")
@@ -36,8 +31,7 @@ def test_features_and_a_sweep_made_by_a_worker_elsewhere_are_what_they_are_inlin
     ):
         wait_for(lambda: client.read_workers_for_work_pool(POOL))
         outcome = extraction(small.images, small.features, workers)
-        assert outcome["done"].startswith(f"extracted in 2 chunk(s), in {s3_place.address}/features/photo-patches/")
-        swept = sweep(STUDY, small.hidden_units, workers.model_copy(update={"chunks": 1}))
+        assert outcome["done"].startswith(f"extracted in 1 chunk(s), in {s3_place.address}/features/photo-patches/")
 
     made_elsewhere = list((s3_place.machine("elsewhere").features).rglob("part-*.parquet"))
     there = s3_place.machine("third")
@@ -46,10 +40,3 @@ def test_features_and_a_sweep_made_by_a_worker_elsewhere_are_what_they_are_inlin
     inline = extract(acquire(small.images, tmp_path), small.features, tmp_path / "inline")
     assert shared.manifest == inline.manifest
     assert {path.name for path in made_elsewhere} == {shard.name for shard in inline.manifest.shards}
-
-    data = acquire(small.hidden_units.data, tmp_path)
-    record = open_record(there.studies / STUDY / Path(swept["folder"]).name)
-    expected = run_sweep(STUDY, small.hidden_units, data, tmp_path)
-    assert record.summary == expected.summary
-    trained = {path.stem for path in s3_place.machine("elsewhere").studies.rglob("trials/*.safetensors")}
-    assert trained == {path.stem for path in expected.folder.rglob("trials/*.safetensors")}

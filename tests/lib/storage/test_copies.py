@@ -14,8 +14,11 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from lib.errors import ConfigError, StorageError
-from lib.files import remove_file, require_writable, write_bytes, write_json_once
+from lib.config import places
+from lib.datasets import download
+from lib.datasets.download import RemoteFile
+from lib.errors import ConfigError, DataError, StorageError
+from lib.files import digest_file, remove_file, require_writable, write_bytes, write_json_once
 from lib.storage import store
 from lib.storage.copies import absent, fetch, sizes
 from tests.object_store import SECRET, object_at
@@ -115,8 +118,6 @@ def test_a_store_that_cannot_be_used_is_told_in_one_line_without_secrets(s3_plac
 
 
 def test_a_bucket_that_is_not_there_is_named(s3_place):
-    from lib.config import places
-
     where = places(s3_place.variables("one") | {"PROBEFLOW_DATA": "s3://nowhere/p"})
     for step in (lambda: require_writable(where.data), lambda: sizes(where.features)):
         with pytest.raises(StorageError, match="there is no bucket 'nowhere'; make it, or mend PROBEFLOW_DATA"):
@@ -180,3 +181,35 @@ def test_a_store_that_is_busy_for_a_moment_is_asked_again(s3_place, monkeypatch)
         assert fetch(s3_place.machine("other").studies / "s") != []
         assert faults == []
         assert sizes(path.parent) == {"a": 7}
+
+
+def test_a_mirror_may_lie_in_an_object_store(s3_place, tmp_path):
+    mirror = s3_place.machine("one").features / "mirror"
+    write_bytes(mirror / "letters" / "a b.bin", b"content")
+    file = RemoteFile("letters/a b.bin", digest=digest_file(mirror / "letters" / "a b.bin"))
+    url = f"{s3_place.address}/features/mirror"
+    assert places({"PROBEFLOW_MIRROR": url}).mirror == url
+    assert download.fetch(file, tmp_path / "got", url).read_bytes() == b"content"
+    with pytest.raises(
+        DataError, match=r"cannot fetch none \(s3://shared/.*/none: no such object\); check that the mirror"
+    ):
+        download.fetch(RemoteFile("none"), tmp_path / "none", url)
+    write_bytes(mirror / "letters" / "a b.bin", b"altered")
+    with pytest.raises(DataError, match="is damaged or altered"):
+        download.fetch(file, tmp_path / "again", url)
+    assert [path.name for path in tmp_path.glob("*")] == ["one", "got"]
+
+
+def test_any_url_that_fsspec_writes_to_will_do(tmp_path):
+    here, other = (
+        places({"PROBEFLOW_DATA": "memory://place", "PROBEFLOW_CACHE": str(tmp_path / name)}).studies / "s"
+        for name in ("one", "other")
+    )
+    write_bytes(here / "a", b"a")
+    write_json_once(here / "b", 1)
+    write_json_once(other / "b", 2)
+    assert other / "a" in fetch(other)
+    assert (other / "a").read_bytes() == b"a"
+    assert (other / "b").read_bytes() == (here / "b").read_bytes()
+    remove_file(here / "a")
+    assert sizes(other) == {"b": 2}
