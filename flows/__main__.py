@@ -48,7 +48,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m flows",
         description="probeflow: what small networks learn from frozen AlexNet features or raw pixels.",
-        epilog="Environment: PROBEFLOW_DATA, PROBEFLOW_MLRUNS (where things lie), PROBEFLOW_MIRROR (where data comes from), "
+        epilog="Environment: PROBEFLOW_DATA (a path or s3://BUCKET/PREFIX), PROBEFLOW_CACHE (copies of what is at a URL), "
+        "PROBEFLOW_MLRUNS (where records lie), PROBEFLOW_MIRROR (where data comes from), "
         "PROBEFLOW_POOL, PROBEFLOW_CHUNKS, PROBEFLOW_CHUNK_IMAGES, PROBEFLOW_CHUNK_MINUTES (who extracts features and trains "
         "sweeps), PROBEFLOW_WEBHOOK (whom set-up lets the server tell of failures), "
         "MLFLOW_TRACKING_URI, PREFECT_API_URL (servers), PROBEFLOW_<SETTING>[__<PART>]=value (any profile setting).",

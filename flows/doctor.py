@@ -62,6 +62,8 @@ def _disk(where: Places) -> Iterator[Finding]:
             continue
         free = shutil.disk_usage(folder).free
         words = f"{folder} is writable, {free / 1e9:.0f} GB free"
+        if name == "data" and where.store is not None:
+            words = f"{where.store} answers and is writable; of its copies, {words}"
         yield Finding(name, free > _ENOUGH_DISK, words + ("" if free > _ENOUGH_DISK else "; make room: 5 GB are wise"))
 
 

@@ -20,6 +20,7 @@ from lib.features.speed import read_speeds
 from lib.features.statistics import FeatureStatistics
 from lib.files import atomic_path, require_writable
 from lib.progress import bar
+from lib.storage.copies import shown
 
 if TYPE_CHECKING:
     from lib.studies.features import Portrait
@@ -33,13 +34,13 @@ def list_sets(where: Places) -> int:
     """Print a line for each set under the data folder, sealed or not."""
     sets = found_sets(where.features)
     if not sets:
-        sys.stdout.write(f"no feature sets in {where.features}; `python -m flows extract` makes one\n")
+        sys.stdout.write(f"no feature sets in {shown(where.features)}; `python -m flows extract` makes one\n")
         return 0
     heads = ("set", "digest", ">rows", ">width", "state", ">size", "what")
     lines = [
         *aligned(heads, [_line(each) for each in sets]),
         "",
-        f"in {where.features}; `features DIGEST` describes one",
+        f"in {shown(where.features)}; `features DIGEST` describes one",
     ]
     sys.stdout.write("\n".join(lines) + "\n")
     return 0
@@ -129,7 +130,7 @@ def _facts(feature_set: FeatureSet) -> Iterator[tuple[str, str]]:
     values = manifest.rows * manifest.width * np.dtype(settings.storage).itemsize
     stored = sum(shard.bytes for shard in manifest.shards)
     random = settings.weights == "random"
-    yield "folder", str(folder)
+    yield "folder", shown(folder)
     yield "digest", manifest.digest
     yield "dataset", f"{manifest.dataset}, digest {manifest.dataset_digest}"
     yield "rows", f"{manifest.rows:,}: {splits}"

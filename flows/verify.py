@@ -17,6 +17,7 @@ from lib.features.manifest import read_manifest
 from lib.features.plan import SetPlan, read_plan
 from lib.features.sets import find_set, found_sets
 from lib.features.verify import Verdict, verify
+from lib.storage.copies import shown
 
 _SHOWN = 10
 
@@ -33,7 +34,7 @@ def verify_sets(name: str | None, where: Places) -> int:
         [find_set(name, where.features)] if name is not None else [each.folder for each in found_sets(where.features)]
     )
     if not folders:
-        sys.stdout.write(f"no feature sets in {where.features}; `python -m flows extract` makes one\n")
+        sys.stdout.write(f"no feature sets in {shown(where.features)}; `python -m flows extract` makes one\n")
     bad = []
     for folder in folders:
         verdict = verify(folder)

@@ -22,6 +22,7 @@ from lib.datasets.sources import Source
 from lib.errors import ConfigError
 from lib.features.config import FeatureSettings
 from lib.mlp.trial import Trial
+from lib.storage.address import place_of
 from lib.studies.space import SearchSettings
 
 Axis = Literal["activation", "hidden", "learning_rate"]
@@ -191,9 +192,16 @@ class Profile(_Settings):
 
 
 class Places(_Settings):
-    """Where things are on this machine or cluster."""
+    """Where things are on this machine or cluster.
+
+    Attributes
+    ----------
+    data : Path
+        The folder of all data; when that is shared at the URL `store`, this machine's copies of it.
+    """
 
     data: Path
+    store: str | None = None
     mlruns: Path
     mirror: str | None = None
     tracking_uri: str
@@ -232,7 +240,13 @@ class Workers(_Settings):
         return self
 
 
-_PLACE_VARIABLES = {"PROBEFLOW_DATA", "PROBEFLOW_MLRUNS", "PROBEFLOW_MIRROR", "PROBEFLOW_TEST_DATA"}
+_PLACE_VARIABLES = {
+    "PROBEFLOW_DATA",
+    "PROBEFLOW_CACHE",
+    "PROBEFLOW_MLRUNS",
+    "PROBEFLOW_MIRROR",
+    "PROBEFLOW_TEST_DATA",
+}
 _STACK_VARIABLES = {"PROBEFLOW_STACK", "PROBEFLOW_STACK_SERVICE", "PROBEFLOW_BIND"}
 _WORKER_VARIABLES = {"PROBEFLOW_POOL", "PROBEFLOW_CHUNKS", "PROBEFLOW_CHUNK_IMAGES", "PROBEFLOW_CHUNK_MINUTES"}
 _SET_UP_VARIABLES = {"PROBEFLOW_WEBHOOK"}
@@ -240,12 +254,24 @@ _NO_SETTINGS = _PLACE_VARIABLES | _STACK_VARIABLES | _WORKER_VARIABLES | _SET_UP
 
 
 def places(environment: Mapping[str, str] = os.environ) -> Places:
-    """Read PROBEFLOW_DATA, PROBEFLOW_MLRUNS, PROBEFLOW_MIRROR and MLFLOW_TRACKING_URI; defaults lie in the checkout."""
+    """Read PROBEFLOW_DATA, PROBEFLOW_CACHE, PROBEFLOW_MLRUNS, PROBEFLOW_MIRROR and MLFLOW_TRACKING_URI.
+
+    Defaults lie in the checkout; that of PROBEFLOW_CACHE, copies of what is shared at a URL, in the user's cache folder.
+
+    Raises
+    ------
+    ConfigError
+        For a URL that cannot be used.
+    StorageError
+        When the folder of copies cannot be made.
+    """
     checkout = Path(__file__).resolve().parent.parent
     home = checkout if (checkout / "pyproject.toml").exists() else Path.cwd()
     mlruns = Path(environment.get("PROBEFLOW_MLRUNS") or home / "mlruns").resolve()
+    data, store = place_of(environment.get("PROBEFLOW_DATA") or str(home / "data"), environment)
     return Places(
-        data=Path(environment.get("PROBEFLOW_DATA") or home / "data").resolve(),
+        data=data,
+        store=store,
         mlruns=mlruns,
         mirror=_address(environment.get("PROBEFLOW_MIRROR")),
         tracking_uri=environment.get("MLFLOW_TRACKING_URI") or f"sqlite:///{mlruns / 'mlflow.db'}",
@@ -259,9 +285,10 @@ def _address(mirror: str | None) -> str | None:
     scheme, separator, _ = mirror.partition("://")
     if not separator:
         return Path(mirror).resolve().as_uri()
-    if scheme not in ("file", "http", "https"):
+    if scheme not in ("file", "http", "https", "s3"):
         raise ConfigError(
-            f"PROBEFLOW_MIRROR is {without_credentials(mirror)!r}: {scheme} is not fetched from; give file://, http:// or https://"
+            f"PROBEFLOW_MIRROR is {without_credentials(mirror)!r}: {scheme} is not fetched from; "
+            "give file://, http://, https:// or s3://"
         )
     return mirror
 

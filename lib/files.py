@@ -1,6 +1,7 @@
 """Atomic files: a reader sees the whole new file or the old one, never a part of it.
 
-Every file the project keeps is written here: temporary name, fsync, rename, fsync of the folder.
+Every file the project keeps is written here: temporary name, fsync, rename, fsync of the folder. In a folder of copies
+(`lib.storage`) a shared file goes to its store before it gets its name here, so what is here is there.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ import numpy.typing as npt
 
 from lib.errors import StorageError
 from lib.machine import lives, this_process
+from lib.storage.address import store_of
+from lib.storage.store import Store
 
 _CANNOT_WRITE = {errno.EACCES, errno.EPERM, errno.EROFS}
 _CHUNK = 1 << 20
@@ -58,21 +61,41 @@ def atomic_path(path: Path) -> Iterator[Path]:
     Raises
     ------
     StorageError
-        When the disk is full or the folder cannot be written.
+        When the disk is full or the folder cannot be written, or the store that the folder has copies of.
     """
-    temporary = path.with_name(f".{path.name}.{this_process()}.{uuid4().hex[:8]}.tmp")
+    temporary = temporary_beside(path)
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             yield temporary
             with temporary.open("rb") as handle:
                 os.fsync(handle.fileno())
+            if (store := _sharing(path)) is not None:
+                store.put(temporary, path)
             temporary.replace(path)
             sync_folder(path.parent)
         except BaseException:
             with suppress(OSError):
                 temporary.unlink(missing_ok=True)
             raise
+
+
+def remove_file(path: Path) -> None:
+    """Remove a file that was written here, if it is there."""
+    if (store := _sharing(path)) is not None:
+        store.remove(path)
+    path.unlink(missing_ok=True)
+
+
+def temporary_beside(path: Path) -> Path:
+    """A name for a file that will be renamed to `path`, by which `remove_abandoned` knows whose it is."""
+    return path.with_name(f".{path.name}.{this_process()}.{uuid4().hex[:8]}.tmp")
+
+
+def _sharing(path: Path) -> Store | None:
+    """The store that has this file too, if there is one."""
+    store = store_of(path)
+    return store if store is not None and store.shares(path) else None
 
 
 def remove_abandoned(folder: Path) -> None:
@@ -106,16 +129,59 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 def write_json(path: Path, content: Any) -> None:
     """Write `content` to `path` as indented JSON, atomically. NaN and infinity are refused: they are not JSON."""
-    write_bytes(path, (json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
+    write_bytes(path, _json_bytes(content))
+
+
+def write_json_once(path: Path, content: Any) -> None:
+    """Write `content` to `path` unless a file is there: of all who try, on any machine, the first one's stays."""
+    whole, temporary, store = _json_bytes(content), temporary_beside(path), _sharing(path)
+    with storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            if store is not None and not store.create(path, whole):
+                store.get(path, temporary)
+            else:
+                temporary.write_bytes(whole)
+            with temporary.open("rb") as handle:
+                os.fsync(handle.fileno())
+            if store is not None:
+                temporary.replace(path)
+            else:
+                _link(temporary, path)
+            sync_folder(path.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def _link(source: Path, target: Path) -> None:
+    """Name the file `source` also `target`, unless that name is taken, which a rename would not mind."""
+    try:
+        os.link(source, target)
+    except FileExistsError:
+        return
+    except OSError:  # a file system without links
+        source.replace(target)
+
+
+def _json_bytes(content: Any) -> bytes:
+    return (json.dumps(content, indent=2, allow_nan=False) + "\n").encode()
 
 
 def require_writable(folder: Path) -> None:
-    """Prove that `folder` exists or can be made, and takes a file. Raises StorageError when it cannot."""
+    """Prove that `folder` exists or can be made, and takes a file; and its store, when it is the whole of its copies.
+
+    Raises
+    ------
+    StorageError
+        When it cannot.
+    """
     probe = folder / f".probe.{uuid4().hex[:8]}"
     with storage_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         probe.touch()
         probe.unlink()
+    if (store := store_of(folder)) is not None and store.cache == folder.absolute():
+        store.require_writable()
 
 
 def digest_file(path: Path, algorithm: str = "sha256") -> str:

@@ -28,10 +28,11 @@ def classify_images(images: Source, features: str, study: ClassifierStudy) -> st
     from lib.datasets import acquire
     from lib.features import open_feature_set
     from lib.studies.classifier import classify
+    from lib.studies.features import described_set
     from lib.studies.record import open_record
 
     where = places()
-    feature_set = open_feature_set(Path(open_record(Path(features)).summary["folder"]))
+    feature_set = open_feature_set(described_set(open_record(Path(features)), where.features))
     return str(classify(study, feature_set, acquire(images, where.data, where.mirror), where.studies).folder)
 
 

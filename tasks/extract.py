@@ -14,6 +14,7 @@ from lib.datasets.sources import Source
 from lib.errors import ChangedError, FeatureSetError, WorkerError
 from lib.features.config import FeatureSettings
 from lib.gpu import gpu_to_itself
+from lib.storage.copies import shown
 from tasks.policy import POLICY
 from tasks.pool import LATE_FILES_SECONDS, Piece, run_on_worker, workers_online
 
@@ -64,7 +65,7 @@ def extract_features(images: Source, settings: FeatureSettings) -> dict[str, str
             feature_set = work.seal()
             done = f"{len(made):,} of {len(work.shards):,} shard(s) made, {work.images(made):,} images"
         folder = str(describe_features(feature_set, dataset, where.studies).folder)
-        return {"folder": folder, "done": f"{done}, in {feature_set.folder}"}
+        return {"folder": folder, "done": f"{done}, in {shown(feature_set.folder)}"}
 
     return while_images_change(step)
 
@@ -186,7 +187,7 @@ def seal_features(images: Source, settings: FeatureSettings, digest: str, chunks
     feature_set = work if isinstance(work, FeatureSet) else _sealed(work)
     folder = str(describe_features(feature_set, dataset, where.studies).folder)
     done = f"extracted in {chunks:,} chunk(s)" if chunks else "already there and whole"
-    return {"folder": folder, "done": f"{done}, in {feature_set.folder}"}
+    return {"folder": folder, "done": f"{done}, in {shown(feature_set.folder)}"}
 
 
 def _sealed(work: ExtractionWork) -> FeatureSet:
@@ -201,6 +202,7 @@ def _sealed(work: ExtractionWork) -> FeatureSet:
             if time.monotonic() > end:
                 raise WorkerError(
                     f"{len(missing)} shard(s) are not there whole though their chunks are done, the first is "
-                    f"{work.paths(missing)[0]}: let PROBEFLOW_DATA of the workers name the same shared folder as here"
+                    f"{shown(work.paths(missing)[0])}: let PROBEFLOW_DATA of the workers name the same shared folder or "
+                    "URL as here"
                 ) from None
         time.sleep(1)

@@ -36,6 +36,7 @@ from lib import errors
 from lib.addresses import without_credentials
 from lib.errors import ChangedError, ConfigError, ProbeflowError, WorkerError
 from lib.progress import bar
+from lib.storage.copies import absent, shown
 from tasks.ends import unfinished_children
 
 ATTEMPTS = 3
@@ -387,11 +388,11 @@ def _online(client: SyncPrefectClient, pool: str) -> int:
 
 def _require_results(piece: Piece, child: FlowRun) -> None:
     end = time.monotonic() + LATE_FILES_SECONDS
-    while absent := [file for file in piece.results if not Path(file).exists()]:
+    while lacking := absent(Path(file) for file in piece.results):
         if time.monotonic() > end:
             raise WorkerError(
-                f"{piece.title} is done (flow run {child.name!r}, {child.id}), but {absent[0]} is not there: "
-                "let PROBEFLOW_DATA of the workers name the same shared folder as here"
+                f"{piece.title} is done (flow run {child.name!r}, {child.id}), but {shown(lacking[0])} is not there: "
+                "let PROBEFLOW_DATA of the workers name the same shared folder or URL as here"
             )
         time.sleep(1)
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
 from lib.config import Profile
+from tests.object_store import DataPlace, s3_server
 from tests.processes import REPOSITORY, free_port, listens, running, wait_for
 from tests.small_profile import small_profile
 from tests.stack import Stack, stack_up
@@ -67,3 +69,32 @@ def prefect_server(tmp_path_factory) -> dict[str, str]:
     with running(environment, folder / "server.log", *server):
         wait_for(lambda: listens(port))
         yield environment
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory) -> dict[str, str]:
+    """A server that speaks S3, with the bucket "shared", as the environment of its clients."""
+    with s3_server(tmp_path_factory.mktemp("s3")) as environment:
+        yield environment
+
+
+@pytest.fixture(params=["path", "s3"])
+def data_place(request, tmp_path, monkeypatch) -> DataPlace:
+    """A place that machines share: a path, or a prefix of its own in the bucket."""
+    return make_data_place(request, request.param, tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def s3_place(request, tmp_path, monkeypatch) -> DataPlace:
+    """A prefix of its own in the bucket."""
+    return make_data_place(request, "s3", tmp_path, monkeypatch)
+
+
+def make_data_place(request, kind: str, folder: Path, monkeypatch) -> DataPlace:
+    """What `data_place` is; for "s3" the server's variables are set here, too."""
+    if kind == "path":
+        return DataPlace(kind, str(folder / "data"), folder, {})
+    environment = request.getfixturevalue("s3")
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    return DataPlace(kind, f"s3://shared/{uuid4().hex[:8]}", folder, environment)

@@ -1,7 +1,8 @@
 """Extracts one set again and again in child processes that are killed, until it has been killed often enough.
 
-    python -m tests.killed_extraction FOLDER KILLS SEED
+    python -m tests.killed_extraction FOLDER KILLS SEED [URL]
 
+With a URL the sets lie there, and the children take turns at being two machines, whose copies are in FOLDER.
 Half of the children are killed at a random moment, half by themselves at a random step of writing a file: before the
 bytes are flushed to disk, between that and the rename, or just after the rename. Prints what happened as JSON.
 """
@@ -22,6 +23,7 @@ import torch
 from lib.datasets.dataset import Dataset, Split, build
 from lib.features import FeatureSettings, extract, program
 from lib.features.alexnet import load_network
+from lib.storage.address import place_of
 
 SETTINGS = FeatureSettings(weights="random", input_size=63, batch_size=3, shard_rows=4, device="cpu")
 
@@ -63,24 +65,32 @@ def die_while_writing(rng: np.random.Generator) -> str:
     return step
 
 
-def main(folder: Path, kills: int, seed: int) -> None:
+def main(folder: Path, kills: int, seed: int, url: str | None = None) -> None:
+    def target(number: int, machine: int) -> Path:
+        if url is None:
+            return folder / f"set-{number}"
+        variables = os.environ | {"PROBEFLOW_CACHE": str(folder / f"machine-{machine % 2}")}
+        return place_of(f"{url}/set-{number}", variables)[0] / "features"
+
     # With one thread PyTorch starts no others, so a fork of this process is sound, and children need not load the network.
     torch.set_num_threads(1)
+    if url is not None:
+        import s3fs  # noqa: F401  # in children it would take longer than they live
     network = load_network(SETTINGS, folder / "cache", None)
     program.load_network = lambda *_: network
     rng = np.random.default_rng(seed)
     killed, sets, how = 0, 0, Counter()
     while killed < kills:
-        target = folder / f"set-{sets}"
+        home = target(sets, killed)
         by_itself = killed % 2 == 1
         child = os.fork()
         if child == 0:
             if by_itself:
                 die_while_writing(np.random.default_rng([seed, killed]))
-            extract(dataset(), SETTINGS, target)
+            extract(dataset(), SETTINGS, home)
             os._exit(0)
         if not by_itself:
-            time.sleep(rng.uniform(0.0, 0.3))
+            time.sleep(rng.uniform(0.0, 0.3 if url is None else 1.0))  # connecting takes some time
             os.kill(child, signal.SIGKILL)
         _, status = os.waitpid(child, 0)
         if os.WIFSIGNALED(status):
@@ -93,7 +103,7 @@ def main(folder: Path, kills: int, seed: int) -> None:
     for number in range(sets + 1):
         child = os.fork()
         if child == 0:
-            extract(dataset(), SETTINGS, folder / f"set-{number}")
+            extract(dataset(), SETTINGS, target(number, 0))
             os._exit(0)
         if os.waitpid(child, 0)[1]:
             sys.exit("the last extraction failed")
@@ -101,4 +111,4 @@ def main(folder: Path, kills: int, seed: int) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
+    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), *sys.argv[4:])

@@ -18,6 +18,7 @@ from lib.addresses import without_credentials
 from lib.errors import AbsentError, DataError
 from lib.files import atomic_path, digest_file, storage_errors
 from lib.progress import Advance, bar
+from lib.storage.store import download
 
 _CHUNK = 1 << 18
 _ATTEMPTS = 4
@@ -44,8 +45,8 @@ def fetch(file: RemoteFile, target: Path, mirror: str | None) -> Path:
     Parameters
     ----------
     mirror : str or None
-        "file:///…" or "https://…", perhaps with USER:PASSWORD@ (never shown); when given, `<mirror>/<name>` is the only
-        place asked.
+        "file:///…", "https://…" (perhaps with USER:PASSWORD@, never shown) or "s3://…"; when given, `<mirror>/<name>` is
+        the only place asked.
 
     Raises
     ------
@@ -58,7 +59,7 @@ def fetch(file: RemoteFile, target: Path, mirror: str | None) -> Path:
         return target
     if mirror == NOWHERE:
         raise AbsentError(f"{file.name} is not on this machine yet")
-    urls = [f"{mirror.rstrip('/')}/{urllib.parse.quote(file.name)}"] if mirror else list(file.urls)
+    urls = [_under(mirror, file.name)] if mirror else list(file.urls)
     if not urls:
         raise DataError(f"{file.name} has no public address: set PROBEFLOW_MIRROR to a place that holds it")
     problems = []
@@ -76,6 +77,10 @@ def fetch(file: RemoteFile, target: Path, mirror: str | None) -> Path:
     raise DataError(f"cannot fetch {file.name} ({'; '.join(problems)}); {mend}")
 
 
+def _under(mirror: str, name: str) -> str:
+    return f"{mirror.rstrip('/')}/{name if mirror.startswith('s3:') else urllib.parse.quote(name)}"
+
+
 class _UnavailableError(Exception):
     """One address did not give the file."""
 
@@ -87,6 +92,9 @@ def _is_whole(file: RemoteFile, path: Path) -> bool:
 def _fetch_from(url: str, file: RemoteFile, target: Path) -> None:
     if url.startswith("file:"):
         _copy(Path(urllib.request.url2pathname(urllib.parse.urlparse(url).path)), file, target)
+        return
+    if url.startswith("s3:"):
+        _copy_object(url, file, target)
         return
     part = target.with_name(f"{target.name}.part")
     with storage_errors(target):
@@ -118,6 +126,18 @@ def _copy(source: Path, file: RemoteFile, target: Path) -> None:
         if not _is_whole(file, temporary):
             raise DataError(
                 f"{source} is damaged or altered: its {file.algorithm} is not {file.digest}; replace it with the original"
+            )
+
+
+def _copy_object(url: str, file: RemoteFile, target: Path) -> None:
+    with atomic_path(target) as temporary:
+        try:
+            download(url, temporary)
+        except FileNotFoundError:
+            raise _UnavailableError("no such object") from None
+        if not _is_whole(file, temporary):
+            raise DataError(
+                f"{url} is damaged or altered: its {file.algorithm} is not {file.digest}; replace it with the original"
             )
 
 

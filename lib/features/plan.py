@@ -5,12 +5,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +18,7 @@ from lib.datasets.dataset import Dataset
 from lib.errors import FeatureSetError
 from lib.features.config import FeatureSettings
 from lib.features.quarantine import quarantine_digest
-from lib.files import digest_json, write_json
+from lib.files import digest_json, write_json, write_json_once
 
 NAME = "plan.json"
 SPLITS = ("train", "validation", "test")
@@ -117,6 +115,11 @@ def plan_set(dataset: Dataset, settings: FeatureSettings, weights_sha256: str) -
     )
 
 
+def set_folder(root: Path, plan: SetPlan) -> Path:
+    """Where the set lies under the root of all sets."""
+    return root / plan.dataset / plan.digest[:16]
+
+
 def write_plan(folder: Path, plan: SetPlan) -> None:
     """Keep the plan in the set's folder."""
     write_json(folder / NAME, plan.model_dump(mode="json"))
@@ -175,17 +178,7 @@ def settle_batch(folder: Path, kind: str, batch_size: int) -> int:
 
     All who compute a set on one kind of device use one size, so that a row has the same bits whoever computed it.
     """
-    path = _settled_path(folder, kind)
-    mine = path.with_name(f".{path.name}.{uuid4().hex[:8]}.tmp")
-    write_json(mine, _Settled(batch_size=batch_size).model_dump())
-    try:
-        os.link(mine, path)  # unlike a rename it fails when the name is taken
-    except FileExistsError:
-        pass
-    except OSError:  # a file system without links
-        write_json(path, _Settled(batch_size=batch_size).model_dump())
-    finally:
-        mine.unlink()
+    write_json_once(_settled_path(folder, kind), _Settled(batch_size=batch_size).model_dump())
     return settled_batch(folder, kind) or batch_size
 
 

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lib.errors import FeatureSetError
-from lib.files import atomic_path, digest_json
+from lib.files import atomic_path, digest_json, remove_file
 
 NAME = "quarantine.parquet"
 
@@ -22,7 +22,7 @@ def write_quarantine(folder: Path, quarantined: pa.Table | None) -> None:
     """Keep the list in the set's folder; an empty one is no file."""
     path = folder / NAME
     if quarantined is None or not quarantined.num_rows:
-        path.unlink(missing_ok=True)
+        remove_file(path)
         return
     with atomic_path(path) as temporary:
         pq.write_table(quarantined, temporary)

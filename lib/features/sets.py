@@ -11,6 +11,7 @@ from lib.features import manifest, plan
 from lib.features.manifest import read_manifest
 from lib.features.plan import SetPlan, read_plan
 from lib.features.shards import shard_name
+from lib.storage.copies import fetch, shown, sizes
 
 
 @dataclass(frozen=True)
@@ -45,13 +46,15 @@ class FoundSet:
 
 def found_sets(root: Path) -> list[FoundSet]:
     """All sets under `root`, by dataset and digest."""
+    fetch(root, lambda name: Path(name).name in (manifest.NAME, plan.NAME), deep=True)
     folders = {path.parent for name in (manifest.NAME, plan.NAME) for path in root.glob(f"[!.]*/*/{name}")}
     return [look_at(folder) for folder in sorted(folders)]
 
 
 def look_at(folder: Path) -> FoundSet:
     """What lies in the folder of a set."""
-    sealed = (folder / manifest.NAME).exists()
+    files = sizes(folder)
+    sealed = manifest.NAME in files
     held: SetPlan | None = None
     problem = ""
     try:
@@ -59,8 +62,8 @@ def look_at(folder: Path) -> FoundSet:
     except FeatureSetError as error:
         problem = str(error)
     count = 0 if held is None else len(held.cut())
-    sizes = [path.stat().st_size for index in range(count) if (path := folder / shard_name(index)).exists()]
-    return FoundSet(folder, held, problem, sealed, len(sizes), sum(sizes))
+    shards = [files[name] for index in range(count) if (name := shard_name(index)) in files]
+    return FoundSet(folder, held, problem, sealed, len(shards), sum(shards))
 
 
 def find_set(name: str, root: Path) -> Path:
@@ -96,7 +99,8 @@ def find_set(name: str, root: Path) -> Path:
 
 
 def _those(known: Sequence[FoundSet], root: Path) -> str:
-    return f"{root} has {_names(known)}" if known else f"{root} has none; extract one"
+    where = shown(root)
+    return f"{where} has {_names(known)}" if known else f"{where} has none; extract one"
 
 
 def _names(sets: Sequence[FoundSet]) -> str:

@@ -18,6 +18,7 @@ from lib.features.quarantine import quarantine_is_whole
 from lib.features.shards import ROW_GROUP, check_shard, shard_name, stray_shards
 from lib.files import digest_file
 from lib.progress import bar
+from lib.storage.copies import fetch
 
 
 @dataclass(frozen=True)
@@ -47,11 +48,14 @@ class Verdict:
 def verify(folder: Path) -> Verdict:
     """Read the set in `folder` and check rows, order, labels, splits, checksums, and that all features are finite.
 
+    Of a set in a store every byte is downloaded again.
+
     Raises
     ------
     FeatureSetError
         When the folder holds no feature set, or its plan is damaged.
     """
+    fetch(folder, afresh=True)
     sealed, faults, entries = False, {}, {}
     plan: SetPlan | None = None
     if (folder / manifests.NAME).exists():

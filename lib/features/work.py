@@ -18,14 +18,15 @@ from lib.errors import ConfigError, DataError, FeatureSetError
 from lib.features import plan as plans
 from lib.features.config import FeatureSettings
 from lib.features.manifest import Shard, write_manifest
-from lib.features.plan import SetPlan, plan_set, settle_batch, settled_batch, write_plan
+from lib.features.plan import SetPlan, plan_set, set_folder, settle_batch, settled_batch, write_plan
 from lib.features.quarantine import quarantine_is_whole, write_quarantine
 from lib.features.reading import FeatureSet, open_feature_set
 from lib.features.shards import check_shard, restore_entry, shard_name, stray_shards
 from lib.features.speed import Speed, write_speed
 from lib.features.weights import weights_digest
-from lib.files import remove_abandoned, require_writable
+from lib.files import remove_abandoned, remove_file, require_writable
 from lib.progress import bar
+from lib.storage.copies import fetch, shown
 
 _logger = logging.getLogger(__name__)
 
@@ -88,6 +89,7 @@ class ExtractionWork:
     def missing(self, indexes: Sequence[int] | None = None) -> list[int]:
         """Those of `indexes` (default: all) whose shards are not there whole; every byte is read."""
         every = range(len(self.shards)) if indexes is None else indexes
+        self._fetch(every)
         return [index for index in every if self._entry(index) is None]
 
     def compute(self, indexes: Sequence[int] | None = None) -> list[int]:
@@ -106,6 +108,7 @@ class ExtractionWork:
         """
         every = range(len(self.shards)) if indexes is None else indexes
         remove_abandoned(self.folder)
+        self._fetch(every)
         with bar(f"extract {self.plan.dataset}", self.images(every), "image") as advance:
             missing = []
             for index in every:
@@ -155,21 +158,28 @@ class ExtractionWork:
         FeatureSetError
             When a shard is missing or damaged.
         """
+        fetch(self.folder)
         entries: list[Shard] = []
         for index in range(len(self.shards)):
             entry = self._entry(index)
             if entry is None:
                 raise FeatureSetError(
-                    f"shard {self.folder / shard_name(index)} is missing or damaged; extract again, it makes just that one"
+                    f"shard {shown(self.folder / shard_name(index))} is missing or damaged; extract again, it makes just "
+                    "that one"
                 )
             entries.append(entry)
         remove_abandoned(self.folder)
         for stray in stray_shards(self.folder, len(self.shards)):
-            stray.unlink()
+            remove_file(stray)
         write_plan(self.folder, self.plan)
         write_quarantine(self.folder, self.dataset.quarantined)
         write_manifest(self.folder, self.plan, tuple(entries))
         return open_feature_set(self.folder, verify=False)
+
+    def _fetch(self, indexes: Sequence[int]) -> None:
+        """Bring what others have made of these shards, and what the set has beside shards."""
+        own = {path.with_suffix(suffix).name for path in self.paths(indexes) for suffix in (".parquet", ".json")}
+        fetch(self.folder, lambda name: name in own or not name.startswith("part-"))
 
     def _entry(self, index: int) -> Shard | None:
         return check_shard(self.folder / shard_name(index), self.digest, len(self.shards[index]))
@@ -190,8 +200,7 @@ def plan_extraction(
     require_writable(features_dir)
     cache = features_dir / ".weights"
     plan = plan_set(dataset, settings, weights_digest(settings, cache, mirror))
-    folder = features_dir / dataset.name / plan.digest[:16]
-    work = ExtractionWork(folder, plan, dataset, settings, cache, mirror)
+    work = ExtractionWork(set_folder(features_dir, plan), plan, dataset, settings, cache, mirror)
     return work.sealed() or work
 
 

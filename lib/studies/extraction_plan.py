@@ -9,10 +9,13 @@ from lib.datasets import Dataset, on_disk
 from lib.datasets.download import NOWHERE
 from lib.datasets.sources import Source
 from lib.errors import WeightsError
-from lib.features import FeatureSet, FeatureSettings
-from lib.features.plan import cut
+from lib.features import FeatureSet, FeatureSettings, manifest
+from lib.features.plan import cut, plan_set, set_folder
+from lib.features.shards import shard_name
 from lib.features.units import Unit, cut_units
+from lib.features.weights import weights_digest
 from lib.features.work import ExtractionWork, plan_extraction
+from lib.storage.copies import sizes
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,7 @@ class ExtractionPlan:
         The dataset in words.
     images, shards, missing : int or None
         All images and shards, and the shards that are not there whole; None while the data is not on this machine.
+        Those in a store are counted, not read.
     units : tuple of Unit
         The missing shards, in as many parts as were asked for, or fewer.
     """
@@ -49,6 +53,8 @@ def plan_features(source: Source, settings: FeatureSettings, where: Places, work
     if dataset is None:
         return ExtractionPlan(f"{source.source}: not on this machine yet, sizes unknown", False, None, None, None)
     images = sum(len(split) for split in dataset.splits.values())
+    if where.store is not None:
+        return _listed(dataset, settings, where, workers)
     work = _begun(dataset, settings, where)
     if isinstance(work, FeatureSet):
         return ExtractionPlan(dataset.name, True, images, len(work.manifest.shards), 0)
@@ -59,6 +65,20 @@ def plan_features(source: Source, settings: FeatureSettings, where: Places, work
         shards, missing = work.shards, work.missing()
     units = tuple(cut_units(shards, missing, workers.chunks or 1, workers.chunk_images))
     return ExtractionPlan(dataset.name, False, images, len(shards), len(missing), units)
+
+
+def _listed(dataset: Dataset, settings: FeatureSettings, where: Places, workers: Workers) -> ExtractionPlan:
+    """The plan by the names that a store lists: to check them, all shards would have to be brought here."""
+    shards = cut(sum(len(split) for split in dataset.splits.values()), settings.shard_rows)
+    try:
+        digest = weights_digest(settings, where.features / ".weights", NOWHERE)
+        held = sizes(set_folder(where.features, plan_set(dataset, settings, digest)))
+    except WeightsError:
+        held = {}
+    missing = [index for index in range(len(shards)) if shard_name(index) not in held]
+    sealed = manifest.NAME in held and not missing
+    units = tuple(cut_units(shards, missing, workers.chunks or 1, workers.chunk_images))
+    return ExtractionPlan(dataset.name, sealed, shards[-1].stop, len(shards), len(missing), units)
 
 
 def _begun(dataset: Dataset, settings: FeatureSettings, where: Places) -> ExtractionWork | FeatureSet | None:

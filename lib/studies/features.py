@@ -19,6 +19,7 @@ from lib.features.reading import Features
 from lib.features.speed import read_speeds, speed_words
 from lib.features.statistics import FeatureStatistics, feature_statistics
 from lib.progress import Advance, bar, silent
+from lib.storage.copies import shown
 from lib.studies.record import DatasetNote, RunNote, StudyFolder, StudyRecord, study_key
 
 _SAMPLE = 2000
@@ -86,6 +87,11 @@ def portray(feature_set: FeatureSet, advance: Advance = silent) -> Portrait:
     return Portrait(feature_set.manifest, statistics, sample, points, shares)
 
 
+def described_set(record: StudyRecord, root: Path) -> Path:
+    """The folder of the set that a record of this study is of, under the root of all sets on this machine."""
+    return root / str(record.summary["dataset"]["name"]) / str(record.summary["digest"])[:16]
+
+
 def describe_features(feature_set: FeatureSet, dataset: Dataset, root: Path) -> StudyRecord:
     """Show a sealed feature set of `dataset`, or return the record when nothing has changed."""
     manifest = feature_set.manifest
@@ -109,7 +115,7 @@ def describe_features(feature_set: FeatureSet, dataset: Dataset, root: Path) -> 
         f"**{manifest.description}**, {manifest.width} values an image, input {settings.input_size} px "
         f"({settings.interpolation}), computed in {settings.precision}, stored as {settings.storage}.",
         f"{manifest.rows:,} rows in {len(manifest.shards)} sealed shard(s), {size / 1e6:.1f} MB, "
-        f"in `{feature_set.folder}`. {speed}",
+        f"in `{shown(feature_set.folder)}`. {speed}",
         f"{constant:,} of {manifest.width:,} features are constant; {statistics.zeros.mean():.1%} of all values are 0; "
         f"values from {statistics.minimum.min():.4g} to {statistics.maximum.max():.4g} (`features.csv` has each feature).",
         f"Digest `{manifest.digest}`; weights sha256 `{manifest.weights_sha256}`.",
@@ -130,7 +136,7 @@ def describe_features(feature_set: FeatureSet, dataset: Dataset, root: Path) -> 
         summary={
             "dataset": {"name": manifest.dataset, "rows": manifest.splits},
             "description": manifest.description,
-            "folder": str(feature_set.folder),
+            "folder": shown(feature_set.folder),
             "digest": manifest.digest,
             "speeds": [each.model_dump() for each in speeds],
         },

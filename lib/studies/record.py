@@ -23,6 +23,7 @@ from safetensors.numpy import save as safetensors_bytes
 from lib.datasets import Dataset, leakage_warnings
 from lib.errors import DataError
 from lib.files import atomic_path, digest_json, write_bytes, write_json
+from lib.storage.copies import fetch, fetch_file
 
 FORMAT = 4
 """Raised when what a record holds changes, so that older records are made anew."""
@@ -129,8 +130,7 @@ class StudyFolder:
 
     def finished(self) -> StudyRecord | None:
         """The record, when this study has already been done."""
-        path = self.path / _RECORD
-        return read_record(path) if path.exists() else None
+        return read_record(self.path / _RECORD) if _fetched(self.path) else None
 
     def figure(self, name: str, figure: Figure) -> None:
         """Keep a figure as `figures/<name>.png`."""
@@ -187,9 +187,20 @@ def open_record(folder: Path) -> StudyRecord:
     DataError
         When the study is not finished, or its record is damaged.
     """
-    if not (folder / _RECORD).exists():
+    if not _fetched(folder):
         raise DataError(f"study folder {folder} holds no finished study; run the study first")
     return read_record(folder / _RECORD)
+
+
+def _fetched(folder: Path) -> bool:
+    """Whether there is a record; then it and what it speaks of is here, too."""
+    fetch_file(folder / _RECORD)
+    if not (folder / _RECORD).exists():
+        return False
+    fetch(folder, lambda name: not name.startswith("checkpoint-"))
+    fetch(folder / "figures")
+    fetch(folder / "tables")
+    return True
 
 
 def read_record(path: Path) -> StudyRecord:

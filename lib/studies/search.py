@@ -11,6 +11,7 @@ import numpy as np
 
 from lib.config import Arm
 from lib.mlp.training import TrialResult
+from lib.storage.copies import fetch_file
 
 
 class Search(Protocol):
@@ -52,4 +53,6 @@ def open_search(arm: Arm, folder: Path, name: str) -> Search:
         return GridSearch(arm)
     from lib.studies.optuna_search import OptunaSearch
 
-    return OptunaSearch(arm.search, folder / f"search-{name}.log", name)
+    journal = folder / f"search-{name}.log"
+    fetch_file(journal)
+    return OptunaSearch(arm.search, journal, name)

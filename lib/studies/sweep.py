@@ -23,6 +23,7 @@ from lib.mlp.store import trial_key
 from lib.mlp.training import TrialData, TrialResult
 from lib.mlp.trial import Trial
 from lib.progress import Advance, bar
+from lib.storage.copies import fetch
 from lib.studies.configuration import Configuration, configurations_of, winners
 from lib.studies.record import StudyFolder, StudyRecord, study_key
 from lib.studies.search import Search, open_search
@@ -122,6 +123,7 @@ def _finals(
     results = train_all([trial for _, trial in chosen], rest, data_key, folder, f"{name} winners")
     peers: list[dict[str, Any] | None] = [None] * len(chosen)
     if study.compare_sklearn:
+        fetch(folder.trials, lambda file: file.startswith("sklearn-"))
         with bar(f"{name} scikit-learn", sum(trial.epochs for _, trial in chosen), "epoch") as advance:
             peers = [_peer(trial, rest, data_key, folder, advance) for _, trial in chosen]
     return [

@@ -6,12 +6,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from lib.files import digest_json
+from lib.files import digest_json, remove_file
 from lib.mlp.fused import Checkpoint, Stopping, train_many
 from lib.mlp.store import load_result, save_result, trial_key
 from lib.mlp.training import TrialData, TrialResult
 from lib.mlp.trial import Trial
 from lib.progress import bar
+from lib.storage.copies import fetch, fetch_file
 from lib.studies.device import program_memory, training_device
 from lib.studies.record import StudyFolder
 
@@ -45,14 +46,18 @@ def train_all(
     device = training_device()
     rows_key = stopped_key(trials, data_key, stopping)
     keys = [trial_key(trial, rows_key) for trial in trials]
+    fetch_results(folder, keys)
     known = {key: stored for key in set(keys) if (stored := load_result(folder.trials, key)) is not None}
     every = dict(zip(keys, trials, strict=True))
     missing = {key: trial for key, trial in every.items() if key not in known}
     whole = _checkpoint(folder, every)
+    if missing:
+        fetch_file(whole)
     if missing and (whole.exists() or stopping.rungs):
         missing = every  # the checkpoint holds them all; at a rung they all compete
     checkpoint = _checkpoint(folder, missing)
     if missing:
+        fetch_file(checkpoint)
         with bar(label, sum(trial.epochs for trial in missing.values()), "epoch") as advance:
             results = train_many(
                 list(missing.values()),
@@ -67,8 +72,14 @@ def train_all(
             save_result(folder.trials, result, key)
             known[key] = result
     for done in (whole, checkpoint):  # only now are all results kept
-        done.unlink(missing_ok=True)
+        remove_file(done)
     return [known[key] for key in keys]
+
+
+def fetch_results(folder: StudyFolder, keys: Iterable[str]) -> None:
+    """Bring what other machines have stored under these keys."""
+    names = {f"{key}{suffix}" for key in keys for suffix in (".json", ".safetensors")}
+    fetch(folder.trials, names.__contains__)
 
 
 def _checkpoint(folder: StudyFolder, keys: Iterable[str]) -> Path:

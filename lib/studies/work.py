@@ -19,7 +19,7 @@ from lib.mlp.trial import Trial
 from lib.studies.chunks import Chunk, cost, cut
 from lib.studies.record import StudyFolder, study_key
 from lib.studies.sweep import stopping_of, sweep_data
-from lib.studies.training import stopped_key, train_all
+from lib.studies.training import fetch_results, stopped_key, train_all
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,7 @@ class SweepWork:
     def missing(self, positions: Sequence[int] | None = None) -> list[int]:
         """Those of `positions` (default: all) whose trials have no whole result in the folder."""
         every = range(len(self.trials)) if positions is None else positions
+        fetch_results(self.folder, {self._key(self.trials[position]) for position in every})
         stored = {
             trial: load_result(self.folder.trials, self._key(trial)) is not None
             for trial in {self.trials[position] for position in every}

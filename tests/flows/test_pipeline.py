@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
+from pathlib import Path
 
 import pytest
 from prefect import get_client
@@ -10,12 +13,19 @@ from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 from prefect.testing.utilities import prefect_test_harness
 
+from flows.features import list_sets
 from flows.pipeline import STAGES, pipeline
 from flows.report import closing_table
+from flows.verify import verify_sets
 from lib.config import places
 from lib.errors import DataError, LeakageError
+from lib.features.sets import find_set
+from lib.files import digest_file
+from lib.studies.record import open_record
 from lib.tracking.store import connect
 from tests.image_files import write_images
+from tests.processes import running, wait_for
+from tests.small_profile import SMALL
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -97,6 +107,56 @@ def test_running_again_computes_nothing_and_adds_no_run(result, small, monkeypat
         for name, outcome in result["studies"].items()
     }
     assert {study: len(all_runs(study)) for study in result["studies"]} == before
+
+
+def told(value):
+    """What a record says, without how long it took and where it lies."""
+    if isinstance(value, dict):
+        times = ("folder", "speeds", "images_per_second")
+        return {key: told(each) for key, each in value.items() if key not in times and "seconds" not in key}
+    return [told(each) for each in value] if isinstance(value, list) else value
+
+
+def test_killed_and_gone_on_from_on_another_machine_that_shares_an_object_store_it_shows_the_same(
+    result, small, s3_place, tmp_path, monkeypatch, capsys
+):
+    on_path = {name: open_record(Path(outcome["folder"])) for name, outcome in result["studies"].items()}
+    features_on_path = places().features
+    first, second, third = (s3_place.variables(name) for name in ("first", "second", "third"))
+    settings = [option for each in [*SMALL, "name=small"] for option in ("--set", each)]
+    sweeps = places(first).studies / "activations"
+    with running(os.environ | first, tmp_path / "run.log", "flows", "run", *settings) as begun:
+        wait_for(lambda: begun.poll() is not None or sweeps.is_dir())  # features are sealed, and a sweep has begun
+        assert begun.poll() is None, (tmp_path / "run.log").read_text()[-3000:]
+        os.killpg(begun.pid, signal.SIGKILL)
+
+    for name, value in second.items():
+        monkeypatch.setenv(name, value)
+    with monkeypatch.context() as patch:
+        patch.setattr("lib.features.program.CpuProgram.features", None)  # the killed run has made them all
+        again = pipeline(small)
+    assert again["studies"].keys() == on_path.keys()
+    for name, outcome in again["studies"].items():
+        record, other = open_record(Path(outcome["folder"])), on_path[name]
+        assert (record.key, record.figures, record.headline.split(",")[0]) == (
+            other.key,
+            other.figures,
+            other.headline.split(",")[0],
+        )
+        assert told(record.summary) == told(other.summary)
+        assert told(record.parent.metrics) == told(other.parent.metrics)
+        for figure in record.figures:
+            assert digest_file(record.folder / "figures" / figure) == digest_file(other.folder / "figures" / figure)
+
+    # A third machine, which has computed nothing, shows all of it.
+    there = places(third)
+    assert list_sets(there) == verify_sets(None, there) == 0
+    assert f"in {s3_place.address}/features; `features DIGEST`" in capsys.readouterr().out
+    digest = on_path["features"].summary["digest"]
+    one, other = find_set(digest, features_on_path), find_set(digest, there.features)
+    for file in (*one.glob("part-*"), one / "manifest.json"):
+        assert file.read_bytes() == (other / file.name).read_bytes()
+    assert open_record(there.studies / "classifier" / on_path["classifier"].key[:16]).key == on_path["classifier"].key
 
 
 def test_a_change_of_one_study_leaves_the_others(result, small):

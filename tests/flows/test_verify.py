@@ -16,6 +16,7 @@ from lib.errors import FeatureSetError
 from lib.features import FeatureSettings, extract
 from tests.conftest import REPOSITORY
 from tests.image_files import write_images
+from tests.object_store import object_at
 
 SETTINGS = FeatureSettings(weights="random", input_size=64, shard_rows=5, device="cpu")
 
@@ -75,3 +76,20 @@ def test_resume_refuses_a_set_whose_images_are_others_by_now(folder, where, tmp_
     (tmp_path / "pets" / "cat" / "1.png").unlink()
     with pytest.raises(FeatureSetError, match=r"the images or weights of pets are others than those that .* is of"):
         profile_of_set(folder.name, where, None)
+
+
+def test_a_set_in_an_object_store_is_verified_and_resumed_from_another_machine(s3_place, tmp_path, capsys):
+    one, other = s3_place.machine("one"), s3_place.machine("other")
+    write_images(tmp_path / "pets", ("cat", "dog"), 10)
+    made = extract(acquire(ImageFolder(path=str(tmp_path / "pets")), one.data), SETTINGS, one.features)
+    shard = object_at(made.folder / "part-00002.parquet")
+    whole = shard.get()["Body"].read()
+    shard.put(Body=whole[:500] + bytes([whole[500] ^ 1]) + whole[501:])
+    with pytest.raises(FeatureSetError, match=r"1 of 1 feature set.* not whole; `python -m flows resume pets/"):
+        verify_sets(None, other)
+    assert "part-00002.parquet is damaged: its sha256 is not the manifest's" in capsys.readouterr().out
+    profile = profile_of_set(made.digest[:8], other, "cpu")
+    assert profile.features == SETTINGS
+    extract(acquire(profile.images, other.data), profile.features, other.features)
+    assert shard.get()["Body"].read() == whole
+    assert verify_sets(None, one) == 0

@@ -158,5 +158,5 @@ def test_workers_that_cannot_be_are_refused(pool, chunks, message):
 def test_a_mirror_may_be_a_path_and_is_refused_where_nothing_is_fetched(tmp_path):
     assert places({"PROBEFLOW_MIRROR": str(tmp_path)}).mirror == tmp_path.as_uri()
     assert places({"PROBEFLOW_MIRROR": "https://host/data"}).mirror == "https://host/data"
-    with pytest.raises(ConfigError, match="PROBEFLOW_MIRROR is 's3://bucket': s3 is not fetched from"):
-        places({"PROBEFLOW_MIRROR": "s3://bucket"})
+    with pytest.raises(ConfigError, match="PROBEFLOW_MIRROR is 'ftp://host': ftp is not fetched from"):
+        places({"PROBEFLOW_MIRROR": "ftp://host"})

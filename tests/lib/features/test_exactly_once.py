@@ -18,7 +18,10 @@ import pytest
 from lib.errors import ConfigError, DataError, FeatureSetError, StorageError
 from lib.features import FeatureSet, extract, extract_shards, open_feature_set, plan_extraction, shards
 from lib.features.plan import settle_batch, settled_batch
+from lib.features.sets import found_sets
 from lib.features.verify import verify
+from lib.storage.address import place_of
+from lib.storage.copies import fetch
 from tests import killed_extraction
 from tests.conftest import REPOSITORY
 from tests.killed_extraction import SETTINGS
@@ -62,7 +65,31 @@ def test_killed_fifty_times_the_set_is_bit_identical_to_an_undisturbed_one(undis
         assert verify(folder).whole
 
 
-def test_a_set_is_the_same_whoever_makes_its_shards_and_in_which_order(dataset, undisturbed, tmp_path):
+def test_killed_on_two_machines_that_share_an_object_store_the_set_is_bit_identical_too(undisturbed, s3_place):
+    machines = [s3_place.folder / f"machine-{number}" for number in range(2)]
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.killed_extraction", str(s3_place.folder), "6", "1", s3_place.address],
+        cwd=REPOSITORY, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    told = json.loads(done.stdout)
+    assert told["killed"] == 6
+    for number in range(told["sets"]):
+        for machine in machines:
+            variables = s3_place.environment | {"PROBEFLOW_CACHE": str(machine)}
+            home = place_of(f"{s3_place.address}/set-{number}", variables)[0] / "features"
+            (found,) = found_sets(home)
+            assert verify(found.folder).whole
+            assert content(found.folder) == content(undisturbed.folder)
+
+
+@pytest.fixture
+def machines(data_place) -> tuple[Path, Path]:
+    """The folders of features of two machines that share their data: one folder, or each its own copies."""
+    return data_place.machine("one").features, data_place.machine("other").features
+
+
+def test_a_set_is_the_same_whoever_makes_its_shards_and_in_which_order(dataset, undisturbed, machines):
     digest = undisturbed.manifest.digest
     count = len(undisturbed.manifest.shards)
     order = np.random.default_rng(0).permutation(count).tolist()
@@ -71,21 +98,22 @@ def test_a_set_is_the_same_whoever_makes_its_shards_and_in_which_order(dataset, 
     told = []
     workers = [
         threading.Thread(
-            target=lambda hand=hand: told.append(extract_shards(dataset, SETTINGS, tmp_path, None, hand, digest))
+            target=lambda home=home, hand=hand: told.append(extract_shards(dataset, SETTINGS, home, None, hand, digest))
         )
-        for hand in hands
+        for home, hand in zip(machines, hands, strict=True)
     ]
     for worker in workers:
         worker.start()
     for worker in workers:
         worker.join()
     assert sum(each["stored"] + each["extracted"] for each in told) == sum(map(len, hands))
-    work = plan_extraction(dataset, SETTINGS, tmp_path)
+    work = plan_extraction(dataset, SETTINGS, machines[0])
     assert work.missing() == []
     assert content(work.seal().folder) == content(undisturbed.folder)
+    assert content(plan_extraction(dataset, SETTINGS, machines[1]).folder) == content(undisturbed.folder)
 
 
-def test_two_workers_on_one_shard_end_with_one_valid_shard(dataset, undisturbed, tmp_path, monkeypatch):
+def test_two_workers_on_one_shard_end_with_one_valid_shard(dataset, undisturbed, machines, monkeypatch):
     digest = undisturbed.manifest.digest
     together = threading.Barrier(2)
     write = shards.pq.write_table
@@ -97,16 +125,20 @@ def test_two_workers_on_one_shard_end_with_one_valid_shard(dataset, undisturbed,
     monkeypatch.setattr(shards.pq, "write_table", meeting)
     told = []
     workers = [
-        threading.Thread(target=lambda: told.append(extract_shards(dataset, SETTINGS, tmp_path, None, [7], digest)))
-        for _ in range(2)
+        threading.Thread(
+            target=lambda home=home: told.append(extract_shards(dataset, SETTINGS, home, None, [7], digest))
+        )
+        for home in machines
     ]
     for worker in workers:
         worker.start()
     for worker in workers:
         worker.join()
     assert told == [{"stored": 0, "extracted": 1}] * 2
-    (path,) = tmp_path.rglob("*.parquet")
-    assert path.read_bytes() == (undisturbed.folder / "part-00007.parquet").read_bytes()
+    for home in machines:
+        fetch(home, deep=True)
+        (path,) = home.rglob("*.parquet")
+        assert path.read_bytes() == (undisturbed.folder / "part-00007.parquet").read_bytes()
 
 
 def test_a_worker_with_other_data_or_settings_is_refused(dataset, tmp_path):
@@ -117,11 +149,14 @@ def test_a_worker_with_other_data_or_settings_is_refused(dataset, tmp_path):
         extract_shards(dataset, SETTINGS, tmp_path, None, [3, 40], digest)
 
 
-def test_a_block_s_size_is_settled_by_whoever_comes_first(tmp_path):
-    assert settled_batch(tmp_path, "cuda") is None
-    assert [settle_batch(tmp_path, "cuda", size) for size in (512, 1024)] == [512, 512]
-    assert settle_batch(tmp_path, "cpu", 256) == 256
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["batch-cpu.json", "batch-cuda.json"]
+def test_a_block_s_size_is_settled_by_whoever_comes_first(machines):
+    assert settled_batch(machines[0], "cuda") is None
+    assert [settle_batch(home / "set", "cuda", size) for home, size in zip(machines, (512, 1024), strict=True)] == [
+        512,
+        512,
+    ]
+    assert settle_batch(machines[1] / "set", "cpu", 256) == 256
+    assert sorted(path.name for path in (machines[1] / "set").iterdir()) == ["batch-cpu.json", "batch-cuda.json"]
 
 
 def test_a_full_disk_is_told_and_the_extraction_goes_on_after_room_is_made(dataset, undisturbed, tmp_path, monkeypatch):

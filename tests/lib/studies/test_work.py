@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from lib.datasets import acquire
 from lib.errors import ConfigError, DataError
+from lib.files import remove_file
+from lib.storage.copies import absent
 from lib.studies.sweep import run_sweep
 from lib.studies.work import require_separable, sweep_work, train_chunk
 
@@ -22,27 +26,40 @@ def dataset(study, tmp_path_factory):
     return acquire(study.data, tmp_path_factory.mktemp("data"))
 
 
-def test_chunks_trained_one_by_one_make_the_record_of_the_whole_sweep(study, dataset, tmp_path, monkeypatch):
-    work = sweep_work(NAME, study, dataset, tmp_path)
+@pytest.fixture
+def machines(data_place) -> tuple[Path, Path]:
+    """The folders of studies of two machines that share their data: one folder, or each its own copies."""
+    return data_place.machine("one").studies, data_place.machine("other").studies
+
+
+def test_chunks_trained_one_by_one_make_the_record_of_the_whole_sweep(study, dataset, tmp_path, monkeypatch, machines):
+    here, other = machines
+    work = sweep_work(NAME, study, dataset, here)
     chunks = work.chunks(2)
-    assert [train_chunk(NAME, study, dataset, tmp_path, chunk.trials, work.folder.key) for chunk in chunks] == [
+    assert [train_chunk(NAME, study, dataset, other, chunk.trials, work.folder.key) for chunk in chunks] == [
         {"stored": 0, "trained": len(chunk.trials)} for chunk in chunks
     ]
+    assert absent(work.results(range(len(work.trials)))) == []
     assert work.missing() == []
     assert all(file.exists() for file in work.results(range(len(work.trials))))
     whole = run_sweep(NAME, study, dataset, tmp_path / "whole")
     monkeypatch.setattr("lib.studies.training.train_many", None)
-    assert run_sweep(NAME, study, dataset, tmp_path).summary == whole.summary
-    assert sweep_work(NAME, study, dataset, tmp_path) is None
+    assert run_sweep(NAME, study, dataset, here).summary == whole.summary
+    assert sweep_work(NAME, study, dataset, other) is None
+    record = run_sweep(NAME, study, dataset, other)
+    assert record.summary == whole.summary
+    for figure in record.figures:
+        assert (record.folder / "figures" / figure).read_bytes() == (whole.folder / "figures" / figure).read_bytes()
 
 
-def test_a_chunk_that_is_done_again_trains_only_what_is_missing(study, dataset, tmp_path):
-    work = sweep_work(NAME, study, dataset, tmp_path)
+def test_a_chunk_that_is_done_again_trains_only_what_is_missing(study, dataset, machines):
+    here, other = machines
+    work = sweep_work(NAME, study, dataset, here)
     (chunk,) = work.chunks(1)
-    train_chunk(NAME, study, dataset, tmp_path, chunk.trials, work.folder.key)
+    train_chunk(NAME, study, dataset, here, chunk.trials, work.folder.key)
     for file in work.results(chunk.trials[:1]):
-        file.unlink()
-    again = train_chunk(NAME, study, dataset, tmp_path, chunk.trials, work.folder.key)
+        remove_file(file)
+    again = train_chunk(NAME, study, dataset, other, chunk.trials, work.folder.key)
     assert again == {"stored": len(chunk.trials) - 1, "trained": 1}
 
 

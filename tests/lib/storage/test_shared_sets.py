@@ -1,0 +1,115 @@
+"""Feature sets and studies in an object store: damage is found by whoever reads, and mended by whoever extracts."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lib.config import Workers
+from lib.datasets import acquire
+from lib.errors import FeatureSetError
+from lib.features import extract, open_feature_set, plan_extraction
+from lib.features.sets import find_set, found_sets
+from lib.features.verify import verify
+from lib.studies.extraction_plan import plan_features
+from lib.studies.record import StudyFolder
+from lib.studies.sweep import sweep_data
+from lib.studies.training import train_all
+from tests import killed_extraction
+from tests.killed_extraction import SETTINGS
+from tests.object_store import object_at
+
+
+@pytest.fixture(scope="module")
+def dataset():
+    return killed_extraction.dataset()
+
+
+@pytest.fixture
+def machines(s3_place) -> tuple[Path, Path]:
+    return s3_place.machine("one").features, s3_place.machine("other").features
+
+
+def flip(path: Path) -> None:
+    """Flip a bit of an object, behind everybody's back."""
+    content = bytearray(object_at(path).get()["Body"].read())
+    content[len(content) // 2] ^= 1
+    object_at(path).put(Body=bytes(content))
+
+
+def test_a_flipped_bit_in_an_object_is_found_by_verify_and_readers_and_mended_by_extracting(dataset, machines):
+    here, other = machines
+    made = extract(dataset, SETTINGS, here)
+    there = find_set(made.digest[:8], other)
+    whole = open_feature_set(there).load("train").X
+    shard = here / made.folder.relative_to(here) / "part-00007.parquet"
+    before = shard.read_bytes()
+    flip(shard)
+    assert verify(there).faults == {"part-00007.parquet": "is damaged: its sha256 is not the manifest's"}
+    flip(shard)  # back, and again for one who has a copy and does not ask for all to be verified
+    open_feature_set(there, verify=False)
+    flip(shard)
+    with pytest.raises(FeatureSetError, match=r"part-00007.parquet is damaged"):
+        open_feature_set(there, verify=False)
+    work = plan_extraction(dataset, SETTINGS, other)
+    assert work.missing() == [7]
+    assert work.compute() == [7]
+    work.seal()
+    assert object_at(shard).get()["Body"].read() == before
+    assert verify(made.folder).whole
+    np.testing.assert_array_equal(open_feature_set(made.folder).load("train").X, whole)
+
+
+def test_what_was_removed_from_the_store_is_made_again_though_copies_are_here(dataset, machines):
+    here, _ = machines
+    folder = extract(dataset, SETTINGS, here).folder
+    time.sleep(0.2)
+    for name in ("manifest.json", "part-00003.parquet"):
+        object_at(folder / name).delete()
+    with pytest.raises(FeatureSetError, match="is not sealed"):
+        open_feature_set(folder)
+    work = plan_extraction(dataset, SETTINGS, here)
+    assert work.missing() == [3]
+    work.compute()
+    assert verify(work.seal().folder).whole
+
+
+def test_a_machine_lists_and_plans_sets_without_bringing_their_shards(small, s3_place):
+    here, other = s3_place.machine("one"), s3_place.machine("other")
+    work = plan_extraction(acquire(small.images, here.data), small.features, here.features)
+    work.compute([0])
+    acquire(small.images, other.data)
+    plan = plan_features(small.images, small.features, other, Workers())
+    assert not plan.sealed
+    assert plan.missing == plan.shards - 1
+    work.compute()
+    work.seal()
+    assert plan_features(small.images, small.features, other, Workers()).sealed
+    (found,) = found_sets(other.features)
+    assert (found.sealed, found.present) == (True, len(work.shards))
+    assert found.bytes == sum(path.stat().st_size for path in work.folder.glob("*.parquet"))
+    assert not list(other.features.rglob("*.parquet"))
+
+
+def test_training_that_died_goes_on_from_its_checkpoint_on_another_machine(small, s3_place, monkeypatch, tmp_path):
+    study = small.hidden_units
+    data, key = sweep_data(acquire(study.data, tmp_path), study)
+    trials = study.arms["sgd"].trials(study.seeds)
+    here, other = (StudyFolder(s3_place.machine(name).studies, "s", "k" * 64) for name in ("one", "other"))
+
+    def dies(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("lib.studies.training.save_result", dies)
+        with pytest.raises(KeyboardInterrupt):
+            train_all(trials, data, key, here, "")
+    expected = train_all(trials, data, key, StudyFolder(tmp_path, "s", "k" * 64), "")
+    monkeypatch.setattr("lib.mlp.fused._Sweep.run_epoch", None)
+    results = train_all(trials, data, key, other, "")
+    assert [result.best_validation_loss for result in results] == [each.best_validation_loss for each in expected]
+    assert [path.name for path in other.path.iterdir()] == ["trials"]
+    assert train_all(trials, data, key, here, "")[0].history == results[0].history
