@@ -24,8 +24,8 @@ QUICK = [
 
 
 def test_a_pipeline_that_is_killed_is_begun_again_and_waits_for_its_chunks_though_set_up_ran_meanwhile(stack):
-    """`stack.environment` is that of the stack's clients, on this machine, where its workers run."""
-    environment = stack.environment
+    """`stack.client` is the environment of its users, on this machine, where its workers run."""
+    environment = stack.client
     settings = {
         PREFECT_API_URL: environment["PREFECT_API_URL"],
         PREFECT_API_AUTH_STRING: environment.get("PREFECT_API_AUTH_STRING"),
