@@ -226,7 +226,7 @@ def await_predecessors(flow: str, pool: str) -> None:
         left = patiently(lambda: list(unfinished_children(client, root)))
     for child in left:
         if child.deployment_id == deployment.id:
-            _logger.info("waiting for %s, which was handed out before this run was begun again", child.name)
+            _logger.warning("waiting for %s, which was handed out before this run was begun again", child.name)
             with suppress(WorkerError):
                 _wait(child.id, pool, child.name)
 

@@ -1,14 +1,13 @@
-"""`flows set-up` on a real server, and pipelines as deployments on real workers: killed, cancelled, failed, redeployed."""
+"""`flows set-up` on a real server, and pipelines as deployments on real workers: cancelled, and failed.
+
+Restarts need a server on PostgreSQL: see test_stack_runs.py. SQLite loses events while it is busy.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import signal
-import threading
-from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -25,7 +24,8 @@ from prefect.states import Cancelling
 from flows.automations import LOST, OURS, WEBHOOK, lost_runs
 from flows.deployments import entry_name
 from flows.pools import QUEUES
-from tests.processes import REPOSITORY, flow_runs, flows, of_environment, running, wait_for
+from tasks.ends import descendants
+from tests.processes import REPOSITORY, flows, of_environment, running, wait_for
 
 pytestmark = pytest.mark.integration
 ENTRIES = {
@@ -38,41 +38,20 @@ SMALL = [
     "hidden_units.arms.study.grid.hidden=[[5], [20]]",
     "hidden_units.arms.sgd.grid.hidden=[[5], [20]]",
 ]
-QUICK = [*SMALL, "hidden_units.arms.sgd.base.epochs=3"]
 ENDLESS = [*SMALL, "hidden_units.arms.sgd.base.epochs=1000000"]
 
 
 @pytest.fixture(scope="module")
-def told():
-    """A webhook's address, and what it was told."""
-    said: list[str] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self):
-            said.append(json.loads(self.rfile.read(int(self.headers["Content-Length"])))["text"])
-            self.send_response(200)
-            self.end_headers()
-
-        def log_message(self, *arguments):
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
-        threading.Thread(target=http.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{http.server_port}/{TOKEN}", said
-        http.shutdown()
-
-
-@pytest.fixture(scope="module")
-def team(prefect_server, told, tmp_path_factory):
+def team(prefect_server, tmp_path_factory):
     """The environment of a team's machines, on whose server `set-up` was run; what it said is in `said`."""
     folder = tmp_path_factory.mktemp("team")
     environment = prefect_server | {
         "PROBEFLOW_DATA": str(folder / "data"),
         "PROBEFLOW_MLRUNS": str(folder / "mlruns"),
-        "PROBEFLOW_WEBHOOK": told[0],
+        "PROBEFLOW_WEBHOOK": f"http://127.0.0.1:9/{TOKEN}",
     }
     with temporary_settings({PREFECT_API_URL: environment["PREFECT_API_URL"]}):
-        yield environment | {"said": flows(environment, "set-up").stdout}
+        yield environment | {"said": flows(environment, "set-up").stdout}  # a variable that nobody reads
 
 
 @pytest.fixture
@@ -177,72 +156,48 @@ def test_set_up_again_changes_nothing_but_removes_what_is_ours_and_described_no_
         assert list(queues(pool)) == list(QUEUES)
 
 
-def test_pipelines_on_workers_survive_being_killed_and_redeployed_and_end_whole_when_cancelled(
-    team, client, told, tmp_path
+def test_a_pipeline_that_is_cancelled_ends_with_its_children_and_one_that_fails_says_how_to_go_on(
+    team, client, tmp_path
 ):
-    begun = datetime.now(UTC)
-    team = team | {"PREFECT_CLIENT_MAX_RETRIES": "7"}
-
-    def start(changes, queue: str = "default"):
+    def start(changes):
         parameters = {"profile": "embedded", "only": "hidden_units", "changes": changes}
         return run_deployment(
-            "pipeline/on-demand", parameters=parameters, timeout=0, work_queue_name=queue, as_subflow=False
+            "pipeline/on-demand", parameters=parameters, timeout=0, work_queue_name="urgent", as_subflow=False
         ).id
 
-    def state(run_id) -> StateType:
-        return client.read_flow_run(run_id).state.type
-
-    def below(run_id) -> dict[str, object]:
-        from tasks.ends import descendants
-
+    def below(run_id) -> dict:
         return {run.name: run for run in descendants(client, run_id)}
 
-    def chunk_of(run_id, *states: StateType):
-        chunks = [run for name, run in below(run_id).items() if "chunk" in name]
-        return next((run for run in chunks if not states or run.state.type in states), None)
+    def chunk_of(run_id):
+        return next((run for name, run in below(run_id).items() if "chunk" in name and run.state.is_running()), None)
 
     with (
         running(team, tmp_path / "cpu.log", "flows", "work", "--pool=cpu", "--limit=4") as cpu,
         running(team, tmp_path / "gpu.log", "flows", "work", "--pool=gpu"),
     ):
         wait_for(lambda: client.read_workers_for_work_pool("cpu") and client.read_workers_for_work_pool("gpu"))
-        failed = start(["features.layer=fc9"])
-        wait_for(lambda: client.read_flow_run(failed).state.is_final())
-        cancelled = start(ENDLESS, "urgent")
-        wait_for(lambda: chunk_of(cancelled, StateType.RUNNING))
-        ours = chunk_of(cancelled)
-        assert ours.work_queue_name == "urgent"  # as its parent
-        yield_the_machine(of_environment("PREFECT__FLOW_RUN_ID", str(ours.id)))
-        killed = start(QUICK)
-        wait_for(lambda: chunk_of(killed))  # it waits for the one worker, which the other's chunk holds
-        flows(team, "deploy", "--pool=gpu")  # new code, say, while all of this runs
-        for pid in of_environment("PREFECT__FLOW_RUN_ID", str(killed)):
-            os.kill(pid, signal.SIGKILL)
-        wait_for(lambda: client.read_flow_run(killed).run_count == 2)
+        failed, cancelled = start(["features.layer=fc9"]), start(ENDLESS)
+        wait_for(lambda: chunk_of(cancelled))
+        chunk = chunk_of(cancelled)
+        assert chunk.work_queue_name == "urgent"  # as its parent
+        yield_the_machine(of_environment("PREFECT__FLOW_RUN_ID", str(chunk.id)))
 
         client.set_flow_run_state(cancelled, Cancelling())
-        wait_for(lambda: state(cancelled) == StateType.CANCELLED, 30)
-        wait_for(lambda: {run.state.type for run in below(cancelled).values()} == {StateType.CANCELLED}, 30)
-        assert of_environment("PREFECT__FLOW_RUN_ID", str(ours.id)) == []
+        wait_for(lambda: client.read_flow_run(cancelled).state.is_final())
+        wait_for(lambda: {run.state.type for run in below(cancelled).values()} == {StateType.CANCELLED})
+        assert client.read_flow_run(cancelled).state.is_cancelled()
+        assert of_environment("PREFECT__FLOW_RUN_ID", str(chunk.id)) == []
 
-        assert state(failed) == StateType.FAILED
-        (note,) = client.read_artifacts(
+        wait_for(lambda: client.read_flow_run(failed).state.is_final())
+        run = client.read_flow_run(failed)
+        assert run.state.is_failed()
+        assert run.name == "pipeline embedded · hidden_units"
+        notes = client.read_artifacts(
             artifact_filter=ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[failed]))
         )
-        assert "fc9" in note.data
-        assert "press *Retry*" in note.data
-        wait_for(lambda: any("pipeline run" in text and text.endswith("Failed") for text in told[1]), 30)
-
-        wait_for(lambda: client.read_flow_run(killed).state.is_final())
-        assert state(killed) == StateType.COMPLETED, (tmp_path / "cpu.log").read_text()[-3000:]
-        done = below(killed)
-        assert {name: run.state.type for name, run in done.items()} == {
-            "hidden_units on digits": StateType.COMPLETED,
-            "hidden_units chunk 1 of 1": StateType.COMPLETED,  # once: the run begun again waited for it
-        }
-        assert "waiting for hidden_units chunk 1 of 1" in (tmp_path / "cpu.log").read_text()
-        assert client.read_flow_run(killed).name == "pipeline embedded · hidden_units"
+        (note,) = [note.data for note in notes if note.key == "what-failed"]  # Prefect keeps the error too
+        assert "fc9" in note
+        assert "press *Retry*" in note
         cpu.send_signal(signal.SIGTERM)
         assert cpu.wait(40) == 0
     assert TOKEN not in (tmp_path / "cpu.log").read_text() + (tmp_path / "gpu.log").read_text()
-    assert not [name for name, run in flow_runs(client, begun).items() if not run.state.is_final()]

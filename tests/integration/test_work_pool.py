@@ -8,6 +8,7 @@ import pytest
 from prefect import get_client
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
+from flows.automations import LOST
 from flows.plan import show_plan
 from lib.config import Workers, places
 from lib.datasets import acquire
@@ -61,8 +62,7 @@ def test_a_sweep_in_chunks_equals_the_same_sweep_inline_though_a_chunk_was_kille
         temporary_settings({PREFECT_API_URL: url}),
         get_client(sync_client=True) as client,
     ):
-        for flow in ("sweep-chunk", "extract-unit"):
-            assert len(client.read_automations_by_name(f"crash lost runs of {flow}/few")) == 1
+        assert len(client.read_automations_by_name(LOST)) == 1
         wait_for(lambda: client.read_workers_for_work_pool("few"))
         command = ("flows", "sweep", "--study", STUDY, "--pool=few", "--chunks=2", *settings)
         with running(on_server, tmp_path / "sweep.log", *command) as sweep:
