@@ -6,7 +6,7 @@ RUN := $(BIN)/python -m
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-stack secrets stack stack-down lint format ui doctor bench bench-extract audit constraints clean
+.PHONY: help setup run test test-stack chaos secrets stack stack-down lint format ui doctor bench bench-extract audit constraints clean
 
 help: ## show this menu
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
@@ -32,6 +32,9 @@ test-stack: setup ## the tests that start the team's servers and workers as proc
 
 secrets: setup ## make the team's passwords into .env
 	@$(RUN) flows secrets
+
+chaos: setup ## kill workers and servers of the stack in the middle of runs, ten times; eight pipelines at once (about 25 min)
+	@$(RUN) pytest --stack --long -n 0 -s -m long $(ARGS)
 
 stack: setup ## start PostgreSQL, Prefect, MLflow and workers of docker-compose.yml as processes on this machine
 	@$(RUN) flows stack up $(ARGS)

@@ -5,6 +5,7 @@ Flows describe their parameters under `Args:`, the one form of docstring that Pr
 The defaults below must be in the environment before Prefect or MLflow is imported; a user's own values win.
 """
 
+import logging as _logging
 import os as _os
 
 _DEFAULTS = {
@@ -14,6 +15,11 @@ _DEFAULTS = {
     "PREFECT_RESULTS_DEFAULT_SERIALIZER": "json",  # never pickle
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",  # a first start migrates its database
     "PREFECT_LOGGING_EXTRA_LOGGERS": "lib,tasks",  # what these log shows in the flow run's page
+    "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",  # lib has threads of its own, which belong to no flow run
 }
 for _name, _value in _DEFAULTS.items():
     _os.environ.setdefault(_name, _value)
+for _name in ("lib", "tasks"):
+    _logging.getLogger(_name).setLevel(
+        _logging.INFO
+    )  # Prefect hands on what these let pass, and they pass warnings only

@@ -69,7 +69,13 @@ def closing_table(result: Mapping[str, Any], where: Places) -> Iterable[str]:
     yield from _line(
         "MLflow", without_credentials(where.tracking_uri) + (f" · run {pipeline['run_id']}" if pipeline else ""), width
     )
-    yield from _line("both UIs", "make ui", width)
+    from prefect.settings import PREFECT_API_URL, PREFECT_UI_URL
+
+    server = PREFECT_UI_URL.value() or PREFECT_API_URL.value()
+    if server and where.tracking_uri.startswith("http"):
+        yield from _line("Prefect", without_credentials(server), width)
+    else:
+        yield from _line("both UIs", "make ui", width)
 
 
 def _time(seconds: float, training: float | None) -> str:

@@ -198,6 +198,8 @@ class Places(_Settings):
     ----------
     data : Path
         The folder of all data; when that is shared at the URL `store`, this machine's copies of it.
+    tracking_page : str or None
+        Where a browser finds MLflow, when that is another address than the one this machine uses.
     """
 
     data: Path
@@ -205,6 +207,7 @@ class Places(_Settings):
     mlruns: Path
     mirror: str | None = None
     tracking_uri: str
+    tracking_page: str | None = None
 
     @property
     def features(self) -> Path:
@@ -247,14 +250,14 @@ _PLACE_VARIABLES = {
     "PROBEFLOW_MIRROR",
     "PROBEFLOW_TEST_DATA",
 }
-_STACK_VARIABLES = {"PROBEFLOW_STACK", "PROBEFLOW_STACK_SERVICE", "PROBEFLOW_BIND"}
+_STACK_VARIABLES = {"PROBEFLOW_STACK", "PROBEFLOW_STACK_DATA", "PROBEFLOW_STACK_SERVICE", "PROBEFLOW_BIND"}
 _WORKER_VARIABLES = {"PROBEFLOW_POOL", "PROBEFLOW_CHUNKS", "PROBEFLOW_CHUNK_IMAGES", "PROBEFLOW_CHUNK_MINUTES"}
 _SET_UP_VARIABLES = {"PROBEFLOW_WEBHOOK"}
 _NO_SETTINGS = _PLACE_VARIABLES | _STACK_VARIABLES | _WORKER_VARIABLES | _SET_UP_VARIABLES
 
 
 def places(environment: Mapping[str, str] = os.environ) -> Places:
-    """Read PROBEFLOW_DATA, PROBEFLOW_CACHE, PROBEFLOW_MLRUNS, PROBEFLOW_MIRROR and MLFLOW_TRACKING_URI.
+    """Read PROBEFLOW_DATA, _CACHE, _MLRUNS and _MIRROR, MLFLOW_TRACKING_URI and MLFLOW_PUBLIC_URL.
 
     Defaults lie in the checkout; that of PROBEFLOW_CACHE, copies of what is shared at a URL, in the user's cache folder.
 
@@ -275,6 +278,7 @@ def places(environment: Mapping[str, str] = os.environ) -> Places:
         mlruns=mlruns,
         mirror=_address(environment.get("PROBEFLOW_MIRROR")),
         tracking_uri=environment.get("MLFLOW_TRACKING_URI") or f"sqlite:///{mlruns / 'mlflow.db'}",
+        tracking_page=environment.get("MLFLOW_PUBLIC_URL") or None,
     )
 
 

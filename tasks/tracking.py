@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 from pathlib import Path
 from typing import Any
 
 from prefect import task
-from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
+from prefect.artifacts import (
+    create_image_artifact,
+    create_link_artifact,
+    create_markdown_artifact,
+    create_table_artifact,
+)
 from prefect.runtime import flow_run
 from prefect.settings import PREFECT_API_URL, PREFECT_UI_ENABLED
 
 from lib.config import places
 from tasks.policy import POLICY
+
+_LARGEST_PICTURE = 200_000
+"""Bytes of a figure that is put into an artifact; larger ones are in MLflow alone."""
 
 
 @task(name="show", **POLICY)
@@ -33,6 +42,12 @@ def show_study(folder: str) -> dict[str, Any]:
     create_markdown_artifact(f"{record.notes}\nMLflow: {url}\n", key=f"{slug}-notes", description=record.headline)
     if url.startswith("http"):
         create_link_artifact(url, key=f"{slug}-mlflow", link_text=record.parent.name)
+    for figure in record.figures[:1]:
+        picture = (record.folder / "figures" / figure).read_bytes()
+        if len(picture) <= _LARGEST_PICTURE:
+            # In the address itself: a browser asks no server, so none has to let it in.
+            address = f"data:image/png;base64,{base64.b64encode(picture).decode()}"
+            create_image_artifact(address, key=f"{slug}-figure", description=record.headline)
     for table in record.tables:
         if table.startswith("reference"):
             rows = list(csv.DictReader((record.folder / "tables" / table).open(encoding="utf-8")))

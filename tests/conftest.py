@@ -18,14 +18,16 @@ from tests.stack import Stack, stack_up
 
 def pytest_addoption(parser):
     parser.addoption("--stack", action="store_true", help="run the tests on the team's stack as well (make test-stack)")
-    parser.addoption("--chaos-rounds", type=int, default=1, metavar="N", help="rounds of the chaos test, 10 at most")
+    parser.addoption("--long", action="store_true", help="and those of them that take many minutes (make chaos)")
+    parser.addoption("--chaos-rounds", type=int, default=10, metavar="N", help="rounds of the chaos test, 10 at most")
 
 
 def pytest_collection_modifyitems(config, items):
-    if not config.getoption("--stack"):
-        for item in items:
-            if item.get_closest_marker("stack"):
-                item.add_marker(pytest.mark.skip(reason="starts the whole stack: `make test-stack` runs it (--stack)"))
+    for item in items:
+        if item.get_closest_marker("stack") and not config.getoption("--stack"):
+            item.add_marker(pytest.mark.skip(reason="starts the whole stack: `make test-stack` runs it (--stack)"))
+        elif item.get_closest_marker("long") and not config.getoption("--long"):
+            item.add_marker(pytest.mark.skip(reason="takes many minutes: `make chaos` runs it (--stack --long)"))
 
 
 @pytest.fixture(scope="session")

@@ -33,6 +33,7 @@ class Tracking:
     client: MlflowClient
     uri: str
     artifacts: str | None
+    page: str | None = None
 
     def experiment(self, name: str, note: str) -> str:
         """Id of the experiment `name`, made when missing, with its artifacts in a place of their own."""
@@ -66,7 +67,8 @@ class Tracking:
     def run_url(self, run: Run) -> str:
         """Address of a run: a page on a tracking server, else its id in the local store."""
         if self.uri.startswith("http"):
-            return f"{without_credentials(self.uri).rstrip('/')}/#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}"
+            page = without_credentials(self.page or self.uri).rstrip("/")
+            return f"{page}/#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}"
         return f"{without_credentials(self.uri)} · run {run.info.run_id}"
 
 
@@ -99,7 +101,7 @@ def connect(places: Places) -> Tracking:
             f"MLflow at {without_credentials(places.tracking_uri)} does not answer ({problem}); "
             "check MLFLOW_TRACKING_URI and the server"
         ) from None
-    return Tracking(client, places.tracking_uri, artifacts)
+    return Tracking(client, places.tracking_uri, artifacts, places.tracking_page)
 
 
 def _bounded(value: str) -> str:

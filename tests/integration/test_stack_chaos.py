@@ -28,7 +28,7 @@ from tests.team import (
     wait_ended,
 )
 
-pytestmark = [pytest.mark.integration, pytest.mark.stack, pytest.mark.timeout(3600)]
+pytestmark = [pytest.mark.integration, pytest.mark.stack, pytest.mark.long, pytest.mark.timeout(3600)]
 
 WORKER = "worker-chunks"
 EXTRACTION, SWEEP = "extract-unit", "sweep-chunk"

@@ -54,6 +54,7 @@ def test_the_embedded_profile_through_the_pools_has_the_inline_run_s_figures(as_
     assert require_one_run_each(MlflowClient(stack.client["MLFLOW_TRACKING_URI"]), data_of(stack)) > 100
 
 
+@pytest.mark.long
 def test_eight_pipelines_at_once_all_complete_and_log_each_trial_once(as_user, stack):
     before = {run.id for run in all_runs(as_user)}
     started = [start(f"one of eight, {number}", SMALL) for number in range(1, 9)]
