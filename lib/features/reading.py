@@ -294,7 +294,7 @@ def open_feature_set(folder: Path | str, verify: bool = True) -> FeatureSet:
         len(rows) for rows in manifest.cut()
     ]:
         raise FeatureSetError(f"manifest of {folder} is damaged (its rows do not add up); run the extraction again")
-    came = fetch(folder)
+    came = set(fetch(folder))
     for shard in manifest.shards:
         path = folder / shard.name
         if not path.exists():
