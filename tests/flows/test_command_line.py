@@ -73,7 +73,7 @@ def test_help_imports_nothing_heavy(command):
         (["run", "--pool", "gpu"], "work pool 'gpu' needs a Prefect server that its workers share: start one with"),
         (["extract", "--pool", "gpu"], "work pool 'gpu' needs a Prefect server that its workers share: start one with"),
         (["work", "--pool", "gpu"], "work pool 'gpu' needs a Prefect server that its workers share: start one with"),
-        (["deploy", "--pool", "gpu", "--limit", "0"], "--limit 0: a pool must be let run one chunk at least"),
+        (["deploy", "--pool", "gpu", "--limit", "0"], "--limit 0: a pool must be let run one at least"),
         (["deploy", "--pool", "gpu"], "work pool 'gpu' needs a Prefect server that its workers share: start one with"),
         (["sweep", "--study", "hidden_units", "--study", "depth"], "unknown sweep 'depth'"),
         (["run", "--set", "activations.arms.sgd.grid.activation=[gelu]"], "'gelu'"),

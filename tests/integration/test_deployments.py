@@ -1,44 +1,26 @@
-"""`flows set-up` on a real server, and pipelines as deployments on real workers: cancelled, and failed.
-
-Restarts need a server on PostgreSQL: see test_stack_runs.py. SQLite loses events while it is busy.
-"""
+"""`flows set-up` on a real server. What runs do on the workers of a team is in test_stack_runs.py."""
 
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
-from pathlib import Path
 
 import pytest
 import yaml
 from prefect import flow, get_client
-from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
-from prefect.client.schemas.objects import StateType
 from prefect.client.schemas.schedules import CronSchedule
-from prefect.deployments import run_deployment
 from prefect.events.actions import DoNothing
 from prefect.settings import PREFECT_API_URL, temporary_settings
-from prefect.states import Cancelling
 
 from flows.automations import LOST, OURS, WEBHOOK, lost_runs
 from flows.deployments import entry_name
 from flows.pools import QUEUES
-from tasks.ends import descendants
-from tests.processes import REPOSITORY, flows, of_environment, running, wait_for
+from tests.processes import REPOSITORY, flows
 
 pytestmark = pytest.mark.integration
 ENTRIES = {
     entry_name(entry): entry for entry in yaml.safe_load((REPOSITORY / "prefect.yaml").read_text())["deployments"]
 }
 TOKEN = "T0ken-in-the-address"
-SMALL = [
-    "hidden_units.seeds=[0]",
-    "hidden_units.arms.study.base.epochs=3",
-    "hidden_units.arms.study.grid.hidden=[[5], [20]]",
-    "hidden_units.arms.sgd.grid.hidden=[[5], [20]]",
-]
-ENDLESS = [*SMALL, "hidden_units.arms.sgd.base.epochs=1000000"]
 
 
 @pytest.fixture(scope="module")
@@ -66,13 +48,6 @@ def queues(pool: str) -> dict[str, int]:
             return await client.read_work_queues(work_pool_name=pool)
 
     return {queue.name: queue.priority for queue in asyncio.run(read())}
-
-
-def yield_the_machine(pids: list[int]) -> None:
-    """Let processes that compute for ever stand back behind all others."""
-    for pid in pids:
-        for thread in Path(f"/proc/{pid}/task").iterdir():
-            os.setpriority(os.PRIO_PROCESS, int(thread.name), 19)
 
 
 def test_set_up_makes_all_that_prefect_yaml_describes_and_says_so(team, client):
@@ -154,50 +129,3 @@ def test_set_up_again_changes_nothing_but_removes_what_is_ours_and_described_no_
     assert after[LOST] == watches[LOST]
     for pool in ("cpu", "gpu"):
         assert list(queues(pool)) == list(QUEUES)
-
-
-def test_a_pipeline_that_is_cancelled_ends_with_its_children_and_one_that_fails_says_how_to_go_on(
-    team, client, tmp_path
-):
-    def start(changes):
-        parameters = {"profile": "embedded", "only": "hidden_units", "changes": changes}
-        return run_deployment(
-            "pipeline/on-demand", parameters=parameters, timeout=0, work_queue_name="urgent", as_subflow=False
-        ).id
-
-    def below(run_id) -> dict:
-        return {run.name: run for run in descendants(client, run_id)}
-
-    def chunk_of(run_id):
-        return next((run for name, run in below(run_id).items() if "chunk" in name and run.state.is_running()), None)
-
-    with (
-        running(team, tmp_path / "cpu.log", "flows", "work", "--pool=cpu", "--limit=4") as cpu,
-        running(team, tmp_path / "gpu.log", "flows", "work", "--pool=gpu"),
-    ):
-        wait_for(lambda: client.read_workers_for_work_pool("cpu") and client.read_workers_for_work_pool("gpu"))
-        failed, cancelled = start(["features.layer=fc9"]), start(ENDLESS)
-        wait_for(lambda: chunk_of(cancelled))
-        chunk = chunk_of(cancelled)
-        assert chunk.work_queue_name == "urgent"  # as its parent
-        yield_the_machine(of_environment("PREFECT__FLOW_RUN_ID", str(chunk.id)))
-
-        client.set_flow_run_state(cancelled, Cancelling())
-        wait_for(lambda: client.read_flow_run(cancelled).state.is_final())
-        wait_for(lambda: {run.state.type for run in below(cancelled).values()} == {StateType.CANCELLED})
-        assert client.read_flow_run(cancelled).state.is_cancelled()
-        assert of_environment("PREFECT__FLOW_RUN_ID", str(chunk.id)) == []
-
-        wait_for(lambda: client.read_flow_run(failed).state.is_final())
-        run = client.read_flow_run(failed)
-        assert run.state.is_failed()
-        assert run.name == "pipeline embedded · hidden_units"
-        notes = client.read_artifacts(
-            artifact_filter=ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[failed]))
-        )
-        (note,) = [note.data for note in notes if note.key == "what-failed"]  # Prefect keeps the error too
-        assert "fc9" in note
-        assert "press *Retry*" in note
-        cpu.send_signal(signal.SIGTERM)
-        assert cpu.wait(40) == 0
-    assert TOKEN not in (tmp_path / "cpu.log").read_text() + (tmp_path / "gpu.log").read_text()

@@ -13,7 +13,7 @@ from lib.features import extract, open_feature_set
 from lib.features.sets import found_sets
 from tests.processes import flows, running, wait_for
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.stack]
 POOL = "far"
 
 

@@ -146,6 +146,7 @@ def test_a_flow_in_the_pool_itself_is_refused_since_it_would_wait_for_its_own_pl
     root = SimpleNamespace(work_pool_name="gpu")
     answers = {
         "api_healthcheck": lambda: None,
+        "api_version": lambda: "3",
         "read_work_pool": lambda name: SimpleNamespace(is_push_pool=False, is_managed_pool=False),
         "read_deployment_by_name": lambda name: None,
         "read_flow_run": lambda run: root,
