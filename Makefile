@@ -28,7 +28,7 @@ test: setup ## lint, types, import contracts, then the test suite (ARGS="-k name
 	@$(RUN) pytest $(ARGS)
 
 test-stack: setup ## the tests that start the team's servers and workers as processes (some minutes; needs PostgreSQL)
-	@$(RUN) pytest --stack -n 0 -m stack $(ARGS)
+	@$(RUN) pytest --stack -n 2 --dist=loadgroup -m "stack and not long" $(ARGS)
 
 secrets: setup ## make the team's passwords into .env
 	@$(RUN) flows secrets

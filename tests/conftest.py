@@ -22,8 +22,11 @@ def pytest_addoption(parser):
     parser.addoption("--chaos-rounds", type=int, default=10, metavar="N", help="rounds of the chaos test, 10 at most")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config, items):
     for item in items:
+        if item.get_closest_marker("stack"):  # one process has the stack, and another does what needs none of it
+            item.add_marker(pytest.mark.xdist_group("stack" if "stack" in item.fixturenames else "others"))
         if item.get_closest_marker("stack") and not config.getoption("--stack"):
             item.add_marker(pytest.mark.skip(reason="starts the whole stack: `make test-stack` runs it (--stack)"))
         elif item.get_closest_marker("long") and not config.getoption("--long"):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 
 import pytest
 import yaml
@@ -129,3 +131,17 @@ def test_set_up_again_changes_nothing_but_removes_what_is_ours_and_described_no_
     assert after[LOST] == watches[LOST]
     for pool in ("cpu", "gpu"):
         assert list(queues(pool)) == list(QUEUES)
+
+
+def test_prefect_s_own_command_deploys_the_file_as_it_is(team, client):
+    before = {name: client.read_deployment_by_name(name) for name in ENTRIES}
+    done = subprocess.run(
+        [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"],
+        cwd=REPOSITORY, env=team, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    for name, old in before.items():
+        new = client.read_deployment_by_name(name)
+        same = ("id", "entrypoint", "path", "parameters", "job_variables", "tags", "work_queue_name", "pull_steps")
+        assert {each: getattr(new, each) for each in same} == {each: getattr(old, each) for each in same}
+        assert new.updated > old.updated
