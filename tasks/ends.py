@@ -17,6 +17,7 @@ from prefect.client.schemas.filters import (
     FlowRunFilterParentFlowRunId,
 )
 from prefect.client.schemas.objects import TERMINAL_STATES, FlowRun, State, StateType
+from prefect.client.schemas.sorting import FlowRunSort
 from prefect.runtime import flow_run as current
 from prefect.states import Cancelled, Cancelling, Crashed
 
@@ -26,6 +27,9 @@ from lib.errors import WorkerError
 RESTARTS = 2
 RESTARTING = "Restarting"
 """Name of the state in which the set-up's automation schedules a crashed run again."""
+
+_PAGE = 200
+"""Runs that the server tells at once, at most."""
 
 _UNFINISHED = [state for state in StateType if state not in TERMINAL_STATES]
 
@@ -52,9 +56,15 @@ def refuse_endless_restarts() -> None:
 
 def descendants(client: SyncPrefectClient, run: UUID) -> Iterator[FlowRun]:
     """The flow runs that `run` started, and theirs, of any state."""
-    for child in client.read_flow_runs(
-        flow_run_filter=FlowRunFilter(parent_flow_run_id=FlowRunFilterParentFlowRunId(any_=[run]))
+    ours = FlowRunFilter(parent_flow_run_id=FlowRunFilterParentFlowRunId(any_=[run]))
+    children: list[FlowRun] = []
+    while page := client.read_flow_runs(
+        flow_run_filter=ours, sort=FlowRunSort.ID_DESC, limit=_PAGE, offset=len(children)
     ):
+        children += page
+        if len(page) < _PAGE:
+            break
+    for child in children:
         yield child
         yield from descendants(client, child.id)
 

@@ -11,6 +11,7 @@ import mlflow
 import mlflow.pyfunc
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, RESOURCE_DOES_NOT_EXIST, ErrorCode
 from mlflow.types import Schema, TensorSpec
 from numpy import dtype
 from safetensors.numpy import load_file
@@ -19,6 +20,9 @@ from lib.studies.record import StudyRecord
 from lib.tracking.store import Tracking
 
 CHAMPION = "champion"
+_NONE_YET = {ErrorCode.Name(RESOURCE_DOES_NOT_EXIST), ErrorCode.Name(INVALID_PARAMETER_VALUE)}
+"""How MLflow says that there is no such model, and that it has no such alias; anything else is no answer."""
+
 _LIBRARY = Path(__file__).resolve().parent.parent
 _CODE = Path(__file__).with_name("network_model.py")
 
@@ -67,10 +71,12 @@ class Champion:
 
 
 def champion(tracking: Tracking, name: str) -> Champion | None:
-    """The registered model's current champion, if there is one."""
+    """The registered model's current champion, if there is one. Raises MlflowException when that cannot be known."""
     try:
         found = tracking.client.get_model_version_by_alias(name, CHAMPION)
-    except MlflowException:
+    except MlflowException as error:
+        if error.error_code not in _NONE_YET:
+            raise
         return None
     return Champion(name, str(found.version), str(found.run_id))
 

@@ -27,6 +27,12 @@ _BEAT_SECONDS = 10.0
 _SILENCE_SECONDS = 60.0
 """After so long without a beat, one counts as dead."""
 
+_AWAY_SECONDS = 30.0
+"""When the store was silent for so long between two looks, it was away, and no beat of anybody could come through."""
+
+_RETURN_SECONDS = 120.0
+"""How long after that one's next beat may take: MLflow's client waits longer from attempt to attempt (see the stack)."""
+
 _POLL_SECONDS = 0.5
 _logger = logging.getLogger(__name__)
 
@@ -61,6 +67,8 @@ class _Queue:
         self._ticket = _CHOOSING
         self._beats = 0
         self._seen: dict[str, tuple[str, float]] = {}
+        self._looked = time.monotonic()
+        self._patience_until = 0.0
         self.done = threading.Event()
 
     def join(self) -> None:
@@ -104,6 +112,10 @@ class _Queue:
     def _others(self) -> dict[str, tuple[str, int]]:
         """Process and ticket of each other that lives; those that do not are removed."""
         tags = self._client.get_experiment(self._experiment).tags
+        now = time.monotonic()
+        if now - self._looked > _AWAY_SECONDS:
+            self._patience_until = now + _RETURN_SECONDS
+        self._looked = now
         found = {}
         for tag, value in tags.items():
             name = tag.removeprefix(self._prefix)
@@ -123,4 +135,5 @@ class _Queue:
             since = time.monotonic()
             self._seen[name] = (value, since)
         # One of this machine is also asked for its beats: its number may be another process's by now.
-        return lives(process) is not False and time.monotonic() - since < _SILENCE_SECONDS
+        silent = time.monotonic() - since >= _SILENCE_SECONDS and time.monotonic() >= self._patience_until
+        return lives(process) is not False and not silent

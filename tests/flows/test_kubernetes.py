@@ -97,7 +97,9 @@ def test_a_job_has_one_gpu_on_a_gpu_node_a_shared_volume_and_secrets_only_by_ref
 def test_a_job_is_not_root_and_has_no_rights():
     pod = filled().job_manifest["spec"]["template"]["spec"]
     assert pod["securityContext"]["runAsNonRoot"] is True
-    assert pod["securityContext"]["runAsUser"] > 0
+    # That of the image, which has a home there, and whose files those of pool cpu on the shared volume are.
+    (user,) = set(re.findall(r"--uid (\d+)", (REPOSITORY / "Dockerfile").read_text()))
+    assert [pod["securityContext"][each] for each in ("runAsUser", "runAsGroup", "fsGroup")] == [int(user)] * 3
     assert pod["automountServiceAccountToken"] is False
     (container,) = pod["containers"]
     assert container["securityContext"] == {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}

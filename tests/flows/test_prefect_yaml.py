@@ -105,6 +105,7 @@ def test_pools_queues_tags_versions_and_heartbeats_are_set(entry):
     assert entry["version"] == tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["version"]
     environment = pool["job_variables"]["env"]
     assert environment["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"] == str(HEARTBEAT_SECONDS)
+    assert environment["PREFECT_RESULTS_DEFAULT_SERIALIZER"] == "json"  # never pickle, whatever starts the run
     assert environment.get("PROBEFLOW_POOL", "gpu") == "gpu"
     assert pool["name"] == "cpu" or "PROBEFLOW_POOL" not in environment  # a chunk hands nothing out
     known = ProcessWorker.get_default_base_job_template()["variables"]["properties"]

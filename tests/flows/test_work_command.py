@@ -35,7 +35,11 @@ def supervisor(tmp_path):
     def start(program: str) -> subprocess.Popen[str]:
         # SIGINT is ignored, as in what a script starts with `&`
         command = ["sh", "-c", 'trap "" INT; exec "$@"', "sh", sys.executable, "-c", SUPERVISE, str(tmp_path), program]
-        process = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True)
+        programs = tmp_path / "bin"  # no `ps`: the image has none
+        programs.mkdir()
+        (programs / "sh").symlink_to("/bin/sh")
+        environment = os.environ | {"PATH": str(programs)}
+        process = subprocess.Popen(command, cwd=REPOSITORY, env=environment, stdout=subprocess.PIPE, text=True)
         started.append(process)
         return process
 

@@ -25,9 +25,9 @@ class Server:
     def __exit__(self, *_):
         return None
 
-    def read_flow_runs(self, flow_run_filter):
+    def read_flow_runs(self, flow_run_filter, sort=None, limit=200, offset=0):
         (parent,) = flow_run_filter.parent_flow_run_id.any_
-        return self.children.get(parent, [])
+        return self.children.get(parent, [])[offset : offset + min(limit, 200)]
 
     def set_flow_run_state(self, run, state):
         self.states[run] = state.name
@@ -67,6 +67,13 @@ def test_a_run_that_is_cancelled_or_fails_cancels_all_below_it_that_has_not_ende
     parent, sweep, (_, running, waiting) = family
     hook(None, parent, Failed(message="no"))
     assert server.states == {sweep.id: "Cancelled", running.id: "Cancelling", waiting.id: "Cancelling"}
+
+
+def test_children_beyond_a_page_of_the_server_are_found_too(server, family):
+    parent, sweep, _ = family
+    server.children[sweep.id] = [run(Running(), deployed=True, child=True) for _ in range(450)]
+    ends.cancel_children(parent)
+    assert set(server.states) == {sweep.id, *(child.id for child in server.children[sweep.id])}
 
 
 def test_chunks_below_a_run_that_has_ended_are_found_too(server, family):

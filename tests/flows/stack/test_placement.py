@@ -33,6 +33,7 @@ def test_services_find_each_other_on_loopback_and_keep_their_files_in_the_stacks
     assert worker["PREFECT_API_URL"] == "http://127.0.0.1:4300/api"
     assert worker["MLFLOW_TRACKING_URI"] == "http://127.0.0.1:5000"
     assert worker["PROBEFLOW_DATA"] == str(tmp_path / "stack/volumes/data")
+    assert worker["PROBEFLOW_CACHE"] == str(tmp_path / "stack/volumes/data/cache")  # not in /tmp, which is memory there
     assert worker["PREFECT_HOME"] == str(tmp_path / "stack/tmp/worker-chunks/tmp/prefect")
     prefect = stack.placements["prefect"]
     assert prefect.command == [

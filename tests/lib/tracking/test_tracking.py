@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from mlflow.exceptions import MlflowException
 from safetensors.numpy import load_file
 
 from lib.config import Places
@@ -202,6 +203,16 @@ class TestPromotion:
         decision = consider(tracking, record, "another run")
         assert not decision.promoted
         assert "champion version 1 has" in decision.why
+
+    def test_none_is_promoted_while_the_server_does_not_tell_who_is_champion(
+        self, tracking, classified, run_id, monkeypatch
+    ):
+        def away(*_):
+            raise MlflowException("API request failed: 503")
+
+        monkeypatch.setattr(tracking.client, "get_model_version_by_alias", away)
+        with pytest.raises(MlflowException, match="503"):
+            consider(tracking, classified, run_id)
 
 
 def test_a_store_that_cannot_be_written_is_named(tmp_path):

@@ -94,6 +94,30 @@ def test_the_turn_of_another_machine_passes_on_when_its_beats_end(client, experi
     assert "elsewhere-1-1 ended while it logged the same" in caplog.text
 
 
+def test_nobody_counts_as_dead_for_beats_that_a_store_which_was_away_could_not_take(
+    client, experiment, monkeypatch, caplog
+):
+    client.set_experiment_tag(experiment, "probeflow.turn.key.0123", "elsewhere-1-1 1 0")
+    for name, seconds in {"_POLL_SECONDS": 0.05, "_SILENCE_SECONDS": 0.5, "_AWAY_SECONDS": 0.4}.items():
+        monkeypatch.setattr(turns, name, seconds)
+    asked, looks = client.get_experiment, iter(range(1000))
+
+    def away_at_the_third_look(identifier):
+        look = next(looks)
+        if look == 2:
+            threading.Event().wait(0.8)
+        if look == 6:  # the other's client tries again later than this one's, and goes on
+            client.set_experiment_tag(experiment, "probeflow.turn.key.0123", "elsewhere-1-1 1 1")
+        if look == 8:
+            client.delete_experiment_tag(experiment, "probeflow.turn.key.0123")
+        return asked(identifier)
+
+    monkeypatch.setattr(client, "get_experiment", away_at_the_third_look)
+    with turn(client, experiment, "key"):
+        assert next(looks) > 8
+    assert "ended while it logged the same" not in caplog.text
+
+
 def test_six_that_log_one_study_at_once_make_one_run_a_trial(small, where):
     record = run_sweep("hidden_units", small.hidden_units, acquire(small.hidden_units.data, where.data), where.studies)
     start = threading.Barrier(6)
