@@ -88,7 +88,7 @@ def main() -> None:
     if options.lib:
         everything(profile)
         return
-    mirror = str(Path(options.mirror).resolve()) if options.mirror and "://" not in options.mirror else options.mirror
+    mirror = places({"PROBEFLOW_MIRROR": options.mirror or ""}).mirror
     settings = ["--profile", options.profile, *(part for each in options.set for part in ("--set", each))]
     commands = {"pipeline": ["flows", "run", *settings], "lib": ["benchmarks.overhead", "--lib", *settings]}
     with tempfile.TemporaryDirectory() as folder:
