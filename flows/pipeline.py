@@ -51,17 +51,17 @@ _STUDIES: dict[Stage, tuple[str, ...]] = {
 def pipeline(
     profile: ProfileName | Profile = "embedded",
     only: Stage | list[Stage] | None = None,
-    workers: Workers | None = None,
     changes: list[str] | None = None,
+    workers: Workers | None = None,
 ) -> dict[str, Any]:
     """Run the whole pipeline, or some stages or studies of it with what they need. What is done already is not done again.
 
     Args:
         profile: What to study: a built-in profile by its name, or a whole profile.
         only: A stage (acquire, extract, sweep, evaluate, promote) or a study, or several of them; everything when empty.
+        changes: Changes of a built-in profile's settings, such as "features.layer=fc7".
         workers: Who extracts features and trains the trials; what PROBEFLOW_POOL, PROBEFLOW_CHUNKS, PROBEFLOW_CHUNK_IMAGES
             and PROBEFLOW_CHUNK_MINUTES say where this runs when empty.
-        changes: Changes of a built-in profile's settings, such as "features.layer=fc7".
     """
     refuse_endless_restarts()
     profile = chosen(profile, changes or ())

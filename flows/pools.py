@@ -14,6 +14,11 @@ from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 
 from lib.errors import ConfigError
 
+_DESCRIPTIONS = {
+    "cpu": "Pipelines: they plan, hand chunks on, wait, and show results.",
+    "gpu": "Chunks of extractions and sweeps: one at a time on each GPU.",
+}
+
 QUEUES = ("urgent", "default", "nightly")
 """By falling priority: a worker that is free takes runs of the first queue that has some."""
 
@@ -70,7 +75,7 @@ def make_pool(
         type=kind,
         base_job_template=content,
         concurrency_limit=limit or first_limit,
-        description="Made by probeflow's set-up.",
+        description=_DESCRIPTIONS.get(pool, "Chunks of extractions and sweeps.") + " Made by probeflow's set-up.",
     )
     try:
         client.create_work_pool(wanted)

@@ -39,7 +39,7 @@ def run_and_report(profile: Profile, only: str | list[str] | None, where: Places
         import lib.tracking.records  # noqa: F401  # what the stages need, imported while the server starts
 
         ready()
-        result = pipeline(profile, stages or None, workers)
+        result = pipeline(profile, stages or None, workers=workers)
     sys.stdout.write("\n".join(closing_table(result, where)) + "\n")
     return 0
 

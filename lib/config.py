@@ -6,9 +6,10 @@ A profile comes from YAML (`lib/profiles/*.yaml` or a user's file), then `PROBEF
 
 from __future__ import annotations
 
+import difflib
 import itertools
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
@@ -18,7 +19,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, ValidationError, model_validator
 
 from lib.addresses import without_credentials
-from lib.datasets.sources import Source
+from lib.datasets.sources import SOURCES, Source
 from lib.errors import ConfigError
 from lib.features.config import FeatureSettings
 from lib.mlp.trial import Trial
@@ -363,18 +364,43 @@ def load_profile(
     try:
         return Profile.model_validate(content)
     except ValidationError as error:
-        raise ConfigError(f"profile {content.get('name', name)!r}: {describe(error)}") from None
+        raise ConfigError(f"profile {content.get('name', name)!r}: {describe(error, Profile)}") from None
 
 
-def describe(error: ValidationError) -> str:
-    """A Pydantic error in one line: where, what is wrong, the value given."""
+def describe(error: ValidationError, model: type[BaseModel] | None = None) -> str:
+    """A Pydantic error in one line: where, what is wrong, the value given; for a misspelt setting, which of `model` was meant."""
     parts = []
     for item in error.errors(include_url=False):
-        where = ".".join(str(step) for step in item["loc"]) or "profile"
+        # A source's kind stands in the place of an error, though it is no part of the setting's name.
+        where = ".".join(str(step) for step in item["loc"] if step not in SOURCES) or "profile"
+        if item["type"] == "extra_forbidden":
+            parts.append(f"{where}: there is no such setting{_meant(str(item['loc'][-1]), model)}")
+            continue
         message = item["msg"].removeprefix("Value error, ")
         given = "" if item["type"] in ("missing", "value_error") else f" (got {item['input']!r})"
         parts.append(f"{where}: {message[0].lower()}{message[1:]}{given}")
     return "; ".join(parts)
+
+
+def _meant(name: str, model: type[BaseModel] | None) -> str:
+    close = difflib.get_close_matches(name, sorted(_setting_names(model)), n=1) if model else []
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def _setting_names(model: type[BaseModel]) -> set[str]:
+    """The names of a model's settings, and of those of the models in it."""
+    found = set(model.model_fields)
+    for field in model.model_fields.values():
+        for part in _models(field.annotation):
+            found |= _setting_names(part)
+    return found
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _models(part)
 
 
 def _read_builtin(name: str) -> dict[str, Any]:

@@ -129,6 +129,10 @@ def _tell(run: FlowRun, state: State[Any]) -> None:
             f"It is begun again by itself, {RESTARTS} times at most, and goes on from what is done. If it stays crashed, "
             "press *Retry*."
         )
+    elif "ConfigError" in said:
+        onward = (
+            "Start a new run with other parameters (*Copy to new run* in the run's menu): this one would fail again."
+        )
     else:
         onward = "Mend what the message names, then press *Retry*: it goes on from what is done."
     text = f"## {run.name}: {state.name}\n\n> {said}\n\n{onward}\n"

@@ -41,7 +41,12 @@ def show_study(folder: str) -> dict[str, Any]:
     slug = record.study.replace("_", "-")
     create_markdown_artifact(f"{record.notes}\nMLflow: {url}\n", key=f"{slug}-notes", description=record.headline)
     if url.startswith("http"):
-        create_link_artifact(url, key=f"{slug}-mlflow", link_text=record.parent.name)
+        create_link_artifact(
+            url,
+            key=f"{slug}-mlflow",
+            link_text=record.parent.name,
+            description="Parameters, curves and models in MLflow",
+        )
     for figure in record.figures[:1]:
         picture = (record.folder / "figures" / figure).read_bytes()
         if len(picture) <= _LARGEST_PICTURE:

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,12 @@ _LOCK_SECONDS = 5.0
 """Commands that look whether a supervisor is there hold its lock for a moment, too."""
 
 _LAST_LINES = 15
+
+_LOGINS = {
+    "prefect": "asks for the whole of PREFECT_API_AUTH_STRING, user:password",
+    "mlflow": "asks for the user probeflow and MLFLOW_TRACKING_PASSWORD",
+}
+"""Who may see each server's pages."""
 
 
 def up(names: Sequence[str] = ()) -> int:
@@ -53,6 +59,10 @@ def up(names: Sequence[str] = ()) -> int:
             _require_ports(stack)
             Supervisor(stack)  # finds PostgreSQL, or says what is missing, while somebody reads it
             stack.state.unlink(missing_ok=True)
+        elif other := _other_ports(stack):
+            raise ConfigError(
+                f"the stack is up with {other}; end it first (`make stack-down`), or leave the ports as they are"
+            )
         elif absent := set(stack.placements) - set(_read(stack).get("services", stack.placements)):
             raise ConfigError(f"the stack is up without {', '.join(sorted(absent))}; end it first: `make stack-down`")
     process = _start_supervisor(stack, names) if free else None
@@ -94,14 +104,15 @@ def status() -> int:
     """A line for each service; 0 when all are up, 1 when not."""
     stack = read_stack(_started(), to_start=False)
     with alone(stack) as free:
-        state = {} if free else _read(stack).get("services", {})
+        told_of = {} if free else _read(stack)
+    state, ports = told_of.get("services", {}), told_of.get("ports", {})
     if not state:
         _say("the stack is not up; `make stack` starts it")
         return 1
     for name, told in state.items():
         process = f"process {told['process'][0]}" if told["process"] else ""
         again = f"started {told['starts']} times" if told["starts"] > 1 else ""
-        _say(f"{name:14s} {told['state']:10s} {_address(stack, name):24s} {process} {again}".rstrip())
+        _say(f"{name:14s} {told['state']:10s} {_address(name, ports):24s} {process} {again}".rstrip())
     return 0 if all(told["state"] in UP for told in state.values()) else 1
 
 
@@ -145,7 +156,9 @@ def _follow(stack: Stack, process: subprocess.Popen[bytes] | None) -> None:
         for name, told in services.items():
             if told["state"] in UP and name not in shown:
                 shown.add(name)
-                _say(f"{name:14s} {told['state']:10s} {_address(stack, name):24s} {time.monotonic() - begun:4.0f} s")
+                _say(
+                    f"{name:14s} {told['state']:10s} {_address(name, stack.ports):24s} {time.monotonic() - begun:4.0f} s"
+                )
         if services and set(services) == shown:
             return
         failed = [name for name, told in services.items() if told["state"] == "failed"]
@@ -211,6 +224,16 @@ def _read(stack: Stack) -> dict[str, Any]:
     return {}
 
 
+def _other_ports(stack: Stack) -> str:
+    """The ports that the running stack has and this environment does not ask for, in words; empty when there are none."""
+    ports: dict[str, int] = _read(stack).get("ports", {})
+    return ", ".join(
+        f"{name} on port {port}, not {stack.ports[name]}"
+        for name, port in ports.items()
+        if stack.ports.get(name, port) != port
+    )
+
+
 def _require_ports(stack: Stack) -> None:
     for name, port in stack.ports.items():
         with socket.socket() as probe:
@@ -218,14 +241,20 @@ def _require_ports(stack: Stack) -> None:
                 raise ConfigError(f"port {port} is taken; choose another for {name} with {name.upper()}_PORT")
 
 
-def _address(stack: Stack, name: str) -> str:
-    port = stack.ports.get(name)
+def _address(name: str, ports: Mapping[str, int]) -> str:
+    port = ports.get(name)
     scheme = "" if name == "postgres" else "http://"
     return f"{scheme}{LOOPBACK}:{port}" if port is not None else ""
 
 
 def _tell(stack: Stack) -> None:
-    _say(f"\nPasswords: {env_file()}. Logs: {stack.folder / 'logs'}. `make stack-down` ends it.")
+    _say("\nIn a browser, with the passwords of " + str(env_file()) + ":")
+    for name, whom in _LOGINS.items():
+        if name in stack.ports:
+            _say(f"  {_address(name, stack.ports)}  {whom}")
+    if os.environ.get("PROBEFLOW_BIND"):
+        _say("PROBEFLOW_BIND is for containers; these processes listen on this machine alone.")
+    _say(f"Logs: {stack.folder / 'logs'}. `make stack-down` ends it.")
     command = Path(sys.executable)
     command = command.relative_to(CHECKOUT) if command.is_relative_to(CHECKOUT) else command
     _say(

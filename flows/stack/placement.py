@@ -117,16 +117,20 @@ def read_stack(
         variables = dict.fromkeys(SECRETS, "-") | {name: value for name, value in variables.items() if value}
     compose = read_compose(file, variables)
     folder = stack_folder(environment)
-    chosen = compose.select(_profiles(variables), names)
+    chosen = compose.select(_profiles(variables, compose), names)
     inherited = {key: value for key, value in environment.items() if not key.startswith(_FOREIGN)}
     placements = {name: place(name, compose, folder, variables, inherited) for name in chosen}
     return Stack(folder, placements, _client(place("worker-cpu", compose, folder, variables, inherited)))
 
 
-def _profiles(variables: Mapping[str, str]) -> set[str]:
+def _profiles(variables: Mapping[str, str], compose: Compose) -> set[str]:
     given = variables.get("COMPOSE_PROFILES")
     if given is not None:
-        return set(given.split(","))
+        wanted = set(filter(None, given.split(",")))
+        known = {profile for service in compose.services.values() for profile in service.profiles}
+        if unknown := wanted - known:
+            raise ConfigError(f"COMPOSE_PROFILES: no profile {min(unknown)!r}; known: {', '.join(sorted(known))}")
+        return wanted
     return {"gpu" if Path("/dev/nvidiactl").exists() else "cpu-chunks"}
 
 

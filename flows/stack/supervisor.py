@@ -241,6 +241,7 @@ class Supervisor:
         told = {
             "supervisor": identity(os.getpid()),
             "settled": self.settled,
+            "ports": self.stack.ports,
             "services": {
                 name: {
                     "state": running.state,

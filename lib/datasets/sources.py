@@ -107,3 +107,9 @@ Source = Annotated[
     Digits | PhotoPatches | Mnist | Letters | Cifar10 | ImageFolder | WebDataset | ParquetImages,
     Field(discriminator="source"),
 ]
+
+SOURCES: frozenset[str] = frozenset(
+    each.model_fields["source"].default
+    for each in (Digits, PhotoPatches, Mnist, Letters, Cifar10, ImageFolder, WebDataset, ParquetImages)
+)
+"""The names of all kinds of source."""

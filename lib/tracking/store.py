@@ -23,6 +23,9 @@ from lib.files import require_writable
 
 KEY_TAG = "probeflow.key"
 _LONGEST_NAME = 250
+_TRAINING = "workflowType=machine_learning"
+"""Opens MLflow's pages for training; without it they have the menus of its GenAI side."""
+
 _CUT = "\n\n… (cut here: MLflow keeps 8,000 letters; whole in the artifact notes.md)"
 
 
@@ -44,7 +47,7 @@ class Tracking:
             return str(found.experiment_id)
         location = f"{self.artifacts}/{name.replace('/', '-')}" if self.artifacts else None
         try:
-            kind = "custom_model_development"  # the UI opens on training runs, not on its GenAI pages
+            kind = "custom_model_development"  # what MLflow's UI would otherwise guess, and ask about
             tags = {"mlflow.note.content": note, "mlflow.experimentKind": kind}
             identifier = self.client.create_experiment(name, location, tags)
         except MlflowException:  # another process made it first
@@ -68,7 +71,7 @@ class Tracking:
         """Address of a run: a page on a tracking server, else its id in the local store."""
         if self.uri.startswith("http"):
             page = without_credentials(self.page or self.uri).rstrip("/")
-            return f"{page}/#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}"
+            return f"{page}/#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}?{_TRAINING}"
         return f"{without_credentials(self.uri)} · run {run.info.run_id}"
 
 

@@ -10,6 +10,7 @@ import signal
 import socket
 import urllib.error
 import urllib.request
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,7 @@ from lib.config import places
 from lib.errors import ConfigError, StorageError
 from lib.tracking.store import connect
 from tasks.pool import require_server
-from tests.processes import alive, children, listens, wait_for
+from tests.processes import alive, children, free_port, listens, wait_for
 from tests.stack import new_stack, stack_up
 
 pytestmark = [pytest.mark.integration, pytest.mark.stack]
@@ -230,3 +231,25 @@ def test_a_taken_port_is_named_before_anything_starts():
             assert not (own.folder / "volumes").exists()
         finally:
             shutil.rmtree(own.folder)
+
+
+def test_up_with_other_ports_than_the_stack_has_is_refused_and_status_tells_those_it_has():
+    with stack_up("postgres") as own:
+        port, other = own.port("postgres"), {"POSTGRES_PORT": str(free_port())}
+        elsewhere = replace(own, environment=own.environment | other)
+        before = (own.folder / "client.env").read_text()
+        done = elsewhere.manage("up", "postgres")
+        assert done.returncode == 2
+        assert (
+            f"the stack is up with postgres on port {port}, not {other['POSTGRES_PORT']}; end it first" in done.stderr
+        )
+        assert (own.folder / "client.env").read_text() == before
+        assert f"127.0.0.1:{port}" in elsewhere.manage("status").stdout
+
+
+def test_an_unknown_profile_is_named():
+    own = new_stack({"COMPOSE_PROFILES": "cpu"})
+    done = own.manage("up")
+    shutil.rmtree(own.folder)
+    assert done.returncode == 2
+    assert done.stderr == "probeflow: COMPOSE_PROFILES: no profile 'cpu'; known: cpu-chunks, gpu\n"

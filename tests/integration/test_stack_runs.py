@@ -68,7 +68,7 @@ def test_a_pipeline_that_is_cancelled_ends_with_its_children_and_one_that_fails_
     notes = client.read_artifacts(artifact_filter=ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[failed])))
     (note,) = [note.data for note in notes if note.key == "what-failed"]  # Prefect keeps the error too
     assert "fc9" in note
-    assert "press *Retry*" in note
+    assert "Start a new run with other parameters" in note
 
 
 def test_a_pipeline_that_is_killed_is_begun_again_and_waits_for_its_chunks_though_set_up_ran_meanwhile(as_user, stack):

@@ -50,7 +50,7 @@ def test_shapes_may_be_choices_even_of_no_layer():
         ("{configurations: 0, space: {l2: [0, 1]}}", r"configurations: input should be greater than 0 \(got 0\)"),
         ("{configurations: 3, space: {l2: [0, 1]}}", "holds only 2 configurations, fewer than the 3 asked for"),
         ("{configurations: 2, space: {l2: [1, 1]}}", "name one value twice"),
-        ("{configurations: 2, space: {lr: [1, 2]}}", "space.lr: extra inputs are not permitted"),
+        ("{configurations: 2, space: {lr: [1, 2]}}", "space.lr: there is no such setting"),
         ("{configurations: 2, space: {activation: [relu, gelu]}}", "'gelu'"),
         ("{configurations: 2, sampler: gp, space: {l2: [0, 1]}}", "sampler: .*'gp'"),
         ("{configurations: 2, space: {l2: {low: 2, high: 1}}}", "high 1 lies below low 2; exchange them"),
