@@ -6,6 +6,7 @@ from prefect import flow
 
 from lib.datasets.sources import Source
 from lib.features.config import FeatureSettings
+from tasks.ends import while_wanted
 from tasks.extract import UNIT_FLOW, extract_missing_shards
 
 
@@ -19,4 +20,5 @@ def extract_unit(images: Source, settings: FeatureSettings, shards: list[int], d
         shards: Indexes of shards of the set.
         digest: The set's digest where it was cut; data, weights or a version that differ here are refused.
     """
-    return extract_missing_shards(images, settings, shards, digest)
+    with while_wanted():
+        return extract_missing_shards(images, settings, shards, digest)

@@ -6,6 +6,7 @@ from prefect import flow
 
 from lib.config import SweepName, SweepStudy
 from tasks.chunks import CHUNK_FLOW, train_chunk
+from tasks.ends import while_wanted
 
 
 @flow(name=CHUNK_FLOW)
@@ -18,4 +19,5 @@ def sweep_chunk(name: SweepName, study: SweepStudy, trials: list[int], key: str)
         trials: Positions in the study's list of trials.
         key: The study's key where it was cut; data or a version that differs here is refused.
     """
-    return train_chunk(name, study, trials, key)
+    with while_wanted():
+        return train_chunk(name, study, trials, key)

@@ -5,7 +5,10 @@ Prefect calls these hooks in the run's process, or in its worker's when that pro
 
 from __future__ import annotations
 
+import logging
+import threading
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 from uuid import UUID
 
@@ -27,6 +30,8 @@ from lib.errors import WorkerError
 RESTARTS = 2
 RESTARTING = "Restarting"
 """Name of the state in which the set-up's automation schedules a crashed run again."""
+
+_logger = logging.getLogger(__name__)
 
 _PAGE = 200
 """Runs that the server tells at once, at most."""
@@ -98,6 +103,35 @@ def crash_lost(runs: Iterable[UUID], why: str) -> None:
             inside = [child.id for child in unfinished_children(client, run) if child.deployment_id is None]
             for each in (*inside, run):
                 client.set_flow_run_state(each, Crashed(message=why))
+
+
+@contextmanager
+def while_wanted(poll: float = 60.0) -> Iterator[None]:
+    """Cancel this run of a deployment during the block when the run at its root has ended, other than by a crash.
+
+    The root cancels it by itself, but for when its own worker is gone: then no hook of it runs, and this would compute for
+    nobody, as long as it likes.
+    """
+    own, root = current.get_id(), current.get_root_flow_run_id()
+    if own is None or root is None or own == root:
+        yield
+        return
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.wait(poll):
+            with suppress(Exception), get_client(sync_client=True) as client:  # a server that is away says nothing
+                state = client.read_flow_run(UUID(root)).state
+                if state is not None and state.is_final() and not state.is_crashed():
+                    _logger.warning("the run that handed this out has ended (%s); ending too", state.name)
+                    client.set_flow_run_state(UUID(own), Cancelling(message=f"its pipeline ended {state.name}"))
+                    return
+
+    threading.Thread(target=watch, name="while-wanted", daemon=True).start()
+    try:
+        yield
+    finally:
+        done.set()
 
 
 def cancel_with_parent(flow: Any, flow_run: FlowRun, state: State[Any]) -> None:

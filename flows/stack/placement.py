@@ -25,6 +25,9 @@ LOOPBACK = "127.0.0.1"
 _FOREIGN = ("PREFECT_", "PROBEFLOW_", "MLFLOW_", "PG", "POSTGRES_", "COMPOSE_", "AWS_")
 """What of this shell's environment does not reach a service, as none of it would reach a container."""
 
+_AS_WRITTEN = ("PASSWORD", "USERNAME", "AUTH_STRING", "SECRET_KEY")
+"""Ends of the names of secrets, which may look like an address (`prefect:9…`)."""
+
 
 @dataclass(frozen=True)
 class Placement:
@@ -170,6 +173,8 @@ def place(
     def variable(key: str, value: str | None) -> str | None:
         if value is None:
             return variables.get(key)
+        if key.endswith(_AS_WRITTEN):
+            return value
         # Elsewhere a service's name may as well be that of a user or a database.
         return LOOPBACK if key.endswith("HOST") and value in compose.services else here(value)
 

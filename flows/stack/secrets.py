@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import sys
 from collections.abc import Mapping
@@ -75,5 +76,12 @@ def read_env(file: Path) -> dict[str, str]:
             continue
         if not separator:
             raise ConfigError(f"{file}, line {number} is no NAME=value")  # without the line: it may be half a secret
-        found[name.strip()] = value.strip().strip("'\"")
+        found[name.strip().removeprefix("export ").strip()] = _unquoted(value.strip())
     return found
+
+
+def _unquoted(value: str) -> str:
+    """A value as Docker Compose reads it: what a pair of quotes holds, or what is before a comment."""
+    if value[:1] in ("'", '"') and (end := value.find(value[0], 1)) > 0:
+        return value[1:end]
+    return re.split(r"(?:^|\s)#", value, maxsplit=1)[0].rstrip()

@@ -6,11 +6,12 @@ from types import SimpleNamespace
 from uuid import uuid4
 
 import pytest
-from prefect.states import Completed, Crashed, Failed, Running, Scheduled
+from prefect.states import Cancelled, Completed, Crashed, Failed, Running, Scheduled
 
 from lib.addresses import without_credentials
 from lib.errors import WorkerError
 from tasks import ends
+from tests.processes import wait_for
 
 
 class Server:
@@ -74,6 +75,22 @@ def test_children_beyond_a_page_of_the_server_are_found_too(server, family):
     server.children[sweep.id] = [run(Running(), deployed=True, child=True) for _ in range(450)]
     ends.cancel_children(parent)
     assert set(server.states) == {sweep.id, *(child.id for child in server.children[sweep.id])}
+
+
+@pytest.mark.parametrize(
+    ("state", "ended"), [(Cancelled(), True), (Failed(), True), (Crashed(), False), (Running(), False)]
+)
+def test_a_chunk_ends_when_its_pipeline_has_ended_for_good(server, monkeypatch, state, ended):
+    own, root = uuid4(), uuid4()
+    monkeypatch.setattr(
+        ends, "current", SimpleNamespace(get_id=lambda: str(own), get_root_flow_run_id=lambda: str(root))
+    )
+    asked = []
+    server.read_flow_run = lambda run: asked.append(run) or SimpleNamespace(state=state)
+    with ends.while_wanted(poll=0.01):
+        wait_for(lambda: own in server.states if ended else len(asked) > 3, 10)
+    assert asked[0] == root
+    assert server.states == ({own: "Cancelling"} if ended else {})
 
 
 def test_chunks_below_a_run_that_has_ended_are_found_too(server, family):

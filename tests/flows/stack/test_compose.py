@@ -94,6 +94,9 @@ def test_the_dockerfile_has_the_targets_that_services_name_and_runs_as_their_use
     targets = {line.split(" AS ")[1] for line in from_lines()}
     built = [service for service in compose.services.values() if service.build]
     assert {service.build["target"] for service in built} <= targets
+    # Compose builds side by side, and two builds of one name fail; the others take what one of them built.
+    ours = {service.image for service in compose.services.values() if service.image.startswith("probeflow")}
+    assert sorted(service.image for service in built) == sorted(ours)
     assert {f"USER {service.user}" for service in built} <= set((REPOSITORY / "Dockerfile").read_text().splitlines())
 
 

@@ -49,6 +49,13 @@ def test_services_find_each_other_on_loopback_and_keep_their_files_in_the_stacks
     assert stack.ports == {"postgres": 5432, "prefect": 4300, "mlflow": 5000}
 
 
+def test_a_secret_that_looks_like_an_address_stays_as_it_is(environment):
+    login = {"PREFECT_API_AUTH_STRING": "prefect:9secret", "MLFLOW_TRACKING_USERNAME": "mlflow"}
+    stack = read_stack(environment=environment | login)
+    assert stack.placements["prefect"].environment["PREFECT_SERVER_API_AUTH_STRING"] == "prefect:9secret"
+    assert stack.variables["PREFECT_API_AUTH_STRING"] == "prefect:9secret"
+
+
 def test_of_the_shell_a_service_sees_only_what_its_file_passes_on(environment):
     shell = {
         "PREFECT_SERVER_DATABASE_NAME": "other", "MLFLOW_EXPERIMENT_NAME": "other", "PGSSLMODE": "require",

@@ -42,6 +42,25 @@ def test_what_is_there_stays_and_only_what_is_missing_is_added(tmp_path, monkeyp
     assert "all secrets are there already" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("line", "value"),
+    [
+        ("A=plain", "plain"),
+        ("A = spaced  # and a comment", "spaced"),
+        ("A=has#no comment", "has#no comment"),
+        ("A=   # nothing", ""),
+        ("A='kept # whole'  # comment", "kept # whole"),
+        ('A="quoted"', "quoted"),
+        ("A=it's", "it's"),
+        ("export A=1", "1"),
+    ],
+)
+def test_values_are_read_as_docker_compose_reads_them(tmp_path, line, value):
+    file = tmp_path / ".env"
+    file.write_text(f"{line}\n")
+    assert read_env(file) == {"A": value}
+
+
 def test_a_damaged_line_is_named_by_its_number_alone(tmp_path):
     file = tmp_path / ".env"
     file.write_text("PREFECT_PORT=4300\nhalf-a-secret\n")
