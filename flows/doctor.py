@@ -123,20 +123,40 @@ def _precision(profile: Profile) -> Finding:
 def _servers(where: Places) -> Iterator[Finding]:
     prefect = os.environ.get("PREFECT_API_URL")
     if prefect:
-        yield _answers("Prefect", f"{prefect.rstrip('/')}/health", "check PREFECT_API_URL and the server")
+        yield _prefect(prefect)
     else:
         yield Finding("Prefect", True, "no server set; each run starts its own for as long as it lasts")
     if where.tracking_uri.startswith("http"):
-        yield _answers("MLflow", f"{where.tracking_uri.rstrip('/')}/health", "check MLFLOW_TRACKING_URI and the server")
+        yield _mlflow(where)
     else:
         yield Finding("MLflow", True, f"no server needed: {without_credentials(where.tracking_uri)}")
 
 
-def _answers(name: str, url: str, mend: str) -> Finding:
+def _prefect(url: str) -> Finding:
+    """Whether the server answers, and answers this user: its health is told to everybody."""
+    from tasks.pool import require_server
+
     try:
-        with urllib.request.urlopen(url, timeout=5):
-            return Finding(name, True, without_credentials(url))
+        require_server("doctor")
+    except ProbeflowError as problem:
+        return Finding("Prefect", False, str(problem))
+    return Finding("Prefect", True, without_credentials(url))
+
+
+def _mlflow(where: Places) -> Finding:
+    try:
+        with urllib.request.urlopen(f"{where.tracking_uri.rstrip('/')}/health", timeout=5):
+            pass
+        from lib.tracking.store import connect
+
+        connect(where)
+    except ProbeflowError as problem:
+        return Finding("MLflow", False, str(problem))
     except (urllib.error.URLError, OSError, ValueError) as error:
+        why = getattr(error, "reason", error)
         return Finding(
-            name, False, f"{without_credentials(url)} does not answer ({getattr(error, 'reason', error)}); {mend}"
+            "MLflow",
+            False,
+            f"{without_credentials(where.tracking_uri)} does not answer ({why}); check MLFLOW_TRACKING_URI and the server",
         )
+    return Finding("MLflow", True, without_credentials(where.tracking_uri))

@@ -45,7 +45,7 @@ LATE_FILES_SECONDS = 60.0
 
 _LONGEST_POLL_SECONDS = 5.0
 
-_NO_WORKER_SECONDS = 60.0
+_NO_WORKER_SECONDS = 300.0
 """How long a piece may wait while its pool has no worker online."""
 
 _PENDING_SECONDS = 300.0
@@ -339,6 +339,11 @@ def _wait(child: UUID, pool: str, title: str, minutes: int | None = None) -> tup
         def tell(state: State[Any], force: bool = False) -> None:
             patiently(lambda: client.set_flow_run_state(child, state, force=force))
 
+        def end_as(state: State[Any]) -> None:
+            now = patiently(lambda: client.read_flow_run(child)).state
+            if now is None or not now.is_final():  # it may have ended well since it was looked at
+                tell(state, force=True)
+
         while True:
             run = patiently(lambda: client.read_flow_run(child))
             if run.state is not None and run.state.is_final():
@@ -352,7 +357,7 @@ def _wait(child: UUID, pool: str, title: str, minutes: int | None = None) -> tup
             now = time.monotonic()
             if hung_since is not None:
                 if now - hung_since > _HUNG_SECONDS:  # its worker is gone too
-                    tell(hung, force=True)
+                    end_as(hung)
                 continue
             if run.state is not None and run.state.is_running():
                 lonely_since = pending_since = None
@@ -370,7 +375,7 @@ def _wait(child: UUID, pool: str, title: str, minutes: int | None = None) -> tup
                     lost: State[Any] = Crashed(
                         message=f"accepted by a worker, but not begun for {_PENDING_SECONDS:.0f} s"
                     )
-                    tell(lost, force=True)
+                    end_as(lost)
                 continue
             lonely_since = lonely_since or now
             if now - lonely_since > _NO_WORKER_SECONDS:
