@@ -1,13 +1,12 @@
 """What a classifier's test probabilities are worth: scikit-learn's measures, each with a bootstrap interval.
 
-The bootstrap draws test rows within each class, so that a resample has the classes' own sizes. A resample is a weight a
+The bootstrap draws test rows (or groups of them) within each class. A resample is a weight a
 row, and every measure is taken on all resamples at once, as weighted sums; nothing is sorted or counted again.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,9 +17,9 @@ from sklearn import metrics
 from lib.evaluation.calibration import bin_of, expected_calibration_error
 from lib.evaluation.intervals import LOSS, SHARE, Interval
 from lib.evaluation.metrics import normalised
+from lib.evaluation.resampling import Labels, Units, resamples
 
 Floats = npt.NDArray[np.floating]
-Labels = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -86,16 +85,20 @@ def estimates(labels: Labels, probabilities: Floats) -> dict[str, float]:
     }
 
 
-def measure(labels: Labels, probabilities: Floats, resamples: int = RESAMPLES, seed: int = 0) -> dict[str, Interval]:
+def measure(
+    labels: Labels, probabilities: Floats, groups: Labels | None = None, count: int = RESAMPLES, seed: int = 0
+) -> dict[str, Interval]:
     """`estimates` with 95 % intervals of a bootstrap over the test rows, stratified by class.
 
+    Rows of one of `groups`, shape (n,), are drawn together: patches of one photograph say less than as many photographs.
     Intervals run between the resamples' 2.5th and 97.5th percentiles. Of the calibration error they are mirrored at the
     estimate (the basic bootstrap), for that error grows with resampling, and widened where they would not hold it.
     """
     found = estimates(labels, probabilities)
+    at_once = max(1, _AT_ONCE // probabilities.size)
     parts = [
         weighted_measures(labels, probabilities, weights)
-        for weights in _resamples(labels, resamples, seed, max(1, _AT_ONCE // probabilities.size))
+        for weights in resamples(Units.of(labels, groups), count, seed, at_once)
     ]
     return {
         name: _interval(name, value, np.concatenate([part[name] for part in parts])) for name, value in found.items()
@@ -167,17 +170,6 @@ def _areas(truth: Labels, scores: Floats, weights: Floats) -> tuple[npt.NDArray[
         roc_auc = (misses * (hits - steps / 2)).sum(axis=1) / (positives * (shown[:, -1] - positives))
         average_precision = (steps * hits / np.maximum(shown, 1e-300)).sum(axis=1) / positives
     return roc_auc, average_precision
-
-
-def _resamples(labels: Labels, count: int, seed: int, at_once: int) -> Iterator[npt.NDArray[np.float64]]:
-    """How often each row is drawn, (k, n), k at most `at_once`, `count` in all; each class is drawn among itself."""
-    rng = np.random.default_rng(seed)
-    of_class = [np.flatnonzero(labels == label) for label in np.unique(labels)]
-    for start in range(0, count, at_once):
-        size = min(at_once, count - start)
-        drawn = np.concatenate([rows[rng.integers(len(rows), size=(size, len(rows)))] for rows in of_class], axis=1)
-        drawn += np.arange(size)[:, None] * len(labels)
-        yield np.bincount(drawn.ravel(), minlength=size * len(labels)).reshape(size, -1).astype(np.float64)
 
 
 def _interval(name: str, estimate: float, resampled: npt.NDArray[np.float64]) -> Interval:

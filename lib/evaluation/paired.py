@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from lib.evaluation.intervals import LEVEL, Interval, p_words
+from lib.evaluation.resampling import Labels, Units
 
 RESAMPLES = 10_000
 
@@ -43,11 +43,12 @@ class PairedPredictions(Interval):
 
 
 def compare_predictions(
-    a: npt.NDArray[np.int64], b: npt.NDArray[np.int64], y: npt.NDArray[np.int64], seed: int = 0
+    a: Labels, b: Labels, y: Labels, groups: Labels | None = None, seed: int = 0
 ) -> PairedPredictions:
     """Compare the classes that two models predicted, `a` and `b`, with the true ones, `y`; all of shape (n,).
 
-    The bootstrap draws rows, with both models' answers, within each true class.
+    The bootstrap draws rows, with both models' answers, within each true class; rows of one of `groups` together.
+    McNemar's test takes every row as independent.
 
     Raises
     ------
@@ -59,16 +60,18 @@ def compare_predictions(
     if not (a.shape == b.shape == y.shape) or y.ndim != 1 or not len(y):
         raise ValueError(f"predictions of shapes {a.shape} and {b.shape} cannot be compared on labels of {y.shape}")
     first, second = (a == y) & (b != y), (b == y) & (a != y)
+    units = Units.of(y, groups)
+    size = np.bincount(units.of_row)
+    lead = np.bincount(units.of_row, first.astype(float) - second)
     rng = np.random.default_rng(seed)
-    resampled = np.zeros(RESAMPLES)
-    for label in np.unique(y):
-        # Drawing n rows of three kinds (one right, the other, neither or both) is one multinomial draw of their counts.
-        of_class = y == label
-        size, ahead, behind = int(of_class.sum()), int((first & of_class).sum()), int((second & of_class).sum())
-        counts = rng.multinomial(
-            size, [ahead / size, behind / size, max(0.0, (size - ahead - behind) / size)], RESAMPLES
-        )
-        resampled += (counts[:, 0] - counts[:, 1]) / len(y)
+    rows, leads = np.zeros(RESAMPLES), np.zeros(RESAMPLES)
+    for own in units.members():
+        # Units of one size and lead are alike, so drawing units is drawing how many there are of each kind.
+        kinds, counts = np.unique(np.stack([size[own], lead[own]]), axis=1, return_counts=True)
+        drawn = rng.multinomial(len(own), counts / len(own), RESAMPLES)
+        rows += drawn @ kinds[0]
+        leads += drawn @ kinds[1]
+    resampled = leads / rows
     low, high = np.percentile(resampled, (2.5, 97.5))
     ahead, behind = int(first.sum()), int(second.sum())
     p_value = float(binomtest(ahead, ahead + behind).pvalue) if ahead + behind else 1.0

@@ -73,12 +73,26 @@ class TestMeasures:
         draws = [np.concatenate([rng.choice(rows, len(rows)) for rows in of_class]) for _ in range(2000)]
         weights = np.array([np.bincount(rows, minlength=150) for rows in draws], float)
         slow = weighted_measures(labels, probabilities, weights)
-        found = measure(labels, probabilities, resamples=2000)
+        found = measure(labels, probabilities, count=2000)
         for name in set(MEASURES) - {"test_ece"}:
             near = 0.25 * slow[name].std()
             assert found[name].low == pytest.approx(np.percentile(slow[name], 2.5), abs=near)
             assert found[name].high == pytest.approx(np.percentile(slow[name], 97.5), abs=near)
             assert found[name].low < found[name].estimate < found[name].high
+
+
+def test_rows_of_a_group_are_drawn_together():
+    """Ten copies of every row are no more data: drawn by groups, they give the interval that the rows alone give."""
+    labels, probabilities = made_up(60, 2)
+    alone = measure(labels, probabilities, count=2000)
+    tenfold = np.repeat(labels, 10), np.repeat(probabilities, 10, axis=0)
+    grouped = measure(*tenfold, groups=np.repeat(np.arange(60), 10), count=2000)
+    as_if_independent = measure(*tenfold, count=2000)
+    for name in set(MEASURES) - {"test_ece"}:
+        spread = alone[name].high - alone[name].low
+        ends = (alone[name].low, alone[name].high)
+        assert (grouped[name].low, grouped[name].high) == pytest.approx(ends, abs=0.15 * spread)
+        assert as_if_independent[name].high - as_if_independent[name].low < spread / 2
 
 
 def test_resampling_takes_well_under_a_second_and_repeats_itself():
@@ -105,7 +119,7 @@ def test_the_calibration_error_s_interval_holds_it_and_is_not_lifted_by_resampli
 
 def test_a_test_split_of_one_class_leaves_areas_undefined_and_the_rest_whole():
     labels, probabilities = np.ones(20, np.int64), np.tile([0.25, 0.75], (20, 1))
-    found = measure(labels, probabilities, resamples=20)
+    found = measure(labels, probabilities, count=20)
     assert math.isnan(found["roc_auc"].estimate)
     assert math.isnan(found["roc_auc"].low)
     assert found["test_loss"].estimate == pytest.approx(-math.log(0.75))
@@ -113,7 +127,7 @@ def test_a_test_split_of_one_class_leaves_areas_undefined_and_the_rest_whole():
 
 
 def test_flat_figures_leave_wilson_s_name_to_wilson():
-    found = flat(measure(*made_up(50, 2), resamples=20))
+    found = flat(measure(*made_up(50, 2), count=20))
     assert {"test_accuracy", "test_accuracy_bootstrap_low", "test_loss_low", "roc_auc_high"} <= set(found)
     assert "test_accuracy_low" not in found
 
@@ -151,6 +165,15 @@ class TestPairedPredictions:
         assert found.low < found.estimate < found.high
         back = compare_predictions(b, a, labels)
         assert (back.estimate, back.p_value) == pytest.approx((-found.estimate, found.p_value))
+
+    def test_rows_of_a_group_are_drawn_together(self):
+        labels, one = made_up(60, 2)
+        a, b = one.argmax(axis=1), np.roll(labels, 1)
+        alone = compare_predictions(a, b, labels)
+        tenfold = [np.repeat(each, 10) for each in (a, b, labels, np.arange(60))]
+        grouped = compare_predictions(*tenfold)
+        assert (grouped.low, grouped.high) == pytest.approx((alone.low, alone.high))
+        assert compare_predictions(*tenfold[:3]).high < alone.high - 0.03
 
     def test_one_model_twice_is_no_difference(self):
         y = np.arange(10) % 2
