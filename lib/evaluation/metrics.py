@@ -66,6 +66,12 @@ def score(labels: npt.NDArray[np.int64], probabilities: npt.NDArray[np.floating]
     )
 
 
+def decided(probabilities: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
+    """Probabilities, shape (n, classes), with equal ones in rows that are not finite: a diverged network says nothing."""
+    whole = np.isfinite(probabilities).all(axis=1, keepdims=True)
+    return np.where(whole, probabilities, probabilities.dtype.type(1 / probabilities.shape[1]))
+
+
 def normalised(probabilities: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
     """Probabilities, shape (n, classes), in float64: none quite 0, so that every log loss is finite, rows adding up to 1."""
     exact = np.clip(probabilities.astype(np.float64), 1e-15, None)

@@ -23,7 +23,7 @@ from lib.evaluation.checks import LEARNED_MARGIN, learning_flag, same_model_flag
 from lib.evaluation.classifier_figures import calibration_curves, most_surely_wrong, wrong_images
 from lib.evaluation.intervals import SHARE, Estimate, over_seeds, paired_difference
 from lib.evaluation.measures import estimates, flat
-from lib.evaluation.metrics import Scores, score
+from lib.evaluation.metrics import Scores, decided, score
 from lib.features import FeatureSet
 from lib.files import digest_json
 from lib.mlp.estimator import MLPClassifier
@@ -200,7 +200,7 @@ def _finals(
     finals = []
     for result in train_all(trials, data, _final_key(rows), folder, f"classifier on {rows.name}"):
         network = standardise.fold(result.network)
-        probabilities = network.predict_proba(rows.X_test)
+        probabilities = decided(network.predict_proba(rows.X_test))
         scores = score(rows.y_test, probabilities)
         measures = estimates(rows.y_test, probabilities)
         finals.append(Final(rows.name, result, network, probabilities, scores, measures, learning_flag(result, rows.y)))

@@ -16,6 +16,7 @@ from lib.evaluation.calibration import expected_calibration_error, reliability
 from lib.evaluation.classifier_figures import calibration_curves, most_surely_wrong, wrong_images
 from lib.evaluation.intervals import wilson
 from lib.evaluation.measures import MEASURES, estimates, flat, measure, weighted_measures
+from lib.evaluation.metrics import decided
 from lib.evaluation.paired import compare_predictions
 from lib.mlp.training import TrialData
 from lib.mlp.trial import Trial
@@ -126,6 +127,11 @@ def test_a_test_split_of_one_class_leaves_areas_undefined_and_the_rest_whole():
     assert found["test_balanced_accuracy"].estimate == 1
 
 
+def test_answers_that_are_not_finite_say_nothing():
+    found = decided(np.array([[0.2, 0.8], [np.nan, np.nan], [0.0, np.inf]]))
+    assert found.tolist() == [[0.2, 0.8], [0.5, 0.5], [0.5, 0.5]]
+
+
 def test_flat_figures_leave_wilson_s_name_to_wilson():
     found = flat(measure(*made_up(50, 2), count=20))
     assert {"test_accuracy", "test_accuracy_bootstrap_low", "test_loss_low", "roc_auc_high"} <= set(found)
@@ -199,6 +205,10 @@ class TestBaselines:
         probabilities = BASELINES[name](trial, data, data.X_validation)
         assert probabilities.sum(axis=1) == pytest.approx(np.ones(100), abs=1e-5)
         assert (probabilities.argmax(axis=1) == data.y_validation).mean() > least
+
+    def test_a_network_that_diverges_says_nothing(self, data):
+        lost = Trial(hidden=(20,), activation="linear", learning_rate=1e30, epochs=3)
+        assert (BASELINES["scikit-learn MLPClassifier"](lost, data, data.X_validation) == 0.1).all()
 
     def test_the_majority_is_the_training_rows_own(self, data):
         counts = np.bincount(data.y_train)

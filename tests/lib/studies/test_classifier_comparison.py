@@ -90,9 +90,9 @@ class TestComparison:
 
     def test_is_told_in_words(self, labels, models):
         text = "\n".join(comparison_lines(comparison_rows(labels, models), 300))
-        assert "not told apart from **near** (by " in text
-        assert "; ahead of **worse** (by 0." in text
-        assert "; behind **better** (by -0." in text
+        assert "not told apart from **near** (difference " in text
+        assert "; ahead of **worse** (difference 0." in text
+        assert "; behind **better** (difference -0." in text
 
 
 def test_measures_stand_beside_their_spread_over_seeds(models):
