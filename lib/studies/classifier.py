@@ -309,6 +309,7 @@ def _seal(
             "measures": measures,
             "per_class": per_class,
             "comparison": comparison,
+            "predictions": main.name,
             "candidates": [each.summary() for each in candidates],
             "verdict": judged,
             "beside_pixels": beside,

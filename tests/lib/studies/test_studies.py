@@ -234,7 +234,7 @@ class TestClassifier:
         kept = read_predictions(classified.folder)
         first, *others = classified.summary["comparison"]
         assert [row["model"] for row in others] == ["same network on raw pixels", *BASELINES]
-        chosen = f"{classified.summary['representation']} seed 0"
+        chosen = classified.summary["predictions"]
         names = ["raw pixels seed 0", *BASELINES]
         assert set(kept.probabilities) == {chosen, *names}
         assert (kept.of(chosen) == kept.labels).mean() == pytest.approx(first["test_accuracy"])
@@ -255,7 +255,7 @@ class TestClassifier:
     def test_the_picture_shows_the_images_it_was_most_surely_wrong_about(self, classified, photos):
         rows = list(csv.DictReader((classified.folder / "tables" / "most-wrong.csv").open()))
         kept = read_predictions(classified.folder)
-        values = kept.probabilities[f"{classified.summary['representation']} seed 0"]
+        values = kept.probabilities[classified.summary["predictions"]]
         wrong = values.argmax(axis=1) != kept.labels
         assert [float(row["probability"]) for row in rows] == sorted(values.max(axis=1)[wrong])[::-1][:12]
         first = int(rows[0]["row"])
