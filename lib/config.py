@@ -140,6 +140,9 @@ class ClassifierStudy(_Settings):
     seeds: Seeds = Field((0, 1, 2), min_length=1, description="Seeds of the final training; the first one is promoted.")
     validation_fraction: float = Field(0.2, gt=0, lt=1, description="Share of training rows held out for the choice.")
     pixel_baseline: bool = Field(True, description="Train the same network on raw pixels beside it.")
+    compare_sklearn: bool = Field(
+        True, description="Train scikit-learn's MLPClassifier at the same settings, and logistic regression, beside it."
+    )
 
     @cached_property
     def arm(self) -> Arm:

@@ -216,10 +216,16 @@ def accuracy_bars(rows: Sequence[Mapping[str, Any]], title: str) -> Figure:
     return figure
 
 
-def sample_grid(images: Sequence[npt.NDArray[np.uint8]], labels: Sequence[str], title: str) -> Figure:
-    """Images in rows of eight, each under its class name."""
+def sample_grid(
+    images: Sequence[npt.NDArray[np.uint8]],
+    labels: Sequence[str],
+    title: str,
+    columns: int = 8,
+    size: tuple[float, float] = (1.1, 1.25),
+) -> Figure:
+    """Images in rows of `columns`, each of `size` inches with its class name, or other words, above it."""
     with rc_context(STYLE):
-        figure, axes = _grid(len(images), 8, 1.1, 1.25)
+        figure, axes = _grid(len(images), columns, *size)
         for axis, image, label in zip(axes, images, labels, strict=True):
             axis.imshow(image, cmap="gray" if image.ndim == 2 else None, interpolation="nearest")
             axis.set_title(label, fontsize=7, fontweight="normal")
@@ -284,8 +290,8 @@ def confusion_matrix(confusion: npt.NDArray[np.int64], class_names: Sequence[str
             axis.text(column, row, text, ha="center", va="center", color=colour, fontsize=8)
         axis.set_xticks(range(len(class_names)), class_names, rotation=0 if len(class_names) <= 4 else 45)
         axis.set_yticks(range(len(class_names)), class_names)
-        axis.set_xlabel("predicted class")
-        axis.set_ylabel("true class")
+        axis.set_xlabel("predicted class (columns)")
+        axis.set_ylabel("true class (rows)")
         axis.set_title(title)
         figure.colorbar(picture, label="share of the true class", shrink=0.8)
     return figure
@@ -304,14 +310,15 @@ def roc_and_precision_recall(
     """
     from sklearn import metrics
 
+    from lib.evaluation.measures import one_vs_rest
+
     binary = len(class_names) == 2
-    truth = (labels == 1).astype(int) if binary else np.eye(len(class_names), dtype=int)[labels].ravel()
     areas: dict[str, dict[str, float]] = {}
     with rc_context(STYLE):
         figure = Figure(figsize=(9, 4))
         roc, precision_recall = figure.subplots(1, 2)
         for index, (name, values) in enumerate(probabilities.items()):
-            scores = values[:, 1] if binary else values.ravel()
+            truth, scores = one_vs_rest(labels, values)
             false_positive, true_positive, _ = metrics.roc_curve(truth, scores)
             precision, recall, _ = metrics.precision_recall_curve(truth, scores)
             areas[name] = {

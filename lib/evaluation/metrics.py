@@ -55,8 +55,7 @@ def score(labels: npt.NDArray[np.int64], probabilities: npt.NDArray[np.floating]
     classes = probabilities.shape[1]
     predicted = probabilities.argmax(axis=1)
     right = int((predicted == labels).sum())
-    exact = np.clip(probabilities.astype(np.float64), 1e-15, None)
-    exact /= exact.sum(axis=1, keepdims=True)
+    exact = normalised(probabilities)
     return Scores(
         accuracy=wilson(right, len(labels)),
         f1=float(metrics.f1_score(labels, predicted, average="binary" if classes == 2 else "macro", zero_division=0)),
@@ -65,3 +64,16 @@ def score(labels: npt.NDArray[np.int64], probabilities: npt.NDArray[np.floating]
         confusion=metrics.confusion_matrix(labels, predicted, labels=range(classes)),
         prediction_digest=hashlib.sha256(np.ascontiguousarray(probabilities).tobytes()).hexdigest(),
     )
+
+
+def decided(probabilities: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
+    """Probabilities, shape (n, classes), with equal ones in rows that are not finite: a diverged network says nothing."""
+    whole = np.isfinite(probabilities).all(axis=1, keepdims=True)
+    return np.where(whole, probabilities, probabilities.dtype.type(1 / probabilities.shape[1]))
+
+
+def normalised(probabilities: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+    """Probabilities, shape (n, classes), in float64: none quite 0, so that every log loss is finite, rows adding up to 1."""
+    exact = np.clip(probabilities.astype(np.float64), 1e-15, None)
+    exact /= exact.sum(axis=1, keepdims=True)
+    return exact

@@ -1,13 +1,13 @@
 """The image classifier: candidates compared on validation rows, the best trained again and scored on test rows once.
 
 Features are standardised by training rows only. The same network on raw pixels stands beside it, so that the figure
-says what the features are worth (reference study, part F).
+says what the features are worth (reference study, part F), and scikit-learn's models on the same features.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,12 @@ from lib.config import ClassifierStudy
 from lib.datasets import Dataset, hold_out_rows, require_no_leakage
 from lib.errors import DataError
 from lib.evaluation import figures
-from lib.evaluation.checks import learning_flag, same_model_flags
+from lib.evaluation.baselines import BASELINES, MAJORITY
+from lib.evaluation.checks import LEARNED_MARGIN, learning_flag, same_model_flags
+from lib.evaluation.classifier_figures import calibration_curves, most_surely_wrong, wrong_images
 from lib.evaluation.intervals import SHARE, Estimate, over_seeds, paired_difference
-from lib.evaluation.metrics import Scores, score
+from lib.evaluation.measures import estimates, flat
+from lib.evaluation.metrics import Scores, decided, score
 from lib.features import FeatureSet
 from lib.files import digest_json
 from lib.mlp.estimator import MLPClassifier
@@ -28,15 +31,29 @@ from lib.mlp.standardise import Standardiser
 from lib.mlp.store import save_network
 from lib.mlp.training import TrialData, TrialResult
 from lib.mlp.trial import Trial
+from lib.studies.baselines import Baseline, baseline_run, train_baselines
+from lib.studies.classifier_comparison import (
+    Judged,
+    calibration_rows,
+    class_rows,
+    comparison_lines,
+    comparison_rows,
+    confusion_rows,
+    measure_lines,
+    measure_rows,
+)
 from lib.studies.comparison import verdict
 from lib.studies.configuration import STATISTICS, Configuration, seed_curves, table_row
 from lib.studies.labels import label, params, width
+from lib.studies.predictions import Predictions, save_predictions
 from lib.studies.record import DatasetNote, ModelNote, RunNote, StudyFolder, StudyRecord, study_key
 from lib.studies.sweep_record import trial_run
 from lib.studies.training import train_all
 
 _HOLD_OUT_SEED = 0
 _CHOSEN_BY = STATISTICS["final_validation_accuracy"]
+_WRONG_IMAGES = 12
+_PIXELS = "raw pixels"
 
 
 @dataclass(frozen=True)
@@ -60,7 +77,13 @@ class Final:
     network: MLPClassifier
     probabilities: npt.NDArray[np.floating]
     scores: Scores
+    measures: dict[str, float]
     flag: str | None
+
+    @property
+    def name(self) -> str:
+        """Its name among the study's predictions."""
+        return f"{self.representation} seed {self.result.trial.seed}"
 
 
 def classify(study: ClassifierStudy, feature_set: FeatureSet, dataset: Dataset, root: Path) -> StudyRecord:
@@ -85,11 +108,14 @@ def classify(study: ClassifierStudy, feature_set: FeatureSet, dataset: Dataset, 
     candidates = _candidates(study, compared)
     best = max(candidates, key=lambda each: each.mean(_CHOSEN_BY))
     chosen = [result.trial for result in best.results]
-    finals = _finals(chosen, features, folder)
+    standardise, data = _final_data(features)
+    finals = _finals(chosen, features, standardise, data, folder)
+    names = list(BASELINES) if study.compare_sklearn else [MAJORITY]
+    baselines = train_baselines(names, chosen[0], data, _final_key(features), folder)
     if study.pixel_baseline and (pixels := _pixel_rows(dataset)) is not None:
-        finals += _finals(chosen, pixels, folder)
+        finals += _finals(chosen, pixels, *_final_data(pixels), folder)
     judged = verdict(best, candidates, _CHOSEN_BY, several_arms=False)
-    return _seal(study, feature_set, dataset, folder, candidates, judged, finals)
+    return _seal(study, feature_set, dataset, folder, candidates, judged, finals, baselines)
 
 
 def _feature_rows(feature_set: FeatureSet) -> Rows:
@@ -115,7 +141,7 @@ def _pixel_rows(dataset: Dataset) -> Rows | None:
     except DataError:
         return None
     y = np.concatenate([dataset.splits[split].labels for split in splits])
-    return Rows("raw pixels", X, y, X_test, dataset.splits["test"].labels, dataset.digest)
+    return Rows(_PIXELS, X, y, X_test, dataset.splits["test"].labels, dataset.digest)
 
 
 def _compare(
@@ -153,19 +179,31 @@ def _candidates(study: ClassifierStudy, compared: Sequence[TrialResult]) -> list
     ]
 
 
-def _finals(trials: Sequence[Trial], rows: Rows, folder: StudyFolder) -> list[Final]:
-    """Train on all development rows; score the networks, standardisation folded in, on the raw test rows."""
+def _final_data(rows: Rows) -> tuple[Standardiser, TrialData]:
+    """All development rows to train on; the test rows are watched for the curves, and nothing is chosen by them."""
     standardise = Standardiser.fit(rows.X)
     classes = int(max(rows.y.max(), rows.y_test.max())) + 1
-    # The test rows are watched for the curves; nothing is chosen by them.
-    data = TrialData(standardise.apply(rows.X), rows.y, standardise.apply(rows.X_test), rows.y_test, classes)
-    data_key = digest_json([rows.digest, rows.name, "final"])
+    return standardise, TrialData(
+        standardise.apply(rows.X), rows.y, standardise.apply(rows.X_test), rows.y_test, classes
+    )
+
+
+def _final_key(rows: Rows) -> str:
+    """Names the rows of `_final_data`."""
+    return digest_json([rows.digest, rows.name, "final"])
+
+
+def _finals(
+    trials: Sequence[Trial], rows: Rows, standardise: Standardiser, data: TrialData, folder: StudyFolder
+) -> list[Final]:
+    """Train on all development rows; score the networks, standardisation folded in, on the raw test rows."""
     finals = []
-    for result in train_all(trials, data, data_key, folder, f"classifier on {rows.name}"):
+    for result in train_all(trials, data, _final_key(rows), folder, f"classifier on {rows.name}"):
         network = standardise.fold(result.network)
-        probabilities = network.predict_proba(rows.X_test)
+        probabilities = decided(network.predict_proba(rows.X_test))
         scores = score(rows.y_test, probabilities)
-        finals.append(Final(rows.name, result, network, probabilities, scores, learning_flag(result, rows.y)))
+        measures = estimates(rows.y_test, probabilities)
+        finals.append(Final(rows.name, result, network, probabilities, scores, measures, learning_flag(result, rows.y)))
     return finals
 
 
@@ -177,6 +215,7 @@ def _seal(
     candidates: Sequence[Configuration],
     judged: str,
     finals: Sequence[Final],
+    baselines: Sequence[Baseline],
 ) -> StudyRecord:
     compared = [result for each in candidates for result in each.results]
     description = feature_set.manifest.description
@@ -193,7 +232,11 @@ def _seal(
     }
     folder.figure("error-curves", figures.training_curves(curves, f"{title}: error on train and test", "error"))
     probabilities = {final.representation: final.probabilities for final in firsts}
-    labels = dataset.splits["test"].labels
+    test = dataset.splits["test"]
+    labels = test.labels
+    groups = None if test.groups is None else len(np.unique(test.groups))
+    networks = [Judged.of(final.representation, labels, final.probabilities, test.groups) for final in firsts]
+    beside_it = [Judged.of(each.name, labels, each.probabilities, test.groups) for each in baselines]
     picture, areas = figures.roc_and_precision_recall(labels, probabilities, names, title)
     folder.figure("roc-and-precision-recall", picture)
 
@@ -201,20 +244,44 @@ def _seal(
     folder.table("test", table)
     folder.table("candidates", [table_row(each.summary()) for each in candidates])
     beside = _beside_pixels(finals)
-    confusion = [
-        {"true class": name, **dict(zip(names, map(int, row), strict=True))}
-        for name, row in zip(names, main.scores.confusion, strict=True)
+    measured = networks[0].measured
+    measures = [
+        row
+        for each in networks
+        for row in measure_rows(
+            each.name, each.measured, [final.measures for final in finals if final.representation == each.name]
+        )
     ]
-    folder.table("confusion-matrix", confusion)
+    per_class = class_rows(labels, networks[0].predicted, names)
+    comparison = comparison_rows(labels, _named([*networks, *beside_it]), test.groups)
+    folder.table("measures", measures)
+    folder.table("comparison", comparison)
+    folder.table("per-class", per_class)
+    folder.table("confusion-matrix", confusion_rows(main.scores.confusion, names))
+    folder.table("calibration", calibration_rows(labels, networks))
+    error = measured["test_ece"].estimate
+    calibration = f"{title}: calibration\nexpected calibration error of {description}: {error:.3f}"
+    folder.figure("calibration", calibration_curves(labels, probabilities, calibration))
+    if wrong := most_surely_wrong(labels, main.probabilities, names, _WRONG_IMAGES):
+        images = [test.images[each.row] for each in wrong]
+        words = f"{title}: the {len(wrong)} most surely wrong of {int((networks[0].predicted != labels).sum())}"
+        folder.figure("most-wrong", wrong_images(images, wrong, f"{words}\n{description}"))
+        folder.table("most-wrong", [asdict(each) for each in wrong])
+    said = {final.name: final.probabilities for final in finals} | {each.name: each.probabilities for each in baselines}
+    save_predictions(folder.path, Predictions(dataset.digest, labels, said, test.groups))
     flags = [f"{final.representation}: {final.flag}" for final in finals if final.flag]
-    flags += same_model_flags(
-        (f"{final.representation} seed {final.result.trial.seed}", final.scores.prediction_digest) for final in finals
-    )
+    flags += [
+        f"{each.name}: did not learn at these settings (test accuracy {reached:.3f})"
+        for each in beside_it
+        if (reached := each.measured["test_accuracy"].estimate) < main.scores.majority + LEARNED_MARGIN
+        and each.name != MAJORITY
+    ]
+    flags += same_model_flags((name, score(labels, values).prediction_digest) for name, values in said.items())
     network = "network.safetensors"
     save_network(folder.path / network, main.network)
     rows = feature_set.load("test").X[:5].astype(np.float32)
     example = folder.example("example.safetensors", rows, main.network.predict_proba(rows))
-    metrics = main.scores.summary() | areas[main.representation] | {"majority": main.scores.majority}
+    metrics = main.scores.summary() | flat(measured) | {"majority": main.scores.majority}
     metrics["training_seconds"] = sum(result.seconds for result in (*compared, *(final.result for final in finals)))
     accuracy = main.scores.accuracy
     varied = list(study.grid)
@@ -227,7 +294,9 @@ def _seal(
     return folder.seal(
         title=title,
         headline=headline,
-        notes=_notes(title, description, f"{chosen}, {judged}", table, beside, main, flags),
+        notes=_notes(
+            title, description, f"{chosen}, {judged}", table, measures, comparison, groups, beside, main, flags
+        ),
         dataset=DatasetNote.of(dataset),
         summary={
             "dataset": {"name": dataset.name, "rows": {name: len(split) for name, split in dataset.splits.items()}},
@@ -237,6 +306,10 @@ def _seal(
             "trial": main.result.trial.model_dump(mode="json"),
             "final": metrics | {"train_accuracy": main.result.history[-1]["train_accuracy"]},
             "table": table,
+            "measures": measures,
+            "per_class": per_class,
+            "comparison": comparison,
+            "predictions": main.name,
             "candidates": [each.summary() for each in candidates],
             "verdict": judged,
             "beside_pixels": beside,
@@ -249,7 +322,10 @@ def _seal(
             metrics,
             tags={"probeflow.features": description},
         ),
-        children=tuple(_children(folder.key, varied, compared, finals)),
+        children=(
+            *_children(folder.key, varied, compared, finals),
+            *(baseline_run(folder.key, each, labels, description, main.result.trial.seed) for each in baselines),
+        ),
         flags=tuple(flags),
         model=ModelNote(
             network,
@@ -309,8 +385,17 @@ def _children(
     for final in finals:
         shown = params(final.result.trial) | {"input": final.representation}
         run = trial_run(parent_key, "final", f"final on {final.representation}", final.result, shown, final.flag)
-        runs.append(replace(run, metrics=final.scores.summary() | run.metrics))
+        runs.append(replace(run, metrics=final.scores.summary() | final.measures | run.metrics))
     return runs
+
+
+def _named(models: Sequence[Judged]) -> list[Judged]:
+    """The models of a comparison, the chosen network first and called so."""
+    first, *others = models
+    return [
+        replace(first, name=f"chosen network on {first.name}"),
+        *(replace(each, name=f"same network on {each.name}") if each.name == _PIXELS else each for each in others),
+    ]
 
 
 def _notes(
@@ -318,6 +403,9 @@ def _notes(
     description: str,
     chosen: str,
     table: Sequence[dict[str, Any]],
+    measures: Sequence[dict[str, Any]],
+    comparison: Sequence[dict[str, Any]],
+    groups: int | None,
     beside: str | None,
     main: Final,
     flags: Sequence[str],
@@ -338,6 +426,8 @@ def _notes(
     ]
     if beside:
         lines += ["", f"Test accuracy, paired over seeds, features less pixels: {beside}."]
+    lines += measure_lines([row for row in measures if row["input"] == main.representation], groups)
+    lines += comparison_lines(comparison, int(main.scores.confusion.sum()))
     if flags:
         lines += ["", "**Read with care:**", *(f"- {flag}" for flag in flags)]
     return "\n".join(lines) + "\n"

@@ -25,7 +25,7 @@ from lib.errors import DataError
 from lib.files import atomic_path, digest_json, write_bytes, write_json
 from lib.storage.copies import fetch, fetch_file
 
-FORMAT = 4
+FORMAT = 5
 """Raised when what a record holds changes, so that older records are made anew."""
 
 _RECORD = "record.json"

@@ -215,7 +215,7 @@ def test_the_summary_s_rows_say_mean_deviation_and_interval():
 def test_the_confusion_matrix_says_which_side_is_which():
     figure = figures.confusion_matrix(np.array([[8, 2], [1, 9]]), ["cat", "dog"], "t")
     axis = figure.axes[0]
-    assert (axis.get_ylabel(), axis.get_xlabel()) == ("true class", "predicted class")
+    assert (axis.get_ylabel(), axis.get_xlabel()) == ("true class (rows)", "predicted class (columns)")
     texts = {tuple(map(round, text.get_position())): text.get_text() for text in axis.texts}
     assert texts[(1, 0)].startswith("2\n")  # column 1, row 0: cats taken for dogs
 

@@ -10,20 +10,26 @@ import pytest
 from PIL import Image
 from safetensors.numpy import load_file
 from scipy.stats import ttest_rel
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from lib.datasets import acquire
 from lib.datasets.dataset import Split, build
 from lib.errors import DataError, LeakageError
+from lib.evaluation.baselines import BASELINES, MAJORITY
+from lib.evaluation.measures import MEASURES
 from lib.features import extract
 from lib.mlp.fused import train_many
 from lib.mlp.store import load_network
-from lib.studies import training
+from lib.studies import baselines, training
 from lib.studies.classifier import classify
 from lib.studies.configuration import STATISTICS
 from lib.studies.embedding import embed
 from lib.studies.exploration import explore
 from lib.studies.features import describe_features
 from lib.studies.pipeline import summarise
+from lib.studies.predictions import read_predictions
 from lib.studies.record import StudyRecord, open_record
 from lib.studies.sweep import run_sweep
 
@@ -208,8 +214,65 @@ class TestClassifier:
         assert final["test_accuracy_low"] > final["majority"] == 0.5
         assert 0 < final["test_f1"] <= 1
         assert_files_are_there(classified)
-        assert set(classified.figures) == {"confusion-matrix.png", "error-curves.png", "roc-and-precision-recall.png"}
+        drawn = ("confusion-matrix", "error-curves", "roc-and-precision-recall", "calibration", "most-wrong")
+        assert set(classified.figures) == {f"{name}.png" for name in drawn}
         assert [row["input"] for row in classified.summary["table"]][1] == "raw pixels"
+
+    def test_every_measure_has_an_interval_and_the_accuracy_two(self, classified):
+        final = classified.summary["final"]
+        for name in set(MEASURES) - {"test_accuracy"}:
+            assert final[f"{name}_low"] <= final[name] <= final[f"{name}_high"]
+            assert classified.parent.metrics[f"{name}_low"] == final[f"{name}_low"]
+        assert final["test_accuracy_bootstrap_low"] != final["test_accuracy_low"]
+        assert [row["measure"] for row in classified.summary["measures"]] == [*MEASURES] * 2  # features and pixels
+        assert "groups that are not independent" in classified.notes  # patches of a block
+        for child in classified.children:
+            if child.tags["probeflow.role"] in ("final", "baseline"):
+                assert set(MEASURES) <= set(child.metrics)
+
+    def test_kept_predictions_give_its_comparison_again(self, classified):
+        kept = read_predictions(classified.folder)
+        first, *others = classified.summary["comparison"]
+        assert [row["model"] for row in others] == ["same network on raw pixels", *BASELINES]
+        chosen = classified.summary["predictions"]
+        names = ["raw pixels seed 0", *BASELINES]
+        assert set(kept.probabilities) == {chosen, *names}
+        assert (kept.of(chosen) == kept.labels).mean() == pytest.approx(first["test_accuracy"])
+        for row, name in zip(others, names, strict=True):
+            pair = kept.compare(chosen, kept, name)
+            assert (pair.estimate, pair.low, pair.p_value) == pytest.approx(
+                (row["difference"], row["difference_low"], row["mcnemar_p"])
+            )
+
+    def test_baselines_have_the_network_s_own_standardised_rows(self, classified, feature_set):
+        train, test = feature_set.load("train"), feature_set.load("test")
+        pipeline = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)).fit(train.X, train.y)
+        ours = read_predictions(classified.folder).probabilities["logistic regression"]
+        np.testing.assert_allclose(ours, pipeline.predict_proba(test.X), atol=0.02)
+        runs = [child for child in classified.children if child.tags["probeflow.role"] == "baseline"]
+        assert [run.params["model"] for run in runs] == list(BASELINES)
+
+    def test_the_picture_shows_the_images_it_was_most_surely_wrong_about(self, classified, photos):
+        rows = list(csv.DictReader((classified.folder / "tables" / "most-wrong.csv").open()))
+        kept = read_predictions(classified.folder)
+        values = kept.probabilities[classified.summary["predictions"]]
+        wrong = values.argmax(axis=1) != kept.labels
+        assert [float(row["probability"]) for row in rows] == sorted(values.max(axis=1)[wrong])[::-1][:12]
+        first = int(rows[0]["row"])
+        assert photos.class_names[photos.splits["test"].labels[first]] == rows[0]["true"] != rows[0]["predicted"]
+
+    def test_a_baseline_that_is_kept_is_not_trained_again(
+        self, classified, small, photos, feature_set, root, monkeypatch
+    ):
+        (classified.folder / "record.json").unlink()
+        monkeypatch.setattr(baselines, "BASELINES", {})
+        again = classify(small.classifier, feature_set, photos, root)
+        assert again.summary["comparison"] == classified.summary["comparison"]
+
+    def test_scikit_learn_can_be_left_out(self, small, photos, feature_set, tmp_path):
+        study = small.classifier.model_copy(update={"compare_sklearn": False, "pixel_baseline": False})
+        record = classify(study, feature_set, photos, tmp_path)
+        assert [row["model"] for row in record.summary["comparison"]][1:] == [MAJORITY]
 
     def test_its_best_candidate_and_the_features_are_judged_over_seeds(self, small, photos, feature_set, tmp_path):
         record = classify(small.classifier.model_copy(update={"seeds": (0, 1, 2)}), feature_set, photos, tmp_path)

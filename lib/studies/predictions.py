@@ -1,0 +1,103 @@
+"""The test probabilities of every model that a study compared, kept so that any two can be compared again later."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError
+from safetensors.numpy import save as safetensors_bytes
+
+from lib.errors import DataError
+from lib.evaluation.paired import PairedPredictions, compare_predictions
+from lib.files import write_bytes
+from lib.mlp.store import read_tensors
+from lib.storage.copies import fetch_file
+
+FILE = "predictions.safetensors"
+_FORMAT = "probeflow-predictions-1"
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What models said of one dataset's test rows.
+
+    Attributes
+    ----------
+    dataset_digest : str
+        The dataset whose test rows these are, in its order.
+    labels : ndarray of int64, shape (n,)
+    probabilities : mapping of str to ndarray, shape (n, classes)
+        Name of a model -> its probabilities, as they were scored.
+    groups : ndarray of int64, shape (n,), or None
+        Rows that are not independent, as the dataset's split has them.
+    """
+
+    dataset_digest: str
+    labels: npt.NDArray[np.int64]
+    probabilities: Mapping[str, npt.NDArray[np.floating]]
+    groups: npt.NDArray[np.int64] | None = None
+
+    def of(self, name: str) -> npt.NDArray[np.int64]:
+        """The classes that a model predicted, shape (n,).
+
+        Raises
+        ------
+        DataError
+            When no model of that name was compared; it names those that were.
+        """
+        if name not in self.probabilities:
+            raise DataError(f"no predictions of {name!r} were kept (there are: {', '.join(self.probabilities)})")
+        predicted: npt.NDArray[np.int64] = self.probabilities[name].argmax(axis=1)
+        return predicted
+
+    def compare(self, name: str, other: Predictions, other_name: str) -> PairedPredictions:
+        """A model here less one of another study, or of this one, on the test rows that both answered.
+
+        Raises
+        ------
+        DataError
+            When the two were tested on different rows, or a name is unknown.
+        """
+        if self.dataset_digest != other.dataset_digest or not np.array_equal(self.labels, other.labels):
+            raise DataError(
+                f"predictions on dataset {self.dataset_digest[:12]} and on {other.dataset_digest[:12]} cannot be compared: "
+                "run both models on the same test images"
+            )
+        return compare_predictions(self.of(name), other.of(other_name), self.labels, self.groups)
+
+
+def save_predictions(folder: Path, predictions: Predictions) -> None:
+    """Keep predictions in a study's folder, atomically."""
+    tensors = {f"of {name}": np.ascontiguousarray(values) for name, values in predictions.probabilities.items()}
+    metadata = {"format": _FORMAT, "dataset": predictions.dataset_digest}
+    tensors["labels"] = predictions.labels.astype(np.int64)
+    if predictions.groups is not None:
+        tensors["groups"] = predictions.groups.astype(np.int64)
+    write_bytes(folder / FILE, safetensors_bytes(tensors, metadata))
+
+
+def read_predictions(folder: Path) -> Predictions:
+    """The predictions kept in a study's folder.
+
+    Raises
+    ------
+    DataError
+        When there are none, or the file is damaged.
+    """
+    path = folder / FILE
+    fetch_file(path)
+    try:
+        tensors, metadata = read_tensors(path)
+        if metadata.get("format") != _FORMAT:
+            raise ValueError(f"format {metadata.get('format')!r}")
+        labels, groups = tensors.pop("labels"), tensors.pop("groups", None)
+        probabilities = {name.removeprefix("of "): values for name, values in sorted(tensors.items())}
+        return Predictions(metadata["dataset"], labels, probabilities, groups)
+    except (OSError, SafetensorError, ValueError, KeyError) as error:
+        raise DataError(
+            f"predictions {path} cannot be read ({error}); delete its folder and run the study again"
+        ) from None
