@@ -25,6 +25,7 @@ from lib.studies.record import open_record
 from lib.tracking.store import connect
 from tests.image_files import write_images
 from tests.processes import running, wait_for
+from tests.report_page import require_self_contained
 from tests.small_profile import SMALL
 
 
@@ -69,6 +70,7 @@ def test_the_closing_table_tells_all_that_a_user_needs(result):
         "mlflow.db",
         "make ui",
         "all its trials took",
+        "report.html",
     ):
         assert words in text
     assert text.count("s in this run") == len(result["studies"])
@@ -88,6 +90,21 @@ def test_the_reference_table_is_an_artifact_in_prefect_and_in_mlflow(result):
     client = connect(places()).client
     listed = {item.path for item in client.list_artifacts(result["pipeline"]["run_id"], "tables")}
     assert listed == {"tables/reference-study.csv"}
+
+
+def test_the_report_stands_alone_lies_with_the_run_s_record_and_is_an_artifact_in_mlflow(result):
+    report = Path(result["pipeline"]["report"])
+    assert report == Path(result["pipeline"]["folder"]) / "report.html"
+    page = require_self_contained(report.read_text())
+    assert len(page.all("svg")) == sum(
+        len(open_record(Path(outcome["folder"])).figures) for outcome in result["studies"].values()
+    )
+    for outcome in result["studies"].values():
+        assert outcome["headline"] in page.words
+    assert "0.9388" in page.words
+    assert report.stat().st_size < 5_000_000
+    client = connect(places()).client
+    assert "report.html" in {item.path for item in client.list_artifacts(result["pipeline"]["run_id"])}
 
 
 def test_mlflow_runs_lead_back_to_their_flow_runs(result):
