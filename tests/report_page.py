@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from html.parser import HTMLParser
 
@@ -67,7 +68,7 @@ def require_self_contained(text: str) -> Page:
     identifiers = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
     assert len(identifiers) == len(set(identifiers))
     for tag, attributes in page.elements:
-        references = [attributes.get("href", "")] + re.findall(r"url\((#[^)]*)\)", str(attributes))
+        references = [attributes.get("href", ""), *re.findall(r"url\((#[^)]*)\)", str(attributes))]
         for reference in (each for each in references if each.startswith("#")):
             assert reference[1:] in identifiers, (tag, reference)
         if "aria-labelledby" in attributes:
@@ -76,7 +77,7 @@ def require_self_contained(text: str) -> Page:
     levels = [int(tag[1]) for tag, _ in page.elements if re.fullmatch("h[1-6]", tag)]
     assert levels.count(1) == 1
     assert levels[0] == 1
-    assert all(after <= before + 1 for before, after in zip(levels, levels[1:], strict=False)), levels
+    assert all(after <= before + 1 for before, after in itertools.pairwise(levels)), levels
 
     for tag, attributes in page.all("svg", "img"):
         words = attributes.get("aria-label" if tag == "svg" else "alt", "")

@@ -61,6 +61,7 @@ def inline(content: bytes, prefix: str, name: str) -> Drawing:
     _clean(root, prefix, None)
     root.attrib.clear()
     root.set("viewBox", f"0 0 {width:g} {height:g}")
+    root.set("fill", "currentColor")  # of what has none of its own: black, which matplotlib leaves out
     root.set("role", "img")
     root.set("aria-label", description or name)
     return Drawing(ElementTree.tostring(root, encoding="unicode"), width * 96 / 72, description)
@@ -93,10 +94,10 @@ def _clean(element: ElementTree.Element, prefix: str, group: str | None) -> None
     is_text = element.tag in ("text", "tspan")
     if is_text:
         style = _FONT.sub("", style)  # the style sheet names one for all
-        if element.tag == "text" and "fill:" not in style:
-            style = f"fill: #000000; {style}"
         element.text = element.text.strip() if element.text and element.tag == "text" else element.text
     on_picture = bool(group and group.startswith(ON_PICTURE))
+    if on_picture and is_text and "fill:" not in style:
+        style = f"fill: #000000; {style}"
     if style:
         element.set("style", style if on_picture else _themed(style, is_text=is_text, name=group or ""))
     for child in list(element):

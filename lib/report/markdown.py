@@ -24,7 +24,7 @@ def notes_html(notes: str, level: int) -> Markup:
         if token.type in ("heading_open", "heading_close"):
             token.tag = f"h{min(6, int(token.tag[1:]) + shift)}"
         if token.type == "table_open":
-            framed.append(_html('<div class="scroll" role="region" aria-label="Table" tabindex="0">'))
+            framed.append(_html('<div class="scroll" role="group" aria-label="Table" tabindex="0">'))
             token.attrSet("class", "stack")
             heads = []
         if token.type == "th_open":

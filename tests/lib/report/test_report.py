@@ -55,7 +55,7 @@ def hostile(root):
         "confusion-matrix", figures.confusion_matrix(np.array([[9, 1], [2, 8]]), ("<cat>", "dog"), "Confusion")
     )
     points = rng.normal(size=(60, 2))
-    folder.figure("tsne", figures.scatter(points, np.arange(60) % 2, ("a", "b"), "Map", ("x", "y")))
+    folder.figure("tsne", figures.scatter(points, np.arange(60) % 8, tuple("abcdefgh"), "Map", ("x", "y")))
     folder.table("points", [{"class": "<script>", "x": 0.123456789}])
     note = DatasetNote(
         "pets", "ab" * 32, "a folder of <b>pets</b>", ("<cat>", "dog"), {"train": 5000}, ("a <warning>",)
@@ -136,7 +136,10 @@ def test_black_and_white_follow_the_page_but_not_on_a_picture(page):
     assert sum("fill: #ffffff" in style for style in styles) == 4  # two on dark blue
     drawn = [attributes["style"] for _, attributes in page.all("path", "use", "tspan") if "style" in attributes]
     assert not [style for style in drawn if "#000000" in style or "#ffffff" in style]
-    assert any("var(--c0, #0072b2)" in style for style in drawn)
+    for index in (0, 1, 2, 3, 4, 5, 6):
+        assert sum(f"fill: var(--c{index}" in style for style in drawn) >= 7, index  # a class of the scatter
+    assert {attributes["fill"] for _, attributes in page.all("svg")} == {"currentColor"}
+    assert sum("fill" not in style.replace("fill-opacity", "") for style in drawn) >= 7  # the black class has none
 
 
 def colours(style: str, scheme: str) -> dict[str, str]:
