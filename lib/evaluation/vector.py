@@ -16,6 +16,7 @@ from matplotlib import rc_context
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.collections import PathCollection, QuadMesh
+from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator
 
@@ -58,7 +59,8 @@ def describe(figure: Figure) -> str:
     parts = [_line(figure.get_suptitle())]
     if panels and all(axis.images and not axis.axison for axis in panels):
         titles = Counter(_line(axis.get_title()) for axis in panels)
-        parts.append(f"{len(panels)} pictures: " + ", ".join(f"{count} × {name}" for name, count in titles.items()))
+        named = (f"{count} × {name}" if count > 1 else name for name, count in titles.items())
+        parts.append(f"{len(panels)} pictures: {', '.join(named)}")
     else:
         height = next((axis.get_ylabel() for axis in panels if axis.get_ylabel()), "")  # often said once a row
         parts += [_panel(axis, height) for axis in panels[:_PANELS]]
@@ -85,9 +87,10 @@ def _contents(axis: Axes) -> Iterator[str]:
             named = _few(label.get_text() for label in side.get_ticklabels())
             if named:
                 yield f"{'across' if side is axis.xaxis else 'down the side'}: {named}"
-    for line in axis.lines:
-        heights = np.asarray(line.get_ydata(), dtype=float)
-        label = str(line.get_label())
+    with_errors = [(each.lines[0], each.get_label()) for each in axis.containers if isinstance(each, ErrorbarContainer)]
+    for line, name in [*((line, line.get_label()) for line in axis.lines), *with_errors]:
+        heights = np.asarray(line.get_ydata() if line is not None else [], dtype=float)
+        label = str(name)
         if not label.startswith("_") and heights.size and np.isfinite(heights[[0, -1]]).all():
             ends = f" from {heights[0]:.3g} to {heights[-1]:.3g}" if heights.size > 2 else ""
             yield f"{_line(label)}{ends}"

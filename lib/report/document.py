@@ -33,7 +33,7 @@ _LARGEST_DRAWING = 600_000
 _LARGEST_PICTURE = 1_500_000
 """Bytes of an SVG beyond which the PNG is shown, and of a PNG beyond which it is only named."""
 
-_ROWS, _COLUMNS = 60, 30
+_ROWS, _COLUMNS = 60, 60
 """A larger table is only named."""
 
 _READABLE = 0.75

@@ -25,6 +25,7 @@ CAPTIONS = {
     "classes": "images of each class",
     "features": "values, features and principal components",
     "tsne": "the map",
+    "most-wrong": "the images it was most surely wrong about",
     "roc-and-precision-recall": "ROC, precision and recall",
     "summary": "all configurations with their seeds",
     "test-accuracy": "test accuracy beside scikit-learn's",

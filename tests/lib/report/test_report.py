@@ -9,12 +9,14 @@ from importlib import resources
 import numpy as np
 import pytest
 import yaml
+from matplotlib.figure import Figure
 
 from flows.__main__ import main
 from lib.config import is_built_in, load_profile
 from lib.datasets import acquire
 from lib.errors import DataError
 from lib.evaluation import figures
+from lib.evaluation.vector import describe
 from lib.report import render, write_report
 from lib.studies.exploration import explore
 from lib.studies.pipeline import studies_of, summarise
@@ -234,3 +236,11 @@ def test_report_makes_it_anew_and_names_what_is_lacking(pipeline, root, monkeypa
     monkeypatch.setenv("PROBEFLOW_DATA", str(tmp_path))
     assert main(["report"]) == 2
     assert "no whole run is recorded in" in capsys.readouterr().err
+
+
+def test_a_description_tells_of_lines_with_error_bars():
+    figure = Figure()
+    axis = figure.subplots()
+    axis.errorbar([1, 2, 3], [0.5, 0.7, 0.9], yerr=0.1, label="calibrated")
+    axis.set_title("Calibration")
+    assert describe(figure) == "Calibration; calibrated from 0.5 to 0.9."
