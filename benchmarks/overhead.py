@@ -51,7 +51,7 @@ def everything(profile: Profile) -> None:
     if profile.activations.refit:
         data = acquire(profile.activations.data, where.data, where.mirror)
         records["tsne"] = embed(profile.tsne, records["activations"], data, where.studies)
-    summarise(profile.name, records, where.studies)
+    summarise(profile, records, where.studies)
 
 
 def seconds(command: list[str], downloads: Path, mirror: str | None) -> float:

@@ -106,6 +106,10 @@ def _parser() -> argparse.ArgumentParser:
     resume = add("resume", _resume, "make the missing and damaged shards of a feature set, and seal it")
     resume.add_argument("set", metavar="SET", help="its folder, or the beginning of its digest")
     resume.add_argument("--device", metavar="NAME", help="auto, cpu, cuda or cuda:N")
+    report = add("report", _report, "make the report of a finished run anew: one HTML file")
+    report.add_argument(
+        "folder", nargs="?", type=Path, metavar="FOLDER", help="the run's record (default: the latest run's)"
+    )
     deploy = add("deploy", _deploy, "make a work pool, and deployments of what its workers run")
     deploy.add_argument("--pool", required=True, metavar="NAME", help="e.g. gpu")
     deploy.add_argument("--limit", type=int, metavar="N", help="chunks the pool may run at once, on all its workers")
@@ -229,6 +233,13 @@ def _resume(options: argparse.Namespace) -> int:
     from flows.report import run_and_report
 
     return run_and_report(profile, "features", where, _workers(options))
+
+
+def _report(options: argparse.Namespace) -> int:
+    from flows.report_page import make_report
+    from lib.config import places
+
+    return make_report(options.folder, places())
 
 
 def _deploy(options: argparse.Namespace) -> int:

@@ -105,7 +105,7 @@ def pipeline(
         result["promotion"] = promote_classifier(best["folder"], best["run_id"])
     if wanted is None:
         folders = {name: outcome["folder"] for name, outcome in outcomes.items()}
-        result["pipeline"] = show_study(compare_with_reference(profile.name, folders))
+        result["pipeline"] = show_study(compare_with_reference(profile, folders))
     return result
 
 

@@ -65,6 +65,8 @@ def closing_table(result: Mapping[str, Any], where: Places) -> Iterable[str]:
         yield from _line("champion", f"{what}: {promotion['why']}", width)
     yield rule
     if pipeline := result["pipeline"]:
+        if "report" in pipeline:
+            yield from _line("report", pipeline["report"], width)
         yield from _line("reference table", f"{pipeline['folder']}/tables/reference-study.csv", width)
     yield from _line(
         "MLflow", without_credentials(where.tracking_uri) + (f" · run {pipeline['run_id']}" if pipeline else ""), width

@@ -332,6 +332,11 @@ def profile_names() -> list[str]:
     return sorted(Path(file.name).stem for file in files if file.name.endswith(".yaml"))
 
 
+def is_built_in(profile: Profile) -> bool:
+    """Whether `profile` is the built-in one of its name, unchanged."""
+    return profile.name in profile_names() and profile == load_profile(profile.name, environment={})
+
+
 def load_profile(
     name: str = "embedded",
     file: Path | None = None,

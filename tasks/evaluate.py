@@ -7,7 +7,7 @@ from pathlib import Path
 
 from prefect import task
 
-from lib.config import ClassifierStudy, ExplorationStudy, TsneStudy, places
+from lib.config import ClassifierStudy, ExplorationStudy, Profile, TsneStudy, places
 from lib.datasets.sources import Source
 from tasks.policy import POLICY
 
@@ -49,8 +49,8 @@ def embed_hidden_layer(data: Source, activations: str, study: TsneStudy) -> str:
 
 
 @task(name="compare", **POLICY)
-def compare_with_reference(profile: str, folders: Mapping[str, str]) -> str:
-    """The table "reference study / this run" over finished studies; returns the pipeline record's folder."""
+def compare_with_reference(profile: Profile, folders: Mapping[str, str]) -> str:
+    """The table "reference study / this run" over finished studies, and the report; returns the pipeline record's folder."""
     from lib.studies.pipeline import summarise
     from lib.studies.record import open_record
 

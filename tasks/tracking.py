@@ -30,6 +30,7 @@ def show_study(folder: str) -> dict[str, Any]:
 
     Returns the outcome: study, folder, headline, flags, the dataset's warnings, seconds of training, and the MLflow run.
     """
+    from lib.report import REPORT
     from lib.studies.record import open_record
     from lib.tracking.records import log_record
     from lib.tracking.store import connect
@@ -47,6 +48,9 @@ def show_study(folder: str) -> dict[str, Any]:
             link_text=record.parent.name,
             description="Parameters, curves and models in MLflow",
         )
+    report = Path(folder) / REPORT
+    if report.exists() and (page := tracking.artifact_url(run, REPORT)):
+        create_link_artifact(page, key=f"{slug}-report", link_text=f"Report: {record.title}")
     for figure in record.figures[:1]:
         picture = (record.folder / "figures" / figure).read_bytes()
         if len(picture) <= _LARGEST_PICTURE:
@@ -67,6 +71,7 @@ def show_study(folder: str) -> dict[str, Any]:
         "training_seconds": record.parent.metrics.get("training_seconds"),
         "run_id": run.info.run_id,
         "run": url,
+        **({"report": str(report)} if report.exists() else {}),
     }
 
 

@@ -1,27 +1,34 @@
-"""A whole run as a record of its own: the table "reference study / this run" and one line a study."""
+"""A whole run as a record of its own: the table "reference study / this run", one line a study, and the report."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
 
+from lib.config import Profile, is_built_in
+from lib.errors import DataError
 from lib.evaluation.reference import comparison
-from lib.studies.record import DatasetNote, RunNote, StudyFolder, StudyRecord, study_key
+from lib.report import write_report
+from lib.studies.record import DatasetNote, RunNote, StudyFolder, StudyRecord, open_record, study_key
 
 TABLE = "reference-study"
 
 
-def summarise(profile: str, records: Mapping[str, StudyRecord], root: Path) -> StudyRecord:
-    """Lay the run's studies beside the reference study's printed results, or return the record when nothing has changed."""
-    key = study_key("pipeline", profile, *(f"{name} {record.key}" for name, record in sorted(records.items())))
+def summarise(profile: Profile, records: Mapping[str, StudyRecord], root: Path) -> StudyRecord:
+    """Lay the run's studies beside the reference study's printed results, or return the record when nothing has changed.
+
+    Its folder then also holds the report.
+    """
+    key = study_key("pipeline", profile.name, *(f"{name} {record.key}" for name, record in sorted(records.items())))
     folder = StudyFolder(root, "pipeline", key)
     if record := folder.finished():
+        write_report(record, records)
         return record
     rows = comparison({name: record.summary for name, record in records.items()})
     folder.table(TABLE, rows)
     flags = [f"{name}: {flag}" for name, record in records.items() for flag in record.flags]
     lines = [
-        f"## Profile {profile}: reference study / this run",
+        f"## Profile {profile.name}: reference study / this run",
         "",
         "| part | figure | setting | reference study | this run | data |",
         "|---|---|---|---|---|---|",
@@ -38,14 +45,39 @@ def summarise(profile: str, records: Mapping[str, StudyRecord], root: Path) -> S
         lines += ["", "**Read with care:**", *(f"- {flag}" for flag in flags)]
     first = next(iter(records.values()))
     main = records.get("classifier", first)
-    return folder.seal(
-        title=f"Profile {profile}",
+    record = folder.seal(
+        title=f"Profile {profile.name}",
         headline=f"{len(records)} studies",
         notes="\n".join(lines) + "\n",
         dataset=main.dataset if isinstance(main.dataset, DatasetNote) else first.dataset,
-        summary={"profile": profile, "rows": rows, "studies": {name: record.key for name, record in records.items()}},
+        summary={
+            "profile": profile.name,
+            "built_in": is_built_in(profile),
+            "settings": profile.model_dump(mode="json"),
+            "rows": rows,
+            "studies": {name: record.key for name, record in records.items()},
+        },
         parent=RunNote(
-            folder.key, f"Pipeline {profile}", {"profile": profile, "studies": len(records)}, main.parent.metrics
+            folder.key,
+            f"Pipeline {profile.name}",
+            {"profile": profile.name, "studies": len(records)},
+            main.parent.metrics,
         ),
         flags=tuple(flags),
     )
+    write_report(record, records, anew=True)
+    return record
+
+
+def studies_of(record: StudyRecord) -> dict[str, StudyRecord]:
+    """The records of a run's studies, which lie beside its own.
+
+    Raises
+    ------
+    DataError
+        When `record` is not of a whole run, or a study is not there.
+    """
+    if record.study != "pipeline":
+        raise DataError(f"{record.folder} is a record of the study {record.study}, not of a whole run")
+    root = record.folder.parent.parent
+    return {name: open_record(StudyFolder(root, name, key).path) for name, key in record.summary["studies"].items()}

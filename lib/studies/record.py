@@ -22,7 +22,9 @@ from safetensors.numpy import save as safetensors_bytes
 
 from lib.datasets import Dataset, leakage_warnings
 from lib.errors import DataError
+from lib.evaluation.vector import svg_bytes
 from lib.files import atomic_path, digest_json, write_bytes, write_json
+from lib.provenance import made_now
 from lib.storage.copies import fetch, fetch_file
 
 FORMAT = 5
@@ -94,7 +96,9 @@ class StudyRecord:
     notes : str
         Markdown for people.
     figures, tables : tuple of str
-        File names under `figures/` and `tables/` of `folder`.
+        File names under `figures/` and `tables/` of `folder`; beside each figure lies the same as SVG.
+    made : dict
+        When, of which commit, with which versions and on what machine (`lib.provenance`).
     """
 
     study: str
@@ -111,6 +115,7 @@ class StudyRecord:
     tables: tuple[str, ...] = ()
     flags: tuple[str, ...] = ()
     model: ModelNote | None = None
+    made: dict[str, str] = field(default_factory=dict)
 
 
 class StudyFolder:
@@ -133,9 +138,11 @@ class StudyFolder:
         return read_record(self.path / _RECORD) if _fetched(self.path) else None
 
     def figure(self, name: str, figure: Figure) -> None:
-        """Keep a figure as `figures/<name>.png`."""
+        """Keep a figure as `figures/<name>.png`, and beside it as SVG for the report."""
         with atomic_path(self.path / "figures" / f"{name}.png") as temporary:
             figure.savefig(temporary, format="png")
+        figure.set_layout_engine("none")  # as it lies now, which is not found again
+        write_bytes(self.path / "figures" / f"{name}.svg", svg_bytes(figure))
         self._figures.append(f"{name}.png")
 
     def table(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -157,6 +164,7 @@ class StudyFolder:
             folder=self.path,
             figures=tuple(self._figures),
             tables=tuple(self._tables),
+            made=made_now(),
             **fields,
         )
         content = asdict(record) | {"format": FORMAT}

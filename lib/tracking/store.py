@@ -74,6 +74,10 @@ class Tracking:
             return f"{page}/#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}?{_TRAINING}"
         return f"{without_credentials(self.uri)} · run {run.info.run_id}"
 
+    def artifact_url(self, run: Run, path: str) -> str | None:
+        """Address of the page that shows an artifact; None for a local store, which has no pages of its own."""
+        return f"{self.run_url(run)}/artifacts/{path}" if self.uri.startswith("http") else None
+
 
 def connect(places: Places) -> Tracking:
     """Open the MLflow store of `places`; a local one is made (or migrated) on first use.

@@ -22,9 +22,11 @@ from lib.errors import DataError, LeakageError
 from lib.features.sets import find_set
 from lib.files import digest_file
 from lib.studies.record import open_record
-from lib.tracking.store import connect
+from lib.tracking.store import Tracking, connect
+from tasks.tracking import show_study
 from tests.image_files import write_images
 from tests.processes import running, wait_for
+from tests.report_page import require_self_contained
 from tests.small_profile import SMALL
 
 
@@ -50,6 +52,16 @@ def all_runs(study: str):
     return client.search_runs([client.get_experiment_by_name(f"probeflow/{study}").experiment_id], max_results=1000)
 
 
+def artifacts(key: str):
+    """Prefect's artifacts of this key."""
+
+    async def read():
+        async with get_client() as client:
+            return await client.read_artifacts(artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=[key])))
+
+    return asyncio.run(read())
+
+
 def test_every_study_ends_with_a_headline_and_a_run(result):
     assert list(result["studies"]) == [
         "exploration", "features", "activations", "hidden_units", "learning_rates", "classifier", "tsne",
@@ -69,6 +81,7 @@ def test_the_closing_table_tells_all_that_a_user_needs(result):
         "mlflow.db",
         "make ui",
         "all its trials took",
+        "report.html",
     ):
         assert words in text
     assert text.count("s in this run") == len(result["studies"])
@@ -78,16 +91,34 @@ def test_the_closing_table_tells_all_that_a_user_needs(result):
 
 
 def test_the_reference_table_is_an_artifact_in_prefect_and_in_mlflow(result):
-    async def read():
-        async with get_client() as client:
-            key = ArtifactFilter(key=ArtifactFilterKey(any_=["pipeline-reference-study"]))
-            return await client.read_artifacts(artifact_filter=key)
-
-    (artifact,) = asyncio.run(read())[:1]
+    (artifact,) = artifacts("pipeline-reference-study")[:1]
     assert "0.9388" in str(artifact.data)
     client = connect(places()).client
     listed = {item.path for item in client.list_artifacts(result["pipeline"]["run_id"], "tables")}
     assert listed == {"tables/reference-study.csv"}
+
+
+def test_the_report_stands_alone_lies_with_the_run_s_record_and_is_an_artifact_in_mlflow(result):
+    report = Path(result["pipeline"]["report"])
+    assert report == Path(result["pipeline"]["folder"]) / "report.html"
+    page = require_self_contained(report.read_text())
+    assert len(page.all("svg")) == sum(
+        len(open_record(Path(outcome["folder"])).figures) for outcome in result["studies"].values()
+    )
+    for outcome in result["studies"].values():
+        assert outcome["headline"] in page.words
+    assert "0.9388" in page.words
+    assert report.stat().st_size < 5_000_000
+    client = connect(places()).client
+    assert "report.html" in {item.path for item in client.list_artifacts(result["pipeline"]["run_id"])}
+
+
+def test_prefect_links_to_the_report_s_page_where_mlflow_has_pages(result, monkeypatch):
+    assert artifacts("pipeline-report") == []  # a local store has none
+    monkeypatch.setattr(Tracking, "artifact_url", lambda self, run, path: f"http://mlflow/{run.info.run_id}/{path}")
+    assert show_study(result["pipeline"]["folder"]) == result["pipeline"]
+    (artifact,) = artifacts("pipeline-report")
+    assert f"http://mlflow/{result['pipeline']['run_id']}/report.html" in artifact.data
 
 
 def test_mlflow_runs_lead_back_to_their_flow_runs(result):

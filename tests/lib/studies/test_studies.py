@@ -372,7 +372,7 @@ def test_the_pipeline_s_table_covers_every_part_a_to_f(
         "learning_rates": run_sweep("learning_rates", small.learning_rates, digits, root),
         "classifier": classified,
     }
-    record = summarise("small", records, root)
+    record = summarise(small, records, root)
     assert {row["part"] for row in record.summary["rows"]} == set("ABCDEF")
     assert "0.6348 (on training images)" in record.notes
     assert record == open_record(record.folder)

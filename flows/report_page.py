@@ -1,0 +1,37 @@
+"""The report of a finished run, made anew from the records that are there."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from lib.config import Places
+from lib.errors import DataError
+from lib.report import write_report
+from lib.storage.copies import fetch, shown
+from lib.studies.pipeline import studies_of
+from lib.studies.record import StudyRecord, open_record
+
+
+def make_report(folder: Path | None, where: Places) -> int:
+    """Write `report.html` into the folder of a whole run's record, of the latest run if none is given, and print its path.
+
+    Raises
+    ------
+    DataError
+        When there is no such record, or one of its studies is not there.
+    StorageError
+        When the report cannot be written.
+    """
+    record = _latest(where) if folder is None else open_record(folder)
+    sys.stdout.write(f"{shown(write_report(record, studies_of(record), anew=True))}\n")
+    return 0
+
+
+def _latest(where: Places) -> StudyRecord:
+    runs = where.studies / "pipeline"
+    fetch(runs, lambda name: name.endswith("/record.json"), deep=True)
+    found = sorted(runs.glob("*/record.json"), key=lambda path: path.stat().st_mtime)
+    if not found:
+        raise DataError(f"no whole run is recorded in {shown(runs)}; `python -m flows run` makes one, with its report")
+    return open_record(found[-1].parent)

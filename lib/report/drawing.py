@@ -1,0 +1,142 @@
+"""A figure's SVG as a part of an HTML page: ids of its own, colours that suit a light and a dark page, nothing but drawing.
+
+What is black or grey on white paper is drawn in the page's own colour, as strongly. The palette's colours are named
+(`--c0`, ...), so that the style sheet has lighter ones for a dark page.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from xml.etree import ElementTree
+
+from lib.errors import DataError
+from lib.evaluation.figures import PALETTE
+from lib.evaluation.vector import ON_PICTURE
+
+_SVG = "{http://www.w3.org/2000/svg}"
+_LINK = "{http://www.w3.org/1999/xlink}href"
+_DESCRIPTION = "{http://purl.org/dc/elements/1.1/}description"
+_ELEMENTS = {
+    "svg", "g", "defs", "path", "use", "clipPath", "rect", "circle", "ellipse", "line", "polyline", "polygon", "image",
+    "text", "tspan",
+}  # fmt: skip
+_ATTRIBUTES = {
+    "id", "d", "style", "transform", "clip-path", "clip-rule", "x", "y", "x1", "y1", "x2", "y2", "cx", "cy", "r", "rx",
+    "ry", "width", "height", "points", "viewBox", "dx", "dy", "preserveAspectRatio",
+}  # fmt: skip
+_NUMBER = re.compile(r"-?\d+\.\d{3,}")
+_FONT = re.compile(r"font-family:[^;]*;?\s*")
+_REFERENCE = re.compile(r"url\(#([^)]*)\)")
+_NAMED = {colour.lower(): f"var(--c{index}, {colour.lower()})" for index, colour in enumerate(PALETTE)}
+_BLACK, _WHITE = 0, 255
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """An `<svg>` element to be put into a page, its natural width in CSS pixels, and what it shows in words."""
+
+    markup: str
+    width: float
+    description: str
+
+
+def inline(content: bytes, prefix: str, name: str) -> Drawing:
+    """The SVG file `content` as a `Drawing`; `prefix` sets its ids apart from those of other drawings on the page.
+
+    Raises
+    ------
+    DataError
+        When it is no SVG file.
+    """
+    try:
+        root = ElementTree.fromstring(content)
+        _, _, width, height = (float(number) for number in root.get("viewBox", "").split())
+    except (ElementTree.ParseError, ValueError) as error:
+        raise DataError(
+            f"figure {name} is damaged ({error}); delete its study's folder and run the study again"
+        ) from None
+    found = root.find(f".//{_DESCRIPTION}")
+    description = (found.text or "") if found is not None else ""
+    _clean(root, prefix, None)
+    root.attrib.clear()
+    root.set("viewBox", f"0 0 {width:g} {height:g}")
+    root.set("fill", "currentColor")  # of what has none of its own: black, which matplotlib leaves out
+    root.set("role", "img")
+    root.set("aria-label", description or name)
+    return Drawing(ElementTree.tostring(root, encoding="unicode"), width * 96 / 72, description)
+
+
+def _clean(element: ElementTree.Element, prefix: str, group: str | None) -> None:
+    """Make an element and all below it fit for the page. `group` is the id of the group around it."""
+    group = element.get("id") if element.tag == f"{_SVG}g" and element.get("id") else group
+    element.tag = element.tag.removeprefix(_SVG)
+    element.text = None if element.tag not in ("text", "tspan") else element.text
+    element.tail = None if element.tag != "tspan" else element.tail
+    target = element.get(_LINK, "").replace("\n", "")
+    for name in set(element.attrib) - _ATTRIBUTES:
+        del element.attrib[name]
+    if element.tag == "use" and target.startswith("#"):
+        element.set("href", f"#{prefix}{target[1:]}")
+    if element.tag == "image" and target.startswith("data:image/png;base64,"):
+        element.set("href", target)
+    if "id" in element.attrib:
+        if element.tag in ("g", "image"):
+            del element.attrib["id"]  # nothing refers to them
+        else:
+            element.set("id", prefix + element.attrib["id"])
+    if "clip-path" in element.attrib:
+        element.set("clip-path", _REFERENCE.sub(rf"url(#{prefix}\1)", element.attrib["clip-path"]))
+    for name in ("d", "points", "transform", "x", "y", "width", "height"):
+        if name in element.attrib:
+            element.set(name, " ".join(_NUMBER.sub(_rounded, element.attrib[name]).split()))
+    style = _REFERENCE.sub(rf"url(#{prefix}\1)", element.get("style", ""))
+    is_text = element.tag in ("text", "tspan")
+    if is_text:
+        style = _FONT.sub("", style)  # the style sheet names one for all
+        element.text = element.text.strip() if element.text and element.tag == "text" else element.text
+    on_picture = bool(group and group.startswith(ON_PICTURE))
+    if on_picture and is_text and "fill:" not in style:
+        style = f"fill: #000000; {style}"
+    if style:
+        element.set("style", style if on_picture else _themed(style, is_text=is_text, name=group or ""))
+    for child in list(element):
+        if child.tag.removeprefix(_SVG) not in _ELEMENTS:
+            element.remove(child)
+        else:
+            _clean(child, prefix, group)
+
+
+def _rounded(found: re.Match[str]) -> str:
+    return f"{float(found[0]):.2f}".rstrip("0").rstrip(".")
+
+
+def _themed(style: str, *, is_text: bool, name: str) -> str:
+    """A style whose greys are the page's colours: black and grey as much of the text's, white the paper's."""
+    declarations = {
+        key.strip(): value.strip() for key, _, value in (each.partition(":") for each in style.split(";")) if value
+    }
+    for paint in ("fill", "stroke"):
+        level = _grey(declarations.get(paint, ""))
+        if level is None:
+            if paint in declarations:
+                declarations[paint] = _NAMED.get(declarations[paint], declarations[paint])
+            continue
+        if level == _WHITE:
+            # White text lies on something coloured; a white shape is paper.
+            if not is_text:
+                declarations[paint] = "none" if name == "patch_1" else "var(--paper)"
+            continue
+        opacity = float(declarations.get(f"{paint}-opacity", declarations.get("opacity", 1)))
+        declarations[paint] = "currentColor"
+        if level != _BLACK:
+            declarations[f"{paint}-opacity"] = f"{opacity * (1 - level / _WHITE):.3g}"
+            declarations.pop("opacity", None)
+    return "; ".join(f"{key}: {value}" for key, value in declarations.items())
+
+
+def _grey(colour: str) -> int | None:
+    """The level of a grey from 0 (black) to 255 (white); None for a colour."""
+    if not re.fullmatch("#[0-9a-f]{6}", colour) or not colour[1:3] == colour[3:5] == colour[5:7]:
+        return None
+    return int(colour[1:3], 16)
