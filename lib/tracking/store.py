@@ -69,14 +69,17 @@ class Tracking:
 
     def run_url(self, run: Run) -> str:
         """Address of a run: a page on a tracking server, else its id in the local store."""
-        if self.uri.startswith("http"):
-            page = without_credentials(self.page or self.uri).rstrip("/")
-            return f"{page}/#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}?{_TRAINING}"
-        return f"{without_credentials(self.uri)} · run {run.info.run_id}"
+        return self._page(run) or f"{without_credentials(self.uri)} · run {run.info.run_id}"
 
     def artifact_url(self, run: Run, path: str) -> str | None:
         """Address of the page that shows an artifact; None for a local store, which has no pages of its own."""
-        return f"{self.run_url(run)}/artifacts/{path}" if self.uri.startswith("http") else None
+        return self._page(run, f"/artifacts/{path}")
+
+    def _page(self, run: Run, inside: str = "") -> str | None:
+        if not self.uri.startswith("http"):
+            return None
+        page = without_credentials(self.page or self.uri).rstrip("/")
+        return f"{page}/#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}{inside}?{_TRAINING}"
 
 
 def connect(places: Places) -> Tracking:
