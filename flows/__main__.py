@@ -106,6 +106,20 @@ def _parser() -> argparse.ArgumentParser:
     resume = add("resume", _resume, "make the missing and damaged shards of a feature set, and seal it")
     resume.add_argument("set", metavar="SET", help="its folder, or the beginning of its digest")
     resume.add_argument("--device", metavar="NAME", help="auto, cpu, cuda or cuda:N")
+    predict = add("predict", _predict, "label image files with the champion, or another registered version")
+    predict.add_argument(
+        "images", nargs="+", metavar="IMAGES", help="files, folders, or patterns such as 'pets/**/*.jpg'"
+    )
+    predict.add_argument("--csv", type=Path, metavar="FILE", help="write the answers there instead of the terminal")
+    predict.add_argument("--version", metavar="V", help="a version's number or alias (default: champion)")
+    promote = add("promote", _promote, "list the registered versions and why, make one champion by hand, or roll back")
+    promote.add_argument("version", nargs="?", metavar="VERSION", help="its number or alias, to make it champion")
+    promote.add_argument("--reason", metavar="WHY", help="why; kept with the version")
+    promote.add_argument(
+        "--rollback", action="store_true", help="make the champion before the present one champion again"
+    )
+    for sub in (predict, promote):
+        sub.add_argument("--model", metavar="NAME", help="the registered model (default: the only one)")
     deploy = add("deploy", _deploy, "make a work pool, and deployments of what its workers run")
     deploy.add_argument("--pool", required=True, metavar="NAME", help="e.g. gpu")
     deploy.add_argument("--limit", type=int, metavar="N", help="chunks the pool may run at once, on all its workers")
@@ -229,6 +243,22 @@ def _resume(options: argparse.Namespace) -> int:
     from flows.report import run_and_report
 
     return run_and_report(profile, "features", where, _workers(options))
+
+
+def _predict(options: argparse.Namespace) -> int:
+    from flows.predict import predict
+    from lib.config import places
+
+    return predict(options.images, options.csv, options.model, options.version, places())
+
+
+def _promote(options: argparse.Namespace) -> int:
+    from flows.promote import promote, show_versions
+    from lib.config import places
+
+    if options.version is None and not options.rollback:
+        return show_versions(options.model, places())
+    return promote(options.version, options.rollback, options.reason, options.model, places())
 
 
 def _deploy(options: argparse.Namespace) -> int:

@@ -31,6 +31,7 @@ from lib.mlp.trial import Trial
 from lib.studies.comparison import verdict
 from lib.studies.configuration import STATISTICS, Configuration, seed_curves, table_row
 from lib.studies.labels import label, params, width
+from lib.studies.predictions import Predictions, write_predictions
 from lib.studies.record import DatasetNote, ModelNote, RunNote, StudyFolder, StudyRecord, study_key
 from lib.studies.sweep_record import trial_run
 from lib.studies.training import train_all
@@ -214,6 +215,8 @@ def _seal(
     save_network(folder.path / network, main.network)
     rows = feature_set.load("test").X[:5].astype(np.float32)
     example = folder.example("example.safetensors", rows, main.network.predict_proba(rows))
+    predicted = main.network.classes_[main.probabilities.argmax(axis=1)]
+    write_predictions(folder.path, Predictions(dataset.digest, labels, predicted))
     metrics = main.scores.summary() | areas[main.representation] | {"majority": main.scores.majority}
     metrics["training_seconds"] = sum(result.seconds for result in (*compared, *(final.result for final in finals)))
     accuracy = main.scores.accuracy

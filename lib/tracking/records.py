@@ -9,6 +9,7 @@ from itertools import islice
 
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunTag
 
+from lib.studies import predictions
 from lib.studies.record import DatasetNote, RunNote, StudyRecord
 from lib.tracking.models import log_network
 from lib.tracking.store import KEY_TAG, Tracking
@@ -78,6 +79,8 @@ def _log_alone(tracking: Tracking, experiment: str, record: StudyRecord, links: 
         tracking.client.log_artifact(parent.info.run_id, str(record.folder / "figures" / name), "figures")
     for name in record.tables:
         tracking.client.log_artifact(parent.info.run_id, str(record.folder / "tables" / name), "tables")
+    if (record.folder / predictions.NAME).exists():
+        tracking.client.log_artifact(parent.info.run_id, str(record.folder / predictions.NAME))
     if record.model is not None:
         log_network(tracking, parent.info.run_id, record)
     _delete_doubles(tracking, experiment, parent, logged)
