@@ -1,11 +1,13 @@
 """From encoded images to labels, end to end: decode, AlexNet features, the network with its standardisation folded in.
 
 Each step is the pipeline's own code with the settings that the classifier was trained with, so an image gets the label
-that the pipeline gave it. A recipe (JSON) says what these were; networks are safetensors, so loading runs no code.
+that the pipeline gave it, and its probability to rounding. A recipe (JSON) says what these were; networks are safetensors,
+so loading runs no code.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -198,7 +200,11 @@ class _EncodedRows:
         self.problems: dict[int, str] = {}
 
     def parts(self, block: range, most: int) -> list[range]:
-        """Parts of few enough images that they fit into `_PART_BYTES` once decoded, or of one image."""
+        """Parts of few enough images that they fit into `_PART_BYTES` once decoded, or of one image.
+
+        They are of about equal number: the last bits of an image's features are others in a part of one.
+        """
+        most = math.ceil(len(block) / math.ceil(len(block) / most))
         parts, first, held = [], 0, 0
         for position, row in enumerate(block):
             size = self._decoder.decoded_bytes(self._images[row])
