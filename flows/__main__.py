@@ -120,6 +120,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     for sub in (predict, promote):
         sub.add_argument("--model", metavar="NAME", help="the registered model (default: the only one)")
+    compare = add("compare", _compare, "settings and figures of two MLflow runs side by side")
+    for run_name in ("left", "right"):
+        compare.add_argument(run_name, metavar="RUN", help="a run's id, the beginning of it, or its name")
     deploy = add("deploy", _deploy, "make a work pool, and deployments of what its workers run")
     deploy.add_argument("--pool", required=True, metavar="NAME", help="e.g. gpu")
     deploy.add_argument("--limit", type=int, metavar="N", help="chunks the pool may run at once, on all its workers")
@@ -259,6 +262,13 @@ def _promote(options: argparse.Namespace) -> int:
     if options.version is None and not options.rollback:
         return show_versions(options.model, places())
     return promote(options.version, options.rollback, options.reason, options.model, places())
+
+
+def _compare(options: argparse.Namespace) -> int:
+    from flows.compare import show_comparison
+    from lib.config import places
+
+    return show_comparison(options.left, options.right, places())
 
 
 def _deploy(options: argparse.Namespace) -> int:

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from lib.datasets.decoding import Decoder, UnreadableError
+from lib.datasets.decoding import LARGEST_PIXELS, Decoder, UnreadableError
 from lib.errors import ConfigError, DataError, WeightsError
 from lib.features.config import FeatureSettings
 from lib.features.plan import feature_set_digest
@@ -47,6 +47,8 @@ class Recipe(BaseModel):
         Of the safetensors file of ImageNet weights beside the recipe; None for random weights, which a seed gives.
     torch : str
         The version whose generator drew them.
+    largest_pixels : int
+        Images of more pixels are refused, as those of the training were.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -59,6 +61,7 @@ class Recipe(BaseModel):
     weights_sha256: str
     weights_file_sha256: str | None = None
     torch: str
+    largest_pixels: int = LARGEST_PIXELS
 
 
 def make_recipe(
@@ -87,6 +90,7 @@ def make_recipe(
         features_digest=features_digest,
         weights_sha256=weights,
         torch=version("torch"),
+        largest_pixels=(dataset.source or {}).get("largest_pixels", LARGEST_PIXELS),
     )
 
 
@@ -126,7 +130,7 @@ class ImageClassifier:
         self.recipe = recipe
         self._network = network
         self._program = program
-        self._decoder = Decoder()
+        self._decoder = Decoder(recipe.largest_pixels)
 
     @classmethod
     def load(cls, recipe: Path, network: Path, weights: Path | None, device: str = "auto") -> ImageClassifier:

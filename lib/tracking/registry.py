@@ -96,7 +96,7 @@ class Registry:
         try:
             named = self._client.get_registered_model(self.name).aliases
         except MlflowException as error:
-            _require_absent(error)
+            require_absent(error)
             return []
         versions = []
         for each in self._client.search_model_versions(f"name = '{self.name}'", max_results=_MOST):
@@ -118,7 +118,7 @@ class Registry:
             if wanted.isdecimal():
                 return _version(self._client.get_model_version(self.name, wanted))
         except MlflowException as error:
-            _require_absent(error)
+            require_absent(error)
         else:
             if (found := self._by_alias(wanted)) is not None:
                 return found
@@ -206,11 +206,11 @@ class Registry:
         try:
             return _version(self._client.get_model_version_by_alias(self.name, alias))
         except MlflowException as error:
-            _require_absent(error)
+            require_absent(error)
             return None
 
 
-def _require_absent(error: MlflowException) -> None:
+def require_absent(error: MlflowException) -> None:
     """Raise what is not "there is none": a server that is away must not pass for a registry without a champion."""
     if error.error_code not in _ABSENT:
         raise error

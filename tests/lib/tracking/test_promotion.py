@@ -3,91 +3,17 @@
 from __future__ import annotations
 
 import re
-import shutil
-from dataclasses import replace
 
-import numpy as np
 import pytest
 
 from lib.datasets.dataset import Split, build
 from lib.errors import ConfigError
-from lib.evaluation.intervals import wilson
+from lib.features import extract
 from lib.studies import predictions
-from lib.studies.predictions import read_predictions, write_predictions
-from lib.tracking import promotion, records
-from lib.tracking.promotion import consider, promote_by_hand, roll_back
-from lib.tracking.records import log_record
-from lib.tracking.registry import Registry, registered_name
-
-
-@pytest.fixture
-def gate(tracking, where, photos, small, classified, tmp_path, monkeypatch):
-    """The gate before a registered model of its own, for classifiers that differ in their answers alone."""
-    monkeypatch.setattr(records, "log_network", lambda *_: None)
-    monkeypatch.setattr(promotion, "log_image_classifier", empty_model)
-    gate = Gate(tracking, where, photos, small.features, classified, tmp_path)
-    yield gate
-    if gate.registry.versions():
-        tracking.client.delete_registered_model(gate.name)
-
-
-def empty_model(tracking, run_id, *_):
-    """A logged model without files: the gate looks at none."""
-    run = tracking.client.get_run(run_id)
-    return tracking.client.create_logged_model(run.info.experiment_id, source_run_id=run_id).model_id
-
-
-class Gate:
-    def __init__(self, tracking, where, photos, settings, classified, folder):
-        self.tracking, self.where, self.photos, self.settings = tracking, where, photos, settings
-        self.classified, self.folder = classified, folder
-        self.name = f"probeflow-{folder.name.replace('_', '-')[-40:]}"
-        self.registry = Registry(tracking, self.name)
-        self.labels = photos.splits["test"].labels
-
-    def record(self, title, right, told=True, **summary):
-        """A record of a classifier that is right on just the images of the mask `right`."""
-        folder = self.folder / title
-        shutil.copytree(self.classified.folder, folder, ignore=shutil.ignore_patterns("trials", predictions.NAME))
-        if told:
-            predicted = np.where(right, self.labels, 1 - self.labels)
-            write_predictions(folder, predictions.Predictions(self.photos.digest, self.labels, predicted))
-        share = wilson(int(right.sum()), len(right))
-        figures = {
-            "test_accuracy": share.estimate,
-            "test_accuracy_low": share.low,
-            "test_accuracy_high": share.high,
-        }
-        final = self.classified.summary["final"] | figures
-        return replace(
-            self.classified,
-            folder=folder,
-            children=(),
-            figures=(),
-            tables=(),
-            summary=self.classified.summary | {"final": final} | summary,
-            parent=replace(self.classified.parent, key=f"{self.name} {title}", metrics=figures),
-            model=replace(self.classified.model, registered_name=self.name),
-        )
-
-    def consider(self, record, photos=None, settings=None):
-        run = log_record(self.tracking, record, {})
-        return consider(
-            self.tracking, record, run.info.run_id, photos or self.photos, settings or self.settings, self.where
-        )
-
-    @property
-    def aliases(self):
-        return {alias: each.number for each in self.registry.versions() for alias in each.aliases}
-
-
-def right_on(*ranges):
-    """Which of the 96 test images are recognised: those of the ranges."""
-    mask = np.zeros(96, bool)
-    for start, stop in ranges:
-        mask[start:stop] = True
-    return mask
-
+from lib.studies.predictions import read_predictions
+from lib.tracking.promotion import promote_by_hand, roll_back
+from lib.tracking.registry import registered_name
+from tests.gate import right_on
 
 GOOD, BETTER, WORSE, TIE = right_on((0, 80)), right_on((0, 94)), right_on((0, 66)), right_on((1, 84))
 
@@ -183,8 +109,6 @@ def test_without_the_answers_only_intervals_that_do_not_overlap_decide(gate):
 
 
 def test_one_of_other_images_is_refused_with_the_command_that_promotes_it_all_the_same(gate, small, where):
-    from lib.features import extract
-
     gate.consider(gate.record("good", GOOD))
     train, test = gate.photos.splits["train"], gate.photos.splits["test"]
     fewer = Split(test.images[:40], test.labels[:40])
