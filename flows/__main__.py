@@ -110,6 +110,23 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument(
         "folder", nargs="?", type=Path, metavar="FOLDER", help="the run's record (default: the latest run's)"
     )
+    predict = add("predict", _predict, "label image files with the champion, or another registered version")
+    predict.add_argument(
+        "images", nargs="+", metavar="IMAGES", help="files, folders, or patterns such as 'pets/**/*.jpg'"
+    )
+    predict.add_argument("--csv", type=Path, metavar="FILE", help="write the answers there instead of the terminal")
+    predict.add_argument("--version", metavar="V", help="a version's number or alias (default: champion)")
+    promote = add("promote", _promote, "list the registered versions and why, make one champion by hand, or roll back")
+    promote.add_argument("version", nargs="?", metavar="VERSION", help="its number or alias, to make it champion")
+    promote.add_argument("--reason", metavar="WHY", help="why; kept with the version")
+    promote.add_argument(
+        "--rollback", action="store_true", help="make the champion before the present one champion again"
+    )
+    for sub in (predict, promote):
+        sub.add_argument("--model", metavar="NAME", help="the registered model (default: the only one)")
+    compare = add("compare", _compare, "settings and figures of two MLflow runs side by side")
+    for run_name in ("left", "right"):
+        compare.add_argument(run_name, metavar="RUN", help="a run's id, the beginning of it, or its name")
     deploy = add("deploy", _deploy, "make a work pool, and deployments of what its workers run")
     deploy.add_argument("--pool", required=True, metavar="NAME", help="e.g. gpu")
     deploy.add_argument("--limit", type=int, metavar="N", help="chunks the pool may run at once, on all its workers")
@@ -240,6 +257,29 @@ def _report(options: argparse.Namespace) -> int:
     from lib.config import places
 
     return make_report(options.folder, places())
+
+
+def _predict(options: argparse.Namespace) -> int:
+    from flows.predict import predict
+    from lib.config import places
+
+    return predict(options.images, options.csv, options.model, options.version, places())
+
+
+def _promote(options: argparse.Namespace) -> int:
+    from flows.promote import promote, show_versions
+    from lib.config import places
+
+    if options.version is None and not options.rollback:
+        return show_versions(options.model, places())
+    return promote(options.version, options.rollback, options.reason, options.model, places())
+
+
+def _compare(options: argparse.Namespace) -> int:
+    from flows.compare import show_comparison
+    from lib.config import places
+
+    return show_comparison(options.left, options.right, places())
 
 
 def _deploy(options: argparse.Namespace) -> int:

@@ -102,7 +102,7 @@ def pipeline(
     }
     if want("promote"):
         best = outcomes["classifier"]
-        result["promotion"] = promote_classifier(best["folder"], best["run_id"])
+        result["promotion"] = promote_classifier(best["folder"], best["run_id"], profile.images, profile.features)
     if wanted is None:
         folders = {name: outcome["folder"] for name, outcome in outcomes.items()}
         result["pipeline"] = show_study(compare_with_reference(profile, folders))

@@ -61,7 +61,10 @@ def closing_table(result: Mapping[str, Any], where: Places) -> Iterable[str]:
             yield from _line("", f"! {flag}", width)
         told.update(outcome["warnings"])
     if promotion := result["promotion"]:
-        what = f"{promotion['model']} version {promotion['version']}" if promotion["promoted"] else "no change"
+        what = f"{promotion['model']} version {promotion['version']}" if promotion["version"] else "none"
+        if not promotion["promoted"]:
+            what += " stays" if promotion["version"] else ""
+            what += f"; version {promotion['challenger']} refused" if promotion["challenger"] else "; refused"
         yield from _line("champion", f"{what}: {promotion['why']}", width)
     yield rule
     if pipeline := result["pipeline"]:

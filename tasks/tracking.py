@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import csv
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from prefect.runtime import flow_run
 from prefect.settings import PREFECT_API_URL, PREFECT_UI_ENABLED
 
 from lib.config import places
+from lib.datasets.sources import Source
+from lib.features.config import FeatureSettings
 from tasks.policy import POLICY
 
 _LARGEST_PICTURE = 200_000
@@ -76,15 +79,18 @@ def show_study(folder: str) -> dict[str, Any]:
 
 
 @task(name="promote", **POLICY)
-def promote_classifier(folder: str, run_id: str) -> dict[str, Any]:
-    """Move the registry's champion alias to the classifier in `folder` if the gate lets it."""
+def promote_classifier(folder: str, run_id: str, images: Source, features: FeatureSettings) -> dict[str, Any]:
+    """Register the classifier in `folder` as challenger, and make it champion if the gate lets it."""
+    from lib.datasets import acquire
     from lib.studies.record import open_record
     from lib.tracking.promotion import consider
     from lib.tracking.store import connect
 
-    decision = consider(connect(places()), open_record(Path(folder)), run_id)
+    where = places()
+    dataset = acquire(images, where.data, where.mirror)
+    decision = consider(connect(where), open_record(Path(folder)), run_id, dataset, features, where)
     create_markdown_artifact(decision.sentence, key="promotion", description="The gate's decision")
-    return {"promoted": decision.promoted, "model": decision.model, "version": decision.version, "why": decision.why}
+    return asdict(decision)
 
 
 def _links() -> dict[str, str]:

@@ -87,6 +87,17 @@ class Decoder:
         """The image's pixels, uint8 (height, width, 3). Raises UnreadableError."""
         return self._decode(data, look_for_frames=False).pixels
 
+    def decoded_bytes(self, data: bytes) -> int:
+        """Bytes of the image once decoded, by its header alone; 0 when it has none that is known, or is too large."""
+        from PIL import Image
+
+        try:
+            with Image.open(io.BytesIO(data), formats=self._formats) as opened:
+                pixels = opened.width * opened.height
+        except Exception:  # decoding it will say what is wrong
+            return 0
+        return 3 * pixels if pixels <= self.largest_pixels else 0
+
     def inspect(self, data: bytes) -> Decoded:
         """The image's pixels and whether it has more frames. Raises UnreadableError.
 
@@ -126,6 +137,15 @@ class Decoder:
             raise UnreadableError(f"{CANNOT_READ}not enough memory to decode it") from None
         except Exception as error:  # hostile bytes make Pillow's parsers raise nearly anything
             raise UnreadableError(" ".join(str(error).split()) or type(error).__name__) from None
+
+
+def encode_png(pixels: npt.NDArray[np.uint8]) -> bytes:
+    """An image (height, width[, 3]) as a PNG file, from which the same pixels are decoded."""
+    from PIL import Image
+
+    content = io.BytesIO()
+    Image.fromarray(pixels).save(content, "PNG")
+    return content.getvalue()
 
 
 def _rgb(opened: Image.Image) -> npt.NDArray[np.uint8]:

@@ -10,12 +10,16 @@ import pickle
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from safetensors.torch import save as safetensors_bytes
 from torch import nn
 from torchvision.models import AlexNet
 
 from lib.errors import ConfigError, WeightsError
 from lib.features.config import LAYERS, FeatureSettings
 from lib.features.weights import weights_path
+from lib.files import write_bytes
 from lib.machine import cores
 
 MEAN = (0.485, 0.456, 0.406)
@@ -53,17 +57,30 @@ def load_network(settings: FeatureSettings, cache: Path, mirror: str | None) -> 
     """
     if settings.weights == "random":
         return CutAlexNet(random_alexnet(settings.seed), settings.layer).eval()
-    path = weights_path(settings, cache, mirror)
+    return CutAlexNet(_alexnet(weights_path(settings, cache, mirror)), settings.layer).eval()
+
+
+def save_weights(settings: FeatureSettings, cache: Path, mirror: str | None, target: Path) -> None:
+    """Write ImageNet weights as a safetensors file, which `features.weights_file` takes too. Raises WeightsError."""
+    state = _alexnet(weights_path(settings, cache, mirror)).state_dict()
+    write_bytes(target, safetensors_bytes(state))
+
+
+def _alexnet(path: Path) -> AlexNet:
+    """AlexNet with the weights of a file: PyTorch's own kind, read without running code, or safetensors."""
     network = AlexNet()
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        safe = path.suffix == ".safetensors"
+        state = load_file(path) if safe else torch.load(path, map_location="cpu", weights_only=True)
         network.load_state_dict(state)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, AttributeError, TypeError, KeyError, ValueError) as error:
+    except (
+        pickle.UnpicklingError, RuntimeError, EOFError, AttributeError, TypeError, KeyError, ValueError, SafetensorError,
+    ) as error:  # fmt: skip
         problem = " ".join(str(error).split())[:160]
         raise WeightsError(
             f"weights file {path} does not hold torchvision AlexNet weights ({problem}); give another"
         ) from None
-    return CutAlexNet(network, settings.layer).eval()
+    return network
 
 
 def choose_device(wanted: str) -> torch.device:

@@ -51,13 +51,14 @@ def weights_digest(settings: FeatureSettings, cache: Path, mirror: str | None) -
         return str(json.loads(remembered.read_text(encoding="utf-8"))["sha256"])
     except (OSError, ValueError, KeyError):
         pass
-    digest = _random_digest(settings.seed)
+    digest = random_digest(settings.seed)
     write_json(remembered, {"sha256": digest})
     return digest
 
 
 @cache
-def _random_digest(seed: int) -> str:
+def random_digest(seed: int) -> str:
+    """SHA-256 of the random weights that this version of torch draws with a seed."""
     from lib.features.alexnet import random_alexnet
 
     digest = hashlib.sha256()

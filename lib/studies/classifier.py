@@ -268,7 +268,7 @@ def _seal(
         folder.figure("most-wrong", wrong_images(images, wrong, f"{words}\n{description}"))
         folder.table("most-wrong", [asdict(each) for each in wrong])
     said = {final.name: final.probabilities for final in finals} | {each.name: each.probabilities for each in baselines}
-    save_predictions(folder.path, Predictions(dataset.digest, labels, said, test.groups))
+    save_predictions(folder.path, Predictions(dataset.digest, labels, said, test.groups, main.name))
     flags = [f"{final.representation}: {final.flag}" for final in finals if final.flag]
     flags += [
         f"{each.name}: did not learn at these settings (test accuracy {reached:.3f})"

@@ -34,12 +34,15 @@ class Predictions:
         Name of a model -> its probabilities, as they were scored.
     groups : ndarray of int64, shape (n,), or None
         Rows that are not independent, as the dataset's split has them.
+    chosen : str or None
+        The model that the study is about.
     """
 
     dataset_digest: str
     labels: npt.NDArray[np.int64]
     probabilities: Mapping[str, npt.NDArray[np.floating]]
     groups: npt.NDArray[np.int64] | None = None
+    chosen: str | None = None
 
     def of(self, name: str) -> npt.NDArray[np.int64]:
         """The classes that a model predicted, shape (n,).
@@ -54,6 +57,10 @@ class Predictions:
         predicted: npt.NDArray[np.int64] = self.probabilities[name].argmax(axis=1)
         return predicted
 
+    def same_rows(self, other: Predictions) -> bool:
+        """Whether both are of the same test rows, in one order."""
+        return self.dataset_digest == other.dataset_digest and np.array_equal(self.labels, other.labels)
+
     def compare(self, name: str, other: Predictions, other_name: str) -> PairedPredictions:
         """A model here less one of another study, or of this one, on the test rows that both answered.
 
@@ -62,7 +69,7 @@ class Predictions:
         DataError
             When the two were tested on different rows, or a name is unknown.
         """
-        if self.dataset_digest != other.dataset_digest or not np.array_equal(self.labels, other.labels):
+        if not self.same_rows(other):
             raise DataError(
                 f"predictions on dataset {self.dataset_digest[:12]} and on {other.dataset_digest[:12]} cannot be compared: "
                 "run both models on the same test images"
@@ -74,6 +81,8 @@ def save_predictions(folder: Path, predictions: Predictions) -> None:
     """Keep predictions in a study's folder, atomically."""
     tensors = {f"of {name}": np.ascontiguousarray(values) for name, values in predictions.probabilities.items()}
     metadata = {"format": _FORMAT, "dataset": predictions.dataset_digest}
+    if predictions.chosen is not None:
+        metadata["chosen"] = predictions.chosen
     tensors["labels"] = predictions.labels.astype(np.int64)
     if predictions.groups is not None:
         tensors["groups"] = predictions.groups.astype(np.int64)
@@ -96,7 +105,7 @@ def read_predictions(folder: Path) -> Predictions:
             raise ValueError(f"format {metadata.get('format')!r}")
         labels, groups = tensors.pop("labels"), tensors.pop("groups", None)
         probabilities = {name.removeprefix("of "): values for name, values in sorted(tensors.items())}
-        return Predictions(metadata["dataset"], labels, probabilities, groups)
+        return Predictions(metadata["dataset"], labels, probabilities, groups, metadata.get("chosen"))
     except (OSError, SafetensorError, ValueError, KeyError) as error:
         raise DataError(
             f"predictions {path} cannot be read ({error}); delete its folder and run the study again"

@@ -1,30 +1,38 @@
-"""Networks in MLflow: safetensors and the code that reads them, never pickle; and the registry's alias."""
+"""Models in MLflow: safetensors and the code that reads them, never pickle.
+
+A classifier's run has its network, which takes feature rows; once it stands for promotion also the whole classifier, which
+takes images and is what is registered.
+"""
 
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import mlflow
 import mlflow.pyfunc
-from mlflow.exceptions import MlflowException
+import pandas as pd
+from mlflow.entities import LoggedModelStatus
 from mlflow.models import ModelSignature
-from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, RESOURCE_DOES_NOT_EXIST, ErrorCode
-from mlflow.types import Schema, TensorSpec
+from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 from numpy import dtype
 from safetensors.numpy import load_file
 
+from lib.features.config import FeatureSettings
+from lib.files import digest_file, write_json
+from lib.prediction import Recipe
 from lib.studies.record import StudyRecord
 from lib.tracking.store import Tracking
 
-CHAMPION = "champion"
-_NONE_YET = {ErrorCode.Name(RESOURCE_DOES_NOT_EXIST), ErrorCode.Name(INVALID_PARAMETER_VALUE)}
-"""How MLflow says that there is no such model, and that it has no such alias; anything else is no answer."""
+IMAGE_CLASSIFIER = "image-classifier"
+"""Name of the logged model that takes images."""
 
 _LIBRARY = Path(__file__).resolve().parent.parent
-_CODE = Path(__file__).with_name("network_model.py")
+_NETWORK_NEEDS = ("mlflow", "numpy", "pydantic", "safetensors", "scikit-learn")
+_IMAGES_NEED = (*_NETWORK_NEEDS, "fsspec", "pandas", "pillow", "pyarrow", "scipy", "torch", "torchvision")
 
 
 def log_network(tracking: Tracking, run_id: str, record: StudyRecord) -> str:
@@ -34,65 +42,107 @@ def log_network(tracking: Tracking, run_id: str, record: StudyRecord) -> str:
     `mlflow.pyfunc.load_model` loads it where probeflow is not installed.
     """
     assert record.model is not None
-    run = tracking.client.get_run(run_id)
-    for output in run.outputs.model_outputs if run.outputs else []:
-        return f"models:/{output.model_id}"
+    name = record.study.replace("_", "-")
+    if (found := _logged(tracking, run_id, name)) is not None:
+        return f"models:/{found}"
     example = load_file(record.folder / record.model.example)
     inputs, outputs = example["inputs"], example["probabilities"]
     signature = ModelSignature(
         Schema([TensorSpec(dtype("float32"), (-1, inputs.shape[1]))]),
         Schema([TensorSpec(outputs.dtype, (-1, outputs.shape[1]))]),
     )
-    level = logging.getLogger("mlflow").level
-    with mlflow.start_run(run_id=run_id):
-        logged = mlflow.pyfunc.log_model(
-            name=record.study.replace("_", "-"),
-            python_model=str(_CODE),
-            artifacts={"network": str(record.folder / record.model.network)},
-            code_paths=[str(_LIBRARY)],
-            signature=signature,
-            input_example=inputs,
-            pip_requirements=[
-                f"{name}=={version(name)}" for name in ("mlflow", "numpy", "pydantic", "safetensors", "scikit-learn")
-            ],
-            metadata={"description": record.model.description},
-        )
-    logging.getLogger("mlflow").setLevel(level)
+    logged = _log(
+        run_id,
+        name=name,
+        python_model=str(Path(__file__).with_name("network_model.py")),
+        artifacts={"network": str(record.folder / record.model.network)},
+        signature=signature,
+        input_example=inputs,
+        pip_requirements=_pinned(_NETWORK_NEEDS),
+        metadata={"description": record.model.description},
+    )
     return str(logged.model_uri)
 
 
-@dataclass(frozen=True)
-class Champion:
-    """The registered version that the alias names."""
+def log_image_classifier(
+    tracking: Tracking,
+    run_id: str,
+    record: StudyRecord,
+    recipe: Recipe,
+    settings: FeatureSettings,
+    cache: Path,
+    mirror: str | None,
+    example: bytes,
+) -> str:
+    """Log the record's network with all that leads from an image to its label; returns the model's id, also a second time.
 
-    name: str
-    version: str
-    run_id: str
+    Random weights are drawn again from their seed; ImageNet's go with the model, 244 MB as safetensors.
+
+    Parameters
+    ----------
+    example : bytes
+        An image file, which MLflow keeps as the input example.
+
+    Raises
+    ------
+    WeightsError
+        When ImageNet weights cannot be had.
+    """
+    assert record.model is not None
+    if (found := _logged(tracking, run_id, IMAGE_CLASSIFIER)) is not None:
+        return found
+    with TemporaryDirectory(prefix="probeflow-model-") as folder:
+        artifacts = {"network": str(record.folder / record.model.network)}
+        if settings.weights == "imagenet":
+            from lib.features.alexnet import save_weights
+
+            weights = Path(folder) / "alexnet.safetensors"
+            save_weights(settings, cache, mirror, weights)
+            recipe = recipe.model_copy(update={"weights_file_sha256": digest_file(weights)})
+            artifacts["weights"] = str(weights)
+        artifacts["recipe"] = str(Path(folder) / "recipe.json")
+        write_json(Path(artifacts["recipe"]), recipe.model_dump(mode="json"))
+        logged = _log(
+            run_id,
+            name=IMAGE_CLASSIFIER,
+            python_model=str(Path(__file__).with_name("image_model.py")),
+            artifacts=artifacts,
+            signature=ModelSignature(
+                Schema([ColSpec(DataType.binary, "image")]),
+                Schema(
+                    [
+                        ColSpec(DataType.string, "label", required=False),
+                        ColSpec(DataType.double, "probability", required=False),
+                        ColSpec(DataType.string, "error", required=False),
+                    ]
+                ),
+            ),
+            input_example=pd.DataFrame({"image": [example]}),
+            pip_requirements=_pinned(_IMAGES_NEED),
+            metadata={
+                "description": f"Images of {', '.join(recipe.class_names)} to labels. {record.model.description}"
+            },
+        )
+    return str(logged.model_id)
 
 
-def champion(tracking: Tracking, name: str) -> Champion | None:
-    """The registered model's current champion, if there is one. Raises MlflowException when that cannot be known."""
-    try:
-        found = tracking.client.get_model_version_by_alias(name, CHAMPION)
-    except MlflowException as error:
-        if error.error_code not in _NONE_YET:
-            raise
-        return None
-    return Champion(name, str(found.version), str(found.run_id))
+def _log(run_id: str, **options: Any) -> Any:
+    level = logging.getLogger("mlflow").level
+    with mlflow.start_run(run_id=run_id):
+        logged = mlflow.pyfunc.log_model(code_paths=[str(_LIBRARY)], **options)
+    logging.getLogger("mlflow").setLevel(level)
+    return logged
 
 
-def promote(tracking: Tracking, name: str, run_id: str, note: str) -> Champion:
-    """Register the run's model under `name`, unless it already is, and move the champion alias to it."""
-    client = tracking.client
-    try:
-        client.create_registered_model(name, description="Image classifier on frozen AlexNet features, by probeflow.")
-    except MlflowException:
-        client.get_registered_model(name)  # it is there already; any other fault shows itself here
-    versions = client.search_model_versions(f"name = '{name}'")
-    registered = next((each for each in versions if each.run_id == run_id), None)
-    if registered is None:
-        model = client.get_run(run_id).outputs.model_outputs[0].model_id
-        # A server takes this source only beside the model's id, which it checks the caller's right to.
-        registered = client.create_model_version(name, f"models:/{model}", run_id, description=note, model_id=model)
-    client.set_registered_model_alias(name, CHAMPION, registered.version)
-    return Champion(name, str(registered.version), run_id)
+def _logged(tracking: Tracking, run_id: str, name: str) -> str | None:
+    """Id of the run's model of this name."""
+    run = tracking.client.get_run(run_id)
+    for output in run.outputs.model_outputs if run.outputs else []:
+        model = tracking.client.get_logged_model(output.model_id)
+        if model.name == name and model.status == LoggedModelStatus.READY:  # a crash leaves one that is not
+            return str(output.model_id)
+    return None
+
+
+def _pinned(packages: tuple[str, ...]) -> list[str]:
+    return [f"{name}=={version(name)}" for name in packages]

@@ -10,6 +10,7 @@ from itertools import islice
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunTag
 
 from lib.report import REPORT
+from lib.studies.predictions import FILE as PREDICTIONS
 from lib.studies.record import DatasetNote, RunNote, StudyRecord
 from lib.tracking.models import log_network
 from lib.tracking.store import KEY_TAG, Tracking
@@ -79,8 +80,9 @@ def _log_alone(tracking: Tracking, experiment: str, record: StudyRecord, links: 
         tracking.client.log_artifact(parent.info.run_id, str(record.folder / "figures" / name), "figures")
     for name in record.tables:
         tracking.client.log_artifact(parent.info.run_id, str(record.folder / "tables" / name), "tables")
-    if (record.folder / REPORT).exists():
-        tracking.client.log_artifact(parent.info.run_id, str(record.folder / REPORT))
+    for name in (REPORT, PREDICTIONS):
+        if (record.folder / name).exists():
+            tracking.client.log_artifact(parent.info.run_id, str(record.folder / name))
     if record.model is not None:
         log_network(tracking, parent.info.run_id, record)
     _delete_doubles(tracking, experiment, parent, logged)

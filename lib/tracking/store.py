@@ -38,6 +38,11 @@ class Tracking:
     artifacts: str | None
     page: str | None = None
 
+    @property
+    def shown_uri(self) -> str:
+        """Its address, without a password."""
+        return without_credentials(self.uri)
+
     def experiment(self, name: str, note: str) -> str:
         """Id of the experiment `name`, made when missing, with its artifacts in a place of their own."""
         found = self.client.get_experiment_by_name(name)

@@ -54,7 +54,9 @@ def files_in(folder: str) -> list[Path]:
     return [path for path in Path(folder).rglob("*") if path.is_file()]
 
 
-@pytest.mark.parametrize("command", [(), ("run",), ("plan",), ("features",), ("work",), ("doctor",)])
+@pytest.mark.parametrize(
+    "command", [(), ("run",), ("plan",), ("features",), ("predict",), ("promote",), ("work",), ("doctor",)]
+)
 def test_help_imports_nothing_heavy(command):
     """The import list stands in for the second: it does not depend on how busy the machine is."""
     done = run("-X", "importtime", "-m", "flows", *command, "--help")

@@ -16,7 +16,11 @@ RUN: Any = SimpleNamespace(info=SimpleNamespace(experiment_id="8", run_id="abc")
 @pytest.mark.parametrize(
     ("uri", "page", "address"),
     [
-        ("http://user:secret@mlflow:5000", None, "http://mlflow:5000/#/experiments/8/runs/abc/artifacts/report.html?workflowType=machine_learning"),
+        (
+            "http://user:secret@mlflow:5000",
+            None,
+            "http://mlflow:5000/#/experiments/8/runs/abc/artifacts/report.html?workflowType=machine_learning",
+        ),
         (
             "http://mlflow:5000",
             "https://ml.example/",

@@ -3,50 +3,25 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from mlflow.exceptions import MlflowException
-from safetensors.numpy import load_file
 
 from lib.config import Places
 from lib.datasets import acquire
 from lib.errors import StorageError
-from lib.features import extract
-from lib.studies.classifier import classify
 from lib.studies.record import StudyRecord
 from lib.studies.sweep import run_sweep
 from lib.tracking import records
-from lib.tracking.promotion import consider
 from lib.tracking.records import log_record
 from lib.tracking.store import Tracking, connect
 
 
 @pytest.fixture(scope="module")
-def where(tmp_path_factory) -> Places:
-    base = tmp_path_factory.mktemp("place with a space")
-    mlruns = base / "mlruns"
-    return Places(data=base / "data", mlruns=mlruns, tracking_uri=f"sqlite:///{mlruns / 'mlflow.db'}")
-
-
-@pytest.fixture(scope="module")
-def tracking(where) -> Tracking:
-    return connect(where)
-
-
-@pytest.fixture(scope="module")
 def activations(small, where) -> StudyRecord:
     return run_sweep("activations", small.activations, acquire(small.activations.data, where.data), where.studies)
-
-
-@pytest.fixture(scope="module")
-def classified(small, where) -> StudyRecord:
-    photos = acquire(small.images, where.data)
-    return classify(small.classifier, extract(photos, small.features, where.features), photos, where.studies)
 
 
 @pytest.fixture(scope="module")
@@ -142,77 +117,6 @@ def test_a_crash_while_logging_is_made_good_without_doubling(where, activations,
             points = other.client.get_metric_history(run.info.run_id, "train_loss")
             assert [point.step for point in points] == [1, 2, 3, 4]
     connect(where)  # MLflow's current store is global to the process
-
-
-def test_the_model_loads_in_a_clean_process_and_scores_alike(tracking, where, classified, tmp_path):
-    run = log_record(tracking, classified, {})
-    (output,) = tracking.client.get_run(run.info.run_id).outputs.model_outputs
-    example = load_file(classified.folder / classified.model.example)
-    code = (
-        "import sys, mlflow, numpy as np\n"
-        "mlflow.set_tracking_uri(sys.argv[1])\n"
-        "model = mlflow.pyfunc.load_model(sys.argv[2])\n"
-        "assert list(model.metadata.signature.inputs.to_dict()[0]['tensor-spec']['shape']) == [-1, 1000]\n"
-        "assert 'lib' in sys.modules and 'code' in sys.modules['lib'].__file__, sys.modules['lib'].__file__\n"
-        "np.save(sys.argv[3], model.predict(model.input_example))"
-    )
-    # -P and another folder: neither this checkout nor an installed probeflow may help
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    blocked = tmp_path / "blocked.py"
-    blocked.write_text(
-        "import sys\nsys.meta_path[:] = [f for f in sys.meta_path if 'editable' not in type(f).__module__ + str(f)]\n"
-        f"sys.path[:] = [p for p in sys.path if p != {os.getcwd()!r}]\n" + code  # noqa: PTH109
-    )
-    done = subprocess.run(
-        [sys.executable, "-P", str(blocked), where.tracking_uri, f"models:/{output.model_id}", str(tmp_path / "p.npy")],
-        cwd=tmp_path, env=environment, capture_output=True, text=True,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-2000:]
-    np.testing.assert_allclose(np.load(tmp_path / "p.npy"), example["probabilities"], rtol=1e-12)
-
-
-class TestPromotion:
-    @pytest.fixture(scope="class")
-    @classmethod
-    def run_id(cls, tracking, classified):
-        return log_record(tracking, classified, {}).info.run_id
-
-    def test_a_model_that_did_not_learn_or_may_be_no_better_than_guessing_stays_out(self, tracking, classified, run_id):
-        for change, words in (
-            ({"flagged": "did not learn"}, "did not learn"),
-            (
-                {"final": classified.summary["final"] | {"test_accuracy_low": 0.49}},
-                "no better than the majority's 0.5000",
-            ),
-        ):
-            record = StudyRecord(**(vars(classified) | {"summary": classified.summary | change}))
-            decision = consider(tracking, record, run_id)
-            assert not decision.promoted
-            assert words in decision.why
-        assert tracking.client.search_registered_models() == []
-
-    def test_the_first_good_one_becomes_champion_once(self, tracking, classified, run_id):
-        for _ in range(2):
-            decision = consider(tracking, classified, run_id)
-            assert (decision.promoted, decision.model, decision.version) == (True, "probeflow-photo-patches", "1")
-        assert tracking.client.get_model_version_by_alias("probeflow-photo-patches", "champion").run_id == run_id
-
-    def test_a_worse_one_on_the_same_images_does_not_replace_it(self, tracking, classified, run_id):
-        worse = classified.summary["final"] | {"test_accuracy": 0.6, "test_accuracy_low": 0.55}
-        record = StudyRecord(**(vars(classified) | {"summary": classified.summary | {"final": worse}}))
-        decision = consider(tracking, record, "another run")
-        assert not decision.promoted
-        assert "champion version 1 has" in decision.why
-
-    def test_none_is_promoted_while_the_server_does_not_tell_who_is_champion(
-        self, tracking, classified, run_id, monkeypatch
-    ):
-        def away(*_):
-            raise MlflowException("API request failed: 503")
-
-        monkeypatch.setattr(tracking.client, "get_model_version_by_alias", away)
-        with pytest.raises(MlflowException, match="503"):
-            consider(tracking, classified, run_id)
 
 
 def test_a_store_that_cannot_be_written_is_named(tmp_path):

@@ -1,0 +1,51 @@
+"""The registry from a terminal: what stands there and why, promotion by hand, roll-back."""
+
+from __future__ import annotations
+
+import sys
+import textwrap
+
+from lib.config import Places
+from lib.errors import ConfigError
+from lib.tracking.promotion import Decision, promote_by_hand, roll_back
+from lib.tracking.registry import DECISION_TAG, Registry, registered_name
+from lib.tracking.store import connect
+
+_WIDTH = 118
+
+
+def show_versions(model: str | None, where: Places) -> int:
+    """Print the versions of a registered model, newest first, with their aliases and what was decided on each."""
+    tracking = connect(where)
+    name = registered_name(tracking, model)
+    lines = [name]
+    for version in reversed(Registry(tracking, name).versions()):
+        aliases = f" ({', '.join(sorted(version.aliases))})" if version.aliases else ""
+        lines.append(f"  version {version.number}{aliases}, run {version.run_id}")
+        decided = version.tags.get(DECISION_TAG, "nothing was decided on it")
+        lines += textwrap.wrap(decided, _WIDTH, initial_indent="    ", subsequent_indent="    ")
+    sys.stdout.write("\n".join(lines) + "\n")
+    return 0
+
+
+def promote(version: str | None, back: bool, reason: str | None, model: str | None, where: Places) -> int:
+    """Make `version` champion by hand, or with `back` the champion before the present one.
+
+    Raises
+    ------
+    ConfigError
+        When the two contradict each other, there is no reason for a promotion by hand, or the registry refuses.
+    """
+    if back and version is not None:
+        raise ConfigError(f"--rollback goes back to the champion before; leave out the version {version!r}")
+    if version is not None and not reason:
+        raise ConfigError(f"promoting version {version!r} by hand needs a reason, which is kept: --reason WHY")
+    tracking = connect(where)
+    name = registered_name(tracking, model)
+    decision: Decision
+    if version is None:
+        decision = roll_back(tracking, name, reason or "no reason given")
+    else:
+        decision = promote_by_hand(tracking, name, version, str(reason))
+    sys.stdout.write(decision.sentence + "\n")
+    return 0

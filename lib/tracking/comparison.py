@@ -1,0 +1,166 @@
+"""Two MLflow runs side by side: what was set, what came of it, and whether the difference is more than chance."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
+
+from lib.errors import ConfigError
+from lib.evaluation.intervals import Interval
+from lib.tracking.promotion import logged_predictions, paired
+from lib.tracking.registry import require_absent
+from lib.tracking.store import Tracking
+
+_PREFIX = "probeflow/"
+_PAGE = 1000
+_NAMED = 4
+_BOUNDS = ("_low", "_high")
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the runs."""
+
+    run_id: str
+    name: str
+    study: str
+    data: str
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One metric of both runs; None where a run has none of that name.
+
+    Attributes
+    ----------
+    intervals : tuple of Interval or None, a run each
+        Of the figure by itself, where the run tells it.
+    difference : Interval or None
+        Right less left over the same images, in pairs; its estimate alone may be known from `left` and `right`.
+    """
+
+    name: str
+    left: float | None
+    right: float | None
+    intervals: tuple[Interval | None, Interval | None] = (None, None)
+    difference: Interval | None = None
+
+    @property
+    def verdict(self) -> str:
+        """Whether the two are told apart, in words; empty where nothing says so."""
+        if self.difference is not None:
+            apart = self.difference.low > 0 or self.difference.high < 0
+            return "told apart, paired" if apart else "not told apart, paired"
+        one, other = self.intervals
+        if one is None or other is None:
+            return ""
+        return "intervals apart" if one.high < other.low or other.high < one.low else "intervals overlap"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two runs: their settings as name -> (left, right), and their figures."""
+
+    left: Side
+    right: Side
+    params: dict[str, tuple[str | None, str | None]]
+    figures: tuple[Figure, ...]
+
+    @property
+    def same_data(self) -> bool:
+        """Whether both are of the same data, by digest; else their figures say nothing about each other."""
+        return self.left.data == self.right.data != ""
+
+
+def compare(tracking: Tracking, left: str, right: str) -> Comparison:
+    """Compare two runs.
+
+    Parameters
+    ----------
+    left, right : str
+        A run's id, the beginning of it, or its name.
+
+    Raises
+    ------
+    ConfigError
+        When there is no such run, or several.
+    """
+    one, other = _find(tracking, left), _find(tracking, right)
+    params = {
+        name: (one.data.params.get(name), other.data.params.get(name))
+        for name in dict.fromkeys([*one.data.params, *other.data.params])
+    }
+    paired = _paired(tracking, one, other)
+    every = dict.fromkeys([*sorted(one.data.metrics), *sorted(other.data.metrics)])
+    figures = tuple(
+        _figure(name, one, other, paired if name == "test_accuracy" else None)
+        for name in every
+        if not name.startswith("system/") and not (name.endswith(_BOUNDS) and name.rpartition("_")[0] in every)
+    )
+    return Comparison(_side(one), _side(other), params, figures)
+
+
+def _side(run: Run) -> Side:
+    tags = run.data.tags
+    return Side(run.info.run_id, str(run.info.run_name), tags.get("probeflow.study", ""), _data(run))
+
+
+def _data(run: Run) -> str:
+    """Name and digest of the data that a run used."""
+    inputs = run.inputs.dataset_inputs if run.inputs else []
+    return ", ".join(f"{each.dataset.name} {each.dataset.digest[:12]}" for each in inputs)
+
+
+def _figure(name: str, one: Run, other: Run, difference: Interval | None) -> Figure:
+    left, right = one.data.metrics, other.data.metrics
+    return Figure(name, left.get(name), right.get(name), (_interval(left, name), _interval(right, name)), difference)
+
+
+def _interval(metrics: dict[str, float], name: str) -> Interval | None:
+    bounds = [f"{name}{bound}" for bound in _BOUNDS]
+    if name not in metrics or any(bound not in metrics for bound in bounds):
+        return None
+    return Interval(metrics[name], metrics[bounds[0]], metrics[bounds[1]])
+
+
+def _paired(tracking: Tracking, one: Run, other: Run) -> Interval | None:
+    """Difference of test accuracies, right less left, where both runs' answers to the same images are known."""
+    left, right = (logged_predictions(tracking, run.info.run_id) for run in (one, other))
+    return paired(right, left)
+
+
+def _find(tracking: Tracking, wanted: str) -> Run:
+    client = tracking.client
+    if re.fullmatch("[0-9a-f]{32}", wanted):
+        try:
+            return client.get_run(wanted)
+        except MlflowException as error:
+            require_absent(error)
+            raise ConfigError(f"no run {wanted!r} in {tracking.shown_uri}; check the id") from None
+    experiments = [
+        each.experiment_id
+        for each in client.search_experiments(filter_string=f"name LIKE '{_PREFIX}%'", max_results=_PAGE)
+    ]
+    found = _all_runs(tracking, experiments, wanted) if experiments and wanted else []
+    if len(found) == 1:
+        return client.get_run(found[0].info.run_id)  # a search leaves out what the run used
+    if found:
+        some = ", ".join(f"{run.info.run_id[:8]} ({run.info.run_name})" for run in found[:_NAMED])
+        more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+        raise ConfigError(f"{wanted!r} means {len(found)} runs ({some}{more}): give more of the id")
+    raise ConfigError(
+        f"no run {wanted!r} in {tracking.shown_uri}: give a run's id, the beginning of it, or its name, as MLflow shows them"
+    )
+
+
+def _all_runs(tracking: Tracking, experiments: list[str], wanted: str) -> list[Run]:
+    """Runs of that name, or whose id begins so; MLflow does not search by the beginning of an id."""
+    found, token = [], None
+    while token != "":
+        page = tracking.client.search_runs(experiments, max_results=_PAGE, page_token=token)
+        found += [run for run in page if run.info.run_name == wanted or run.info.run_id.startswith(wanted)]
+        token = page.token or ""
+    return found

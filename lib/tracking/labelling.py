@@ -1,0 +1,78 @@
+"""Image files through a registered model, as MLflow loads it."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import mlflow.pyfunc
+import pandas as pd
+
+from lib.errors import ConfigError
+from lib.tracking.registry import Registry
+from lib.tracking.store import Tracking
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """What the model says of one file: a label and its probability, or why there is none."""
+
+    image: str
+    label: str | None
+    probability: float | None
+    error: str | None
+
+
+@dataclass(frozen=True)
+class LoadedVersion:
+    """A registered version, ready to label images."""
+
+    title: str
+    model: Any
+
+
+def load_version(tracking: Tracking, name: str, wanted: str) -> LoadedVersion:
+    """Load the version of a registered model with this number or alias.
+
+    Raises
+    ------
+    ConfigError
+        When there is none, or it takes no images.
+    WeightsError
+        When AlexNet's weights are not those that it was trained with.
+    """
+    version = Registry(tracking, name).version(wanted)
+    title = f"{name} version {version.number}"
+    if not version.takes_images:
+        raise ConfigError(
+            f"{title} takes feature rows, not images: an older probeflow registered it; run the pipeline again"
+        )
+    path, level = list(sys.path), logging.getLogger("mlflow").level
+    try:
+        model = mlflow.pyfunc.load_model(version.uri)
+    finally:
+        sys.path[:] = path  # MLflow puts the model's copy of this library there, which is loaded already
+        logging.getLogger("mlflow").setLevel(level)
+    return LoadedVersion(title, model)
+
+
+def label_images(classifier: LoadedVersion, paths: Sequence[Path]) -> list[Labelled]:
+    """Label some files, in order; one that cannot be read says why."""
+    contents: list[bytes] = []
+    unread: dict[int, str] = {}
+    for row, path in enumerate(paths):
+        try:
+            contents.append(path.read_bytes())
+        except OSError as error:
+            unread[row] = f"cannot be read: {error.strerror}"
+    answers = iter(())
+    if contents:
+        answers = classifier.model.predict(pd.DataFrame({"image": contents})).itertuples(index=False)
+    return [
+        Labelled(str(path), None, None, unread[row]) if row in unread else Labelled(str(path), *next(answers))
+        for row, path in enumerate(paths)
+    ]

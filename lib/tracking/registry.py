@@ -1,0 +1,221 @@
+"""A registered model's versions, its aliases `challenger` and `champion`, and the history that a roll-back goes along.
+
+MLflow keeps one version an alias and forgets the one before, so the champions are listed, oldest first, in a tag of the
+model. The tag is written before the alias moves: a crash between the two leaves a champion that is not the list's last,
+which the next change puts right.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, RESOURCE_DOES_NOT_EXIST, ErrorCode
+
+from lib.errors import ConfigError
+from lib.tracking.store import Tracking
+
+CHAMPION = "champion"
+CHALLENGER = "challenger"
+"""The version that was compared last, whatever came of it."""
+
+DECISION_TAG = "probeflow.decision"
+DATA_TAG = "probeflow.data"
+"""Full digest of the images that the version was trained and tested on."""
+
+WITHDRAWN_TAG = "probeflow.withdrawn"
+"""Why a version was rolled back; the gate does not promote it again."""
+
+_HISTORY_TAG = "probeflow.champions"
+_TAKES_TAG = "probeflow.takes"
+_PREFIX = "probeflow-"
+_MOST = 10_000
+_KEPT = 1000
+_ABSENT = {ErrorCode.Name(INVALID_PARAMETER_VALUE), ErrorCode.Name(RESOURCE_DOES_NOT_EXIST)}
+
+
+@dataclass(frozen=True)
+class Version:
+    """One registered version."""
+
+    name: str
+    number: str
+    run_id: str
+    tags: dict[str, str] = field(default_factory=dict)
+    aliases: tuple[str, ...] = ()
+
+    @property
+    def uri(self) -> str:
+        """By which MLflow loads it."""
+        return f"models:/{self.name}/{self.number}"
+
+    @property
+    def takes_images(self) -> bool:
+        """Whether it goes from images to labels; versions of before that take feature rows."""
+        return self.tags.get(_TAKES_TAG) == "images"
+
+
+def registered_name(tracking: Tracking, name: str | None) -> str:
+    """The registered model that is meant: the one named, or the only one there is.
+
+    Raises
+    ------
+    ConfigError
+        When there is none, or several and none was named.
+    """
+    known = sorted(each.name for each in tracking.client.search_registered_models() if each.name.startswith(_PREFIX))
+    if name is None and len(known) == 1:
+        return str(known[0])
+    if name in known:
+        return str(name)
+    if not known:
+        raise ConfigError(
+            f"no model is registered in {tracking.shown_uri}; `python -m flows run --only promote` trains and registers one"
+        )
+    if name is None:
+        raise ConfigError(f"several models are registered; name one with --model: {', '.join(known)}")
+    raise ConfigError(f"no model {name!r} is registered; known: {', '.join(known)}")
+
+
+class Registry:
+    """The versions of one registered model. Changes are for those who have the turn (`lib.tracking.turns`)."""
+
+    def __init__(self, tracking: Tracking, name: str) -> None:
+        self._client = tracking.client
+        self.name = name
+
+    def champion(self) -> Version | None:
+        """The version that the alias names, if it names one."""
+        return self._by_alias(CHAMPION)
+
+    def versions(self) -> list[Version]:
+        """All versions, oldest first."""
+        try:
+            named = self._client.get_registered_model(self.name).aliases
+        except MlflowException as error:
+            require_absent(error)
+            return []
+        versions = []
+        for each in self._client.search_model_versions(f"name = '{self.name}'", max_results=_MOST):
+            each.aliases = [
+                alias for alias, number in named.items() if str(number) == str(each.version)
+            ]  # left out here
+            versions.append(_version(each))
+        return sorted(versions, key=lambda each: int(each.number))
+
+    def version(self, wanted: str) -> Version:
+        """The version with this number or alias.
+
+        Raises
+        ------
+        ConfigError
+            When there is none.
+        """
+        try:
+            if wanted.isdecimal():
+                return _version(self._client.get_model_version(self.name, wanted))
+        except MlflowException as error:
+            require_absent(error)
+        else:
+            if (found := self._by_alias(wanted)) is not None:
+                return found
+        known = [each.number + "".join(f" ({alias})" for alias in each.aliases) for each in self.versions()]
+        raise ConfigError(f"{self.name} has no version {wanted!r}; known: {', '.join(known) or 'none'}")
+
+    def of_run(self, run_id: str) -> Version | None:
+        """The run's version that takes images, if it is registered."""
+        return next((each for each in self.versions() if each.run_id == run_id and each.takes_images), None)
+
+    def register(self, run_id: str, model_id: str, note: str, data_digest: str) -> Version:
+        """A new version: a logged model that takes images, of this run."""
+        try:
+            about = "Image classifier on frozen AlexNet features, by probeflow: takes images."
+            self._client.create_registered_model(self.name, description=about)
+        except MlflowException:
+            self._client.get_registered_model(self.name)  # it is there already; any other fault shows itself here
+        tags = {_TAKES_TAG: "images", DATA_TAG: data_digest}
+        # A server takes this source only beside the model's id, which it checks the caller's right to.
+        source = f"models:/{model_id}"
+        made = self._client.create_model_version(
+            self.name, source, run_id, tags=tags, description=note, model_id=model_id
+        )
+        return _version(made)
+
+    def challenge(self, version: Version) -> None:
+        """Make it the challenger."""
+        self._client.set_registered_model_alias(self.name, CHALLENGER, version.number)
+
+    def crown(self, version: Version) -> None:
+        """Make it the champion, after the present one."""
+        self._write_history([*self._history(), version.number])
+        if WITHDRAWN_TAG in version.tags:
+            self._client.delete_model_version_tag(self.name, version.number, WITHDRAWN_TAG)
+        self._client.set_registered_model_alias(self.name, CHAMPION, version.number)
+
+    def note(self, version: Version, decision: str) -> None:
+        """Keep what was decided on a version, as a tag and at the end of its description."""
+        said = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC: {decision}"
+        about = self._client.get_model_version(self.name, version.number).description or ""
+        if not about.endswith(decision):
+            self._client.update_model_version(self.name, version.number, f"{about}\n\n{said}".strip()[-5000:])
+        self._client.set_model_version_tag(self.name, version.number, DECISION_TAG, said)
+
+    def roll_back(self, reason: str) -> tuple[Version, Version]:
+        """Make the champion before the present one champion again; returns the one withdrawn and the one restored.
+
+        Raises
+        ------
+        ConfigError
+            When there is no champion, or none before it.
+        """
+        current = self.champion()
+        if current is None:
+            raise ConfigError(
+                f"{self.name} has no champion that could be rolled back; `python -m flows promote` lists it"
+            )
+        there = {each.number: each for each in self.versions()}
+        before = [each for each in self._history() if each in there and WITHDRAWN_TAG not in there[each].tags]
+        while before and before[-1] == current.number:
+            before.pop()
+        if not before:
+            raise ConfigError(
+                f"no champion of {self.name} came before version {current.number}; "
+                "`python -m flows promote VERSION --reason WHY` makes another one champion"
+            )
+        self._client.set_model_version_tag(self.name, current.number, WITHDRAWN_TAG, reason)
+        self._client.set_registered_model_alias(self.name, CHAMPION, before[-1])
+        self._write_history(before)
+        return current, there[before[-1]]
+
+    def _history(self) -> list[str]:
+        """The champions so far, oldest first, ending with the present one."""
+        tags = self._client.get_registered_model(self.name).tags
+        listed = [str(number) for number in json.loads(tags.get(_HISTORY_TAG, "[]"))]
+        current = self.champion()
+        if current is not None and listed[-1:] != [current.number]:  # the alias was moved by others, or a crash
+            listed.append(current.number)
+        return listed
+
+    def _write_history(self, numbers: list[str]) -> None:
+        self._client.set_registered_model_tag(self.name, _HISTORY_TAG, json.dumps(numbers[-_KEPT:]))
+
+    def _by_alias(self, alias: str) -> Version | None:
+        try:
+            return _version(self._client.get_model_version_by_alias(self.name, alias))
+        except MlflowException as error:
+            require_absent(error)
+            return None
+
+
+def require_absent(error: MlflowException) -> None:
+    """Raise what is not "there is none": a server that is away must not pass for a registry without a champion."""
+    if error.error_code not in _ABSENT:
+        raise error
+
+
+def _version(found: ModelVersion) -> Version:
+    aliases = tuple(str(alias) for alias in found.aliases or ())
+    return Version(str(found.name), str(found.version), str(found.run_id), dict(found.tags or {}), aliases)
