@@ -27,7 +27,7 @@ test: setup ## lint, types, import contracts, then the test suite (ARGS="-k name
 	@$(MAKE) --no-print-directory lint
 	@$(RUN) pytest $(ARGS)
 
-test-stack: setup ## the tests that start the team's servers and workers as processes (some minutes; needs PostgreSQL)
+test-stack: setup ## the tests that need servers and workers as a team has them (about 5 min; needs PostgreSQL)
 	@$(RUN) pytest --stack -n 2 --dist=loadgroup -m "stack and not long" $(ARGS)
 
 secrets: setup ## make the team's passwords into .env

@@ -15,6 +15,8 @@ from tests.processes import REPOSITORY, free_port, listens, running, wait_for
 from tests.small_profile import small_profile
 from tests.stack import Stack, stack_up
 
+NEEDS_STACK = "needs servers and workers as a team has them: `make test-stack` runs it (--stack)"
+
 
 def pytest_addoption(parser):
     parser.addoption("--stack", action="store_true", help="run the tests on the team's stack as well (make test-stack)")
@@ -28,7 +30,7 @@ def pytest_collection_modifyitems(config, items):
         if item.get_closest_marker("stack"):  # one process has the stack, and another does what needs none of it
             item.add_marker(pytest.mark.xdist_group("stack" if "stack" in item.fixturenames else "others"))
         if item.get_closest_marker("stack") and not config.getoption("--stack"):
-            item.add_marker(pytest.mark.skip(reason="starts the whole stack: `make test-stack` runs it (--stack)"))
+            item.add_marker(pytest.mark.skip(reason=NEEDS_STACK))
         elif item.get_closest_marker("long") and not config.getoption("--long"):
             item.add_marker(pytest.mark.skip(reason="takes many minutes: `make chaos` runs it (--stack --long)"))
 

@@ -148,6 +148,7 @@ def told(value):
     return [told(each) for each in value] if isinstance(value, list) else value
 
 
+@pytest.mark.stack
 def test_killed_and_gone_on_from_on_another_machine_that_shares_an_object_store_it_shows_the_same(
     result, small, s3_place, tmp_path, monkeypatch, capsys
 ):

@@ -16,7 +16,7 @@ from lib.features import extract, open_feature_set
 from lib.files import digest_file
 from tests.processes import children, flow_runs, flows, kill_flow_run, running, wait_for
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.stack]
 SETTINGS = [
     "images.stride=16",
     "features.shard_rows=16",

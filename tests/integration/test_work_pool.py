@@ -21,7 +21,7 @@ from tasks.pool import require_pool
 from tests.processes import flow_runs, flows, kill_flow_run, running, wait_for
 from tests.small_profile import SMALL
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.stack]
 STUDY = "hidden_units"
 
 

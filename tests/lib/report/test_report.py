@@ -114,7 +114,7 @@ def test_every_figure_says_what_it_shows(page):
     )
     assert "train from 1 to 0.25; validation from 1.5 to 0.5" in words[3]
     assert (
-        "true class by predicted class; across: <cat>, dog; down the side: <cat>, dog; written in it: 9 90.0%"
+        "true class (rows) by predicted class (columns); across: <cat>, dog; down the side: <cat>, dog; written in it: 9 90.0%"
         in words[4]
     )
     assert "60 points" in words[5]
