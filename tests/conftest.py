@@ -38,6 +38,13 @@ def pytest_collection_modifyitems(config, items):
 @pytest.fixture(scope="session")
 def stack() -> Iterator[Stack]:
     """The team's stack, up for the whole session: servers and two workers."""
+    from flows.stack.postgres import find_binaries
+    from lib.errors import ConfigError
+
+    try:
+        find_binaries()
+    except ConfigError as lacking:
+        pytest.skip(str(lacking))
     with stack_up() as running_stack:
         yield running_stack
 

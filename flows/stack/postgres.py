@@ -134,7 +134,7 @@ def cluster_of(placement: Placement) -> Cluster:
     ConfigError
         When it is not installed, too old, or this is root and there is no user for it.
     """
-    binaries = _binaries()
+    binaries = find_binaries()
     version = subprocess.run([binaries / "postgres", "--version"], capture_output=True, text=True, check=True).stdout
     found = re.search(r"\d+", version)
     if found is None or int(found[0]) < _OLDEST:
@@ -145,8 +145,8 @@ def cluster_of(placement: Placement) -> Cluster:
     return Cluster(binaries, placement.folders[DATA], account, placement)
 
 
-def _binaries() -> Path:
-    """The newest folder that has both programs: PATH's, pg_config's, or where Debian keeps them."""
+def find_binaries() -> Path:
+    """The newest folder that has both programs: PATH's, pg_config's, or where Debian keeps them. Raises ConfigError."""
     candidates = [Path(found).resolve().parent for name in ("postgres", "initdb") if (found := shutil.which(name))]
     if config := shutil.which("pg_config"):
         told = subprocess.run([config, "--bindir"], capture_output=True, text=True, check=False).stdout.strip()
