@@ -158,9 +158,8 @@ def _find(tracking: Tracking, wanted: str) -> Run:
 
 def _all_runs(tracking: Tracking, experiments: list[str], wanted: str) -> list[Run]:
     """Runs of that name, or whose id begins so; MLflow does not search by the beginning of an id."""
-    found, token = [], None
-    while token != "":
-        page = tracking.client.search_runs(experiments, max_results=_PAGE, page_token=token)
-        found += [run for run in page if run.info.run_name == wanted or run.info.run_id.startswith(wanted)]
-        token = page.token or ""
-    return found
+    return [
+        run
+        for run in tracking.all_runs(experiments)
+        if run.info.run_name == wanted or run.info.run_id.startswith(wanted)
+    ]

@@ -93,14 +93,8 @@ def _log_alone(tracking: Tracking, experiment: str, record: StudyRecord, links: 
 def _delete_doubles(tracking: Tracking, experiment: str, parent: Run, logged: set[str]) -> None:
     """Delete runs that a server made twice: its answer was lost on the way, and MLflow's client asked again."""
     same = f"tags.`{KEY_TAG}` = '{parent.data.tags[KEY_TAG]}'", f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'"
-    doubles = []
-    for wanted in same:
-        token = None
-        while token != "":
-            page = tracking.client.search_runs([experiment], wanted, max_results=_BATCH, page_token=token)
-            doubles += [run.info.run_id for run in page if run.info.run_id not in logged]
-            token = page.token or ""
-    for run_id in doubles:
+    found = [run.info.run_id for wanted in same for run in tracking.all_runs([experiment], wanted)]
+    for run_id in set(found) - logged:
         tracking.client.delete_run(run_id)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 # Telemetry off before MLflow is imported: clusters and tests have no network, and users were not asked.
@@ -23,6 +24,7 @@ from lib.files import require_writable
 
 KEY_TAG = "probeflow.key"
 _LONGEST_NAME = 250
+_PAGE = 1000
 _TRAINING = "workflowType=machine_learning"
 """Opens MLflow's pages for training; without it they have the menus of its GenAI side."""
 
@@ -62,6 +64,14 @@ class Tracking:
     def find(self, experiment_id: str, key: str) -> Run | None:
         """The run with this key, if there is one."""
         return next(iter(self.client.search_runs([experiment_id], f"tags.`{KEY_TAG}` = '{key}'", max_results=1)), None)
+
+    def all_runs(self, experiment_ids: list[str], wanted: str = "") -> Iterator[Run]:
+        """Every run of these experiments that MLflow's filter `wanted` lets through, however many pages they are."""
+        token = None
+        while token != "":
+            page = self.client.search_runs(experiment_ids, wanted, max_results=_PAGE, page_token=token)
+            yield from page
+            token = page.token or ""
 
     def find_or_create(
         self, experiment_id: str, key: str, name: str, tags: dict[str, str], start: int | None = None
