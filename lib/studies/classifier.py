@@ -47,8 +47,8 @@ from lib.studies.configuration import STATISTICS, Configuration, seed_curves, ta
 from lib.studies.labels import label, params, width
 from lib.studies.predictions import Predictions, save_predictions
 from lib.studies.record import DatasetNote, ModelNote, RunNote, StudyFolder, StudyRecord, study_key
-from lib.studies.sweep_record import trial_run
 from lib.studies.training import train_all
+from lib.studies.trial_runs import trial_run
 
 _HOLD_OUT_SEED = 0
 _CHOSEN_BY = STATISTICS["final_validation_accuracy"]

@@ -27,8 +27,9 @@ from lib.storage.copies import fetch
 from lib.studies.configuration import Configuration, configurations_of, winners
 from lib.studies.record import StudyFolder, StudyRecord, study_key
 from lib.studies.search import Search, open_search
-from lib.studies.sweep_record import Final, seal_sweep
+from lib.studies.sweep_record import seal_sweep
 from lib.studies.training import train_all, train_configurations
+from lib.studies.trial_runs import Final
 
 _HOLD_OUT_SEED = 0
 

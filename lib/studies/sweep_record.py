@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -23,10 +23,7 @@ from lib.evaluation.intervals import (
     p_words,
     paired_difference,
 )
-from lib.evaluation.metrics import Scores
-from lib.files import digest_json
 from lib.mlp.store import save_network
-from lib.mlp.training import TrialResult
 from lib.studies.comparison import steps, verdict
 from lib.studies.configuration import (
     STATISTICS,
@@ -39,11 +36,12 @@ from lib.studies.configuration import (
     winner,
 )
 from lib.studies.findings import answers, section
-from lib.studies.labels import ending, params, wrapped
+from lib.studies.labels import params, wrapped
 from lib.studies.labels import value as axis_value
 from lib.studies.record import DatasetNote, ModelNote, RunNote, StudyFolder, StudyRecord
 from lib.studies.search import Search
 from lib.studies.search_report import ending_sentences, report_searches, search_flags, search_sentences
+from lib.studies.trial_runs import Final, sweep_runs
 
 TITLES = {
     "activations": "Activation functions",
@@ -57,17 +55,6 @@ _PANELS, _PANEL_WIDTH = 12, 36
 
 _ROWS, _NOTED = 40, 20
 """Configurations that a figure draws a panel (so many letters wide) or a row for, or that the notes list."""
-
-
-@dataclass(frozen=True)
-class Final:
-    """A winner trained again on train + validation and scored on test, with its scikit-learn peer."""
-
-    value: Any
-    label: str
-    result: TrialResult
-    scores: Scores
-    peer: Mapping[str, Any] | None
 
 
 def seal_sweep(
@@ -198,7 +185,7 @@ def seal_sweep(
             },
             metrics,
         ),
-        children=tuple(_children(folder.key, study, configurations, finals)),
+        children=tuple(sweep_runs(folder.key, study, configurations, finals)),
         flags=tuple(flags),
         model=model,
     )
@@ -321,66 +308,6 @@ def _model(folder: StudyFolder, chosen: Final, dataset: Dataset) -> ModelNote:
     pixels = f"{rows.shape[1]} pixel values in [0, 1]"
     return ModelNote(
         network, example, f"{chosen.label} on {dataset.name}; input: {pixels}; output: class probabilities"
-    )
-
-
-def _children(
-    parent_key: str, study: SweepStudy, configurations: Sequence[Configuration], finals: Sequence[Final]
-) -> list[RunNote]:
-    runs = []
-    many_arms = len(study.arms) > 1
-    for each in configurations:
-        for result, flag in zip(each.results, each.flags, strict=True):
-            name = f"{each.arm}: {each.label}" if many_arms else each.label
-            arm = each.arm if many_arms else None
-            runs.append(trial_run(parent_key, "candidate", name, result, params(result.trial, arm), flag))
-    for final in finals:
-        shown = params(final.result.trial)
-        run = trial_run(parent_key, "final", f"final · {final.label}", final.result, shown, None)
-        runs.append(replace(run, metrics=final.scores.summary() | run.metrics))
-        if final.peer is not None:
-            name = f"scikit-learn · {final.peer['activation']} · seed {final.result.trial.seed}"
-            figures_only = {key: final.peer[key] for key in final.scores.summary()}
-            key = digest_json([parent_key, "sklearn", shown])
-            tags = {"probeflow.role": "peer", "probeflow.engine": "scikit-learn"}
-            metrics = figures_only | {"training_seconds": final.peer["seconds"]}
-            runs.append(RunNote(key, name, shown | {"init": "sklearn"}, metrics, (), tags))
-    return runs
-
-
-def trial_run(
-    parent_key: str, role: str, name: str, result: TrialResult, shown: dict[str, str | int | float], flag: str | None
-) -> RunNote:
-    """A trial as a run to be shown. `role` is "candidate", or "final" when the rows it watched are the test rows.
-
-    A final's per-epoch figures are named test_*, and nothing of it carries a validation figure's name.
-    """
-    final = role == "final"
-    metrics: dict[str, float] = {}
-    if not final:  # first, for MLflow's comparison opens with a run's first metric
-        metrics |= {
-            "best_validation_loss": result.best_validation_loss,
-            "best_validation_accuracy": result.best_validation_accuracy,
-            "best_epoch": float(result.best_epoch),
-            "mean_validation_loss": result.mean_validation_loss,
-        }
-    metrics |= {
-        "mean_train_loss": result.mean_train_loss,
-        "training_seconds": result.seconds,
-        "parameters": float(result.n_parameters),
-    }
-    watched = "test_" if final else "validation_"
-    history = tuple(
-        {column.replace("validation_", watched): value for column, value in record.items()} for record in result.history
-    )
-    return RunNote(
-        key=digest_json([parent_key, role, shown]),
-        name=f"{name} · seed {result.trial.seed}",
-        params=shown | {"ended": ending(result)},
-        metrics=metrics,
-        history=history,
-        tags={"probeflow.role": role, "probeflow.engine": "probeflow", "probeflow.ended": ending(result)}
-        | ({"probeflow.flag": flag} if flag else {}),
     )
 
 
