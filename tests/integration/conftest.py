@@ -15,6 +15,9 @@ from prefect.settings import (
     temporary_settings,
 )
 
+from tests.processes import wait_for
+from tests.team import all_runs
+
 
 @pytest.fixture
 def on_server(prefect_server, tmp_path) -> dict[str, str]:
@@ -40,3 +43,16 @@ def as_user(stack, monkeypatch) -> Iterator[SyncPrefectClient]:
     }
     with temporary_settings(settings), get_client(sync_client=True) as client:
         yield client
+
+
+@pytest.fixture
+def no_schedules(as_user) -> None:
+    """No schedule starts a run in the middle of a test that looks at all runs there are."""
+    active = [
+        each for each in as_user.read_deployments() if not each.paused and any(one.active for one in each.schedules)
+    ]
+    if active:  # the server plans ahead: without such runs its scheduler would not be working
+        wait_for(lambda: any(run.auto_scheduled for run in all_runs(as_user)), 60)
+    for deployment in active:
+        as_user.pause_deployment(deployment.id)
+    wait_for(lambda: all(run.state.is_final() for run in all_runs(as_user) if run.auto_scheduled), 300)
