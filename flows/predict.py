@@ -6,11 +6,13 @@ import glob
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 from lib.config import Places
 from lib.datasets.decoding import IMAGE_ENDINGS
 from lib.errors import ConfigError, StorageError
+from lib.progress import bar, silent
 from lib.studies.record import write_csv
 from lib.tracking.labelling import Labelled, label_images, load_version
 from lib.tracking.registry import CHAMPION, registered_name
@@ -42,13 +44,16 @@ def predict(names: Sequence[str], csv: Path | None, model: str | None, version: 
     classifier = load_version(tracking, registered_name(tracking, model), version or CHAMPION)
     started = time.perf_counter()
     answers: list[Labelled] = []
-    for some in _batches(paths):
-        for answer in label_images(classifier, some):
-            answers.append(answer)
-            if answer.error is not None:
-                sys.stderr.write(f"probeflow: {answer.image}: {answer.error}\n")
-            elif csv is None:
-                sys.stdout.write(f"{answer.label}\t{answer.probability:.4f}\t{answer.image}\n")
+    # The answers themselves, where they are printed, show how far it is.
+    with nullcontext(silent) if csv is None else bar("predict", len(paths), "image") as advance:
+        for some in _batches(paths):
+            for answer in label_images(classifier, some):
+                answers.append(answer)
+                if answer.error is not None:
+                    sys.stderr.write(f"probeflow: {answer.image}: {answer.error}\n")
+                elif csv is None:
+                    sys.stdout.write(f"{answer.label}\t{answer.probability:.4f}\t{answer.image}\n")
+            advance(len(some))
     seconds = time.perf_counter() - started
     if csv is not None:
         write_csv(csv, [vars(answer) for answer in answers])
