@@ -43,14 +43,19 @@ class Judged:
         return found
 
 
-def measure_rows(name: str, measured: dict[str, Interval], over: Sequence[dict[str, float]]) -> list[dict[str, Any]]:
-    """One row a measure: the first seed's with its bootstrap interval, and the spread of `over`, one mapping a seed."""
+def measure_rows(
+    name: str, measured: dict[str, Interval], over: Sequence[dict[str, float]], column: str = "input"
+) -> list[dict[str, Any]]:
+    """One row a measure: the first seed's with its bootstrap interval, and the spread of `over`, one mapping a seed.
+
+    `name` stands in a column of the name `column`.
+    """
     rows = []
     for key, each in measured.items():
         spread = over_seeds([seed[key] for seed in over], MEASURES[key].within)
         rows.append(
             {
-                "input": name,
+                column: name,
                 "measure": key,
                 "value": each.estimate,
                 "low": each.low,
@@ -193,14 +198,15 @@ def comparison_lines(rows: Sequence[Mapping[str, Any]], images: int) -> list[str
         for row in rows
     ]
     printed = f"The reference study printed {CLASSIFIER_ACCURACY} for its network, on two classes of CIFAR-10."
-    return [*lines, "", _sentence(rows, images), "", printed]
+    return [*lines, "", comparison_sentence(rows, f"{images} test images"), "", printed]
 
 
 def _words(row: Mapping[str, Any], value: str, low: str, high: str) -> str:
     return f"{row[value]:.4f} ({row[low]:.4f} to {row[high]:.4f})"
 
 
-def _sentence(rows: Sequence[Mapping[str, Any]], images: int) -> str:
+def comparison_sentence(rows: Sequence[Mapping[str, Any]], answered: str) -> str:
+    """What the tests of `comparison_rows` say, in a sentence; `answered` are the rows that all models answered, in words."""
     leads = {
         "chosen network ahead": "ahead of",
         "chosen network behind": "behind",
@@ -212,7 +218,7 @@ def _sentence(rows: Sequence[Mapping[str, Any]], images: int) -> str:
         for row in rows[1:]
     ]
     return (
-        f"The chosen network (first seed) is, by its accuracy less the other's on the same {images} test images, with a "
+        f"The chosen network (first seed) is, by its accuracy less the other's on the same {answered}, with a "
         f"paired bootstrap's 95 % interval and McNemar's exact test (Holm's correction over {len(parts)}): "
         f"{'; '.join(parts)}."
     )
