@@ -158,6 +158,7 @@ class Reference:
 
 
 _DASHES: tuple[Literal["--", ":", "-."], ...] = ("--", ":", "-.")
+_OFF = "(off the axis)"
 
 
 def _reference_lines(
@@ -174,25 +175,26 @@ def _reference_lines(
         min([limits[0], *(value - 0.05 * room for value in near)]),
         max([limits[1], *(value + 0.05 * room for value in near)]),
     )
-    words = []
     for index, value in enumerate(values):
-        words.append(f"{value:.4g}" if value in near else f"{value:.4g} (off the axis)")
         if value in near:
             draw = axis.axvline if along == "x" else axis.axhline
-            draw(value, color=PALETTE[7], linestyle=_DASHES[index % len(_DASHES)], linewidth=1)
+            draw(value, color=PALETTE[7], linestyle=_DASHES[index % len(_DASHES)], linewidth=1, alpha=0.7, zorder=0.5)
     if along == "x":
         axis.set_xlim(*limits)
     else:
         axis.set_ylim(*limits)
-    return words
+    return [f"{value:.4g}" if value in near else f"{value:.4g} {_OFF}" for value in values]
 
 
-def _reference_keys(names: Sequence[str]) -> list[Line2D]:
-    """What the legend shows for lines of these names."""
-    return [
-        Line2D([], [], color=PALETTE[7], linestyle=_DASHES[index % len(_DASHES)], linewidth=1, label=name)
-        for index, name in enumerate(names)
-    ]
+def _reference_keys(references: Sequence[Reference], said: Sequence[Sequence[str]], words: str) -> list[Line2D]:
+    """What the legend shows of each: its name and its figures, said as `words`; a line only where one was drawn."""
+    keys = []
+    for index, (each, figures_of) in enumerate(zip(references, said, strict=True)):
+        dashes = _DASHES[index % len(_DASHES)]
+        drawn = any(_OFF not in figure for figure in figures_of)
+        label = each.name + words.format(*figures_of)
+        keys.append(Line2D([], [], color=PALETTE[7], linestyle=dashes if drawn else "none", linewidth=1, label=label))
+    return keys
 
 
 def axis_summary(
@@ -239,11 +241,8 @@ def axis_summary(
         seeds = sorted({len(group["best_validation_losses"]) for group in groups})
         spread = "one seed, no interval" if seeds == [1] else "mean ± standard deviation (95 % interval) over seeds"
         if references:
-            names = [
-                f"{each.name}: {loss} nats, accuracy {accuracy}"
-                for each, loss, accuracy in zip(references, *said, strict=True)
-            ]
-            figure.legend(handles=_reference_keys(names), loc="outside lower center", ncols=len(names))
+            keys = _reference_keys(references, list(zip(*said, strict=True)), ": {} nats, accuracy {}")
+            figure.legend(handles=keys, loc="outside lower center", ncols=len(keys))
         figure.suptitle(f"{title}\n{spread}")
     return figure
 
@@ -275,8 +274,8 @@ def accuracy_bars(rows: Sequence[Mapping[str, Any]], title: str, references: Seq
         axis.set_ylabel("test accuracy (axis does not start at 0)")
         axis.grid(axis="x", visible=False)
         keys, _ = axis.get_legend_handles_labels()
-        names = [f"{each.name} {accuracy}" for each, accuracy in zip(references, said, strict=True)]
-        figure.legend(handles=[*keys, *_reference_keys(names)], loc="outside lower center", ncols=2)
+        lines = _reference_keys(references, [[each] for each in said], " {}")
+        figure.legend(handles=[*keys, *lines], loc="outside lower center", ncols=2)
         axis.set_title(title)
     return figure
 

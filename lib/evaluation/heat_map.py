@@ -85,16 +85,16 @@ def heat_map(rows: Sequence[Mapping[str, Any]], over: tuple[Dimension, Dimension
         sides[down].name(axis.yaxis)
         axis.set_xlabel(words(over[across].name) + (" (log)" if over[across].log else ""))
         axis.set_ylabel(words(over[down].name) + (" (log)" if over[down].log else ""))
-        said = "of several configurations in a cell, the lowest" if (tried > 1).any() else "mean over seeds"
+        said = "of several in a cell, the lowest" if (tried > 1).any() else "mean over seeds"
         if known.any():
             best = np.unravel_index(np.nanargmin(values), values.shape)
             axis.add_patch(
                 Rectangle((best[1] - 0.5, best[0] - 0.5), 1, 1, fill=False, edgecolor=PALETTE[1], linewidth=2)
             )
-            said += f"; framed: {values[best]:.3g}, the lowest of all"
+            said += f"; framed: {values[best]:.3g}, the lowest"
         if ((tried > 0) & ~known).any():
             said += "; ×: none finished"
-        axis.set_title(f"{title}\n{said}")
+        figure.suptitle(f"{title}\n{said}", fontsize=10, fontweight="bold")
     return figure
 
 

@@ -99,7 +99,7 @@ def parallel_coordinates(rows: Sequence[Mapping[str, Any]], dimensions: Sequence
         rank = {id(row): place for place, row in enumerate(ranked)}
         top = max(1, len(ranked) // 10)
         crowd = min(1.0, 0.1 + 0.018 * math.sqrt(len(rows)))
-        faint = min(0.45, 3 / math.sqrt(len(rows)))
+        faint = min(0.8, 5 / math.sqrt(len(rows)))
         for row in [*(row for row in rows if id(row) not in rank), *reversed(ranked)]:  # the lowest on top
             place = rank.get(id(row))
             fan = crowd * ((place if place is not None else len(ranked)) / max(1, len(rows)) - 0.5)
@@ -109,7 +109,7 @@ def parallel_coordinates(rows: Sequence[Mapping[str, Any]], dimensions: Sequence
                 heights.append((loss - low) / (high - low) if high > low else 0.5)
             colour = PALETTE[1] if place == 0 else PALETTE[0] if place is not None and place < top else _GREY
             width, alpha = (
-                (2.0, 1.0) if place == 0 else (0.9, 0.8) if place is not None and place < top else (0.6, faint)
+                (2.0, 1.0) if place == 0 else (0.9, 0.8) if place is not None and place < top else (0.7, faint)
             )
             axis.plot(heights, color=colour, linestyle=":" if place is None else "-", linewidth=width, alpha=alpha)
         names = [words(dimension.name) + (" (log)" if dimension.log else "") for dimension in dimensions]

@@ -198,15 +198,14 @@ def comparison_lines(rows: Sequence[Mapping[str, Any]], images: int) -> list[str
         for row in rows
     ]
     printed = f"The reference study printed {CLASSIFIER_ACCURACY} for its network, on two classes of CIFAR-10."
-    return [*lines, "", comparison_sentence(rows, f"{images} test images"), "", printed]
+    return [*lines, "", _sentence(rows, images), "", printed]
 
 
 def _words(row: Mapping[str, Any], value: str, low: str, high: str) -> str:
     return f"{row[value]:.4f} ({row[low]:.4f} to {row[high]:.4f})"
 
 
-def comparison_sentence(rows: Sequence[Mapping[str, Any]], answered: str) -> str:
-    """What the tests of `comparison_rows` say, in a sentence; `answered` are the rows that all models answered, in words."""
+def _sentence(rows: Sequence[Mapping[str, Any]], images: int) -> str:
     leads = {
         "chosen network ahead": "ahead of",
         "chosen network behind": "behind",
@@ -218,7 +217,7 @@ def comparison_sentence(rows: Sequence[Mapping[str, Any]], answered: str) -> str
         for row in rows[1:]
     ]
     return (
-        f"The chosen network (first seed) is, by its accuracy less the other's on the same {answered}, with a "
+        f"The chosen network (first seed) is, by its accuracy less the other's on the same {images} test images, with a "
         f"paired bootstrap's 95 % interval and McNemar's exact test (Holm's correction over {len(parts)}): "
         f"{'; '.join(parts)}."
     )

@@ -91,7 +91,10 @@ def _measures(finals: Sequence[Final], chosen: Final, beside: Beside) -> list[di
         else:
             measured = {name: Interval(figure, math.nan, math.nan) for name, figure in over[0].items()}
         rows += measure_rows(group[0].label, measured, over, "configuration")
-    return rows
+    return [
+        {name: None if isinstance(value, float) and math.isnan(value) else value for name, value in row.items()}
+        for row in rows
+    ]
 
 
 def measure_lines(rows: Sequence[Mapping[str, Any]], label: str) -> list[str]:

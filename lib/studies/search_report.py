@@ -10,6 +10,9 @@ from lib.evaluation import search_figures
 from lib.studies.record import StudyFolder
 from lib.studies.tried import Configured, Tried
 
+_FLAGS = 12
+"""Trials of an arm that are flagged one by one, at most."""
+
 
 def report_searches(
     study: SweepStudy, arms: Mapping[str, Tried], settings: Mapping[str, Any], folder: StudyFolder, title: str
@@ -40,16 +43,22 @@ def report_searches(
     return said
 
 
-def search_flags(arms: Sequence[str], configurations: Sequence[Configured]) -> list[str]:
-    """One flag for each searched arm in which some did not learn: a search tries such settings on purpose."""
+def trial_flags(searched: Sequence[str], configurations: Sequence[Configured]) -> list[str]:
+    """What is to be said of trials that did not learn: each by itself, or of an arm with many one sentence.
+
+    Of a `searched` arm one in any case: a search tries such settings on purpose.
+    """
     flags = []
-    for arm in arms:
+    for arm in dict.fromkeys(each.arm for each in configurations):
         of_arm = [each for each in configurations if each.arm == arm]
-        if flagged := sum(any(each.flags) for each in of_arm):
-            flags.append(
-                f"{arm}: {flagged} of {len(of_arm)} configurations tried diverged or did not learn with some seed; "
+        flagged = [f"{arm}: {each.label}: {flag}" for each in of_arm for flag in each.flags if flag]
+        if flagged and (arm in searched or len(flagged) > _FLAGS):
+            count = sum(any(each.flags) for each in of_arm)
+            flagged = [
+                f"{arm}: {count} of {len(of_arm)} configurations tried diverged or did not learn with some seed; "
                 "configurations.csv says which"
-            )
+            ]
+        flags += flagged
     return flags
 
 

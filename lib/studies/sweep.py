@@ -136,7 +136,8 @@ def _beside_on_validation(
     baselines = train_beside(name, study.compare_sklearn, trial, data, data_key, folder)
     probabilities = _probabilities(first, data.X_validation)
     groups = _splits(dataset, study)[1].groups
-    return Beside.of("validation", best.label, trial, probabilities, data, groups, baselines)
+    label = f"{best.arm}: {best.label}" if len(study.arms) > 1 else best.label
+    return Beside.of("validation", label, trial, probabilities, data, groups, baselines)
 
 
 def _probabilities(result: TrialResult, rows: npt.NDArray[np.float32]) -> npt.NDArray[np.floating]:

@@ -15,17 +15,16 @@ import numpy.typing as npt
 from lib.evaluation.baselines import BASELINES, MAJORITY, PEER
 from lib.evaluation.checks import LEARNED_MARGIN
 from lib.evaluation.figures import Reference
-from lib.evaluation.measures import MEASURES
+from lib.evaluation.intervals import p_words
 from lib.evaluation.metrics import decided, score
 from lib.mlp.training import TrialData
 from lib.mlp.trial import Trial
 from lib.studies.baselines import Baseline, baseline_run, train_baselines
-from lib.studies.classifier_comparison import Judged, comparison_rows, comparison_sentence
+from lib.studies.classifier_comparison import Judged, comparison_rows
 from lib.studies.labels import params
 from lib.studies.record import RunNote, StudyFolder
 
 _FEATURES = "raw pixels"
-_SHOWN = ("accuracy", "loss")
 
 
 @dataclass(frozen=True)
@@ -136,22 +135,26 @@ def train_beside(
 
 def beside_lines(rows: Sequence[Mapping[str, Any]], split: str, count: int) -> list[str]:
     """The comparison as Markdown, from a record's rows of it; `count` is how many rows of `split` all models answered."""
-    answered = f"{count:,} {split} {'images' if split == 'test' else 'rows'}"
-    names = {name: f"{split}_{name}" for name in _SHOWN}
+    answered = f"{count:,} test images." if split == "test" else f"{count:,} validation rows, by which the network was chosen."
     lines = [
         "",
         "### Beside other models",
         "",
-        f"All on the same {answered}, trained on the same rows as the network"
-        + ("." if split == "test" else "; it was chosen by these validation rows, which favours it."),
+        f"All trained on the same rows and asked about the same {answered} The last column has the network's accuracy (first "
+        f"seed) less the model's, and McNemar's exact test with Holm's correction over {len(rows) - 1}.",
         "",
-        f"| model | {' | '.join(MEASURES[f'test_{name}'].words for name in _SHOWN)} |",
-        f"|---{'|---' * len(_SHOWN)}|",
+        "| model | accuracy | log loss (nats) | network less model |",
+        "|---|---|---|---|",
     ]
-    lines += [
-        f"| {row['model']} | "
-        + " | ".join(f"{row[key]:.4f} ({row[f'{key}_low']:.4f} to {row[f'{key}_high']:.4f})" for key in names.values())
-        + " |"
-        for row in rows
-    ]
-    return [*lines, "", comparison_sentence(rows, answered)]
+    for row in rows:
+        accuracy = _interval(row, f"{split}_accuracy")
+        tested = "-"
+        if row["holm_p"] is not None:
+            found = row["found"].replace("chosen network", "network")
+            tested = f"{_interval(row, 'difference')}, {p_words(row['holm_p'])}: {found}"
+        lines.append(f"| {row['model']} | {accuracy} | {row[f'{split}_loss']:.4f} | {tested} |")
+    return lines
+
+
+def _interval(row: Mapping[str, Any], name: str) -> str:
+    return f"{row[name]:.4f} ({row[f'{name}_low']:.4f} to {row[f'{name}_high']:.4f})"

@@ -58,17 +58,20 @@ def sweep_notes(
     ]
     for sentence in (*summary["endings"], *settings_sentences(summary["settings"])):
         lines += ["", sentence]
+    others = beside_lines(summary["comparison"], **summary["comparison_rows"])
+    if "finals" not in summary:  # before the long parts: MLflow shows the first 8,000 letters of a note
+        lines += others
     if summary["steps"]:
         lines += ["", "### Step by step", ""]
         lines += ["| arm | step | mean train loss | best validation loss |", "|---|---|---|---|"]
         lines += [
-            f"| {row['arm']} | {row['from']} to {row['to']} | {row['train']}: {row['mean train loss']} "
-            f"| {row['validation']}: {row['best validation loss']} |"
+            f"| {row['arm']} | {row['from']} to {row['to']} | {row['train']} | {row['validation']} |"
             for row in summary["steps"]
         ]
         lines += [
             "",
-            "Paired over seeds; what is called a fall or a rise is so by Holm's correction over an arm's steps.",
+            "Paired over seeds; what is called a fall or a rise is so by Holm's correction over an arm's steps. How large each "
+            "is, with its interval, stands in the table `steps.csv`.",
         ]
     if summary["findings"]:
         lines += ["", "### Findings", "", *section(summary["findings"])]
@@ -89,9 +92,7 @@ def sweep_notes(
         lines += measure_lines(
             summary["measures"], next(row["label"] for row in finals if row["value"] == best["value"])
         )
-    lines += beside_lines(
-        summary["comparison"], summary["comparison_rows"]["split"], summary["comparison_rows"]["count"]
-    )
+        lines += others
     if flags or note.warnings:
         lines += ["", "**Read with care:**", *(f"- {flag}" for flag in (*flags, *note.warnings))]
     return "\n".join(lines) + "\n"

@@ -19,7 +19,7 @@ from lib.studies.findings import answers
 from lib.studies.labels import params, wrapped
 from lib.studies.record import DatasetNote, ModelNote, RunNote, StudyFolder, StudyRecord
 from lib.studies.search import Search
-from lib.studies.search_report import ending_sentences, report_searches, search_flags
+from lib.studies.search_report import ending_sentences, report_searches, trial_flags
 from lib.studies.settings_report import report_settings, way_words
 from lib.studies.sweep_baselines import Beside
 from lib.studies.sweep_notes import axis_word, sweep_notes
@@ -54,14 +54,7 @@ def seal_sweep(
     compared = [each for each in configurations if not each.halved]
     arms = list(study.arms)
     searched = [arm for arm in arms if study.arms[arm].search is not None]
-    flags = [
-        f"{each.arm}: {each.label}: {flag}"
-        for each in configurations
-        if each.arm not in searched
-        for flag in each.flags
-        if flag
-    ]
-    flags += search_flags(searched, configurations)
+    flags = trial_flags(searched, configurations)
     if whole := study_flag([flag for each in compared for flag in each.flags]):
         flags.insert(0, whole)
     flags += same_model_flags([*prediction_digests(finals), *beside.digests()])
