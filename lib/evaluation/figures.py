@@ -206,7 +206,7 @@ def axis_summary(
     colour an arm; the line through a mean is the interval over seeds. Baselines are upright lines where they are near.
     """
     with rc_context(STYLE):
-        figure = Figure(figsize=(13, (2.0 if references else 1.4) + 0.32 * len(groups)))
+        figure = Figure(figsize=(13, (2.3 if references else 1.4) + 0.32 * len(groups)))
         axes = figure.subplots(1, 2, sharey=True)
         arms = list(dict.fromkeys(group["arm"] for group in groups))
         positions = np.arange(len(groups))[::-1]
@@ -242,7 +242,7 @@ def axis_summary(
         spread = "one seed, no interval" if seeds == [1] else "mean ± standard deviation (95 % interval) over seeds"
         if references:
             keys = _reference_keys(references, list(zip(*said, strict=True)), ": {} nats, accuracy {}")
-            figure.legend(handles=keys, loc="outside lower center", ncols=len(keys))
+            figure.legend(handles=keys, loc="outside lower center", ncols=1)
         figure.suptitle(f"{title}\n{spread}")
     return figure
 

@@ -135,13 +135,13 @@ def train_beside(
 
 def beside_lines(rows: Sequence[Mapping[str, Any]], split: str, count: int) -> list[str]:
     """The comparison as Markdown, from a record's rows of it; `count` is how many rows of `split` all models answered."""
-    answered = f"{count:,} test images." if split == "test" else f"{count:,} validation rows, by which the network was chosen."
+    rows_are = "test images" if split == "test" else "validation rows, which favour the network: it was chosen by them"
     lines = [
         "",
         "### Beside other models",
         "",
-        f"All trained on the same rows and asked about the same {answered} The last column has the network's accuracy (first "
-        f"seed) less the model's, and McNemar's exact test with Holm's correction over {len(rows) - 1}.",
+        f"All trained on the same rows and asked about the same {count:,} {rows_are}. The last column has the network's "
+        f"accuracy (first seed) less the model's, and McNemar's exact test with Holm's correction over {len(rows) - 1}.",
         "",
         "| model | accuracy | log loss (nats) | network less model |",
         "|---|---|---|---|",

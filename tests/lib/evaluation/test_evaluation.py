@@ -271,6 +271,7 @@ class TestReferenceLines:
         assert "below 0.85" in [text.get_text() for text in figure.legends[0].get_texts()]
 
 
+@pytest.mark.filterwarnings("ignore:lbfgs failed to converge")
 def test_logistic_regression_takes_fewer_steps_over_very_many_values(data, monkeypatch):
     whole = baselines.logistic_regression(Trial(), data, data.X_validation)
     monkeypatch.setattr(baselines, "_MANY_VALUES", data.X_train.size)

@@ -165,7 +165,7 @@ class TestSweep:
             assert not any("test" in name for name in run.metrics)
         rows = record.summary["comparison_rows"]["count"]
         assert rows == len(digits.splits["train"]) - 1125
-        assert "validation rows, by which the network was chosen" in record.notes
+        assert "validation rows, which favour the network" in record.notes
         drawn = (record.folder / "figures" / "summary.svg").read_text()
         assert f"logistic regression: {others[1]['validation_loss']:.4g}" in drawn
         assert "heat-map-study.png" not in record.figures  # one setting varies
