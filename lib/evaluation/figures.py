@@ -241,7 +241,7 @@ def axis_summary(
         seeds = sorted({len(group["best_validation_losses"]) for group in groups})
         spread = "one seed, no interval" if seeds == [1] else "mean ± standard deviation (95 % interval) over seeds"
         if references:
-            keys = _reference_keys(references, list(zip(*said, strict=True)), ": {} nats, accuracy {}")
+            keys = _reference_keys(references, list(zip(*said, strict=True)), ": loss {}, accuracy {}")
             figure.legend(handles=keys, loc="outside lower center", ncols=1)
         figure.suptitle(f"{title}\n{spread}")
     return figure

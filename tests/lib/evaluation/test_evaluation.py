@@ -261,8 +261,8 @@ class TestReferenceLines:
             assert len(axis.lines) == len(bare.lines) + 1
             assert set(axis.lines[-1].get_xdata()) == {value}
         legend = [text.get_text() for text in figure.legends[0].get_texts()]
-        assert legend[0] == "near: 0.55 nats, accuracy 0.85"
-        assert legend[1] == "far: 2.3 (off the axis) nats, accuracy 0.1 (off the axis)"
+        assert legend[0] == "near: loss 0.55, accuracy 0.85"
+        assert legend[1] == "far: loss 2.3 (off the axis), accuracy 0.1 (off the axis)"
 
     def test_the_axis_grows_to_a_baseline_a_little_way_off(self):
         bars = [{"label": "relu", "series": "ours", "accuracy": 0.9, "low": 0.88, "high": 0.92}]

@@ -167,7 +167,7 @@ class TestSweep:
         assert rows == len(digits.splits["train"]) - 1125
         assert "validation rows, which favour the network" in record.notes
         drawn = (record.folder / "figures" / "summary.svg").read_text()
-        assert f"logistic regression: {others[1]['validation_loss']:.4g}" in drawn
+        assert f"logistic regression: loss {others[1]['validation_loss']:.4g}" in drawn
         assert "heat-map-study.png" not in record.figures  # one setting varies
 
     def test_every_configuration_and_winner_carries_mean_deviation_and_interval(self, activations):
