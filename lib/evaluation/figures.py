@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from lib.evaluation.intervals import LOSS, SHARE, over_seeds
 
@@ -146,14 +148,65 @@ def _band_words(curves: Curves) -> str:
     return f"lines: mean of {seeds} seeds; bands: {band}"
 
 
-def axis_summary(groups: Sequence[Mapping[str, Any]], axis_label: str, title: str) -> Figure:
+@dataclass(frozen=True)
+class Reference:
+    """A baseline's figures, drawn as a line beside those of the networks."""
+
+    name: str
+    accuracy: float
+    loss: float
+
+
+_DASHES: tuple[Literal["--", ":", "-."], ...] = ("--", ":", "-.")
+_OFF = "(off the axis)"
+
+
+def _reference_lines(
+    axis: Axes, values: Sequence[float], low: float, high: float, along: Literal["x", "y"]
+) -> list[str]:
+    """Lines where `along` has these values, and the axis as wide as they need; returns each value in words.
+
+    What lies far from `low` and `high`, the ends of what is shown, is only named: the rest would be crowded by it.
+    """
+    room = max(high - low, 0.02 * abs(high))
+    near = [value for value in values if low - room <= value <= high + room]
+    limits = axis.get_xlim() if along == "x" else axis.get_ylim()
+    limits = (
+        min([limits[0], *(value - 0.05 * room for value in near)]),
+        max([limits[1], *(value + 0.05 * room for value in near)]),
+    )
+    for index, value in enumerate(values):
+        if value in near:
+            draw = axis.axvline if along == "x" else axis.axhline
+            draw(value, color=PALETTE[7], linestyle=_DASHES[index % len(_DASHES)], linewidth=1, alpha=0.7, zorder=0.5)
+    if along == "x":
+        axis.set_xlim(*limits)
+    else:
+        axis.set_ylim(*limits)
+    return [f"{value:.4g}" if value in near else f"{value:.4g} {_OFF}" for value in values]
+
+
+def _reference_keys(references: Sequence[Reference], said: Sequence[Sequence[str]], words: str) -> list[Line2D]:
+    """What the legend shows of each: its name and its figures, said as `words`; a line only where one was drawn."""
+    keys = []
+    for index, (each, figures_of) in enumerate(zip(references, said, strict=True)):
+        dashes = _DASHES[index % len(_DASHES)]
+        drawn = any(_OFF not in figure for figure in figures_of)
+        label = each.name + words.format(*figures_of)
+        keys.append(Line2D([], [], color=PALETTE[7], linestyle=dashes if drawn else "none", linewidth=1, label=label))
+    return keys
+
+
+def axis_summary(
+    groups: Sequence[Mapping[str, Any]], axis_label: str, title: str, references: Sequence[Reference] = ()
+) -> Figure:
     """Best validation loss and accuracy of each configuration: a dot a seed, the mean, and in words its 95 % interval.
 
     Each group has `arm`, `label`, and per-seed lists `best_validation_losses` and `best_validation_accuracies`. One
-    colour an arm; the line through a mean is the interval over seeds.
+    colour an arm; the line through a mean is the interval over seeds. Baselines are upright lines where they are near.
     """
     with rc_context(STYLE):
-        figure = Figure(figsize=(13, 1.4 + 0.32 * len(groups)))
+        figure = Figure(figsize=(13, (2.3 if references else 1.4) + 0.32 * len(groups)))
         axes = figure.subplots(1, 2, sharey=True)
         arms = list(dict.fromkeys(group["arm"] for group in groups))
         positions = np.arange(len(groups))[::-1]
@@ -161,11 +214,14 @@ def axis_summary(groups: Sequence[Mapping[str, Any]], axis_label: str, title: st
             ("best_validation_losses", "best validation cross-entropy (nats)", LOSS),
             ("best_validation_accuracies", "best validation accuracy", SHARE),
         )
+        said: list[list[str]] = []
         for axis, (column, label, within) in zip(axes, columns, strict=True):
+            seen: list[float] = []
             for position, group in zip(positions, groups, strict=True):
                 colour = PALETTE[arms.index(group["arm"])]
                 every = [math.nan if value is None else value for value in group[column]]
                 values = [value for value in every if np.isfinite(value)]
+                seen += values
                 axis.scatter(values, [position] * len(values), color=colour, s=14, alpha=0.6, zorder=3)
                 if values:
                     axis.plot([np.mean(values)] * 2, [position - 0.3, position + 0.3], color=colour, linewidth=2)
@@ -176,20 +232,25 @@ def axis_summary(groups: Sequence[Mapping[str, Any]], axis_label: str, title: st
                 axis.text(1.02, position, words, transform=axis.get_yaxis_transform(), va="center", fontsize=8)
             axis.set_xlabel(label)
             axis.locator_params(axis="x", nbins=5)
+            values = [each.loss if within == LOSS else each.accuracy for each in references]
+            said.append(_reference_lines(axis, values, min(seen, default=0), max(seen, default=0), "x"))
         several = len(arms) > 1
         names = [f"{group['arm']}: {group['label']}" if several else str(group["label"]) for group in groups]
         axes[0].set_yticks(positions, names)
         axes[0].set_ylabel(axis_label)
         seeds = sorted({len(group["best_validation_losses"]) for group in groups})
         spread = "one seed, no interval" if seeds == [1] else "mean ± standard deviation (95 % interval) over seeds"
+        if references:
+            keys = _reference_keys(references, list(zip(*said, strict=True)), ": loss {}, accuracy {}")
+            figure.legend(handles=keys, loc="outside lower center", ncols=1)
         figure.suptitle(f"{title}\n{spread}")
     return figure
 
 
-def accuracy_bars(rows: Sequence[Mapping[str, Any]], title: str) -> Figure:
+def accuracy_bars(rows: Sequence[Mapping[str, Any]], title: str, references: Sequence[Reference] = ()) -> Figure:
     """Test accuracy of ours beside scikit-learn's, per axis value, with 95 % intervals and the value on each bar.
 
-    Each row has `label`, `series`, `accuracy`, `low`, `high`.
+    Each row has `label`, `series`, `accuracy`, `low`, `high`. Baselines are lines across where they are near.
     """
     with rc_context(STYLE):
         labels = list(dict.fromkeys(row["label"] for row in rows))
@@ -208,10 +269,13 @@ def accuracy_bars(rows: Sequence[Mapping[str, Any]], title: str) -> Figure:
         high = max(row["high"] for row in rows)
         room = max(0.01, high - low)
         axis.set_ylim(max(0.0, low - 0.5 * room), high + 0.3 * room)
+        said = _reference_lines(axis, [each.accuracy for each in references], low, high, "y")
         axis.set_xticks(range(len(labels)), labels)
         axis.set_ylabel("test accuracy (axis does not start at 0)")
         axis.grid(axis="x", visible=False)
-        figure.legend(loc="outside lower center", ncols=len(series))
+        keys, _ = axis.get_legend_handles_labels()
+        lines = _reference_keys(references, [[each] for each in said], " {}")
+        figure.legend(handles=[*keys, *lines], loc="outside lower center", ncols=2)
         axis.set_title(title)
     return figure
 

@@ -1,6 +1,6 @@
-"""Figures of a hyperparameter search, in the style of `lib.evaluation.figures`: its course, what mattered, where it looked.
+"""Figures of what a sweep's arm tried, in the style of `lib.evaluation.figures`: a search's course, what mattered, where.
 
-Each function takes the search's rows, one a configuration in the order tried: `number` (from 1), a value for each
+Each function takes the arm's rows, one a configuration in the order tried: `number` (from 1), `label`, a value for each
 dimension, `objective` (None when it diverged) and `ended`.
 """
 
@@ -18,6 +18,8 @@ from lib.evaluation.figures import PALETTE, STYLE
 
 OBJECTIVE = "best validation cross-entropy (nats)"
 _GREY = PALETTE[8]
+_NAMED = 14
+"""About how many choices are named at an axis."""
 
 
 class Dimension(Protocol):
@@ -51,7 +53,7 @@ def search_history(rows: Sequence[Mapping[str, Any]], title: str) -> Figure:
         axis.scatter(*_points(whole), color=PALETTE[0], s=18, alpha=0.75, label="configuration")
         if whole:
             best = np.minimum.accumulate([row["objective"] for row in whole])
-            axis.step([row["number"] for row in whole], best, where="post", color=PALETTE[1], label="best so far")
+            axis.step([row["number"] for row in whole], best, where="post", color=PALETTE[1], label="lowest so far")
         if halved:
             axis.scatter(*_points(halved), facecolors="none", edgecolors=_GREY, s=18, label="halved (loss till then)")
         if diverged:
@@ -84,43 +86,58 @@ def importance_bars(importances: Mapping[str, float], title: str) -> Figure:
 
 
 def parallel_coordinates(rows: Sequence[Mapping[str, Any]], dimensions: Sequence[Dimension], title: str) -> Figure:
-    """One line a configuration through its dimensions to its objective; the best, and the best tenth, in colour."""
+    """One line a configuration through its dimensions to its objective; the lowest, and the lowest tenth, in colour.
+
+    At a choice lines are fanned out by their objectives, the lowest below: the many that took it would be one line else.
+    """
     with rc_context(STYLE | {"axes.grid": False}):
         figure = Figure(figsize=(max(6.4, 1.7 * (len(dimensions) + 1)), 4.2))
         axis = figure.subplots()
         ranked = sorted(finished(rows), key=lambda row: float(row["objective"]))
         losses = [math.log(row["objective"]) for row in ranked if row["objective"] > 0]
         low, high = (min(losses), max(losses)) if losses else (0.0, 1.0)
-        top = ranked[: max(1, len(ranked) // 10)]
-        for row in [*(row for row in rows if row not in top), *reversed(top)]:
-            heights = [_height(dimension, row[dimension.name]) for dimension in dimensions]
-            whole = row in ranked
-            if whole:
+        rank = {id(row): place for place, row in enumerate(ranked)}
+        top = max(1, len(ranked) // 10)
+        crowd = min(1.0, 0.1 + 0.018 * math.sqrt(len(rows)))
+        faint = min(0.8, 5 / math.sqrt(len(rows)))
+        for row in [*(row for row in rows if id(row) not in rank), *reversed(ranked)]:  # the lowest on top
+            place = rank.get(id(row))
+            fan = crowd * ((place if place is not None else len(ranked)) / max(1, len(rows)) - 0.5)
+            heights = [_height(dimension, row[dimension.name], fan) for dimension in dimensions]
+            if place is not None:
                 loss = math.log(row["objective"]) if row["objective"] > 0 else low
                 heights.append((loss - low) / (high - low) if high > low else 0.5)
-            colour = PALETTE[1] if top and row is top[0] else PALETTE[0] if row in top else _GREY
-            width, alpha = (1.8, 1.0) if row in top else (0.8, 0.45)
-            axis.plot(heights, color=colour, linestyle="-" if whole else ":", linewidth=width, alpha=alpha)
+            colour = PALETTE[1] if place == 0 else PALETTE[0] if place is not None and place < top else _GREY
+            width, alpha = (
+                (2.0, 1.0) if place == 0 else (0.9, 0.8) if place is not None and place < top else (0.7, faint)
+            )
+            axis.plot(heights, color=colour, linestyle=":" if place is None else "-", linewidth=width, alpha=alpha)
         names = [words(dimension.name) + (" (log)" if dimension.log else "") for dimension in dimensions]
         for place in range(len(names) + 1):
             axis.axvline(place, color=PALETTE[7], linewidth=0.8)
         for place, dimension in enumerate(dimensions):
             for height, text in _ticks(dimension):
-                axis.text(place + 0.03, height, text, fontsize=7, va="center")
+                axis.text(place - 0.03, height, text, fontsize=8, va="center", ha="right")
         if losses:
             for height in (0.0, 1.0) if high > low else (0.5,):
                 text = f"{math.exp(low + height * (high - low)):.3g}"
-                axis.text(len(dimensions) + 0.03, height, text, fontsize=7, va="center")
-        axis.set_xticks(range(len(names) + 1), [*names, "best validation\ncross-entropy (log)"])
+                axis.text(len(dimensions) + 0.03, height, text, fontsize=8, va="center")
+        axis.set_xticks(range(len(names) + 1), [*names, "best validation\ncross-entropy\n(nats, log)"])
         axis.set_yticks([])
-        axis.spines["left"].set_visible(False)
-        axis.plot([], [], color=PALETTE[1], label="best")
-        if len(top) > 1:
-            axis.plot([], [], color=PALETTE[0], label="best tenth")
+        axis.spines[["left", "bottom"]].set_visible(False)
+        axis.tick_params(bottom=False)
+        axis.set_xlim(-0.45, len(names) + 0.35)
+        if ranked:
+            axis.plot([], [], color=PALETTE[1], label="lowest validation loss")
+        if top > 1:
+            axis.plot([], [], color=PALETTE[0], label=f"lowest tenth ({top})")
+        if len(ranked) > top:
+            axis.plot([], [], color=_GREY, label="others")
         if len(ranked) < len(rows):
             axis.plot([], [], color=_GREY, linestyle=":", label="halved or diverged")
-        figure.legend(loc="outside lower center", ncols=3)
-        axis.set_title(title)
+        figure.legend(loc="outside lower center", ncols=4)
+        lowest = f"\nlowest validation loss {ranked[0]['objective']:.3g}: {ranked[0]['label']}" if ranked else ""
+        axis.set_title(f"{title}{lowest}")
     return figure
 
 
@@ -136,14 +153,20 @@ def words(name: str) -> str:
     return plain.get(name, name.replace("_", " "))
 
 
+def short(value: str | int | float) -> str:
+    """A dimension's value in words."""
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
 def _points(rows: Sequence[Mapping[str, Any]]) -> tuple[list[int], list[float]]:
     return [row["number"] for row in rows], [row["objective"] for row in rows]
 
 
-def _height(dimension: Dimension, value: Any) -> float:
-    """Where a value lies on its axis, from 0 to 1."""
+def _height(dimension: Dimension, value: Any, fan: float = 0.0) -> float:
+    """Where a value lies on its axis, from 0 to 1; a choice is moved by the share `fan` of the room that it has."""
     if dimension.choices:
-        return dimension.choices.index(value) / max(1, len(dimension.choices) - 1)
+        count = len(dimension.choices)
+        return (dimension.choices.index(value) + 0.5 + 0.8 * fan) / count
     if dimension.low == dimension.high:
         return 0.5
     scale = math.log if dimension.log else float
@@ -151,6 +174,7 @@ def _height(dimension: Dimension, value: Any) -> float:
 
 
 def _ticks(dimension: Dimension) -> list[tuple[float, str]]:
+    """What is written at an axis and where: both ends of a range, or its choices, every n-th where they are many."""
     values = dimension.choices or tuple(dict.fromkeys((dimension.low, dimension.high)))
-    shown = [(f"{value:.3g}" if isinstance(value, float) else str(value)) for value in values]
-    return [(_height(dimension, value), text) for value, text in zip(values, shown, strict=True)]
+    step = math.ceil(len(values) / _NAMED)
+    return [(_height(dimension, value), short(value)) for value in values[::step]]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -34,14 +35,19 @@ class Baseline:
 
 
 def train_baselines(
-    names: Sequence[str], trial: Trial, data: TrialData, data_key: str, folder: StudyFolder
+    names: Sequence[str],
+    trial: Trial,
+    data: TrialData,
+    data_key: str,
+    folder: StudyFolder,
+    label: str = "classifier baselines",
 ) -> list[Baseline]:
     """The baselines of these names (of `lib.evaluation.baselines`), asked about the rows that `data` watches.
 
-    Those kept under the same trial and rows are not trained again.
+    Those kept under the same trial and rows are not trained again. `label` is what the progress bar says.
     """
     fetch(folder.trials, lambda file: file.startswith("sklearn-"))
-    with bar("classifier baselines", len(names), "model") as advance:
+    with bar(label, len(names), "model") as advance:
         found = []
         for name in names:
             found.append(_kept_or_trained(name, trial, data, data_key, folder))
@@ -50,9 +56,8 @@ def train_baselines(
 
 
 def _kept_or_trained(name: str, trial: Trial, data: TrialData, data_key: str, folder: StudyFolder) -> Baseline:
-    path = folder.trials / f"sklearn-{digest_json([name, trial_key(trial, data_key)])}.safetensors"
     try:
-        tensors, metadata = read_tensors(path)
+        tensors, metadata = read_tensors(_path(name, trial, data_key, folder))
         return Baseline(name, tensors["probabilities"], float(metadata["seconds"]))
     except (OSError, SafetensorError, KeyError, ValueError):
         pass  # not there, or damaged
@@ -60,17 +65,33 @@ def _kept_or_trained(name: str, trial: Trial, data: TrialData, data_key: str, fo
     # Batches of some 32 rows are too little work to share: a second BLAS thread mostly waits for the first.
     with threadpool_limits(1, user_api="blas"):
         probabilities = BASELINES[name](trial, data, data.X_validation)
-    seconds = time.perf_counter() - started
-    content = {"probabilities": np.ascontiguousarray(probabilities)}
-    write_bytes(path, safetensors_bytes(content, {"seconds": repr(seconds)}))
-    return Baseline(name, probabilities, seconds)
+    baseline = Baseline(name, probabilities, time.perf_counter() - started)
+    keep_baseline(baseline, trial, data_key, folder)
+    return baseline
+
+
+def keep_baseline(baseline: Baseline, trial: Trial, data_key: str, folder: StudyFolder) -> None:
+    """Keep a baseline's answers, so that `train_baselines` does not train it again for this trial and these rows."""
+    content = {"probabilities": np.ascontiguousarray(baseline.probabilities)}
+    path = _path(baseline.name, trial, data_key, folder)
+    write_bytes(path, safetensors_bytes(content, {"seconds": repr(baseline.seconds)}))
+
+
+def _path(name: str, trial: Trial, data_key: str, folder: StudyFolder) -> Path:
+    return folder.trials / f"sklearn-{digest_json([name, trial_key(trial, data_key)])}.safetensors"
 
 
 def baseline_run(
-    parent_key: str, baseline: Baseline, labels: npt.NDArray[np.int64], features: str, seed: int
+    parent_key: str,
+    baseline: Baseline,
+    labels: npt.NDArray[np.int64],
+    features: str,
+    seed: int,
+    split: str = "test",
 ) -> RunNote:
-    """A baseline as a run beside the networks'; `features` are the rows it had, in words."""
+    """A baseline as a run beside the networks'; `features` are the rows it had, in words, `labels` those of `split`."""
     figures = score(labels, baseline.probabilities).summary() | estimates(labels, baseline.probabilities)
+    figures = {name.replace("test_", f"{split}_", 1): value for name, value in figures.items()}
     return RunNote(
         key=digest_json([parent_key, "baseline", baseline.name]),
         name=f"{baseline.name} on {features}",

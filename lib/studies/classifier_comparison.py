@@ -43,14 +43,19 @@ class Judged:
         return found
 
 
-def measure_rows(name: str, measured: dict[str, Interval], over: Sequence[dict[str, float]]) -> list[dict[str, Any]]:
-    """One row a measure: the first seed's with its bootstrap interval, and the spread of `over`, one mapping a seed."""
+def measure_rows(
+    name: str, measured: dict[str, Interval], over: Sequence[dict[str, float]], column: str = "input"
+) -> list[dict[str, Any]]:
+    """One row a measure: the first seed's with its bootstrap interval, and the spread of `over`, one mapping a seed.
+
+    `name` stands in a column of the name `column`.
+    """
     rows = []
     for key, each in measured.items():
         spread = over_seeds([seed[key] for seed in over], MEASURES[key].within)
         rows.append(
             {
-                "input": name,
+                column: name,
                 "measure": key,
                 "value": each.estimate,
                 "low": each.low,

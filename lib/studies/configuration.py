@@ -12,7 +12,7 @@ from lib.config import SweepStudy
 from lib.evaluation.checks import learning_flag
 from lib.evaluation.intervals import LOSS, SHARE, Estimate, over_seeds
 from lib.mlp.training import TrialData, TrialResult
-from lib.studies.labels import ending, label
+from lib.studies.labels import ending, label, params
 
 STATISTICS: dict[str, Callable[[TrialResult], float]] = {
     "mean_train_loss": lambda result: result.mean_train_loss,
@@ -116,11 +116,16 @@ def winner(configurations: Sequence[Configuration]) -> Configuration:
     return max(configurations, key=_rank)
 
 
+def ranked(configurations: Sequence[Configuration]) -> list[Configuration]:
+    """All of them, the winner first."""
+    return sorted(configurations, key=_rank, reverse=True)
+
+
 def best_of(configurations: Sequence[Configuration], limit: int) -> tuple[list[Configuration], str]:
     """At most `limit` configurations, the best first if some are left out, and words that say so for a title."""
     if len(configurations) <= limit:
         return list(configurations), ""
-    return sorted(configurations, key=_rank, reverse=True)[:limit], f" (the best {limit} of {len(configurations)})"
+    return ranked(configurations)[:limit], f" (the best {limit} of {len(configurations)})"
 
 
 def winners(study: SweepStudy, configurations: Sequence[Configuration]) -> list[Configuration]:
@@ -147,6 +152,17 @@ def seed_curves(results: Sequence[TrialResult], watched: str = "validation") -> 
         name.replace("validation", watched): [[record[name] for record in result.history] for result in results]
         for name in columns
     }
+
+
+def ranked_rows(configurations: Sequence[Configuration], varied: Sequence[str]) -> list[dict[str, Any]]:
+    """A table of configurations, the best first: rank, name, the settings that vary, and figures over seeds."""
+    rows = []
+    for rank, each in enumerate(ranked(configurations), start=1):
+        settings = params(each.results[0].trial)
+        row = table_row(each.summary())
+        named = {"rank": rank, "arm": row.pop("arm"), "label": row.pop("label")}
+        rows.append(named | {name: settings[name] for name in varied} | row)
+    return rows
 
 
 def table_row(summary: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,7 +16,6 @@ import numpy as np
 import optuna
 from optuna import distributions
 from optuna.distributions import BaseDistribution
-from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.storages.journal import BaseJournalBackend, JournalStorage
 from optuna.trial import FrozenTrial, TrialState
@@ -26,9 +25,6 @@ from lib.files import digest_json, write_bytes
 from lib.mlp.training import TrialResult
 from lib.studies.search import objective
 from lib.studies.space import Dimension, Point, SearchSettings
-
-FEWEST = 4
-"""Finished configurations below which importances say nothing."""
 
 _ROUND = "round"
 
@@ -56,7 +52,7 @@ class OptunaSearch:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.settings = settings
         self.dimensions: tuple[Dimension, ...] = settings.space.dimensions()
-        self._distributions = {each.name: _distribution(each) for each in self.dimensions}
+        self._distributions = {each.name: distribution(each) for each in self.dimensions}
         self._path = path
         self._round = 0
         try:
@@ -103,27 +99,6 @@ class OptunaSearch:
                 self._study.tell(trial.number, value)
         self._journal.write(self._path)
 
-    def importances(self) -> dict[str, float] | None:
-        """Share of each dimension in reaching the best configurations (PED-ANOVA, Watanabe et al. 2023), highest first.
-
-        None when fewer than `FEWEST` configurations finished, or the best do not stand out from the rest.
-        """
-        varied = [each.name for each in self.dimensions if each.size > 1]
-        values = self._finished_values()
-        share = self.best_share()
-        if len(values) < FEWEST or sorted(values)[math.ceil(share * len(values)) - 1] == max(values):
-            return None
-        evaluator = PedAnovaImportanceEvaluator(target_quantile=share)
-        return get_param_importances(self._study, evaluator=evaluator, params=varied)
-
-    def best_share(self) -> float:
-        """The share of finished configurations that counts as best: a tenth, or more where that is fewer than five."""
-        return min(0.5, max(0.1, 5 / max(1, len(self._finished_values()))))
-
-    def _finished_values(self) -> list[float]:
-        finished = self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        return [trial.value for trial in finished if trial.value is not None]
-
     def _members(self, number: int) -> list[FrozenTrial]:
         trials = self._study.get_trials(deepcopy=False)
         return [trial for trial in trials if trial.user_attrs.get(_ROUND) == number]
@@ -156,7 +131,8 @@ def _identity(point: Point) -> str:
     return digest_json(point)
 
 
-def _distribution(dimension: Dimension) -> BaseDistribution:
+def distribution(dimension: Dimension) -> BaseDistribution:
+    """A dimension as Optuna knows it."""
     if dimension.choices:
         return distributions.CategoricalDistribution(dimension.choices)
     if dimension.whole:

@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from lib.config import SweepStudy
 from lib.datasets import hold_out, require_no_leakage
-from lib.datasets.dataset import Dataset
-from lib.evaluation.metrics import score
+from lib.datasets.dataset import Dataset, Split
+from lib.evaluation.baselines import PEER
+from lib.evaluation.metrics import decided, score
 from lib.evaluation.peers import train_sklearn
 from lib.files import digest_json, write_json
 from lib.mlp.fused import Rung, Stopping
@@ -24,9 +26,11 @@ from lib.mlp.training import TrialData, TrialResult
 from lib.mlp.trial import Trial
 from lib.progress import Advance, bar
 from lib.storage.copies import fetch
-from lib.studies.configuration import Configuration, configurations_of, winners
+from lib.studies.baselines import Baseline, keep_baseline
+from lib.studies.configuration import Configuration, configurations_of, winner, winners
 from lib.studies.record import StudyFolder, StudyRecord, study_key
 from lib.studies.search import Search, open_search
+from lib.studies.sweep_baselines import Beside, train_beside
 from lib.studies.sweep_record import seal_sweep
 from lib.studies.training import train_all, train_configurations
 from lib.studies.trial_runs import Final
@@ -52,8 +56,13 @@ def run_sweep(name: str, study: SweepStudy, dataset: Dataset, root: Path) -> Stu
     searches = {arm: open_search(study.arms[arm], folder.path, arm) for arm in study.arms}
     trained = _train(name, study, searches, data, data_key, folder)
     configurations = [each for arm, groups in trained.items() for each in configurations_of(arm, study, groups, data)]
-    finals = _finals(name, study, configurations, dataset, folder) if study.refit else []
-    return seal_sweep(name, study, dataset, folder, searches, configurations, finals)
+    best = winner(configurations)
+    if study.refit and not best.halved:
+        finals, beside = _finals(name, study, configurations, best, dataset, folder)
+    else:
+        finals = []
+        beside = _beside_on_validation(name, study, best, data, data_key, dataset, folder)
+    return seal_sweep(name, study, dataset, folder, searches, configurations, finals, beside)
 
 
 def _train(
@@ -95,11 +104,9 @@ def stopping_of(study: SweepStudy) -> Stopping:
 def sweep_data(dataset: Dataset, study: SweepStudy) -> tuple[TrialData, str]:
     """Training and validation rows of a sweep, and a digest that names them."""
     classes = len(dataset.class_names)
-    if "validation" in dataset.splits:
-        train_split, validation = dataset.splits["train"], dataset.splits["validation"]
-        key = dataset.digest
-    else:
-        train_split, validation = hold_out(dataset.splits["train"], study.validation_fraction, _HOLD_OUT_SEED)
+    train_split, validation = _splits(dataset, study)
+    key = dataset.digest
+    if "validation" not in dataset.splits:
         key = digest_json([dataset.digest, "hold out", study.validation_fraction, _HOLD_OUT_SEED])
     data = TrialData(
         dataset.pixels_of(train_split), train_split.labels, dataset.pixels_of(validation), validation.labels, classes
@@ -107,9 +114,47 @@ def sweep_data(dataset: Dataset, study: SweepStudy) -> tuple[TrialData, str]:
     return data, key
 
 
+def _splits(dataset: Dataset, study: SweepStudy) -> tuple[Split, Split]:
+    """Training rows and validation rows, held out of the former where the dataset has none."""
+    if "validation" in dataset.splits:
+        return dataset.splits["train"], dataset.splits["validation"]
+    return hold_out(dataset.splits["train"], study.validation_fraction, _HOLD_OUT_SEED)
+
+
+def _beside_on_validation(
+    name: str,
+    study: SweepStudy,
+    best: Configuration,
+    data: TrialData,
+    data_key: str,
+    dataset: Dataset,
+    folder: StudyFolder,
+) -> Beside:
+    """The best network of a sweep without test figures, beside the baselines, on its validation rows."""
+    first = best.results[0]
+    trial = _final_trial(first)
+    baselines = train_beside(name, study.compare_sklearn, trial, data, data_key, folder)
+    probabilities = _probabilities(first, data.X_validation)
+    groups = _splits(dataset, study)[1].groups
+    label = f"{best.arm}: {best.label}" if len(study.arms) > 1 else best.label
+    return Beside.of("validation", label, trial, probabilities, data, groups, baselines)
+
+
+def _probabilities(result: TrialResult, rows: npt.NDArray[np.float32]) -> npt.NDArray[np.floating]:
+    """What a trial's network says of `rows`, shape (n, classes); equal shares where it diverged."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return decided(result.network.predict_proba(rows))
+
+
 def _finals(
-    name: str, study: SweepStudy, configurations: Sequence[Configuration], dataset: Dataset, folder: StudyFolder
-) -> list[Final]:
+    name: str,
+    study: SweepStudy,
+    configurations: Sequence[Configuration],
+    best: Configuration,
+    dataset: Dataset,
+    folder: StudyFolder,
+) -> tuple[list[Final], Beside]:
+    """Winners trained again and tested, and the best of them beside the baselines on the test rows."""
     test = dataset.require("test", f"study {name} scores its winners on test rows (refit)")
     development = [split for split in ("train", "validation") if split in dataset.splits]
     rest = TrialData(
@@ -120,23 +165,23 @@ def _finals(
         len(dataset.class_names),
     )
     data_key = digest_json([dataset.digest, "refit"])
-    chosen = [(winner, _final_trial(result)) for winner in winners(study, configurations) for result in winner.results]
+    chosen = [(each, _final_trial(result)) for each in winners(study, configurations) for result in each.results]
     results = train_all([trial for _, trial in chosen], rest, data_key, folder, f"{name} winners")
     peers: list[dict[str, Any] | None] = [None] * len(chosen)
     if study.compare_sklearn:
         fetch(folder.trials, lambda file: file.startswith("sklearn-"))
         with bar(f"{name} scikit-learn", sum(trial.epochs for _, trial in chosen), "epoch") as advance:
             peers = [_peer(trial, rest, data_key, folder, advance) for _, trial in chosen]
-    return [
-        Final(
-            winner.value,
-            winner.label,
-            result,
-            score(rest.y_validation, result.network.predict_proba(rest.X_validation)),
-            peer,
-        )
-        for (winner, _), result, peer in zip(chosen, results, peers, strict=True)
+    said = [_probabilities(result, rest.X_validation) for result in results]
+    finals = [
+        Final(each.value, each.label, result, score(test.labels, probabilities), peer, probabilities)
+        for (each, _), result, probabilities, peer in zip(chosen, results, said, peers, strict=True)
     ]
+    of_best = next(final for final in finals if final.value == best.value)
+    trial = of_best.result.trial
+    baselines = train_beside(name, study.compare_sklearn, trial, rest, data_key, folder)
+    beside = Beside.of("test", of_best.label, trial, of_best.probabilities, rest, test.groups, baselines)
+    return finals, beside
 
 
 def _final_trial(candidate: TrialResult) -> Trial:
@@ -147,7 +192,7 @@ def _final_trial(candidate: TrialResult) -> Trial:
 
 
 def _peer(trial: Trial, data: TrialData, data_key: str, folder: StudyFolder, advance: Advance) -> dict[str, Any]:
-    """scikit-learn's figures at the trial's settings, stored like a trial's."""
+    """scikit-learn's figures at the trial's settings, stored like a trial's; its answers are kept as a baseline's."""
     import json
 
     path = folder.trials / f"sklearn-{trial_key(trial, data_key)}.json"
@@ -162,5 +207,6 @@ def _peer(trial: Trial, data: TrialData, data_key: str, folder: StudyFolder, adv
         "seconds": peer.seconds,
         "prediction_digest": scores.prediction_digest,
     }
+    keep_baseline(Baseline(PEER, peer.probabilities, peer.seconds), trial, data_key, folder)
     write_json(path, content)
     return content

@@ -6,6 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from lib.config import SweepStudy
 from lib.evaluation.metrics import Scores
 from lib.files import digest_json
@@ -17,13 +20,15 @@ from lib.studies.record import RunNote
 
 @dataclass(frozen=True)
 class Final:
-    """A winner trained again on train + validation and scored on test, with its scikit-learn peer."""
+    """A winner trained again on train + validation and scored on test by its probabilities, shape (n, classes), and its
+    scikit-learn peer."""
 
     value: Any
     label: str
     result: TrialResult
     scores: Scores
     peer: Mapping[str, Any] | None
+    probabilities: npt.NDArray[np.floating]
 
 
 def sweep_runs(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import combinations
 from statistics import stdev
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -12,9 +13,10 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest, ttest_1samp
 from sklearn import metrics
 from sklearn.datasets import load_digits
+from sklearn.linear_model import LogisticRegression
 
 from lib.errors import ConfigError
-from lib.evaluation import figures
+from lib.evaluation import baselines, figures
 from lib.evaluation.checks import learning_flag, same_model_flags, study_flag
 from lib.evaluation.intervals import SHARE, Estimate, holm, mean_over_seeds, over_seeds, wilson
 from lib.evaluation.metrics import score
@@ -241,3 +243,40 @@ def test_the_reference_table_has_the_study_s_figures_beside_this_run_s():
     losses = table["B", "average train / validation cross-entropy"]
     assert (losses["reference"], losses["this_run"]) == ("0.292 / 0.562", "0.2 (one seed) / 0.3 (one seed)")
     assert losses["data"] == "digits (the study: letters)"
+
+
+class TestReferenceLines:
+    group: ClassVar = {
+        "arm": "a",
+        "label": "x",
+        "best_validation_losses": [0.5, 0.6],
+        "best_validation_accuracies": [0.8, 0.9],
+    }
+
+    def test_a_baseline_that_is_near_is_a_line_and_one_far_off_is_named_only(self):
+        references = [figures.Reference("near", 0.85, 0.55), figures.Reference("far", 0.1, 2.3)]
+        figure = figures.axis_summary([self.group], "axis", "Title", references)
+        plain = figures.axis_summary([self.group], "axis", "Title")
+        for axis, bare, value in zip(figure.axes, plain.axes, (0.55, 0.85), strict=True):
+            assert len(axis.lines) == len(bare.lines) + 1
+            assert set(axis.lines[-1].get_xdata()) == {value}
+        legend = [text.get_text() for text in figure.legends[0].get_texts()]
+        assert legend[0] == "near: loss 0.55, accuracy 0.85"
+        assert legend[1] == "far: loss 2.3 (off the axis), accuracy 0.1 (off the axis)"
+
+    def test_the_axis_grows_to_a_baseline_a_little_way_off(self):
+        bars = [{"label": "relu", "series": "ours", "accuracy": 0.9, "low": 0.88, "high": 0.92}]
+        figure = figures.accuracy_bars(bars, "Title", [figures.Reference("below", 0.85, 1.0)])
+        assert figure.axes[0].get_ylim()[0] < 0.85
+        assert "below 0.85" in [text.get_text() for text in figure.legends[0].get_texts()]
+
+
+@pytest.mark.filterwarnings("ignore:lbfgs failed to converge")
+def test_logistic_regression_takes_fewer_steps_over_very_many_values(data, monkeypatch):
+    whole = baselines.logistic_regression(Trial(), data, data.X_validation)
+    monkeypatch.setattr(baselines, "_MANY_VALUES", data.X_train.size)
+    monkeypatch.setattr(baselines, "_FEWER_STEPS", 2)
+    few = baselines.logistic_regression(Trial(), data, data.X_validation)
+    theirs = LogisticRegression(max_iter=2).fit(data.X_train, data.y_train).predict_proba(data.X_validation)
+    np.testing.assert_allclose(few, theirs)
+    assert np.abs(whole - few).max() > 0.1

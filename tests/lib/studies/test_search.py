@@ -121,33 +121,6 @@ def test_no_configuration_is_tried_twice_even_when_the_space_runs_out(tmp_path):
         assert len(set(asked)) == len(asked) == 20
 
 
-def test_importances_are_optuna_s_own_and_name_the_setting_that_matters(tmp_path):
-    for sampler in ("random", "tpe"):
-        search = OptunaSearch(settings(sampler=sampler, configurations=60), tmp_path / sampler, "arm")
-        go(search)
-        found = search.importances()
-        assert found is not None
-        assert next(iter(found)) == "learning_rate"
-        assert sum(found.values()) == pytest.approx(1)
-        evaluator = optuna.importance.PedAnovaImportanceEvaluator(target_quantile=0.1)
-        assert found == pytest.approx(
-            optuna.importance.get_param_importances(
-                journal(tmp_path / sampler), evaluator=evaluator, params=["units", "learning_rate", "activation"]
-            )
-        )
-
-
-def test_too_few_or_alike_configurations_have_no_importances(tmp_path, recwarn):
-    search = OptunaSearch(settings(configurations=3), tmp_path / "few", "arm")
-    go(search)
-    assert search.importances() is None
-    alike = OptunaSearch(settings(configurations=8), tmp_path / "alike", "arm")
-    while asked := alike.ask():
-        alike.tell([outcome({}) for _ in asked])
-    assert alike.importances() is None
-    assert not recwarn.list
-
-
 def test_diverged_and_halved_configurations_rank_last_without_a_made_up_figure(tmp_path):
     search = OptunaSearch(settings(configurations=5), tmp_path / "log", "arm")
     endings = ["finished", "diverged", "halved", "finished", "finished"]

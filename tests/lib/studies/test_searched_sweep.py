@@ -58,11 +58,12 @@ def table(record, name: str) -> list[dict[str, str]]:
 def test_a_search_stands_beside_a_grid_and_shows_what_mattered(searched):
     arms = [each["arm"] for each in searched.summary["configurations"]]
     assert (arms.count("study"), arms.count("sgd")) == (12, 3)
-    names = {f"{name}-study" for name in ("search-history", "importances", "parallel-coordinates")}
+    names = {f"{name}-study" for name in ("search-history", "importances", "parallel-coordinates", "heat-map")}
     assert {f"{name}.png" for name in names} <= set(searched.figures)
     importances = searched.summary["search"]["study"]["importances"]
     assert next(iter(importances)) == "learning_rate"
     assert {row["setting"]: float(row["importance"]) for row in table(searched, "importances-study")} == importances
+    assert searched.summary["settings"]["study"]["importances"] == importances
     assert re.search(r"importance of each setting .*PED-ANOVA.*: learning rate 0\.\d\d, ", searched.notes)
     assert len(table(searched, "search-study")) == 12
 
@@ -139,7 +140,7 @@ def test_halved_configurations_are_told_of_and_never_win(digits, tmp_path):
     assert "dropped 7 of 15 configurations" in record.notes
     assert "halved" not in record.summary["best"]["ended"]
     assert not {each["label"] for each in halved} & {final["label"] for final in record.summary["finals"]}
-    runs = [child for child in record.children if child.params["ended"] == "halved at epoch 1"]
+    runs = [child for child in record.children if child.params.get("ended") == "halved at epoch 1"]
     assert len(runs) == 7
     assert all(run.tags["probeflow.ended"] == "halved at epoch 1" and len(run.history) == 1 for run in runs)
     assert {row["ended"] for row in table(record, "configurations")} >= {"halved at epoch 1", "finished"}

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 
 import numpy as np
 import pytest
 from PIL import Image
 from safetensors.numpy import load_file
-from scipy.stats import ttest_rel
+from scipy.stats import binomtest, ttest_rel
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
 
 from lib.datasets import acquire
 from lib.datasets.dataset import Split, build
@@ -77,9 +79,96 @@ class TestSweep:
         roles = [child.tags["probeflow.role"] for child in activations.children]
         assert roles.count("candidate") == 4 * 2 * 2  # activations, initialisations, seeds
         assert roles.count("final") == roles.count("peer") == 4 * 2
+        assert roles.count("baseline") == 2  # the peer is there already
         assert len({child.key for child in activations.children}) == len(activations.children)
         assert_files_are_there(activations)
-        assert set(activations.figures) == {"loss-curves.png", "summary.png", "error-curves.png", "test-accuracy.png"}
+        drawn = {"loss-curves", "summary", "error-curves", "test-accuracy", "confusion-matrix"}
+        of_settings = {"parallel-coordinates", "heat-map", "importances"}
+        assert set(activations.figures) == {f"{name}.png" for name in drawn | of_settings}
+
+    def test_the_table_of_configurations_is_ranked_with_their_settings(self, activations):
+        rows = list(csv.DictReader((activations.folder / "tables" / "configurations.csv").open()))
+        assert [row["rank"] for row in rows] == [str(place) for place in range(1, 9)]
+        accuracies = [float(row["final_validation_accuracy"]) for row in rows]
+        assert accuracies == sorted(accuracies, reverse=True)
+        assert rows[0]["label"] == activations.summary["best"]["label"]
+        assert {(row["activation"], row["init"]) for row in rows} == {
+            (activation, init) for activation in ("relu", "sigmoid", "tanh", "linear") for init in ("xavier", "he")
+        }
+
+    def test_what_mattered_in_a_grid_is_said_as_of_a_search(self, activations):
+        of_arm = activations.summary["settings"]["sgd"]
+        assert set(of_arm["importances"]) == {"activation", "init"}
+        lowest = min(activations.summary["configurations"], key=lambda each: each["best_validation_loss"])
+        assert of_arm["lowest"]["label"] == lowest["label"]
+        assert (
+            f"lowest validation loss {lowest['best_validation_loss']:.4f} with {lowest['label']}" in activations.notes
+        )
+        assert activations.summary["search"] == {}
+
+    def test_each_winner_s_nine_measures_have_an_interval_over_seeds(self, activations):
+        rows = list(csv.DictReader((activations.folder / "tables" / "measures.csv").open()))
+        assert [row["measure"] for row in rows] == [*MEASURES] * 4
+        finals = [child for child in activations.children if child.tags["probeflow.role"] == "final"]
+        for row in rows:
+            if row["measure"] in ("test_accuracy", "test_loss"):
+                of_winner = [
+                    child for child in finals if child.name.startswith(f"final · {row['configuration']} · seed")
+                ]
+                values = [child.metrics[row["measure"]] for child in of_winner]
+                assert float(row["mean"]) == pytest.approx(np.mean(values))
+                assert float(row["standard_deviation"]) == pytest.approx(np.std(values, ddof=1))
+                assert float(row["mean_low"]) <= float(row["mean"]) <= float(row["mean_high"])
+
+    def test_the_best_network_s_answers_are_kept_and_counted(self, activations, digits):
+        kept = read_predictions(activations.folder)
+        predicted = kept.of(activations.summary["predictions"])
+        table = list(csv.DictReader((activations.folder / "tables" / "confusion-matrix.csv").open()))
+        for true, row in enumerate(table):
+            of_class = predicted[kept.labels == true]
+            assert [int(row[f"predicted {name}"]) for name in digits.class_names] == [
+                int((of_class == other).sum()) for other in range(10)
+            ]
+        recall = [float(row["recall"]) for row in activations.summary["per_class"]]
+        assert recall == pytest.approx([(predicted[kept.labels == k] == k).mean() for k in range(10)])
+
+    def test_the_best_stands_beside_baselines_that_had_the_same_rows(self, activations, digits):
+        kept = read_predictions(activations.folder)
+        first, *others = activations.summary["comparison"]
+        assert first["model"] == activations.summary["best"]["label"]
+        assert [row["model"] for row in others] == list(BASELINES)
+        chosen = kept.of(activations.summary["predictions"]) == kept.labels
+        for row in others:
+            other = kept.of(row["model"]) == kept.labels
+            alone, behind = int((chosen & ~other).sum()), int((other & ~chosen).sum())
+            assert (row["chosen_alone_right"], row["other_alone_right"]) == (alone, behind)
+            assert row["mcnemar_p"] == pytest.approx(binomtest(alone, alone + behind).pvalue)
+        with threadpool_limits(1):
+            theirs = LogisticRegression(max_iter=1000).fit(digits.pixels("train"), digits.splits["train"].labels)
+            expected = theirs.predict_proba(digits.pixels("test"))
+        np.testing.assert_allclose(kept.probabilities["logistic regression"], expected, atol=0.02)
+        assert "### Beside other models" in activations.notes
+        assert "McNemar's exact test with Holm's correction over 3" in activations.notes
+        assert re.search(r"\| majority class \| .* \| 0\.\d+ \(0.*\), p < 0\.0001: network ahead \|", activations.notes)
+
+    def test_a_sweep_without_test_figures_is_compared_on_its_validation_rows(self, small, digits, tmp_path):
+        study = small.hidden_units.model_copy(update={"compare_sklearn": True})
+        record = run_sweep("hidden_units", study, digits, tmp_path)
+        first, *others = record.summary["comparison"]
+        assert [row["model"] for row in others] == list(BASELINES)
+        best = record.summary["best"]["final_validation_accuracy"]
+        assert first["validation_accuracy"] == pytest.approx(best)
+        assert not any("test" in name for row in record.summary["comparison"] for name in row)
+        runs = [child for child in record.children if child.tags["probeflow.role"] == "baseline"]
+        for row, run in zip(others, runs, strict=True):
+            assert run.metrics["validation_accuracy"] == row["validation_accuracy"]
+            assert not any("test" in name for name in run.metrics)
+        rows = record.summary["comparison_rows"]["count"]
+        assert rows == len(digits.splits["train"]) - 1125
+        assert "validation rows, which favour the network" in record.notes
+        drawn = (record.folder / "figures" / "summary.svg").read_text()
+        assert f"logistic regression: loss {others[1]['validation_loss']:.4g}" in drawn
+        assert "heat-map-study.png" not in record.figures  # one setting varies
 
     def test_every_configuration_and_winner_carries_mean_deviation_and_interval(self, activations):
         for each in activations.summary["configurations"]:
@@ -98,7 +187,7 @@ class TestSweep:
     def test_the_difference_from_scikit_learn_is_a_paired_test_over_seeds(self, activations):
         children = activations.children
         for final in activations.summary["finals"]:
-            of_value = [child for child in children if child.params["activation"] == final["value"]]
+            of_value = [child for child in children if child.params.get("activation") == final["value"]]
             ours, theirs = (
                 [child.metrics["test_accuracy"] for child in of_value if child.tags["probeflow.role"] == role]
                 for role in ("final", "peer")
@@ -192,7 +281,7 @@ class TestSweep:
             (arm, rate) for arm in ("study", "sgd") for rate in (0.1, 0.01, 0.001)
         ]
         assert "loss-curves-study.png" in record.figures
-        assert {child.params["arm"] for child in record.children} == {"study", "sgd"}
+        assert {child.params.get("arm", "") for child in record.children} == {"study", "sgd", ""}  # and the majority
 
     def test_a_sweep_that_cannot_learn_is_flagged_whole(self, small, digits, tmp_path):
         stuck = small.learning_rates.model_dump(mode="json")
