@@ -26,7 +26,6 @@ from lib.report.drawing import inline
 from lib.report.markdown import notes_html
 from lib.report.tables import Table, table
 from lib.report.words import CAPTIONS, QUESTION, QUESTIONS
-from lib.studies import questions
 from lib.studies.record import DatasetNote, RunNote, StudyRecord
 
 REPORT = "report.html"
@@ -108,6 +107,8 @@ def render(pipeline: StudyRecord, studies: Mapping[str, StudyRecord]) -> str:
     DataError
         When a figure or table of a study is missing or damaged.
     """
+    from lib.studies import questions  # with scikit-learn, which takes a second
+
     numbers = count(1)
     environment = Environment(
         loader=PackageLoader("lib.report", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True,

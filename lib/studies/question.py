@@ -22,7 +22,11 @@ OTHER_DATA = "other data"
 NOT_ASKED = "not asked"
 """The claim, where the study had none."""
 
-_DATA = {"mnist": "MNIST", "letters": "the OCR letters", "cifar10": "two classes of CIFAR-10, not recorded which"}
+_DATA = {
+    "mnist": "MNIST",
+    "letters": "the OCR letters",
+    "cifar10": "two classes of CIFAR-10, which two is not recorded",
+}
 
 
 @dataclass(frozen=True)
@@ -76,8 +80,11 @@ class Part:
 
 
 def data_words(study: str, name: str) -> str:
-    """The data by its name, and beside it the reference study's where it is other."""
-    return name if is_study_data(study, name) else f"{name}, other data than the study's ({_DATA[STUDY_DATA[study]]})"
+    """The data by its name, and beside it the reference study's where it is other or may be."""
+    theirs = _DATA[STUDY_DATA[study]]
+    if not is_study_data(study, name):
+        return f"{name}, other data than the study's ({theirs})"
+    return f"{name} (the study: {theirs})" if STUDY_DATA[study] == "cifar10" else name
 
 
 def qualified(verdict: str, study: str, summary: Mapping[str, Any], *, other_settings: bool = False) -> str:
