@@ -14,7 +14,17 @@ SKLEARN_SLIP = "0.9767 (a slip: ReLU scored again)"
 UNIT_LOSSES = {5: (0.664, 0.788), 20: (0.292, 0.562), 50: (0.173, 0.592), 100: (0.118, 0.523), 200: (0.0895, 0.5225)}
 RATE_LOSSES = {0.1: (0.766, 0.874), 0.01: (0.744, 0.870), 0.001: (1.229, 1.298)}
 CLASSIFIER_ACCURACY = "0.6348 (on training images)"
-STUDY_DATA = {"activations": "mnist", "hidden_units": "letters", "learning_rates": "letters"}
+CONFUSION = ((2419, 1071), (2581, 3929))
+"""Part F's: rows predicted, columns true."""
+STUDY_DATA = {
+    "activations": "mnist",
+    "hidden_units": "letters",
+    "learning_rates": "letters",
+    "exploration": "cifar10",
+    "features": "cifar10",
+    "classifier": "cifar10",
+}
+"""What each study was run on: the dataset's name, or how it begins."""
 
 
 @dataclass(frozen=True)
@@ -49,9 +59,14 @@ def comparison(summaries: Mapping[str, Mapping[str, Any]]) -> list[dict[str, str
     return [asdict(row) for row in rows]
 
 
+def is_study_data(study: str, name: str) -> bool:
+    """Whether a dataset is the one that the reference study used, by its name; "cifar10-..." is a copy of CIFAR-10."""
+    return name == STUDY_DATA[study] or name.startswith(f"{STUDY_DATA[study]}-")
+
+
 def _data(study: str, summary: Mapping[str, Any]) -> str:
     name = str(summary["dataset"]["name"])
-    return name if name == STUDY_DATA[study] else f"{name} (the study: {STUDY_DATA[study]})"
+    return name if is_study_data(study, name) else f"{name} (the study: {STUDY_DATA[study]})"
 
 
 def _activations(summary: Mapping[str, Any]) -> list[Row]:

@@ -24,7 +24,8 @@ from lib.errors import DataError
 from lib.files import write_bytes
 from lib.report.drawing import inline
 from lib.report.markdown import notes_html
-from lib.report.words import CAPTIONS, FAULTS, QUESTION, QUESTIONS
+from lib.report.tables import Table, table
+from lib.report.words import CAPTIONS, QUESTION, QUESTIONS
 from lib.studies.record import DatasetNote, RunNote, StudyRecord
 
 REPORT = "report.html"
@@ -32,9 +33,6 @@ REPORT = "report.html"
 _LARGEST_DRAWING = 600_000
 _LARGEST_PICTURE = 1_500_000
 """Bytes of an SVG beyond which the PNG is shown, and of a PNG beyond which it is only named."""
-
-_ROWS, _COLUMNS = 60, 60
-"""A larger table is only named."""
 
 _READABLE = 0.75
 """A figure is never drawn smaller than so much of its natural size: rather one scrolls it sideways."""
@@ -49,17 +47,6 @@ class Figure:
     markup: Markup
     width: int
     least_width: int
-
-
-@dataclass(frozen=True)
-class Table:
-    """A study's table: its rows, or none when it is too large to be shown."""
-
-    name: str
-    file: str
-    count: int
-    head: Sequence[str] = ()
-    rows: Sequence[Sequence[str]] = ()
 
 
 @dataclass(frozen=True)
@@ -120,6 +107,8 @@ def render(pipeline: StudyRecord, studies: Mapping[str, StudyRecord]) -> str:
     DataError
         When a figure or table of a study is missing or damaged.
     """
+    from lib.studies import questions  # with scikit-learn, which takes a second
+
     numbers = count(1)
     environment = Environment(
         loader=PackageLoader("lib.report", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
@@ -133,12 +122,14 @@ def render(pipeline: StudyRecord, studies: Mapping[str, StudyRecord]) -> str:
         profile=pipeline.summary["profile"],
         key=pipeline.key,
         question=QUESTION,
+        asked=questions.parts(studies),
+        asked_title=questions.TITLE,
+        asked_how=questions.HOW,
         studies=shown,
         classifier=next((study for study in shown if study.name == "classifier"), None),
         flags=[flag.replace("_", " ", 1) for flag in pipeline.flags],
         datasets=_datasets(studies),
         reference=pipeline.summary["rows"],
-        faults=[fault for name, fault in FAULTS.items() if name in studies],
         made=pipeline.made,
         others=_made_elsewhere(pipeline.made, studies),
         command=_command(pipeline.summary),
@@ -198,21 +189,7 @@ def _table(record: StudyRecord, file: str) -> Table:
         raise DataError(
             f"table {path} is missing or damaged ({error}); delete its study's folder and run the study again"
         ) from None
-    name = file.rpartition(".")[0].replace("-", " ")
-    if len(rows) > _ROWS or len(head) > _COLUMNS:
-        return Table(name, file, len(rows))
-    return Table(
-        name, file, len(rows), [column.replace("_", " ") for column in head], [list(map(_short, row)) for row in rows]
-    )
-
-
-def _short(cell: str) -> str:
-    """A number with four places that count; anything else as it is."""
-    try:
-        number = float(cell)
-    except ValueError:
-        return cell
-    return f"{number:.4g}" if "." in cell or "e" in cell else cell
+    return table(file, head, rows)
 
 
 def _tried(record: StudyRecord) -> list[Tried]:

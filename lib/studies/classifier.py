@@ -230,6 +230,7 @@ def _seal(
         name: seed_curves([final.result for final in finals if final.representation == name], "test")
         for name in dict.fromkeys(final.representation for final in finals)
     }
+    folder.figure("loss-curves", figures.training_curves(curves, f"{title}: cross-entropy on train and test"))
     folder.figure("error-curves", figures.training_curves(curves, f"{title}: error on train and test", "error"))
     probabilities = {final.representation: final.probabilities for final in firsts}
     test = dataset.splits["test"]
@@ -295,7 +296,16 @@ def _seal(
         title=title,
         headline=headline,
         notes=_notes(
-            title, description, f"{chosen}, {judged}", table, measures, comparison, groups, beside, main, flags
+            title,
+            description,
+            f"{chosen}, {judged}. {_best_epochs(candidates, main)}",
+            table,
+            measures,
+            comparison,
+            groups,
+            beside,
+            main,
+            flags,
         ),
         dataset=DatasetNote.of(dataset),
         summary={
@@ -335,6 +345,13 @@ def _seal(
             f"probeflow-{dataset.name}",
         ),
     )
+
+
+def _best_epochs(candidates: Sequence[Configuration], main: Final) -> str:
+    """Where the chosen candidate's validation loss was lowest, of each seed."""
+    chosen = next(each for each in candidates if each.results[0].trial == main.result.trial)
+    epochs = ", ".join(str(result.best_epoch) for result in chosen.results)
+    return f"Their validation loss was lowest after epoch {epochs} of {main.result.trial.epochs} (one a seed)."
 
 
 def _beside_pixels(finals: Sequence[Final]) -> str | None:
@@ -412,7 +429,7 @@ def _notes(
 ) -> str:
     lines = [
         f"## {title}",
-        f"Features: **{description}**, standardised by training rows only. Settings chosen on validation rows: {chosen}. "
+        f"Features: **{description}**, standardised by training rows only. Settings chosen on validation rows: {chosen} "
         f"Always answering the most frequent class would score {main.scores.majority:.4f}.",
         "",
         "| input | test accuracy of the first seed (Wilson's 95 % interval over test images) | F1 | ROC AUC "

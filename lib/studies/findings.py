@@ -16,6 +16,7 @@ import numpy.typing as npt
 from lib.evaluation.intervals import LEVEL, LOSS, Estimate, holm, over_seeds, p_words, paired_difference
 from lib.mlp.training import TrialResult
 from lib.studies.comparison import Change, Compared, Figure, by_arm, changes, judge
+from lib.studies.question import CANNOT, CONFIRMED, IN_PART, NOT_TOLD, ONE_SEED, REFUTED, REFUTED_IN_PART
 
 UNSTABLE = 0.1
 """A loss whose rises from epoch to epoch add up to more than this share of its net fall is unstable."""
@@ -24,6 +25,24 @@ UNFINISHED = 0.01
 (means over each) has not converged."""
 _EPOCHS = 20
 """Fewer epochs cannot show either."""
+_ONE_SEED = "Open: one seed tells nothing of the spread; give several in `seeds`."
+_TRAIN_FALLS = "yes (means over the epochs 0.664, 0.292, 0.173, 0.118, 0.0895)"
+_VALIDATION_FLAT = "no, it stays flat (0.788, 0.562, 0.592, 0.523, 0.5225)"
+_GAP_GROWS = "yes, overfitting"
+_LAST_ALIKE = "not tested; 0.523 at 100 units, 0.5225 at 200"
+_BEST_RATE = "0.01 (mean validation losses 0.874, 0.870, 1.298)"
+_UNSTABLE_RATE = "0.1 is unstable, 0.01 smooth"
+_UNFINISHED_RATE = "0.001"
+_EXPECTED = {
+    _TRAIN_FALLS: "yes",
+    _VALIDATION_FLAT: "no",
+    _GAP_GROWS: "yes",
+    _LAST_ALIKE: "no",
+    _BEST_RATE: "rate 0.01",
+    _UNSTABLE_RATE: "rate 0.1",
+    _UNFINISHED_RATE: "rate 0.001",
+}
+"""A claim -> the answer that would confirm it."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +71,30 @@ def answers(axis: str, configurations: Sequence[Compared]) -> list[Answer]:
     return sorted(found, key=lambda answer: order.index(answer.question))
 
 
+def judged(found: Mapping[str, Any], tried: Sequence[str]) -> str:
+    """An answer (as in a record's summary) beside its claim: a verdict of `lib.studies.question`.
+
+    `tried` are the labels of the arm's configurations: of a rate that was not tried, nothing is said.
+    """
+    expected, answer = _EXPECTED[found["claim"]], found["answer"]
+    if found["words"] == _ONE_SEED:
+        return ONE_SEED
+    if found["words"].startswith("Open: "):
+        return CANNOT
+    if expected in ("yes", "no"):
+        if answer == "in part":
+            return IN_PART if expected == "yes" else REFUTED_IN_PART
+        if answer == "open":
+            return NOT_TOLD
+        return CONFIRMED if answer == expected else REFUTED
+    if expected not in tried:
+        return CANNOT
+    named = answer.split(", ")
+    if expected in named:
+        return CONFIRMED if len(named) == 1 else IN_PART
+    return NOT_TOLD if answer == "open" or f"{expected} not told: " in found["words"] else REFUTED
+
+
 def section(found: Sequence[Mapping[str, Any]]) -> list[str]:
     """The answers (as in a record's summary) in Markdown, each question once."""
     lines = [
@@ -71,22 +114,22 @@ def _units(arm: str, widths: Sequence[Compared]) -> list[Answer]:
     questions: list[tuple[str, str, Callable[[], tuple[str, str]]]] = [
         (
             "Does training loss fall with more units?",
-            "yes (means over the epochs 0.664, 0.292, 0.173, 0.118, 0.0895)",
+            _TRAIN_FALLS,
             lambda: _along(widths, _train, "the training loss (mean over the epochs)", "falls"),
         ),
         (
             "Does validation loss fall with more units?",
-            "no, it stays flat (0.788, 0.562, 0.592, 0.523, 0.5225)",
+            _VALIDATION_FLAT,
             lambda: _along(widths, _validation, "the validation loss (mean over the epochs)", "falls"),
         ),
         (
             "Does the gap between validation and training loss grow with more units?",
-            "yes, overfitting",
+            _GAP_GROWS,
             lambda: _along(widths, _gap, "the gap (of the means over the epochs)", "rises"),
         ),
         (
             f"Is the validation difference between {before.label} and {after.label} real?",
-            "not tested; 0.523 at 100 units, 0.5225 at 200",
+            _LAST_ALIKE,
             lambda: _difference(before, after),
         ),
     ]
@@ -95,17 +138,17 @@ def _units(arm: str, widths: Sequence[Compared]) -> list[Answer]:
 
 def _rates(arm: str, rates: Sequence[Compared]) -> list[Answer]:
     questions: list[tuple[str, str, Callable[[], tuple[str, str]]]] = [
-        ("Which learning rate is best?", "0.01 (mean validation losses 0.874, 0.870, 1.298)", lambda: _best(rates)),
+        ("Which learning rate is best?", _BEST_RATE, lambda: _best(rates)),
         (
             "Which learning rates are unstable, their training loss rising from epoch to epoch by more than "
             f"{100 * UNSTABLE:g} % of its net fall in sum?",
-            "0.1 is unstable, 0.01 smooth",
+            _UNSTABLE_RATE,
             lambda: _unstable(rates),
         ),
         (
             "Which learning rates have not converged, their training loss still falling by more than "
             f"{100 * UNFINISHED:g} % of its whole fall over the last tenth of the epochs?",
-            "0.001",
+            _UNFINISHED_RATE,
             lambda: _unfinished(rates),
         ),
     ]
@@ -130,7 +173,7 @@ def _gap(result: TrialResult) -> float:
 
 def _answer(configurations: Sequence[Compared], ask: Callable[[], tuple[str, str]]) -> tuple[str, str]:
     if len(configurations[0].results) < 2:
-        return "open", "Open: one seed tells nothing of the spread; give several in `seeds`."
+        return "open", _ONE_SEED
     results = [result for each in configurations for result in each.results]
     if early := sum(result.ended in ("patience", "halved") for result in results):
         return "open", f"Open: {early} of {len(results)} trials were stopped early, so their epochs are not the same."
@@ -153,7 +196,7 @@ def _along(configurations: Sequence[Compared], figure: Figure, name: str, way: s
     if against:
         return "no", f"Not throughout: {name} {'; '.join(parts)}. {trend_words}"
     if kept or trend:
-        return "in part", f"In part: {name} {'; '.join(parts)}. {trend_words}"
+        return "in part", f"In part: {name} {'' if kept else 'shows '}{'; '.join(parts)}. {trend_words}"
     seeds = len(configurations[0].results)
     return "open", f"Not told by {seeds} seeds: {name} shows {'; '.join(parts)}. {trend_words}"
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 
 from lib.config import Profile, is_built_in
 from lib.errors import DataError
 from lib.evaluation.reference import comparison
 from lib.report import write_report
+from lib.studies.questions import TITLE, answer_lines, parts, verdict_lines
 from lib.studies.record import DatasetNote, RunNote, StudyFolder, StudyRecord, open_record, study_key
 
 TABLE = "reference-study"
+_SHOWS = {"questions": 1}
+"""Part of the record's key: raised when what is said of a run changes, so that its studies' records stay."""
 
 
 def summarise(profile: Profile, records: Mapping[str, StudyRecord], root: Path) -> StudyRecord:
@@ -19,7 +23,9 @@ def summarise(profile: Profile, records: Mapping[str, StudyRecord], root: Path) 
 
     Its folder then also holds the report.
     """
-    key = study_key("pipeline", profile.name, *(f"{name} {record.key}" for name, record in sorted(records.items())))
+    key = study_key(
+        "pipeline", [profile.name, _SHOWS], *(f"{name} {record.key}" for name, record in sorted(records.items()))
+    )
     folder = StudyFolder(root, "pipeline", key)
     if record := folder.finished():
         write_report(record, records)
@@ -27,8 +33,20 @@ def summarise(profile: Profile, records: Mapping[str, StudyRecord], root: Path) 
     rows = comparison({name: record.summary for name, record in records.items()})
     folder.table(TABLE, rows)
     flags = [f"{name}: {flag}" for name, record in records.items() for flag in record.flags]
-    lines = [
-        f"## Profile {profile.name}: reference study / this run",
+    answered = parts(records)
+    # MLflow's page shows the first 8,000 characters: the verdicts stand first, what they rest on last.
+    lines = [f"## Profile {profile.name}"]
+    if answered:
+        lines += ["", f"### {TITLE}", "", *verdict_lines(answered)]
+    lines += ["", "### Results", "", "| study | result |", "|---|---|"]
+    lines += [f"| {name} | {record.headline} |" for name, record in records.items()]
+    if flags:
+        lines += ["", "**Read with care:**", *(f"- {flag}" for flag in flags)]
+    if answered:
+        lines += ["", "## The answers in full", "", *answer_lines(answered)]
+    lines += [
+        "",
+        "## Reference study / this run",
         "",
         "| part | figure | setting | reference study | this run | data |",
         "|---|---|---|---|---|---|",
@@ -36,13 +54,7 @@ def summarise(profile: Profile, records: Mapping[str, StudyRecord], root: Path) 
             f"| {row['part']} | {row['figure']} | {row['setting']} | {row['reference']} | {row['this_run']} | {row['data']} |"
             for row in rows
         ),
-        "",
-        "| study | result |",
-        "|---|---|",
-        *(f"| {name} | {record.headline} |" for name, record in records.items()),
     ]
-    if flags:
-        lines += ["", "**Read with care:**", *(f"- {flag}" for flag in flags)]
     first = next(iter(records.values()))
     main = records.get("classifier", first)
     record = folder.seal(
@@ -55,6 +67,7 @@ def summarise(profile: Profile, records: Mapping[str, StudyRecord], root: Path) 
             "built_in": is_built_in(profile),
             "settings": profile.model_dump(mode="json"),
             "rows": rows,
+            "questions": [asdict(part) for part in answered],
             "studies": {name: record.key for name, record in records.items()},
         },
         parent=RunNote(

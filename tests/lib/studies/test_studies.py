@@ -303,7 +303,14 @@ class TestClassifier:
         assert final["test_accuracy_low"] > final["majority"] == 0.5
         assert 0 < final["test_f1"] <= 1
         assert_files_are_there(classified)
-        drawn = ("confusion-matrix", "error-curves", "roc-and-precision-recall", "calibration", "most-wrong")
+        drawn = (
+            "confusion-matrix",
+            "loss-curves",
+            "error-curves",
+            "roc-and-precision-recall",
+            "calibration",
+            "most-wrong",
+        )
         assert set(classified.figures) == {f"{name}.png" for name in drawn}
         assert [row["input"] for row in classified.summary["table"]][1] == "raw pixels"
 
@@ -464,6 +471,12 @@ def test_the_pipeline_s_table_covers_every_part_a_to_f(
     record = summarise(small, records, root)
     assert {row["part"] for row in record.summary["rows"]} == set("ABCDEF")
     assert "0.6348 (on training images)" in record.notes
+    assert [part["letter"] for part in record.summary["questions"]] == list("ABCDEF")
+    assert (
+        "| F | Are the features worth more than raw pixels to the same network? | cannot be asked with one seed |"
+        in record.notes
+    )
+    assert (record.folder / "report.html").read_text().count('class="verdict"') >= 20
     assert record == open_record(record.folder)
 
 

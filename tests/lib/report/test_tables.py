@@ -1,0 +1,60 @@
+"""A study's tables as the page shows them: nothing is lost where columns are put together."""
+
+from __future__ import annotations
+
+from lib.report.tables import merged, table
+
+
+def test_a_figure_its_spread_and_its_interval_are_one_cell():
+    head = ["arm", "loss", "loss_standard_deviation", "loss_low", "loss_high", "flags"]
+    names, rows = merged(head, [["sgd", "0.25", "0.0123456", "0.2", "0.3", "none"], ["one", "0.5", "", "", "", ""]])
+    assert names == ["arm", "loss ± standard deviation (low to high)", "flags"]
+    assert rows == [["sgd", "0.25 ± 0.01235 (0.2 to 0.3)", "none"], ["one", "0.5", ""]]
+
+
+def test_ends_without_a_name_belong_to_the_column_before_them():
+    head = [
+        "input",
+        "test_accuracy",
+        "low",
+        "high",
+        "seeds",
+        "mean_test_accuracy",
+        "standard_deviation",
+        "mean_low",
+        "mean_high",
+    ]
+    names, rows = merged(head, [["pixels", "0.9", "0.8", "0.95", "3", "0.89", "0.01", "0.87", "0.91"]])
+    assert names == [
+        "input", "test accuracy (low to high)", "seeds", "mean test accuracy ± standard deviation (low to high)",
+    ]  # fmt: skip
+    assert rows == [["pixels", "0.9 (0.8 to 0.95)", "3", "0.89 ± 0.01 (0.87 to 0.91)"]]
+    names, rows = merged(["value", "low", "high", "mean", "mean_low", "mean_high"], [["1", "0", "2", "3", "2", "4"]])
+    assert (names, rows) == (["value (low to high)", "mean (low to high)"], [["1 (0 to 2)", "3 (2 to 4)"]])
+
+
+def test_ends_without_a_figure_stay_a_column_and_a_low_without_a_high_is_none():
+    names, rows = merged(["x", "x_wilson_low", "x_wilson_high", "tide_low"], [["1", "0.5", "1.5", "7"]])
+    assert names == ["x", "x wilson, low to high", "tide low"]
+    assert rows == [["1", "0.5 to 1.5", "7"]]
+
+
+def test_a_wide_table_of_few_rows_is_laid_on_its_side_by_the_column_that_names_them():
+    head = ["arm", "label", *(f"m{number}" for number in range(8))]
+    found = table("comparison-of-models.csv", head, [["sgd", "one", *"12345678"], ["sgd", "two", *"abcdefgh"]])
+    assert found.name == "comparison of models"
+    assert found.on_its_side
+    assert list(found.head) == ["label", "one", "two"]
+    assert [list(row) for row in found.rows[:2]] == [["arm", "sgd", "sgd"], ["m0", "1", "a"]]
+    assert (found.shown, found.count) == (2, 2)
+    unnamed = table("x.csv", head, [["sgd", "one", *"12345678"], ["sgd", "one", *"12345678"]])
+    assert not unnamed.on_its_side
+    assert len(unnamed.rows) == 2
+
+
+def test_of_many_rows_the_first_are_shown_and_a_very_wide_table_is_named():
+    found = table("points.csv", ["row", "x"], [[str(number), "0.123456"] for number in range(1000)])
+    assert (found.shown, found.count) == (10, 1000)
+    assert list(found.rows[-1]) == ["9", "0.1235"]
+    wide = table("wide.csv", [f"c{number}" for number in range(61)], [["1"] * 61])
+    assert (wide.rows, wide.count) == ((), 1)
