@@ -63,12 +63,13 @@ def _parser() -> argparse.ArgumentParser:
         return sub
 
     run = add("run", _run, "run the whole pipeline, or one stage of it")
-    run.add_argument("--only", metavar="STAGE", help=f"one stage with what it needs: {STAGES}")
     acquire = add("acquire", _stage("acquire"), "fetch and verify the data")
     extract = add("extract", _stage("extract"), "extract AlexNet features into sealed Parquet shards")
     sweep = add("sweep", _sweep, "run the sweeps")
     evaluate = add("evaluate", _stage("evaluate"), "explore the images, train and test the classifier, draw t-SNE")
-    plan = add("plan", _plan, "say what would be extracted and trained, in which chunks and programs, without doing it")
+    plan = add("plan", _plan, "say what a run would do, stage by stage: what is there, what is to do and why, how long")
+    for sub in (run, plan):
+        sub.add_argument("--only", metavar="STAGE", help=f"one stage with what it needs: {STAGES}")
     for sub in (sweep, plan):
         sub.add_argument(
             "--study",
@@ -218,7 +219,8 @@ def _plan(options: argparse.Namespace) -> int:
     from flows.plan import show_plan
     from lib.config import places
 
-    return show_plan(_profile(options), options.study or (), places(), _workers(options))
+    stages = [*(options.study or ()), *([options.only] if options.only else ())]
+    return show_plan(_profile(options), stages, places(), _workers(options))
 
 
 def _features(options: argparse.Namespace) -> int:

@@ -1,0 +1,162 @@
+"""How long a stage will take, from how long it took before and how much more or less it has to do now."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from lib.features.sets import FoundSet, found_sets
+from lib.features.speed import read_speeds
+from lib.machine import cores
+from lib.mlp.trial import Trial
+from lib.studies.past import PastRecord
+
+_PER_PARAMETER = 6
+"""Operations on one row and parameter: a product forward, one for the gradient, one for the deltas."""
+
+_PER_STEP = 800_000
+"""Operations that could be done in the time of a step's calls."""
+
+NOTHING = "no past run to estimate from"
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Seconds, or None when nothing tells; and in a few words how they were got."""
+
+    seconds: float | None
+    basis: str
+
+
+@dataclass(frozen=True)
+class Training:
+    """Trials to train: parameters, mini-batch and epochs of each, over so many rows; and scikit-learn's beside them."""
+
+    sizes: tuple[tuple[int, int, int], ...]
+    rows: int
+    beside: bool = False
+
+    @classmethod
+    def of(cls, trials: Sequence[Trial], rows: int, features: int, classes: int, beside: bool = False) -> Training:
+        """What these trials come to."""
+        return cls(
+            tuple((parameters(each, features, classes), each.batch_size, each.epochs) for each in trials), rows, beside
+        )
+
+    @property
+    def operations(self) -> float:
+        """Floating-point operations, with what the calls of the steps cost."""
+        return sum(epochs * self._of_epoch(count, batch) for count, batch, epochs in self.sizes)
+
+    def _of_epoch(self, count: int, batch: int) -> float:
+        batch = min(batch, self.rows)
+        return math.ceil(self.rows / batch) * (_PER_PARAMETER * batch * count + _PER_STEP)
+
+
+def parameters(trial: Trial, features: int, classes: int) -> int:
+    """Weights and biases of a trial's network."""
+    return sum((below + 1) * above for below, above in pairwise((features, *trial.hidden, classes)))
+
+
+def of_training(wanted: Training, records: Sequence[PastRecord]) -> Estimate:
+    """Time of a study that trains: of the first record that tells, its training scaled by the operations.
+
+    What it took beside training (figures, tables) is taken as it was, and MLflow's share by the number of trials.
+    """
+    for record in records:
+        origin, past = record.origin, _training(record.content)
+        if origin is None or origin.seconds is None or not past.sizes or not past.rows:
+            continue
+        children = record.content["children"]
+        trained = _seconds(children, "candidate", "final") / min(cores(), len(past.sizes))
+        beside = _seconds(children, "peer", "baseline")
+        trained = min(trained, max(0.0, origin.seconds - beside))
+        ratio = wanted.operations / past.operations
+        rest = max(0.0, origin.seconds - trained - beside)
+        seconds = rest + trained * ratio + (beside * ratio if wanted.beside else 0.0)
+        seconds += _shown(record) * len(wanted.sizes) / len(past.sizes)
+        return Estimate(seconds, f"{record.content['study']} of {record.when}{_scaled(ratio)}")
+    return Estimate(None, NOTHING)
+
+
+def of_work(records: Sequence[PastRecord], study: str, wanted: float, done: Any) -> Estimate:
+    """Time of a study that trains nothing, in proportion to its work; `done` takes a record's JSON and tells its own."""
+    for record in records:
+        origin = record.origin
+        if origin is None or origin.seconds is None:
+            continue
+        try:
+            ratio = wanted / done(record.content)
+        except (KeyError, TypeError, ZeroDivisionError):
+            continue
+        return Estimate(origin.seconds * ratio + _shown(record), f"{study} of {record.when}{_scaled(ratio)}")
+    return Estimate(None, NOTHING)
+
+
+def of_extraction(images: int, settings: Any, root: Path, kind: str) -> Estimate:
+    """Time to extract so many images: by the speed of sets with the same precision on the same kind of device.
+
+    A set with another input size counts by the pixels of the network's input.
+    """
+    if not images:
+        return Estimate(0.0, "")
+    best: tuple[tuple[bool, bool], Estimate] | None = None
+    for found in found_sets(root):
+        for speed in read_speeds(found.folder) if _alike(found, settings) else ():
+            if speed.device.startswith("cuda") != (kind == "cuda"):
+                continue
+            assert found.plan is not None
+            ratio = (settings.input_size / found.plan.settings.input_size) ** 2
+            rate = speed.images_per_second / ratio
+            order = (ratio == 1, found.plan.settings.layer == settings.layer)
+            words = f"{rate:,.0f} images/s, as set {found.digest[:8]}{_scaled(ratio)}"
+            estimate = Estimate(images / rate, words)
+            if best is None or order > best[0]:
+                best = (order, estimate)
+    return Estimate(None, NOTHING) if best is None else best[1]
+
+
+def total(estimates: Sequence[Estimate]) -> tuple[float, int]:
+    """Seconds of all that are known, and how many are not."""
+    known = [each.seconds for each in estimates if each.seconds is not None]
+    return sum(known), len(estimates) - len(known)
+
+
+def _alike(found: FoundSet, settings: Any) -> bool:
+    return found.plan is not None and found.plan.settings.precision == settings.precision
+
+
+def _training(content: dict[str, Any]) -> Training:
+    sizes = []
+    try:
+        for child in content["children"]:
+            if "parameters" in child["metrics"]:
+                epochs = len(child["history"]) or int(child["params"]["epochs"])
+                sizes.append((int(child["metrics"]["parameters"]), int(child["params"]["batch_size"]), epochs))
+        return Training(tuple(sizes), int(content["dataset"]["rows"]["train"]))
+    except (KeyError, TypeError, ValueError):
+        return Training((), 0)
+
+
+def _seconds(children: Sequence[dict[str, Any]], *roles: str) -> float:
+    return sum(
+        each["metrics"].get("training_seconds") or 0.0
+        for each in children
+        if each.get("tags", {}).get("probeflow.role") in roles
+    )
+
+
+def _shown(record: PastRecord) -> float:
+    """What Prefect and MLflow added when the record was made."""
+    origin = record.origin
+    if origin is None or origin.stage_seconds is None or origin.seconds is None:
+        return 0.0
+    return max(0.0, origin.stage_seconds - origin.seconds)
+
+
+def _scaled(ratio: float) -> str:
+    return "" if abs(ratio - 1) < 0.005 else f", scaled by {ratio:.2g}"
