@@ -78,12 +78,14 @@ def pipeline(
         "promotion": None,
         "pipeline": None,
     }
+    began, started = time.time(), time.perf_counter()
     if "promote" in wanted:
         best = outcomes["classifier"]
         result["promotion"] = promote_classifier(best["folder"], best["run_id"], profile.images, profile.features)
     if "report" in wanted:
         folders = {name: outcome["folder"] for name, outcome in outcomes.items()}
         result["pipeline"] = show_study(compare_with_reference(profile, folders))
+        note_stage_time(Path(result["pipeline"]["folder"]), time.perf_counter() - started, began)
     return result
 
 

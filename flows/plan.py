@@ -102,13 +102,11 @@ def _told(text: str) -> list[str]:
 
 
 def _data(plan: PipelinePlan) -> Iterator[str]:
-    found = {f"{each.name} on {each.data}": None for each in plan.sweeps}
-    if plan.extraction is not None:
+    found = {f"{each.name} on {each.data}": None for each in plan.sweeps if not each.sealed}
+    if plan.extraction is not None and not plan.extraction.sealed:
         images = "" if plan.extraction.images is None else f", {plan.extraction.images:,} images"
         found = {f"features of {plan.extraction.data}{images}": None} | found
-    yield ""
-    for each in found:
-        yield from _told(each)
+    yield from ["", *(line for each in found for line in _told(each))] if found else ()
 
 
 def _chunks(plan: PipelinePlan, workers: Workers) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -83,17 +83,30 @@ def of_training(wanted: Training, records: Sequence[PastRecord]) -> Estimate:
     return Estimate(None, NOTHING)
 
 
-def of_work(records: Sequence[PastRecord], study: str, wanted: float, done: Any) -> Estimate:
-    """Time of a study that trains nothing, in proportion to its work; `done` takes a record's JSON and tells its own."""
+def of_work(
+    records: Sequence[PastRecord],
+    study: str,
+    wanted: float,
+    done: Callable[[dict[str, Any]], float],
+    apart: Callable[[dict[str, Any]], float] = lambda _: 0.0,
+) -> Estimate:
+    """Time of a study that trains nothing, in proportion to its work.
+
+    Parameters
+    ----------
+    done, apart
+        Take a record's JSON, and tell its work, and the seconds of its stage that are estimated apart from this.
+    """
     for record in records:
         origin = record.origin
         if origin is None or origin.seconds is None:
             continue
         try:
             ratio = wanted / done(record.content)
+            others = max(0.0, _shown(record) - apart(record.content))
         except (KeyError, TypeError, ZeroDivisionError):
             continue
-        return Estimate(origin.seconds * ratio + _shown(record), f"{study} of {record.when}{_scaled(ratio)}")
+        return Estimate(origin.seconds * ratio + others, f"{study} of {record.when}{_scaled(ratio)}")
     return Estimate(None, NOTHING)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lib.config import SWEEPS
 from lib.storage.copies import fetch
 from lib.studies.identity import NAME, Identity, Origin, read_origin
 from lib.studies.record import FORMAT, StudyFolder
@@ -16,6 +17,10 @@ _RECORD = "record.json"
 _NAMED = 3
 _SHORT = 12
 _LONGEST = 40
+
+_SOURCES = ("images.", *(f"{name}.data." for name in SWEEPS))
+_EXPLAINED_BY = {"data": _SOURCES, "features": ("images.", "features."), "activations": ("activations.",)}
+"""What an input is called among a study's digests -> the settings that it is made by."""
 
 _UNDECISIVE = {"features.device", "features.batch_size", "features.weights_file", "name"}
 """Settings that change no result."""
@@ -76,20 +81,25 @@ def why_to_do(root: Path, identity: Identity) -> str:
 
 
 def differences(wanted: Identity, origin: Origin | None) -> list[str]:
-    """In which settings and digests an earlier study differs from the one wanted, one in words each: "name then -> now"."""
+    """In which settings and inputs an earlier study differs from the one wanted, each in words: "name then -> now".
+
+    An input's digest is told where no setting explains that it is another, and a source's settings where its data is.
+    """
     if origin is None:
         return []
-    then, now = flat(origin.identity.parts), flat(wanted.parts)
-    changed = [f"{name} {_value(then.get(name))} -> {_value(now.get(name))}" for name in changes(then, now)]
-    if origin.identity.study == wanted.study == "pipeline":
-        before, after = origin.identity.digests, wanted.digests
-        changed += [f"{name} changed" for name in after if before.get(name) not in (None, after[name])]
-        return changed
+    before = origin.identity
+    if wanted.study == "pipeline":
+        return [f"{name} changed" for name, digest in wanted.digests.items() if before.digests.get(name) != digest]
+    then, now = flat(before.parts), flat(wanted.parts)
+    names = changes(then, now)
+    if before.digests.get("data") == wanted.digests.get("data") is not None:
+        names = [name for name in names if not name.startswith(_SOURCES)]
+    told = [f"{name} {_value(then.get(name))} -> {_value(now.get(name))}" for name in names]
     for name, digest in wanted.digests.items():
-        before_it = origin.identity.digests.get(name, "")
-        if before_it != digest and not (name == "activations" and changed):
-            changed.append(f"{name} digest {before_it[:_SHORT] or 'none'} -> {digest[:_SHORT]}")
-    return changed
+        earlier = before.digests.get(name, "")
+        if earlier != digest and not any(each.startswith(_EXPLAINED_BY[name]) for each in names):
+            told.append(f"{name} digest {earlier[:_SHORT] or 'none'} -> {digest[:_SHORT]}")
+    return told
 
 
 def changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

@@ -6,6 +6,7 @@ Keys are made by the functions by which the studies themselves make them, so a p
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -14,9 +15,9 @@ import numpy as np
 from lib.config import SWEEPS, ClassifierStudy, Places, Profile, SweepName, Workers
 from lib.datasets import Dataset, on_disk
 from lib.datasets.sources import Source
-from lib.errors import DataError
-from lib.features.plan import SetPlan
-from lib.features.sets import found_sets
+from lib.errors import DataError, FeatureSetError
+from lib.features.plan import read_plan
+from lib.features.sets import FoundSet, found_sets
 from lib.mlp.store import trial_key
 from lib.mlp.trial import Trial
 from lib.storage.copies import sizes
@@ -180,6 +181,7 @@ class _Planner:
             "features",
             (plan.images or 0) * settings.width,
             lambda record: sum(record["dataset"]["rows"].values()) * record["parent"]["params"]["width"],
+            lambda record: sum(speed["seconds"] for speed in record["summary"]["speeds"]),
         )
         if plan.sealed and plan.digest and plan.folder:
             identity = features_identity(plan.digest, settings, dataset)
@@ -209,18 +211,16 @@ class _Planner:
             if not plan.missing:
                 return "all shards are there, but the set is not sealed"
             return f"shards {plan.missing:,} of {plan.shards:,} missing"
-        sets = [each.plan for each in found_sets(self.where.features) if each.plan is not None]
+        sets = [_origin_of(each) for each in found_sets(self.where.features) if each.plan is not None]
         if not sets:
             return "no features are extracted yet"
-        if plan.digest is not None and any(each.digest == plan.digest for each in sets):
-            return f"shards {plan.missing:,} of {plan.shards:,} missing" if plan.missing else "the set is damaged"
         wanted = Identity(
             "features",
             None,
             {"data": dataset.digest},
             {"images": dataset.source, "features": self.profile.features.model_dump(mode="json")},
         )
-        told = min((differences(wanted, _origin_of(each)) for each in sets), key=len)
+        told = min((differences(wanted, each) for each in sets), key=len)
         return several(told) if told else "other weights, or another version of torch"
 
     def _sweep(self, name: SweepName) -> StagePlan:
@@ -355,8 +355,12 @@ def _begun(told: str, stored: int | None, trials: int) -> str:
     return f"begun: {stored:,} of {trials:,} trials stored" if stored else told
 
 
-def _origin_of(plan: SetPlan) -> Origin:
+def _origin_of(found: FoundSet) -> Origin:
     """A feature set as if it were a record: its settings, images and their digest."""
+    plan = found.plan
+    assert plan is not None
+    with suppress(FeatureSetError):  # it tells the source too, which a manifest does not
+        plan = read_plan(found.folder)
     parts = {"images": plan.source or {}, "features": plan.settings.model_dump(mode="json")}
     return Origin(FORMAT, Identity("features", None, {"data": plan.dataset_digest}, parts))
 
