@@ -62,8 +62,8 @@ def _lines(profile: Profile, plan: PipelinePlan, workers: Workers) -> Iterator[s
     yield from aligned(heads, [_row(stage) for stage in plan.stages])
     yield ""
     for stage in plan.stages:
-        if stage.told:
-            yield from _told(f"{stage.name}: {stage.told}")
+        words = f"{stage.name}: {stage.told}"
+        yield from [words] if stage.state == "cached" else _told(words)  # a path is not broken
     yield from _data(plan)
     yield from _chunks(plan, workers)
     yield from _programs(plan, workers)

@@ -189,7 +189,8 @@ class _Planner:
             if found.state == "cached":
                 return replace(found, told=f"{plan.folder}, digest {plan.digest[:12]}", shards=plan.shards)
             return replace(found, told="the set is sealed, but not described: " + found.told, shards=plan.shards)
-        extracted = of_extraction(plan.missing_images, settings, self.where.features, training_device())
+        kind = training_device() if settings.device == "auto" else settings.device.partition(":")[0]
+        extracted = of_extraction(plan.missing_images, settings, self.where.features, kind)
         if extracted.seconds is None:
             estimate = extracted
         else:
@@ -220,6 +221,8 @@ class _Planner:
             {"data": dataset.digest},
             {"images": dataset.source, "features": self.profile.features.model_dump(mode="json")},
         )
+        if plan.folder is not None and sizes(plan.folder):
+            return f"begun, and no shard of {plan.shards:,} is there yet" if plan.shards else "begun"
         told = min((differences(wanted, each) for each in sets), key=len)
         return several(told) if told else "other weights, or another version of torch"
 

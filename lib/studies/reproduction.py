@@ -309,7 +309,28 @@ def _digests(record: StudyRecord, features: Path) -> dict[str, str]:
     for name, file in (("network", _NETWORK), ("predictions", PREDICTIONS)):
         if digest := _tensors(record.folder / file):
             found[name] = digest
+    if record.tables:
+        found["tables"] = _tables(record)
     return found
+
+
+def _tables(record: StudyRecord) -> str:
+    """Digest of a record's tables, without columns that tell how long something took."""
+    digest = hashlib.sha256()
+    for name in sorted(record.tables):
+        try:
+            with (record.folder / "tables" / name).open(encoding="utf-8", newline="") as lines:
+                rows = list(csv.DictReader(lines))
+        except OSError:
+            continue
+        kept = [{column: value for column, value in row.items() if not _timed(column)} for row in rows]
+        digest.update(json.dumps([name, kept]).encode())
+    return digest.hexdigest()
+
+
+def _timed(name: str) -> bool:
+    """Whether a figure of this name tells of the machine, not of the result."""
+    return any(word in name for word in _TIMES)
 
 
 def _tensors(path: Path) -> str | None:
@@ -338,7 +359,7 @@ def _figures(record: StudyRecord) -> Iterator[tuple[str, float | None]]:
 
 def _of_run(before: str, run: RunNote) -> Iterator[tuple[str, float | None]]:
     for name, value in run.metrics.items():
-        if not any(word in name for word in _TIMES):
+        if not _timed(name):
             yield f"{before}{name}", value
     for row in run.history:
         for name, of_epoch in row.items():

@@ -58,13 +58,15 @@ def test_what_is_stored_and_what_is_done_are_told(small, where, capsys):
     run_sweep(NAME, study, dataset, where.studies)
     assert plan_sweep(NAME, study, where, HERE).sealed
     show_plan(small, [NAME], where, HERE)
-    assert "hidden_units  done " in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "hidden_units: " + str(work.folder.path) in told
+    assert "All of it is there: a run computes nothing." in told
 
 
 def test_chunks_are_planned_with_their_share(small, where, capsys):
     show_plan(small, [NAME], where, workers_here("gpu", 2, {}))
     out = capsys.readouterr().out
-    assert {tuple(line.split()[1:5]) for line in out.splitlines() if " of 2 " in line} == {
+    assert {tuple(line.split()[1:5]) for line in out.splitlines() if " of 2 " in line and "%" in line} == {
         ("1", "of", "2", "50%"),
         ("2", "of", "2", "50%"),
     }
@@ -74,8 +76,10 @@ def test_chunks_are_planned_with_their_share(small, where, capsys):
 def test_data_that_is_not_here_is_not_fetched(where, capsys):
     show_plan(load_profile("reference", environment={}), (), where, HERE)
     out = capsys.readouterr().out
-    assert "mnist: not on this machine yet, sizes unknown" in out
-    assert "letters: not on this machine yet, sizes unknown" in out
+    assert "acquire: mnist, letters, cifar10 are not on this machine yet" in out
+    assert "learning_rates: its data is not on this machine yet, so its key is not known" in out
+    assert "classifier: its images are not on this machine yet, so its key is not known" in out
+    assert "report: the keys of exploration, features, activations," in out
     assert not where.data.exists()
 
 
