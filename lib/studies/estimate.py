@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from lib.features.sets import FoundSet, found_sets
@@ -20,6 +21,9 @@ _PER_PARAMETER = 6
 
 _PER_STEP = 800_000
 """Operations that could be done in the time of a step's calls."""
+
+_LATEST = 5
+"""Past runs that are asked, at most."""
 
 NOTHING = "no past run to estimate from"
 
@@ -63,10 +67,11 @@ def parameters(trial: Trial, features: int, classes: int) -> int:
 
 
 def of_training(wanted: Training, records: Sequence[PastRecord]) -> Estimate:
-    """Time of a study that trains: of the first record that tells, its training scaled by the operations.
+    """Time of a study that trains, from records of that study: their training is scaled by the operations.
 
-    What it took beside training (figures, tables) is taken as it was, and MLflow's share by the number of trials.
+    What a study took beside training (figures, tables) is taken as it was, and MLflow's share by the number of trials.
     """
+    found = []
     for record in records:
         origin, past = record.origin, _training(record.content)
         if origin is None or origin.seconds is None or not past.sizes or not past.rows:
@@ -79,8 +84,8 @@ def of_training(wanted: Training, records: Sequence[PastRecord]) -> Estimate:
         rest = max(0.0, origin.seconds - trained - beside)
         seconds = rest + trained * ratio + (beside * ratio if wanted.beside else 0.0)
         seconds += _shown(record) * len(wanted.sizes) / len(past.sizes)
-        return Estimate(seconds, f"{record.content['study']} of {record.when}{_scaled(ratio)}")
-    return Estimate(None, NOTHING)
+        found.append(_Told(seconds, f"{record.content['study']} of {record.when}", ratio))
+    return _middle(found)
 
 
 def of_work(
@@ -97,6 +102,7 @@ def of_work(
     done, apart
         Take a record's JSON, and tell its work, and the seconds of its stage that are estimated apart from this.
     """
+    found = []
     for record in records:
         origin = record.origin
         if origin is None or origin.seconds is None:
@@ -106,31 +112,46 @@ def of_work(
             others = max(0.0, _shown(record) - apart(record.content))
         except (KeyError, TypeError, ZeroDivisionError):
             continue
-        return Estimate(origin.seconds * ratio + others, f"{study} of {record.when}{_scaled(ratio)}")
-    return Estimate(None, NOTHING)
+        found.append(_Told(origin.seconds * ratio + others, f"{study} of {record.when}", ratio))
+    return _middle(found)
 
 
 def of_extraction(images: int, settings: Any, root: Path, kind: str) -> Estimate:
     """Time to extract so many images: by the speed of sets with the same precision on the same kind of device.
 
-    A set with another input size counts by the pixels of the network's input.
+    Sets with another input size, counted by the pixels of the network's input, tell only where no others do.
     """
     if not images:
         return Estimate(0.0, "")
-    best: tuple[tuple[bool, bool], Estimate] | None = None
-    for found in found_sets(root):
-        for speed in read_speeds(found.folder) if _alike(found, settings) else ():
-            if speed.device.startswith("cuda") != (kind == "cuda"):
-                continue
-            assert found.plan is not None
-            ratio = (settings.input_size / found.plan.settings.input_size) ** 2
-            rate = speed.images_per_second / ratio
-            order = (ratio == 1, found.plan.settings.layer == settings.layer)
-            words = f"{rate:,.0f} images/s, as set {found.digest[:8]}{_scaled(ratio)}"
-            estimate = Estimate(images / rate, words)
-            if best is None or order > best[0]:
-                best = (order, estimate)
-    return Estimate(None, NOTHING) if best is None else best[1]
+    found: dict[bool, list[_Told]] = {True: [], False: []}
+    for each in found_sets(root):
+        for speed in read_speeds(each.folder) if _alike(each, settings) else ():
+            if speed.device.startswith("cuda") == (kind == "cuda"):
+                assert each.plan is not None
+                ratio = (settings.input_size / each.plan.settings.input_size) ** 2
+                rate = speed.images_per_second / ratio
+                found[ratio == 1].append(_Told(images / rate, f"{rate:,.0f} images/s as set {each.digest[:8]}", ratio))
+    return _middle(found[True] or found[False])
+
+
+@dataclass(frozen=True)
+class _Told:
+    """What one past run tells: seconds, whose, and by how much they are scaled."""
+
+    seconds: float
+    basis: str
+    ratio: float
+
+
+def _middle(found: Sequence[_Told]) -> Estimate:
+    """The median of what the latest past runs tell: one of them may have shared its machine with others."""
+    found = found[:_LATEST]
+    if not found:
+        return Estimate(None, NOTHING)
+    ratio = found[0].ratio
+    scaled = "" if abs(ratio - 1) < 0.005 else f", scaled by {ratio:.2g}"
+    others = "" if len(found) == 1 else f", and {len(found) - 1} before (median)"
+    return Estimate(median(each.seconds for each in found), f"{found[0].basis}{scaled}{others}")
 
 
 def total(estimates: Sequence[Estimate]) -> tuple[float, int]:
@@ -169,7 +190,3 @@ def _shown(record: PastRecord) -> float:
     if origin is None or origin.stage_seconds is None or origin.seconds is None:
         return 0.0
     return max(0.0, origin.stage_seconds - origin.seconds)
-
-
-def _scaled(ratio: float) -> str:
-    return "" if abs(ratio - 1) < 0.005 else f", scaled by {ratio:.2g}"

@@ -244,8 +244,11 @@ class _Planner:
         finals = len(refitted_values(study)) * len(study.seeds) if study.refit else 0
         todo = [*plan.missing, *([last] * finals if last else [])]
         wanted = Training.of(todo, rows, features, classes, study.compare_sklearn)
-        records = [each for study_name in (name, *SWEEPS) for each in self.records(study_name)]
-        found = self._of_study(sweep_identity(name, study, dataset), of_training(wanted, records))
+        estimate = of_training(wanted, self.records(name))
+        if estimate.seconds is None:
+            others = [each for other in SWEEPS for each in self.records(other)]
+            estimate = of_training(wanted, others)
+        found = self._of_study(sweep_identity(name, study, dataset), estimate)
         return replace(
             found,
             told=_begun(found.told, plan.stored, plan.trials),

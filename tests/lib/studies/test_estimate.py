@@ -57,6 +57,14 @@ def test_scikit_learn_s_share_counts_only_where_it_is_wanted(tmp_path, monkeypat
     assert of_training(Training(sizes, 100), past).seconds == pytest.approx(6)
 
 
+def test_of_several_past_runs_the_median_counts(tmp_path):
+    for rate, seconds in ((0.1, 3.0), (0.2, 90.0), (0.3, 4.0)):
+        seal_record(tmp_path, identity_of(rate=rate), [trial_note(1000, 10, 100, 1.0)], seconds)
+    found = of_training(Training(((1000, 10, 100),), 100), past_records(tmp_path, STUDY))
+    assert found.seconds == pytest.approx(4.0)
+    assert "and 2 before (median)" in found.basis
+
+
 def test_without_a_record_that_was_timed_there_is_no_estimate(tmp_path):
     wanted = Training(((1000, 10, 100),), 100)
     assert of_training(wanted, []) == of_work([], STUDY, 1, lambda _: 1)
