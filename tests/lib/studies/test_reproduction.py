@@ -79,6 +79,8 @@ def test_what_cannot_be_made_again_is_refused_in_one_line(where, explored, tmp_p
         past_run(folder)
     with pytest.raises(ConfigError, match="is not empty"):
         reproduce_run(str(explored.folder), tmp_path, where)
+    with pytest.raises(ConfigError, match=r"is a folder but no record \(no record.json\); give one of "):
+        reproduce_run(str(tmp_path), None, where)
 
 
 def test_data_that_is_gone_or_changed_is_named_before_anything_is_made(small, where, tmp_path):
