@@ -22,7 +22,7 @@ STAGES = (
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit status: 0, 2 for bad input, 130 when interrupted."""
+    """Run one command; returns the exit status: 0, 1 where something is found wanting, 2 for bad input, 130 when interrupted."""
     options = _parser().parse_args(arguments)
     # The flow's own log is in the Prefect UI; the terminal shows results, progress bars, and one line for an error.
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "INFO" if options.verbose else options.console)
@@ -63,12 +63,13 @@ def _parser() -> argparse.ArgumentParser:
         return sub
 
     run = add("run", _run, "run the whole pipeline, or one stage of it")
-    run.add_argument("--only", metavar="STAGE", help=f"one stage with what it needs: {STAGES}")
     acquire = add("acquire", _stage("acquire"), "fetch and verify the data")
     extract = add("extract", _stage("extract"), "extract AlexNet features into sealed Parquet shards")
     sweep = add("sweep", _sweep, "run the sweeps")
     evaluate = add("evaluate", _stage("evaluate"), "explore the images, train and test the classifier, draw t-SNE")
-    plan = add("plan", _plan, "say what would be extracted and trained, in which chunks and programs, without doing it")
+    plan = add("plan", _plan, "say what a run would do, stage by stage: what is there, what is to do and why, how long")
+    for sub in (run, plan):
+        sub.add_argument("--only", metavar="STAGE", help=f"one stage with what it needs: {STAGES}")
     for sub in (sweep, plan):
         sub.add_argument(
             "--study",
@@ -127,6 +128,15 @@ def _parser() -> argparse.ArgumentParser:
     compare = add("compare", _compare, "settings and figures of two MLflow runs side by side")
     for run_name in ("left", "right"):
         compare.add_argument(run_name, metavar="RUN", help="a run's id, the beginning of it, or its name")
+    reproduce = add(
+        "reproduce", _reproduce, "make a past run again in a place of its own, and say whether it is the same"
+    )
+    reproduce.add_argument(
+        "past", metavar="RUN", help="an MLflow run's id, the beginning of it, or its name; or the folder of a record"
+    )
+    reproduce.add_argument(
+        "--keep", type=Path, metavar="FOLDER", help="keep the new run there (default: nothing stays)"
+    )
     deploy = add("deploy", _deploy, "make a work pool, and deployments of what its workers run")
     deploy.add_argument("--pool", required=True, metavar="NAME", help="e.g. gpu")
     deploy.add_argument("--limit", type=int, metavar="N", help="chunks the pool may run at once, on all its workers")
@@ -218,7 +228,8 @@ def _plan(options: argparse.Namespace) -> int:
     from flows.plan import show_plan
     from lib.config import places
 
-    return show_plan(_profile(options), options.study or (), places(), _workers(options))
+    stages = [*(options.study or ()), *([options.only] if options.only else ())]
+    return show_plan(_profile(options), stages, places(), _workers(options))
 
 
 def _features(options: argparse.Namespace) -> int:
@@ -280,6 +291,13 @@ def _compare(options: argparse.Namespace) -> int:
     from lib.config import places
 
     return show_comparison(options.left, options.right, places())
+
+
+def _reproduce(options: argparse.Namespace) -> int:
+    from flows.reproduce import reproduce_run
+    from lib.config import places
+
+    return reproduce_run(options.past, options.keep, places())
 
 
 def _deploy(options: argparse.Namespace) -> int:

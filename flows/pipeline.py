@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any, Literal, get_args
+from pathlib import Path
+from typing import Any
 
 from prefect import flow
 
@@ -18,33 +19,13 @@ from flows.extract import extract
 from flows.settings import chosen, profile_and_flow
 from flows.sweep import sweep
 from lib.config import SWEEPS, Profile, ProfileName, Workers
+from lib.studies.identity import note_stage_time
+from lib.studies.stages import STAGES, Stage, what_runs
 from tasks.ends import ENDS, refuse_endless_restarts
 from tasks.evaluate import compare_with_reference
 from tasks.tracking import promote_classifier, show_study
 
-Stage = Literal[
-    "acquire",
-    "extract",
-    "sweep",
-    "evaluate",
-    "promote",
-    "activations",
-    "hidden_units",
-    "learning_rates",
-    "exploration",
-    "features",
-    "classifier",
-    "tsne",
-]
-STAGES: tuple[Stage, ...] = get_args(Stage)
-
-_STUDIES: dict[Stage, tuple[str, ...]] = {
-    "extract": ("features",),
-    "sweep": SWEEPS,
-    "evaluate": ("exploration", "classifier", "tsne"),
-    "promote": ("classifier", "promote"),
-}
-"""What a stage stands for, where that is not the one study of its name."""
+__all__ = ["STAGES", "Stage", "pipeline"]
 
 
 @flow(name="pipeline", flow_run_name=profile_and_flow, **ENDS)
@@ -66,31 +47,28 @@ def pipeline(
     refuse_endless_restarts()
     profile = chosen(profile, changes or ())
     stages = [only] if isinstance(only, str) else only
-    wanted = {study for stage in stages for study in _STUDIES.get(stage, (stage,))} if stages else None
-
-    def want(name: str) -> bool:
-        return wanted is None or name in wanted
-
+    wanted = what_runs(profile, stages)
     outcomes: dict[str, dict[str, Any]] = {}
     seconds: dict[str, float] = {}
 
     def study(name: str, run: Callable[..., dict[str, Any]], *settings: Any) -> None:
-        started = time.perf_counter()
+        began, started = time.time(), time.perf_counter()
         outcomes[name] = run(*settings)
         seconds[name] = time.perf_counter() - started
+        note_stage_time(Path(outcomes[name]["folder"]), seconds[name], began)
 
-    if want("acquire"):
+    if "acquire" in wanted:
         acquire(profile)
-    if want("exploration"):
+    if "exploration" in wanted:
         study("exploration", exploration, profile.images, profile.exploration)
-    if want("features") or want("classifier"):
+    if "features" in wanted:
         study("features", extract, profile.images, profile.features, workers)
     for name in SWEEPS:
-        if want(name) or (name == "activations" and want("tsne")):
+        if name in wanted:
             study(name, sweep, name, profile.sweep(name), workers)
-    if want("classifier"):
+    if "classifier" in wanted:
         study("classifier", classifier, profile.images, outcomes["features"]["folder"], profile.classifier)
-    if want("tsne") and profile.activations.refit:
+    if "tsne" in wanted:
         study("tsne", tsne, profile.activations.data, outcomes["activations"]["folder"], profile.tsne)
 
     result: dict[str, Any] = {
@@ -100,12 +78,14 @@ def pipeline(
         "promotion": None,
         "pipeline": None,
     }
-    if want("promote"):
+    began, started = time.time(), time.perf_counter()
+    if "promote" in wanted:
         best = outcomes["classifier"]
         result["promotion"] = promote_classifier(best["folder"], best["run_id"], profile.images, profile.features)
-    if wanted is None:
+    if "report" in wanted:
         folders = {name: outcome["folder"] for name, outcome in outcomes.items()}
         result["pipeline"] = show_study(compare_with_reference(profile, folders))
+        note_stage_time(Path(result["pipeline"]["folder"]), time.perf_counter() - started, began)
     return result
 
 

@@ -24,7 +24,7 @@ from lib.evaluation.classifier_figures import calibration_curves, most_surely_wr
 from lib.evaluation.intervals import SHARE, Estimate, over_seeds, paired_difference
 from lib.evaluation.measures import estimates, flat
 from lib.evaluation.metrics import Scores, decided, score
-from lib.features import FeatureSet
+from lib.features import FeatureSet, FeatureSettings
 from lib.files import digest_json
 from lib.mlp.estimator import MLPClassifier
 from lib.mlp.standardise import Standardiser
@@ -44,9 +44,11 @@ from lib.studies.classifier_comparison import (
 )
 from lib.studies.comparison import verdict
 from lib.studies.configuration import STATISTICS, Configuration, seed_curves, table_row
+from lib.studies.features import settings_of
+from lib.studies.identity import Identity
 from lib.studies.labels import label, params, width
 from lib.studies.predictions import Predictions, save_predictions
-from lib.studies.record import DatasetNote, ModelNote, RunNote, StudyFolder, StudyRecord, study_key
+from lib.studies.record import DatasetNote, ModelNote, RunNote, StudyFolder, StudyRecord
 from lib.studies.training import train_all
 from lib.studies.trial_runs import trial_run
 
@@ -86,6 +88,14 @@ class Final:
         return f"{self.representation} seed {self.result.trial.seed}"
 
 
+def classifier_identity(study: ClassifierStudy, features: str, settings: FeatureSettings, dataset: Dataset) -> Identity:
+    """What decides the classifier on the feature set of `dataset` with digest `features`, made with `settings`."""
+    own = study.model_dump(mode="json")
+    digests = {"features": features, "data": dataset.digest}
+    parts = {"images": dataset.source, "features": settings.model_dump(mode="json"), "classifier": own}
+    return Identity("classifier", own, digests, parts)
+
+
 def classify(study: ClassifierStudy, feature_set: FeatureSet, dataset: Dataset, root: Path) -> StudyRecord:
     """Run the classifier study, or return its record when nothing has changed.
 
@@ -96,9 +106,8 @@ def classify(study: ClassifierStudy, feature_set: FeatureSet, dataset: Dataset, 
     DataError
         When the dataset has no test split.
     """
-    manifest = feature_set.manifest
-    key = study_key("classifier", study.model_dump(mode="json"), manifest.digest, dataset.digest)
-    folder = StudyFolder(root, "classifier", key)
+    digest, settings = feature_set.manifest.digest, settings_of(feature_set)
+    folder = StudyFolder.of(root, classifier_identity(study, digest, settings, dataset))
     if record := folder.finished():
         return record
     require_no_leakage(dataset)
@@ -152,11 +161,7 @@ def _compare(
     folder: StudyFolder,
 ) -> list[TrialResult]:
     """Train every candidate on part of the development rows and watch the rest."""
-    train = dataset.splits["train"]
-    if "validation" in dataset.splits:
-        kept, held = np.arange(len(train)), np.arange(len(train), len(rows.y))
-    else:
-        kept, held = hold_out_rows(train.labels, study.validation_fraction, _HOLD_OUT_SEED, train.groups)
+    kept, held = candidate_rows(study, dataset)
     standardise = Standardiser.fit(rows.X[kept])
     data = TrialData(
         standardise.apply(rows.X[kept]),
@@ -165,8 +170,20 @@ def _compare(
         rows.y[held],
         len(dataset.class_names),
     )
-    data_key = digest_json([rows.digest, "candidates", study.validation_fraction, _HOLD_OUT_SEED])
-    return train_all(candidates, data, data_key, folder, "classifier candidates")
+    return train_all(candidates, data, candidate_key(study, rows.digest), folder, "classifier candidates")
+
+
+def candidate_rows(study: ClassifierStudy, dataset: Dataset) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Positions among the development rows: those that candidates train on, and those they are watched on."""
+    train = dataset.splits["train"]
+    if "validation" in dataset.splits:
+        return np.arange(len(train)), np.arange(len(train), len(train) + len(dataset.splits["validation"]))
+    return hold_out_rows(train.labels, study.validation_fraction, _HOLD_OUT_SEED, train.groups)
+
+
+def candidate_key(study: ClassifierStudy, features: str) -> str:
+    """Names the rows that candidates train on; `features` is the digest of their set."""
+    return digest_json([features, "candidates", study.validation_fraction, _HOLD_OUT_SEED])
 
 
 def _candidates(study: ClassifierStudy, compared: Sequence[TrialResult]) -> list[Configuration]:

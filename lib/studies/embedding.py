@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +15,15 @@ from lib.evaluation import figures
 from lib.evaluation.projections import sample_by_class, tsne
 from lib.mlp.store import load_network
 from lib.progress import bar
-from lib.studies.record import DatasetNote, RunNote, StudyFolder, StudyRecord, study_key
+from lib.studies.identity import Identity, read_origin
+from lib.studies.record import DatasetNote, RunNote, StudyFolder, StudyRecord
+
+
+def tsne_identity(study: TsneStudy, activations: str, parts: Mapping[str, Any], dataset: Dataset) -> Identity:
+    """What decides the map of the network of the activation study with key `activations`, run by `parts` of a profile."""
+    settings = study.model_dump(mode="json")
+    digests = {"activations": activations, "data": dataset.digest}
+    return Identity("tsne", settings, digests, {**parts, "tsne": settings})
 
 
 def embed(study: TsneStudy, activations: StudyRecord, dataset: Dataset, root: Path) -> StudyRecord:
@@ -26,8 +36,9 @@ def embed(study: TsneStudy, activations: StudyRecord, dataset: Dataset, root: Pa
     """
     if activations.model is None:
         raise DataError("t-SNE needs the activation study's best network, but it ran with refit: false; set it to true")
-    settings = study.model_dump(mode="json")
-    folder = StudyFolder(root, "tsne", study_key("tsne", settings, activations.key, dataset.digest))
+    origin = read_origin(activations.folder)
+    parts = {} if origin is None else origin.identity.parts
+    folder = StudyFolder.of(root, tsne_identity(study, activations.key, parts, dataset))
     if record := folder.finished():
         return record
     network = load_network(activations.folder / activations.model.network)

@@ -12,10 +12,18 @@ from lib.datasets import require_no_leakage
 from lib.datasets.dataset import Dataset, Split
 from lib.evaluation import figures
 from lib.evaluation.projections import pca, sample_by_class
-from lib.studies.record import DatasetNote, RunNote, StudyFolder, StudyRecord, study_key
+from lib.studies.identity import Identity
+from lib.studies.record import DatasetNote, RunNote, StudyFolder, StudyRecord
 
 _SEED = 0
 _SCATTER_SIDE = 32
+
+
+def exploration_identity(study: ExplorationStudy, dataset: Dataset) -> Identity:
+    """What decides the exploration of `dataset`."""
+    settings = study.model_dump(mode="json")
+    parts = {"images": dataset.source, "exploration": settings}
+    return Identity("exploration", settings, {"data": dataset.digest}, parts)
 
 
 def explore(study: ExplorationStudy, dataset: Dataset, root: Path) -> StudyRecord:
@@ -26,7 +34,7 @@ def explore(study: ExplorationStudy, dataset: Dataset, root: Path) -> StudyRecor
     LeakageError
         When a test image is a training image.
     """
-    folder = StudyFolder(root, "exploration", study_key("exploration", study.model_dump(mode="json"), dataset.digest))
+    folder = StudyFolder.of(root, exploration_identity(study, dataset))
     if record := folder.finished():
         return record
     require_no_leakage(dataset)

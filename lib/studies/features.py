@@ -10,17 +10,20 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 
 from lib.datasets.dataset import Dataset
+from lib.errors import FeatureSetError
 from lib.evaluation import figures
 from lib.evaluation.feature_figures import feature_portrait
 from lib.evaluation.projections import principal_components, sample_by_class
-from lib.features import FeatureSet
+from lib.features import FeatureSet, FeatureSettings
 from lib.features.manifest import Manifest
+from lib.features.plan import read_plan
 from lib.features.reading import Features
 from lib.features.speed import read_speeds, speed_words
 from lib.features.statistics import FeatureStatistics, feature_statistics
 from lib.progress import Advance, bar, silent
 from lib.storage.copies import shown
-from lib.studies.record import DatasetNote, RunNote, StudyFolder, StudyRecord, study_key
+from lib.studies.identity import Identity
+from lib.studies.record import DatasetNote, RunNote, StudyFolder, StudyRecord
 
 _SAMPLE = 2000
 _COMPONENTS = 30
@@ -92,10 +95,24 @@ def described_set(record: StudyRecord, root: Path) -> Path:
     return root / str(record.summary["dataset"]["name"]) / str(record.summary["digest"])[:16]
 
 
+def settings_of(feature_set: FeatureSet) -> FeatureSettings:
+    """The settings of a set, with the path of its weights file where its plan still tells that."""
+    try:
+        return read_plan(feature_set.folder).settings
+    except FeatureSetError:
+        return feature_set.manifest.settings
+
+
+def features_identity(digest: str, settings: FeatureSettings, dataset: Dataset) -> Identity:
+    """What decides how the set with this digest is shown."""
+    parts = {"images": dataset.source, "features": settings.model_dump(mode="json")}
+    return Identity("features", _SHOWS, {"features": digest}, parts)
+
+
 def describe_features(feature_set: FeatureSet, dataset: Dataset, root: Path) -> StudyRecord:
     """Show a sealed feature set of `dataset`, or return the record when nothing has changed."""
     manifest = feature_set.manifest
-    folder = StudyFolder(root, "features", study_key("features", _SHOWS, manifest.digest))
+    folder = StudyFolder.of(root, features_identity(manifest.digest, settings_of(feature_set), dataset))
     if record := folder.finished():
         return record
     with bar(f"describe features of {manifest.dataset}", manifest.rows, "image") as advance:

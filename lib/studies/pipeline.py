@@ -10,12 +10,17 @@ from lib.config import Profile, is_built_in
 from lib.errors import DataError
 from lib.evaluation.reference import comparison
 from lib.report import write_report
+from lib.studies.identity import Identity
 from lib.studies.questions import TITLE, answer_lines, parts, verdict_lines
-from lib.studies.record import DatasetNote, RunNote, StudyFolder, StudyRecord, open_record, study_key
+from lib.studies.record import DatasetNote, RunNote, StudyFolder, StudyRecord, open_record
 
 TABLE = "reference-study"
-_SHOWS = {"questions": 1}
-"""Part of the record's key: raised when what is said of a run changes, so that its studies' records stay."""
+
+
+def pipeline_identity(profile: Profile, keys: Mapping[str, str]) -> Identity:
+    """What decides the record of a whole run; `keys` are its studies'."""
+    digests = {name: f"{name} {key}" for name, key in sorted(keys.items())}
+    return Identity("pipeline", profile.name, digests, profile.model_dump(mode="json"))
 
 
 def summarise(profile: Profile, records: Mapping[str, StudyRecord], root: Path) -> StudyRecord:
@@ -23,10 +28,7 @@ def summarise(profile: Profile, records: Mapping[str, StudyRecord], root: Path) 
 
     Its folder then also holds the report.
     """
-    key = study_key(
-        "pipeline", [profile.name, _SHOWS], *(f"{name} {record.key}" for name, record in sorted(records.items()))
-    )
-    folder = StudyFolder(root, "pipeline", key)
+    folder = StudyFolder.of(root, pipeline_identity(profile, {name: record.key for name, record in records.items()}))
     if record := folder.finished():
         write_report(record, records)
         return record

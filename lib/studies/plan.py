@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from lib.config import Places, SweepName, SweepStudy, Workers
-from lib.datasets import on_disk
+from lib.datasets import Dataset, on_disk
 from lib.mlp.engine import lanes_on
 from lib.mlp.plan import plan as programs_of
 from lib.mlp.trial import Trial
@@ -50,6 +51,10 @@ class SweepPlan:
         Where it would train on this machine, and the bytes a program may take there.
     after : str
         What follows the trials, in words.
+    shape : tuple of int, or None
+        Training rows, features, classes; None while the data is not on this machine.
+    missing : tuple of Trial
+        Those of the arms with a grid that are to be trained, each once.
     """
 
     name: SweepName
@@ -61,6 +66,8 @@ class SweepPlan:
     device: str
     memory: int | None
     after: str = ""
+    shape: tuple[int, int, int] | None = None
+    missing: tuple[Trial, ...] = ()
 
 
 def plan_sweep(name: SweepName, study: SweepStudy, where: Places, workers: Workers) -> SweepPlan:
@@ -73,14 +80,20 @@ def plan_sweep(name: SweepName, study: SweepStudy, where: Places, workers: Worke
     DataError
         When data on disk is not what it claims to be.
     """
+    return plan_sweep_on(on_disk(study.data, where.data), name, study, where, workers)
+
+
+def plan_sweep_on(
+    dataset: Dataset | None, name: SweepName, study: SweepStudy, where: Places, workers: Workers
+) -> SweepPlan:
+    """`plan_sweep` on a dataset that is acquired already, or None while it is not on this machine."""
     if workers.pool is not None:
         require_separable(name, study)
     every = [trial for arm in study.arms.values() if arm.search is None for trial in arm.trials(study.seeds)]
     device = training_device()
-    dataset = on_disk(study.data, where.data)
     if dataset is None:
         words = f"{study.data.source}: not on this machine yet, sizes unknown"
-        found = tuple(_programs(list(dict.fromkeys(every)), device, None, None))
+        found = tuple(programs(list(dict.fromkeys(every)), device, None, None))
         return SweepPlan(name, words, False, len(every), None, found, device, program_memory(device), _after(study))
     work = sweep_work(name, study, dataset, where.studies)
     if work is None:
@@ -96,13 +109,14 @@ def plan_sweep(name: SweepName, study: SweepStudy, where: Places, workers: Worke
         trials = list(dict.fromkeys(work.trials[position] for position in chunk.trials if position in missing))
         label = f"{chunk.number} of {chunk.of}" if workers.chunks else None
         share = chunk.cost / total if workers.chunks else None
-        found += tuple(_programs(trials, device, work.shape, memory, label, share))
+        found += tuple(programs(trials, device, work.shape, memory, label, share))
     words = f"{dataset.name}: {rows:,} training rows, {features:,} features, {classes} classes"
     stored = None if study.rungs else len(every) - len(missing)
-    return SweepPlan(name, words, False, len(every), stored, found, device, memory, _after(study))
+    left = tuple(dict.fromkeys(work.trials[position] for position in sorted(missing)))
+    return SweepPlan(name, words, False, len(every), stored, found, device, memory, _after(study), work.shape, left)
 
 
-def _programs(
+def programs(
     trials: Sequence[Trial],
     device: str,
     shape: tuple[int, int, int] | None,
@@ -110,6 +124,7 @@ def _programs(
     chunk: str | None = None,
     share: float | None = None,
 ) -> list[ProgramPlan]:
+    """The programs that trials form on `device` over data of so many rows, features and classes (None: not known yet)."""
     if not trials:
         return []
     memory = memory if shape else None
@@ -129,6 +144,11 @@ def _programs(
     ]
 
 
+def refitted_values(study: SweepStudy) -> set[Any]:
+    """The values along the axis of arms with a grid, the winner of each of which is trained again with `refit`."""
+    return {getattr(arm.trial(each, 0), study.axis) for arm in study.arms.values() for each in arm.combinations()}
+
+
 def _after(study: SweepStudy) -> str:
     """What is not known ahead."""
     words = [
@@ -140,8 +160,7 @@ def _after(study: SweepStudy) -> str:
     if study.rungs:
         words.append("halving ends trials early, and trains the other seeds of those left only")
     if study.refit:
-        values = {getattr(arm.trial(each, 0), study.axis) for arm in study.arms.values() for each in arm.combinations()}
-        count = "" if words else f" ({len(values) * len(study.seeds)} trials)"
+        count = "" if words else f" ({len(refitted_values(study)) * len(study.seeds)} trials)"
         beside = ", and scikit-learn's network at the same settings" if study.compare_sklearn else ""
         words.append(f"trains the winner of each {study.axis.replace('_', ' ')} again in the end{count}{beside}")
     return "; ".join(words)

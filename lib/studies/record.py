@@ -10,6 +10,7 @@ import csv
 import io
 import json
 import math
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -26,6 +27,7 @@ from lib.evaluation.vector import svg_bytes
 from lib.files import atomic_path, digest_json, write_bytes, write_json
 from lib.provenance import made_now
 from lib.storage.copies import fetch, fetch_file
+from lib.studies.identity import Identity, Origin, write_origin
 
 FORMAT = 5
 """Raised when what a record holds changes, so that older records are made anew."""
@@ -121,12 +123,20 @@ class StudyRecord:
 class StudyFolder:
     """The folder of one study and key, while it is being filled."""
 
-    def __init__(self, root: Path, study: str, key: str) -> None:
+    def __init__(self, root: Path, study: str, key: str, identity: Identity | None = None) -> None:
         self.study = study
         self.key = key
         self.path = root / study / key[:16]
+        self.identity = identity
+        self._begun = None if self.path.exists() else time.perf_counter()  # who goes on with a study cannot time it
         self._figures: list[str] = []
         self._tables: list[str] = []
+
+    @classmethod
+    def of(cls, root: Path, identity: Identity) -> StudyFolder:
+        """The folder of the study that `identity` decides; its record is kept with where it comes from."""
+        key = study_key(identity.study, identity.settings, *identity.digests.values())
+        return cls(root, identity.study, key, identity)
 
     @property
     def trials(self) -> Path:
@@ -169,6 +179,9 @@ class StudyFolder:
         )
         content = asdict(record) | {"format": FORMAT}
         del content["folder"]
+        if self.identity is not None:
+            seconds = None if self._begun is None else time.perf_counter() - self._begun
+            write_origin(self.path, Origin(FORMAT, self.identity, seconds))
         write_json(self.path / _RECORD, _finite(content))
         return read_record(self.path / _RECORD)
 

@@ -28,7 +28,8 @@ from lib.progress import Advance, bar
 from lib.storage.copies import fetch
 from lib.studies.baselines import Baseline, keep_baseline
 from lib.studies.configuration import Configuration, configurations_of, winner, winners
-from lib.studies.record import StudyFolder, StudyRecord, study_key
+from lib.studies.identity import Identity
+from lib.studies.record import StudyFolder, StudyRecord
 from lib.studies.search import Search, open_search
 from lib.studies.sweep_baselines import Beside, train_beside
 from lib.studies.sweep_record import seal_sweep
@@ -36,6 +37,13 @@ from lib.studies.training import train_all, train_configurations
 from lib.studies.trial_runs import Final
 
 _HOLD_OUT_SEED = 0
+
+
+def sweep_identity(name: str, study: SweepStudy, dataset: Dataset) -> Identity:
+    """What decides the sweep `name` on `dataset`."""
+    settings = study.model_dump(mode="json")
+    part = settings | {"data": dataset.source or settings["data"]}
+    return Identity(name, settings, {"data": dataset.digest}, {name: part})
 
 
 def run_sweep(name: str, study: SweepStudy, dataset: Dataset, root: Path) -> StudyRecord:
@@ -48,7 +56,7 @@ def run_sweep(name: str, study: SweepStudy, dataset: Dataset, root: Path) -> Stu
     DataError
         When the study wants test figures and the dataset has no test split, or a search's journal is damaged.
     """
-    folder = StudyFolder(root, name, study_key(name, study.model_dump(mode="json"), dataset.digest))
+    folder = StudyFolder.of(root, sweep_identity(name, study, dataset))
     if record := folder.finished():
         return record
     require_no_leakage(dataset)

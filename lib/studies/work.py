@@ -17,8 +17,8 @@ from lib.mlp.store import load_result, trial_key
 from lib.mlp.training import TrialData
 from lib.mlp.trial import Trial
 from lib.studies.chunks import Chunk, cost, cut
-from lib.studies.record import StudyFolder, study_key
-from lib.studies.sweep import stopping_of, sweep_data
+from lib.studies.record import StudyFolder
+from lib.studies.sweep import stopping_of, sweep_data, sweep_identity
 from lib.studies.training import fetch_results, stopped_key, train_all
 
 
@@ -92,7 +92,7 @@ def sweep_work(name: str, study: SweepStudy, dataset: Dataset, root: Path) -> Sw
     LeakageError
         When a test image is a training image.
     """
-    folder = StudyFolder(root, name, study_key(name, study.model_dump(mode="json"), dataset.digest))
+    folder = StudyFolder.of(root, sweep_identity(name, study, dataset))
     if folder.finished():
         return None
     require_no_leakage(dataset)
@@ -137,7 +137,7 @@ def train_chunk(
         When the data or the version of probeflow is another here.
     """
     require_separable(name, study)
-    here = study_key(name, study.model_dump(mode="json"), dataset.digest)
+    here = StudyFolder.of(root, sweep_identity(name, study, dataset)).key
     if here != key:
         raise DataError(
             f"{name} has key {here[:16]} on this worker and {key[:16]} where the sweep was started: "

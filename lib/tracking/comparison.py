@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 from mlflow.entities import Run
-from mlflow.exceptions import MlflowException
 
-from lib.errors import ConfigError
 from lib.evaluation.intervals import Interval
+from lib.tracking.past_runs import find_run
 from lib.tracking.promotion import logged_predictions, paired
-from lib.tracking.registry import require_absent
 from lib.tracking.store import Tracking
 
-_PREFIX = "probeflow/"
-_PAGE = 1000
-_NAMED = 4
 _BOUNDS = ("_low", "_high")
 
 
@@ -88,7 +82,7 @@ def compare(tracking: Tracking, left: str, right: str) -> Comparison:
     ConfigError
         When there is no such run, or several.
     """
-    one, other = _find(tracking, left), _find(tracking, right)
+    one, other = find_run(tracking, left), find_run(tracking, right)
     params = {
         name: (one.data.params.get(name), other.data.params.get(name))
         for name in dict.fromkeys([*one.data.params, *other.data.params])
@@ -130,36 +124,3 @@ def _paired(tracking: Tracking, one: Run, other: Run) -> Interval | None:
     """Difference of test accuracies, right less left, where both runs' answers to the same images are known."""
     left, right = (logged_predictions(tracking, run.info.run_id) for run in (one, other))
     return paired(right, left)
-
-
-def _find(tracking: Tracking, wanted: str) -> Run:
-    client = tracking.client
-    if re.fullmatch("[0-9a-f]{32}", wanted):
-        try:
-            return client.get_run(wanted)
-        except MlflowException as error:
-            require_absent(error)
-            raise ConfigError(f"no run {wanted!r} in {tracking.shown_uri}; check the id") from None
-    experiments = [
-        each.experiment_id
-        for each in client.search_experiments(filter_string=f"name LIKE '{_PREFIX}%'", max_results=_PAGE)
-    ]
-    found = _all_runs(tracking, experiments, wanted) if experiments and wanted else []
-    if len(found) == 1:
-        return client.get_run(found[0].info.run_id)  # a search leaves out what the run used
-    if found:
-        some = ", ".join(f"{run.info.run_id[:8]} ({run.info.run_name})" for run in found[:_NAMED])
-        more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
-        raise ConfigError(f"{wanted!r} means {len(found)} runs ({some}{more}): give more of the id")
-    raise ConfigError(
-        f"no run {wanted!r} in {tracking.shown_uri}: give a run's id, the beginning of it, or its name, as MLflow shows them"
-    )
-
-
-def _all_runs(tracking: Tracking, experiments: list[str], wanted: str) -> list[Run]:
-    """Runs of that name, or whose id begins so; MLflow does not search by the beginning of an id."""
-    return [
-        run
-        for run in tracking.all_runs(experiments)
-        if run.info.run_name == wanted or run.info.run_id.startswith(wanted)
-    ]

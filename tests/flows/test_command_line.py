@@ -55,7 +55,8 @@ def files_in(folder: str) -> list[Path]:
 
 
 @pytest.mark.parametrize(
-    "command", [(), ("run",), ("plan",), ("features",), ("predict",), ("promote",), ("work",), ("doctor",)]
+    "command",
+    [(), ("run",), ("plan",), ("features",), ("predict",), ("promote",), ("reproduce",), ("work",), ("doctor",)],
 )
 def test_help_imports_nothing_heavy(command):
     """The import list stands in for the second: it does not depend on how busy the machine is."""
@@ -150,7 +151,8 @@ def test_the_pipeline_file_runs_as_a_script_and_the_command_line_reports(home):
 def test_plan_says_what_the_sweeps_would_do_and_does_nothing(home):
     done = run("-m", "flows", "plan", "--study", "learning_rates", PROBEFLOW_POOL="gpu", PROBEFLOW_CHUNKS="2", **home)
     assert done.stderr == ""
-    assert re.search(r"^learning_rates +to do +digits: 1,125 training rows.* 18 +0 +18$", done.stdout, re.MULTILINE)
+    assert re.search(r"^learning_rates +to do +18 +0 +18 ", done.stdout, re.MULTILINE)
+    assert "learning_rates: nothing of it is recorded yet" in done.stdout
     assert set(re.findall(r"^learning_rates +(. of 2) ", done.stdout, re.MULTILINE)) == {"1 of 2", "2 of 2"}
     assert files_in(home["PROBEFLOW_DATA"]) == []
 
@@ -159,7 +161,8 @@ def test_plan_says_what_extraction_would_do_in_which_chunks(home):
     settings = [option for each in (*SMALL, "features.shard_rows=50") for option in ("--set", each)]
     variables = {"PROBEFLOW_POOL": "gpu", "PROBEFLOW_CHUNKS": "2", "PROBEFLOW_CHUNK_IMAGES": "200"}
     told = run("-m", "flows", "plan", *settings, **home, **variables).stdout
-    assert re.search(r"^features +to do +photo-patches +480 +10 +10$", told, re.MULTILINE)
+    assert re.search(r"^features +to do +10 +10 ", told, re.MULTILINE)
+    assert "features of photo-patches, 480 images" in told
     assert re.findall(r"^(. of .) +(\d+) +(\d+)$", told, re.MULTILINE) == [
         ("1 of 2", "5", "250"),
         ("2 of 2", "5", "230"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 from pathlib import Path
 
@@ -15,12 +16,15 @@ from prefect.testing.utilities import prefect_test_harness
 
 from flows.features import list_sets
 from flows.pipeline import STAGES, pipeline
+from flows.plan import show_plan
 from flows.report import closing_table
+from flows.reproduce import reproduce_run
 from flows.verify import verify_sets
-from lib.config import places
-from lib.errors import DataError, LeakageError
+from lib.config import Workers, load_profile, places
+from lib.errors import ConfigError, DataError, LeakageError
 from lib.features.sets import find_set
 from lib.files import digest_file
+from lib.studies.pipeline_plan import plan_pipeline
 from lib.studies.record import open_record
 from lib.tracking.store import Tracking, connect
 from tasks.tracking import show_study
@@ -191,13 +195,94 @@ def test_killed_and_gone_on_from_on_another_machine_that_shares_an_object_store_
     assert open_record(there.studies / "classifier" / on_path["classifier"].key[:16]).key == on_path["classifier"].key
 
 
+def planned(profile, stages=None):
+    """The state of each stage of a run that has not begun."""
+    plan = plan_pipeline(profile, stages, places(), Workers())
+    return {stage.name: stage.state for stage in plan.stages}
+
+
+def test_a_plan_finds_cached_what_has_run(result, small, capsys):
+    assert set(planned(small).values()) == {"cached", "each run"}
+    assert list(planned(small)) == ["acquire", *result["studies"], "promote", "report"]
+    before = sorted(places().data.rglob("*"))
+    assert show_plan(small, (), places(), Workers()) == 0
+    told = capsys.readouterr().out
+    for outcome in result["studies"].values():
+        assert outcome["folder"] in told or outcome["study"] == "features"
+    assert sorted(places().data.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("change", "to_do", "told"),
+    [
+        ("features.layer=fc7", {"features", "classifier"}, "features: features.layer fc8 -> fc7"),
+        ("images.stride=30", {"exploration", "features", "classifier"}, "exploration: images.stride 32 -> 30"),
+        ("classifier.seeds=[1]", {"classifier"}, "classifier: classifier.seeds [0] -> [1]"),
+        (
+            "activations.arms.sgd.base.epochs=5",
+            {"activations", "tsne"},
+            "tsne: activations.arms.sgd.base.epochs 4 -> 5",
+        ),
+        ("features.device=cpu", set(), "All of it is there"),
+    ],
+)
+def test_a_plan_says_which_setting_makes_which_stage_run_anew(result, change, to_do, told, capsys):
+    changed = load_profile(assignments=[*SMALL, "name=small", change], environment={})
+    states = planned(changed)
+    assert {name for name, state in states.items() if state == "to do"} == to_do | ({"report"} if to_do else set())
+    show_plan(changed, None, places(), Workers())
+    out = capsys.readouterr().out
+    assert told in out
+    if to_do:
+        assert re.search(r"^Time: about \d.* estimated from$", out, re.MULTILINE)
+
+
 def test_a_change_of_one_study_leaves_the_others(result, small):
     changed = type(small).model_validate(small.model_dump(mode="json") | {"tsne": {"sample": 60, "perplexity": 5}})
+    told = planned(changed)
     again = pipeline(changed)
     same = {
         name for name, outcome in again["studies"].items() if outcome["run_id"] == result["studies"][name]["run_id"]
     }
-    assert same == set(result["studies"]) - {"tsne"}
+    assert same == set(result["studies"]) - {"tsne"} == {name for name in result["studies"] if told[name] == "cached"}
+
+
+def test_a_run_made_again_is_the_same_to_the_last_bit_and_leaves_no_trace(result, tmp_path, capsys):
+    outcome = result["studies"]["hidden_units"]
+    runs = len(all_runs("hidden_units"))
+    before = sorted(places().data.rglob("*"))
+    assert reproduce_run(outcome["run_id"][:12], tmp_path / "kept", places()) == 0
+    told = capsys.readouterr().out
+    assert re.search(r"^hidden_units +same to the last bit +data, tables +(\S+) of \1$", told, re.MULTILINE)
+    assert "Commit, versions and machine are the same as then." in told
+    assert len(all_runs("hidden_units")) == runs
+    assert sorted(places().data.rglob("*")) == before
+    made = open_record(next((tmp_path / "kept").glob("data/studies/hidden_units/*")))
+    assert told_of(made) == told_of(open_record(Path(outcome["folder"])))
+
+
+def told_of(record):
+    return told(record.summary)
+
+
+def test_a_run_of_one_trial_or_with_no_record_here_cannot_be_made_again(result, tmp_path):
+    trial = next(run for run in all_runs("hidden_units") if "mlflow.parentRunId" in run.data.tags)
+    with pytest.raises(
+        ConfigError, match=f"is of one trial; give the run of its study, {trial.data.tags['mlflow.parentRunId']}"
+    ):
+        reproduce_run(trial.info.run_id, None, places())
+    elsewhere = places().model_copy(update={"data": tmp_path})
+    with pytest.raises(ConfigError, match=r"which is not there: set PROBEFLOW_DATA to the data folder"):
+        reproduce_run(result["pipeline"]["run_id"], None, elsewhere)
+
+
+@pytest.mark.stack
+def test_a_whole_run_made_again_is_the_same_to_the_last_bit(result, capsys):
+    assert reproduce_run(result["pipeline"]["run_id"], None, places()) == 0
+    told = capsys.readouterr().out
+    assert len(re.findall(r"^\w+ +same to the last bit ", told, re.MULTILINE)) == len(result["studies"])
+    assert "data, features, shards, weights, tables" in told
+    assert "data, features, network, predictions, tables" in told
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,16 @@ def test_planned_programs_are_those_that_train(small, where, monkeypatch):
     ]
 
 
+def test_an_unknown_stage_is_refused_and_a_stage_is_planned_with_what_it_needs(small, where, capsys):
+    with pytest.raises(ConfigError, match="unknown stage 'everything'; known: acquire, extract"):
+        show_plan(small, ["everything"], where, HERE)
+    show_plan(small, ["tsne"], where, HERE)
+    told = capsys.readouterr().out
+    assert "tsne: nothing of it is recorded yet" in told
+    assert "activations: nothing of it is recorded yet" in told
+    assert "classifier" not in told
+
+
 def test_planning_leaves_nothing_behind(small, where, capsys):
     show_plan(small, (), where, HERE)
     assert "hidden_units" in capsys.readouterr().out
@@ -55,16 +65,20 @@ def test_what_is_stored_and_what_is_done_are_told(small, where, capsys):
     train_chunk(NAME, study, dataset, where.studies, [0], work.folder.key)
     planned = plan_sweep(NAME, study, where, HERE)
     assert (planned.trials, planned.stored, sum(each.trials for each in planned.programs)) == (4, 1, 3)
+    show_plan(small, [NAME], where, HERE)
+    assert "hidden_units: begun: 1 of 4 trials stored" in capsys.readouterr().out
     run_sweep(NAME, study, dataset, where.studies)
     assert plan_sweep(NAME, study, where, HERE).sealed
     show_plan(small, [NAME], where, HERE)
-    assert "hidden_units  done " in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "hidden_units: " + str(work.folder.path) in told
+    assert "All of it is there: a run computes nothing." in told
 
 
 def test_chunks_are_planned_with_their_share(small, where, capsys):
     show_plan(small, [NAME], where, workers_here("gpu", 2, {}))
     out = capsys.readouterr().out
-    assert {tuple(line.split()[1:5]) for line in out.splitlines() if " of 2 " in line} == {
+    assert {tuple(line.split()[1:5]) for line in out.splitlines() if " of 2 " in line and "%" in line} == {
         ("1", "of", "2", "50%"),
         ("2", "of", "2", "50%"),
     }
@@ -74,8 +88,10 @@ def test_chunks_are_planned_with_their_share(small, where, capsys):
 def test_data_that_is_not_here_is_not_fetched(where, capsys):
     show_plan(load_profile("reference", environment={}), (), where, HERE)
     out = capsys.readouterr().out
-    assert "mnist: not on this machine yet, sizes unknown" in out
-    assert "letters: not on this machine yet, sizes unknown" in out
+    assert "acquire: mnist, letters, cifar10 are not on this machine yet" in out
+    assert "learning_rates: its data is not on this machine yet, so its key is not known" in out
+    assert "classifier: its images are not on this machine yet, so its key is not known" in out
+    assert "report: the keys of exploration, features, activations," in out
     assert not where.data.exists()
 
 

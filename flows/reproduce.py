@@ -1,0 +1,133 @@
+"""A past run made again, in a place of its own, and on the terminal whether it came out the same."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from flows.tables import aligned
+from lib.config import Places
+from lib.errors import ConfigError
+from lib.files import require_writable
+from lib.provenance import made_now
+from lib.storage.copies import fetch_file, shown
+from lib.studies.reproduction import (
+    ALIKE,
+    Difference,
+    PastRun,
+    StudyVerdict,
+    past_run,
+    reproduce,
+    surroundings,
+)
+
+_WIDTH = 118
+_MOST = 12
+"""Differences of a study that are listed."""
+
+
+def reproduce_run(wanted: str, keep: Path | None, where: Places) -> int:
+    """Make a past run again and print how it came out; the exit status is 1 when its figures differ.
+
+    Parameters
+    ----------
+    wanted : str
+        The folder of a record, or an MLflow run: its id, the beginning of it, or its name.
+    keep : Path, optional
+        Where the new run stays; without it nothing of it does.
+
+    Raises
+    ------
+    ConfigError
+        When there is no such run or several, its settings are not recorded, or `keep` is taken.
+    DataError
+        When its record is damaged, or its data is gone or changed.
+    """
+    past = past_run(_folder(wanted, where))
+    with _place(keep) as folder:
+        sys.stdout.write("\n".join(_begin(past, folder, keep)) + "\n")
+        sys.stdout.flush()
+        verdicts = reproduce(past, where, folder)
+    sys.stdout.write("\n".join(_lines(past, verdicts)) + "\n")
+    return 0 if all(each.same_figures for each in verdicts.values()) else 1
+
+
+def _folder(wanted: str, where: Places) -> Path:
+    folder = Path(wanted).expanduser()
+    if folder.is_dir():
+        fetch_file(folder / "record.json")
+        if not (folder / "record.json").exists():
+            raise ConfigError(
+                f"{wanted!r} is a folder but no record (no record.json); give one of {shown(where.studies)}"
+            )
+        return folder.absolute()
+    from lib.tracking.past_runs import record_of_run
+
+    return record_of_run(wanted, where)
+
+
+@contextmanager
+def _place(keep: Path | None) -> Iterator[Path]:
+    if keep is None:
+        with tempfile.TemporaryDirectory(prefix="probeflow-reproduce-") as folder:
+            yield Path(folder)
+        return
+    if keep.exists() and (not keep.is_dir() or any(keep.iterdir())):
+        raise ConfigError(
+            f"--keep {keep} is not empty: give a folder that is, or is not there yet, so that all is made anew"
+        )
+    require_writable(keep)
+    yield keep.absolute()
+
+
+def _begin(past: PastRun, folder: Path, keep: Path | None) -> Iterable[str]:
+    record = past.record
+    yield f"probeflow · makes {record.parent.name!r} of {record.made.get('when', 'unknown date')} again: {shown(record.folder)}"
+    yield f"in {folder}{'' if keep else ', which is removed at the end (--keep FOLDER keeps it)'}; nothing is logged to MLflow"
+    yield ""
+
+
+def _lines(past: PastRun, verdicts: Mapping[str, StudyVerdict]) -> Iterable[str]:
+    yield from aligned(
+        ("study", "came out", "digests", ">figures the same"), [_row(each) for each in verdicts.values()]
+    )
+    told = [(each.study, *_cells(one)) for each in verdicts.values() for one in each.differences[:_MOST]]
+    if told:
+        yield ""
+        yield from aligned(("study", "what differs", ">then", ">now"), told)
+        for each in verdicts.values():
+            if (more := len(each.differences) - _MOST) > 0:
+                yield f"{each.study}: and {more:,} more"
+    yield ""
+    changed = surroundings(past.record.made, made_now())
+    if changed:
+        yield "Made elsewhere than then" + (", which is the likely cause:" if told else ":")
+        for one in changed:
+            yield from textwrap.wrap(f"  {one.what}: {one.then} -> {one.now}", _WIDTH, subsequent_indent="    ")
+    else:
+        yield "Commit, versions and machine are the same as then."
+    yield f"Figures count as the same within {ALIKE:g} of their size; seconds are not compared, promotion is not repeated."
+    yield _verdict(verdicts)
+
+
+def _row(verdict: StudyVerdict) -> tuple[str, ...]:
+    digests = ", ".join(name if digest else f"{name.upper()}" for name, digest in verdict.digests.items())
+    differing = sum(1 for each in verdict.differences if each.figure)
+    return verdict.study, verdict.words, digests, f"{verdict.figures - differing:,} of {verdict.figures:,}"
+
+
+def _cells(one: Difference) -> tuple[str, str, str]:
+    return one.what, one.then, one.now
+
+
+def _verdict(verdicts: Mapping[str, StudyVerdict]) -> str:
+    if all(each.same_bits for each in verdicts.values()):
+        return "The run came out the same to the last bit."
+    if all(each.same_figures for each in verdicts.values()):
+        return "The run came out with the same figures."
+    different = [name for name, each in verdicts.items() if not each.same_figures]
+    return f"The run came out DIFFERENT in {', '.join(different)}."

@@ -1,0 +1,86 @@
+"""Runs that MLflow knows, by what people call them, and the records on disk that they show."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
+
+from lib.config import Places
+from lib.errors import ConfigError
+from lib.storage.copies import fetch_file, shown
+from lib.studies.record import StudyFolder
+from lib.tracking.registry import require_absent
+from lib.tracking.store import KEY_TAG, Tracking, connect
+
+_PREFIX = "probeflow/"
+_PAGE = 1000
+_NAMED = 4
+
+
+def record_of_run(wanted: str, where: Places) -> Path:
+    """The folder of the record that a pipeline's or a study's run shows, under the data folder of `where`.
+
+    Raises
+    ------
+    ConfigError
+        When there is no such run, or several; when it is of a single trial, or its record is not in that folder.
+    """
+    tracking = connect(where)
+    run = find_run(tracking, wanted)
+    tags, told = run.data.tags, f"run {run.info.run_id[:8]} ({run.info.run_name})"
+    if parent := tags.get("mlflow.parentRunId"):
+        raise ConfigError(f"{told} is of one trial; give the run of its study, {parent}")
+    study, key = tags.get("probeflow.study"), tags.get(KEY_TAG)
+    if not study or not key:
+        raise ConfigError(f"{told} was not logged by probeflow: its settings are not known; give another run")
+    folder = StudyFolder(where.studies, study, key).path
+    fetch_file(folder / "record.json")
+    if not (folder / "record.json").exists():
+        raise ConfigError(
+            f"{told} has its settings in {shown(folder)}, which is not there: set PROBEFLOW_DATA to the data folder that "
+            "the run was made in"
+        )
+    return folder
+
+
+def find_run(tracking: Tracking, wanted: str) -> Run:
+    """The run that `wanted` means: an id, the beginning of one, or a name.
+
+    Raises
+    ------
+    ConfigError
+        When there is no such run, or several.
+    """
+    client = tracking.client
+    if re.fullmatch("[0-9a-f]{32}", wanted):
+        try:
+            return client.get_run(wanted)
+        except MlflowException as error:
+            require_absent(error)
+            raise ConfigError(f"no run {wanted!r} in {tracking.shown_uri}; check the id") from None
+    experiments = [
+        each.experiment_id
+        for each in client.search_experiments(filter_string=f"name LIKE '{_PREFIX}%'", max_results=_PAGE)
+    ]
+    found = _all_runs(tracking, experiments, wanted) if experiments and wanted else []
+    if len(found) == 1:
+        return client.get_run(found[0].info.run_id)  # a search leaves out what the run used
+    if found:
+        some = ", ".join(f"{run.info.run_id[:8]} ({run.info.run_name})" for run in found[:_NAMED])
+        more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+        raise ConfigError(f"{wanted!r} means {len(found)} runs ({some}{more}): give more of the id")
+    raise ConfigError(
+        f"no run {wanted!r} in {tracking.shown_uri}: give a run's id, the beginning of it, or its name, as MLflow shows them"
+    )
+
+
+def _all_runs(tracking: Tracking, experiments: list[str], wanted: str) -> list[Run]:
+    """Runs of that name, or whose id begins so; MLflow does not search by the beginning of an id."""
+    return [
+        run
+        for run in tracking.all_runs(experiments)
+        if run.info.run_name == wanted or run.info.run_id.startswith(wanted)
+    ]
