@@ -116,11 +116,16 @@ def winner(configurations: Sequence[Configuration]) -> Configuration:
     return max(configurations, key=_rank)
 
 
+def ranked(configurations: Sequence[Configuration]) -> list[Configuration]:
+    """All of them, the winner first."""
+    return sorted(configurations, key=_rank, reverse=True)
+
+
 def best_of(configurations: Sequence[Configuration], limit: int) -> tuple[list[Configuration], str]:
     """At most `limit` configurations, the best first if some are left out, and words that say so for a title."""
     if len(configurations) <= limit:
         return list(configurations), ""
-    return sorted(configurations, key=_rank, reverse=True)[:limit], f" (the best {limit} of {len(configurations)})"
+    return ranked(configurations)[:limit], f" (the best {limit} of {len(configurations)})"
 
 
 def winners(study: SweepStudy, configurations: Sequence[Configuration]) -> list[Configuration]:

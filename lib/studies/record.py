@@ -27,7 +27,7 @@ from lib.files import atomic_path, digest_json, write_bytes, write_json
 from lib.provenance import made_now
 from lib.storage.copies import fetch, fetch_file
 
-FORMAT = 5
+FORMAT = 6
 """Raised when what a record holds changes, so that older records are made anew."""
 
 _RECORD = "record.json"
@@ -62,7 +62,8 @@ class DatasetNote:
 class RunNote:
     """One run to be shown: its key makes logging it twice harmless.
 
-    `history` has one mapping an epoch, with "epoch" and "seconds"; values that are not finite are None.
+    `history` has one mapping an epoch, with "epoch" and "seconds"; values that are not finite are None. `below` is the key
+    of the run that this one is shown under; empty for the study's own.
     """
 
     key: str
@@ -71,6 +72,7 @@ class RunNote:
     metrics: dict[str, float] = field(default_factory=dict)
     history: tuple[Mapping[str, float | None], ...] = ()
     tags: dict[str, str] = field(default_factory=dict)
+    below: str = ""
 
 
 @dataclass(frozen=True)
