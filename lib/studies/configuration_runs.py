@@ -60,7 +60,7 @@ def with_configuration(name: str, trials: Sequence[RunNote], rank: int | None = 
         key=digest_json([CONFIGURATION, *(trial.key for trial in trials)]),
         name=name,
         params=params | {"seeds": len(trials)} | ({"ended": ", ".join(endings)} if endings else {}),
-        metrics=({} if rank is None else {RANK: float(rank)}) | _means([trial.metrics for trial in trials]),
+        metrics=_means([trial.metrics for trial in trials]) | ({} if rank is None else {RANK: float(rank)}),
         history=_mean_curves([trial.history for trial in trials]),
         tags=tags,
     )

@@ -15,7 +15,7 @@ from lib.studies.configuration_runs import ROLE_TAG, ROWS_TAG, with_configuratio
 from lib.studies.labels import ending, params
 from lib.studies.record import RunNote
 
-_WATCHED = ("validation_loss", "validation_accuracy")
+_WATCHED = ("validation_accuracy", "validation_loss")
 _TRAINED = ("train_loss", "train_accuracy")
 
 
@@ -83,12 +83,12 @@ def trial_run(
     final = role == "final"
     last = result.history[-1]
     metrics: dict[str, float] = {}
-    if not final:  # first, for MLflow's comparison opens with a run's first metric
+    if not final:
         best = result.history[result.best_epoch - 1]
-        metrics |= {f"best_epoch_{figure}": best[figure] for figure in _WATCHED + _TRAINED}
-        metrics["best_epoch"] = float(result.best_epoch)
+        # First what a sweep's best is chosen by, for MLflow's comparison opens with a run's first metric.
         metrics |= {f"last_epoch_{figure}": last[figure] for figure in _WATCHED}
-        metrics["mean_validation_loss"] = result.mean_validation_loss
+        metrics |= {f"best_epoch_{figure}": best[figure] for figure in _WATCHED + _TRAINED}
+        metrics |= {"best_epoch": float(result.best_epoch), "mean_validation_loss": result.mean_validation_loss}
     metrics |= {f"last_epoch_{figure}": last[figure] for figure in _TRAINED}
     metrics |= {
         "last_epoch": float(len(result.history)),

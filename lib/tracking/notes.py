@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from lib.studies.record import StudyRecord
@@ -50,7 +51,20 @@ EXPERIMENT_NOTES = {
 
 
 def description(record: StudyRecord, links: Iterable[Link]) -> str:
-    """A study's own run for people: the answer, how to compare, then the notes."""
+    """A study's own run for people: the answer, how to compare, then the notes.
+
+    MLflow shows 100 pixels of it until "Show more", of which only the first two lines can be clicked: so the answer is short
+    there, the links follow at once, and the rest of the headline after them.
+    """
+    answer, *rest = re.split("[,;] ", record.headline, maxsplit=1)
     compared = as_markdown(links)
-    parts = [f"**Answer:** {record.headline}", f"**Compare:** {compared}" if compared else "", record.notes]
-    return "\n\n".join(part for part in parts if part)
+    head = [
+        f"**Answer:** {answer}",
+        f"**Compare:** {compared}" if compared else "",
+        *(f"{_upper(more)}." for more in rest),
+    ]
+    return "  \n".join(line for line in head if line) + f"\n\n{record.notes}"
+
+
+def _upper(text: str) -> str:
+    return text[:1].upper() + text[1:]

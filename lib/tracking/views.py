@@ -28,7 +28,8 @@ BEST = 10
 
 _TAG = "mlflow.sharedViewState."
 _NEWEST = "probeflow-newest"
-_BOUNDS = ("_low", "_high", "_standard_deviation")
+_LETTER = 7
+"""Pixels of a letter in a column's head."""
 
 
 @dataclass(frozen=True)
@@ -50,9 +51,7 @@ _VIEWS = {
             RANK,
             *(f"last_epoch_validation_accuracy{end}" for end in ("", "_low", "_high")),
             *(f"best_epoch_validation_loss{end}" for end in ("", "_low", "_high")),
-            "best_epoch_validation_accuracy",
             "best_epoch",
-            "last_epoch_validation_loss",
         ),
         RANK,
         True,
@@ -72,8 +71,9 @@ _VIEWS = {
 
 @dataclass(frozen=True)
 class Link:
-    """A page of MLflow: what it shows, and where it is below the server's address."""
+    """A page of MLflow: a name for it, what it shows in words, and where it is below the server's address."""
 
+    name: str
     title: str
     path: str
 
@@ -98,18 +98,22 @@ def comparison_links(tracking: Tracking, parent: Run, record: StudyRecord) -> li
     if count := len(_side_by_side(record, "validation")):
         page = f"#/experiments/{experiment}/runs?viewStateShareKey={_key(record, 'validation')}"
         shown = min(count, BEST)
-        of_best = f"of the best {BEST}" if count > BEST else "of all" if count > 1 else "of the only one"
+        of_best = f"of the best {BEST}" if count > BEST else "of all" if count > 1 else "of its seeds' mean"
         links += [
-            Link(f"all {count} configurations, best first" if count > 1 else "the only configuration", _training(page)),
-            Link(f"curves {of_best}", _training(f"{page}&compareRunsMode=CHART")),
+            Link(
+                "compare",
+                f"all {count} configurations, best first" if count > 1 else "the configuration",
+                _training(page),
+            ),
+            Link("compare-curves", f"curves {of_best}", _training(f"{page}&compareRunsMode=CHART")),
         ]
         if shown > 1:
             best = [run.info.run_id for run in _best(tracking, parent, shown)]
             listed = f"runs={quote(json.dumps(best))}&experiments={quote(json.dumps([experiment]))}"
-            links.append(Link(f"the best {shown} side by side", _training(f"#/compare-runs?{listed}")))
+            links.append(Link("compare-best", f"the best {shown} side by side", _training(f"#/compare-runs?{listed}")))
     if len(_side_by_side(record, "test")) > 1:
         page = f"#/experiments/{experiment}/runs?viewStateShareKey={_key(record, 'test')}"
-        links.append(Link("results on test rows", _training(page)))
+        links.append(Link("compare-on-test", "results on test rows", _training(page)))
     return links
 
 
@@ -132,7 +136,7 @@ def _below(run_id: str, rows: str) -> str:
 
 
 def _key(record: StudyRecord, rows: str) -> str:
-    return f"probeflow-{record.parent.key[:16]}-{rows}"
+    return record.parent.key[:16] + ("" if rows == "validation" else f"-{rows}")
 
 
 def _training(page: str) -> str:
@@ -165,6 +169,7 @@ def _state(run_id: str, rows: str, view: _Rows, runs: Sequence[RunNote]) -> dict
         "orderByAsc": view.ascending,
         "selectedColumns": columns,
         "columnOrder": columns,
+        "columnWidths": {column: _LETTER * len(column) for column in columns},  # else names are cut, all alike
         "compareRunCharts": [*charts, *others],
         "compareRunSections": [
             _section("compared", view.title.capitalize(), display=True),
