@@ -27,8 +27,8 @@ _FIRST = (
     "description begins with the answer; under *Artifacts* are its figures, tables, notes and report."
 )
 
-_COMPARE = """**Compare** by the links in that description, or choose *Saved views* above the table: "Newest" has the \
-last study's configurations, best first; its chart view has their curves.
+_COMPARE = """**Compare** by the links in that description. Or open *Views*, at the top right: "Newest" lists the last study's \
+configurations, best first; as charts it shows their curves.
 
 | `probeflow.role` | what the run is |
 |---|---|

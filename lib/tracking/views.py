@@ -3,7 +3,7 @@ each other.
 
 MLflow keeps what a page of runs shows (filter, order, columns, charts) as JSON in a tag of the experiment, and opens it by
 the tag's key in the address. Each study has such views of its own, so that its links stay true; the newest study's is also
-in the menu "Saved views", where MLflow counts no more than 40.
+in the menu "Views", where MLflow counts no more than 40.
 """
 
 from __future__ import annotations
@@ -150,7 +150,7 @@ def _state(run_id: str, rows: str, view: _Rows, runs: Sequence[RunNote]) -> dict
     curves = dict.fromkeys(name for run in runs for record in run.history for name in record)
     curves = dict.fromkeys(name for name in curves if name not in ("epoch", "seconds"))
     settings = dict.fromkeys(name for run in runs for name in run.params)
-    varied = [name for name in settings if len({run.params.get(name) for run in runs}) > 1]
+    varied = [name for name in settings if len({run.params[name] for run in runs if name in run.params}) > 1]
     charts = [_chart("LINE", "compared", name) for name in view.curves if name in curves]
     charts += [_chart("BAR", "compared", name) for name in view.bars if name in known]
     if varied:
