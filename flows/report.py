@@ -74,13 +74,20 @@ def closing_table(result: Mapping[str, Any], where: Places) -> Iterable[str]:
     yield from _line(
         "MLflow", without_credentials(where.tracking_uri) + (f" · run {pipeline['run_id']}" if pipeline else ""), width
     )
+    label = "compare"
+    for name, outcome in result["studies"].items():
+        if "compare" in outcome:
+            about = f"{name.replace('_', ' ')}, best first; as charts, the best 10:"
+            yield from _line(label, f"{about} {outcome['compare']}", width)
+            label = ""
     from prefect.settings import PREFECT_API_URL, PREFECT_UI_URL
 
     server = PREFECT_UI_URL.value() or PREFECT_API_URL.value()
     if server and where.tracking_uri.startswith("http"):
         yield from _line("Prefect", without_credentials(server), width)
     else:
-        yield from _line("both UIs", "make ui", width)
+        needed = not label and not where.tracking_uri.startswith("http")
+        yield from _line("both UIs", "make ui" + (", which the links need" if needed else ""), width)
 
 
 def _time(seconds: float, training: float | None) -> str:

@@ -26,24 +26,34 @@ from tasks.policy import POLICY
 _LARGEST_PICTURE = 200_000
 """Bytes of a figure that is put into an artifact; larger ones are in MLflow alone."""
 
+_MAKE_UI = " (once `make ui` runs)"
+
 
 @task(name="show", **POLICY)
 def show_study(folder: str) -> dict[str, Any]:
     """Log the study record in `folder` to MLflow and publish it in Prefect.
 
-    Returns the outcome: study, folder, headline, flags, the dataset's warnings, seconds of training, and the MLflow run.
+    Returns the outcome: study, folder, headline, flags, the dataset's warnings, seconds of training, the MLflow run, and where
+    MLflow compares what the study tried, if it tried several settings.
     """
     from lib.report import REPORT
     from lib.studies.record import open_record
     from lib.tracking.records import log_record
     from lib.tracking.store import connect
+    from lib.tracking.views import as_markdown, comparison_links
 
     record = open_record(Path(folder))
     tracking = connect(places())
     run = log_record(tracking, record, _links())
     url = tracking.run_url(run)
+    compared = comparison_links(tracking, run, record)
     slug = record.study.replace("_", "-")
-    create_markdown_artifact(f"{record.notes}\nMLflow: {url}\n", key=f"{slug}-notes", description=record.headline)
+    where = f"MLflow: {url}\n"
+    if compared:
+        where += (
+            f"\nCompare: {as_markdown(compared, tracking.page_url(''))}{'' if url.startswith('http') else _MAKE_UI}\n"
+        )
+    create_markdown_artifact(f"{record.notes}\n{where}", key=f"{slug}-notes", description=record.headline)
     if url.startswith("http"):
         create_link_artifact(
             url,
@@ -51,6 +61,13 @@ def show_study(folder: str) -> dict[str, Any]:
             link_text=record.parent.name,
             description="Parameters, curves and models in MLflow",
         )
+        for link in compared:
+            create_link_artifact(
+                tracking.page_url(link.path),
+                key=f"{slug}-{link.name}",
+                link_text=f"Compare {link.title}",
+                description=f"{record.title}, in MLflow",
+            )
     report = Path(folder) / REPORT
     if report.exists() and (page := tracking.artifact_url(run, REPORT)):
         create_link_artifact(page, key=f"{slug}-report", link_text=f"Report: {record.title}")
@@ -74,6 +91,7 @@ def show_study(folder: str) -> dict[str, Any]:
         "training_seconds": record.parent.metrics.get("training_seconds"),
         "run_id": run.info.run_id,
         "run": url,
+        **({"compare": tracking.page_url(compared[0].path)} if compared else {}),
         **({"report": str(report)} if report.exists() else {}),
     }
 

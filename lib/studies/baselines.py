@@ -22,6 +22,7 @@ from lib.mlp.training import TrialData
 from lib.mlp.trial import Trial
 from lib.progress import bar
 from lib.storage.copies import fetch
+from lib.studies.configuration_runs import ROLE_TAG, ROWS_TAG
 from lib.studies.record import RunNote, StudyFolder
 
 
@@ -97,5 +98,5 @@ def baseline_run(
         name=f"{baseline.name} on {features}",
         params={"model": baseline.name, "input": features, "seed": seed},
         metrics=figures | {"training_seconds": baseline.seconds},
-        tags={"probeflow.role": "baseline", "probeflow.engine": "scikit-learn"},
+        tags={ROLE_TAG: "baseline", ROWS_TAG: split, "probeflow.engine": "scikit-learn"},
     )

@@ -44,6 +44,7 @@ from lib.studies.classifier_comparison import (
 )
 from lib.studies.comparison import verdict
 from lib.studies.configuration import STATISTICS, Configuration, seed_curves, table_row
+from lib.studies.configuration_runs import with_configuration
 from lib.studies.features import settings_of
 from lib.studies.identity import Identity
 from lib.studies.labels import label, params, width
@@ -350,7 +351,7 @@ def _seal(
             tags={"probeflow.features": description},
         ),
         children=(
-            *_children(folder.key, varied, compared, finals),
+            *_children(folder.key, varied, candidates, finals),
             *(baseline_run(folder.key, each, labels, description, main.result.trial.seed) for each in baselines),
         ),
         flags=tuple(flags),
@@ -408,19 +409,28 @@ def _row(name: str, finals: Sequence[Final], areas: dict[str, dict[str, float]])
 
 
 def _children(
-    parent_key: str, varied: Sequence[str], compared: Sequence[TrialResult], finals: Sequence[Final]
+    parent_key: str, varied: Sequence[str], candidates: Sequence[Configuration], finals: Sequence[Final]
 ) -> list[RunNote]:
-    runs = [
-        trial_run(
-            parent_key, "candidate", label(result.trial, varied) or "candidate", result, params(result.trial), None
-        )
-        for result in compared
-    ]
-    for final in finals:
-        shown = params(final.result.trial) | {"input": final.representation}
-        run = trial_run(parent_key, "final", f"final on {final.representation}", final.result, shown, final.flag)
-        runs.append(replace(run, metrics=final.scores.summary() | final.measures | run.metrics))
+    runs = []
+    best_first = sorted(candidates, key=lambda each: each.mean(_CHOSEN_BY), reverse=True)
+    ranks = {id(each): place for place, each in enumerate(best_first, start=1)}
+    for each in candidates:
+        name = label(each.results[0].trial, varied) or "candidate"
+        trials = [
+            trial_run(parent_key, "candidate", name, result, params(result.trial), None) for result in each.results
+        ]
+        runs += with_configuration(name, trials, ranks[id(each)])
+    for representation in dict.fromkeys(final.representation for final in finals):
+        name = f"final on {representation}"
+        trials = [_final_run(parent_key, name, final) for final in finals if final.representation == representation]
+        runs += with_configuration(name, trials)
     return runs
+
+
+def _final_run(parent_key: str, name: str, final: Final) -> RunNote:
+    shown = params(final.result.trial) | {"input": final.representation}
+    run = trial_run(parent_key, "final", name, final.result, shown, final.flag)
+    return replace(run, metrics=final.scores.summary() | final.measures | run.metrics)
 
 
 def _named(models: Sequence[Judged]) -> list[Judged]:

@@ -29,7 +29,7 @@ from lib.provenance import made_now
 from lib.storage.copies import fetch, fetch_file
 from lib.studies.identity import Identity, Origin, write_origin
 
-FORMAT = 5
+FORMAT = 6
 """Raised when what a record holds changes, so that older records are made anew."""
 
 _RECORD = "record.json"
@@ -64,7 +64,8 @@ class DatasetNote:
 class RunNote:
     """One run to be shown: its key makes logging it twice harmless.
 
-    `history` has one mapping an epoch, with "epoch" and "seconds"; values that are not finite are None.
+    `history` has one mapping an epoch, with "epoch" and "seconds"; values that are not finite are None. `below` is the key
+    of the run that this one is shown under; empty for the study's own.
     """
 
     key: str
@@ -73,6 +74,7 @@ class RunNote:
     metrics: dict[str, float] = field(default_factory=dict)
     history: tuple[Mapping[str, float | None], ...] = ()
     tags: dict[str, str] = field(default_factory=dict)
+    below: str = ""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The trials of a sweep as runs to be shown, each under a key of its own."""
+"""The trials of a sweep as runs to be shown, each under a key of its own and below its configuration's run."""
 
 from __future__ import annotations
 
@@ -13,9 +13,13 @@ from lib.config import SweepStudy
 from lib.evaluation.metrics import Scores
 from lib.files import digest_json
 from lib.mlp.training import TrialResult
-from lib.studies.configuration import Configuration
+from lib.studies.configuration import Configuration, ranked
+from lib.studies.configuration_runs import ROLE_TAG, ROWS_TAG, with_configuration
 from lib.studies.labels import ending, params
 from lib.studies.record import RunNote
+
+_WATCHED = ("validation_accuracy", "validation_loss")
+_TRAINED = ("train_loss", "train_accuracy")
 
 
 @dataclass(frozen=True)
@@ -34,26 +38,42 @@ class Final:
 def sweep_runs(
     parent_key: str, study: SweepStudy, configurations: Sequence[Configuration], finals: Sequence[Final]
 ) -> list[RunNote]:
-    """Every trial of a finished sweep, and every scikit-learn peer, as a run to be shown under `parent_key`."""
+    """Every configuration of a finished sweep with its trials, of finals and scikit-learn peers too, under `parent_key`."""
     runs = []
     many_arms = len(study.arms) > 1
+    ranks = {id(each): place for place, each in enumerate(ranked(configurations), start=1)}
     for each in configurations:
-        for result, flag in zip(each.results, each.flags, strict=True):
-            name = f"{each.arm}: {each.label}" if many_arms else each.label
-            arm = each.arm if many_arms else None
-            runs.append(trial_run(parent_key, "candidate", name, result, params(result.trial, arm), flag))
-    for final in finals:
-        shown = params(final.result.trial)
-        run = trial_run(parent_key, "final", f"final · {final.label}", final.result, shown, None)
-        runs.append(replace(run, metrics=final.scores.summary() | run.metrics))
-        if final.peer is not None:
-            name = f"scikit-learn · {final.peer['activation']} · seed {final.result.trial.seed}"
-            figures_only = {key: final.peer[key] for key in final.scores.summary()}
-            key = digest_json([parent_key, "sklearn", shown])
-            tags = {"probeflow.role": "peer", "probeflow.engine": "scikit-learn"}
-            metrics = figures_only | {"training_seconds": final.peer["seconds"]}
-            runs.append(RunNote(key, name, shown | {"init": "sklearn"}, metrics, (), tags))
+        name = f"{each.arm}: {each.label}" if many_arms else each.label
+        arm = each.arm if many_arms else None
+        trials = [
+            trial_run(parent_key, "candidate", name, result, params(result.trial, arm), flag)
+            for result, flag in zip(each.results, each.flags, strict=True)
+        ]
+        runs += with_configuration(name, trials, ranks[id(each)])
+    for value, label in dict.fromkeys((final.value, final.label) for final in finals):
+        winner = [final for final in finals if (final.value, final.label) == (value, label)]
+        runs += with_configuration(f"final · {label}", [_final_run(parent_key, final) for final in winner])
+        if peers := [run for final in winner if (run := _peer_run(parent_key, final)) is not None]:
+            runs += with_configuration(f"scikit-learn · {label}", peers)
     return runs
+
+
+def _final_run(parent_key: str, final: Final) -> RunNote:
+    run = trial_run(parent_key, "final", f"final · {final.label}", final.result, params(final.result.trial), None)
+    return replace(run, metrics=final.scores.summary() | run.metrics)
+
+
+def _peer_run(parent_key: str, final: Final) -> RunNote | None:
+    if final.peer is None:
+        return None
+    shown = params(final.result.trial)
+    return RunNote(
+        key=digest_json([parent_key, "sklearn", shown]),
+        name=f"scikit-learn · {final.peer['activation']} · seed {final.result.trial.seed}",
+        params=shown | {"init": "sklearn"},
+        metrics={key: final.peer[key] for key in final.scores.summary()} | {"training_seconds": final.peer["seconds"]},
+        tags={ROLE_TAG: "peer", ROWS_TAG: "test", "probeflow.engine": "scikit-learn"},
+    )
 
 
 def trial_run(
@@ -61,18 +81,22 @@ def trial_run(
 ) -> RunNote:
     """A trial as a run to be shown. `role` is "candidate", or "final" when the rows it watched are the test rows.
 
-    A final's per-epoch figures are named test_*, and nothing of it carries a validation figure's name.
+    Its figures are those at the epoch with the best validation loss (best_epoch_*), after the last epoch (last_epoch_*)
+    and averaged over the epochs (mean_*). A final's per-epoch figures are named test_*, nothing of it carries a validation
+    figure's name, and it has no best epoch, for none is chosen by test rows.
     """
     final = role == "final"
+    last = result.history[-1]
     metrics: dict[str, float] = {}
-    if not final:  # first, for MLflow's comparison opens with a run's first metric
-        metrics |= {
-            "best_validation_loss": result.best_validation_loss,
-            "best_validation_accuracy": result.best_validation_accuracy,
-            "best_epoch": float(result.best_epoch),
-            "mean_validation_loss": result.mean_validation_loss,
-        }
+    if not final:
+        best = result.history[result.best_epoch - 1]
+        # First what a sweep's best is chosen by, for MLflow's comparison opens with a run's first metric.
+        metrics |= {f"last_epoch_{figure}": last[figure] for figure in _WATCHED}
+        metrics |= {f"best_epoch_{figure}": best[figure] for figure in _WATCHED + _TRAINED}
+        metrics |= {"best_epoch": float(result.best_epoch), "mean_validation_loss": result.mean_validation_loss}
+    metrics |= {f"last_epoch_{figure}": last[figure] for figure in _TRAINED}
     metrics |= {
+        "last_epoch": float(len(result.history)),
         "mean_train_loss": result.mean_train_loss,
         "training_seconds": result.seconds,
         "parameters": float(result.n_parameters),
@@ -87,6 +111,11 @@ def trial_run(
         params=shown | {"ended": ending(result)},
         metrics=metrics,
         history=history,
-        tags={"probeflow.role": role, "probeflow.engine": "probeflow", "probeflow.ended": ending(result)}
+        tags={
+            ROLE_TAG: role,
+            ROWS_TAG: watched.removesuffix("_"),
+            "probeflow.engine": "probeflow",
+            "probeflow.ended": ending(result),
+        }
         | ({"probeflow.flag": flag} if flag else {}),
     )

@@ -12,6 +12,7 @@ from lib.tracking.promotion import logged_predictions, paired
 from lib.tracking.store import Tracking
 
 _BOUNDS = ("_low", "_high")
+_SPREAD = (*_BOUNDS, "_standard_deviation")
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,8 @@ def compare(tracking: Tracking, left: str, right: str) -> Comparison:
     figures = tuple(
         _figure(name, one, other, paired if name == "test_accuracy" else None)
         for name in every
-        if not name.startswith("system/") and not (name.endswith(_BOUNDS) and name.rpartition("_")[0] in every)
+        if not name.startswith("system/")
+        and not any(name.endswith(end) and name.removesuffix(end) in every for end in _SPREAD)
     )
     return Comparison(_side(one), _side(other), params, figures)
 
@@ -105,7 +107,8 @@ def _side(run: Run) -> Side:
 def _data(run: Run) -> str:
     """Name and digest of the data that a run used."""
     inputs = run.inputs.dataset_inputs if run.inputs else []
-    return ", ".join(f"{each.dataset.name} {each.dataset.digest[:12]}" for each in inputs)
+    named = ", ".join(f"{each.dataset.name} {each.dataset.digest[:12]}" for each in inputs)
+    return named or str(run.data.tags.get("probeflow.data", ""))  # a trial has the tag alone
 
 
 def _figure(name: str, one: Run, other: Run, difference: Interval | None) -> Figure:

@@ -24,7 +24,8 @@ from lib.prediction import make_recipe
 from lib.studies.predictions import FILE, Predictions, read_predictions
 from lib.studies.record import StudyRecord
 from lib.tracking.models import log_image_classifier
-from lib.tracking.records import EXPERIMENT_NOTES, experiment_name
+from lib.tracking.notes import EXPERIMENT_NOTES
+from lib.tracking.records import experiment_name
 from lib.tracking.registry import DATA_TAG, WITHDRAWN_TAG, Registry, Version
 from lib.tracking.store import Tracking
 from lib.tracking.turns import turn

@@ -1,32 +1,28 @@
-"""Show a study's record in MLflow: a parent run with figures, notes and model, and a child run a trial."""
+"""Show a study's record in MLflow: its own run with figures, notes and model, below it configurations, below each its trials."""
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Mapping
-from itertools import islice
+from collections.abc import Mapping
+from dataclasses import replace
 
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunTag
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run
 
+from lib.progress import bar
 from lib.report import REPORT
+from lib.studies.configuration_runs import RANK
 from lib.studies.predictions import FILE as PREDICTIONS
 from lib.studies.record import DatasetNote, RunNote, StudyRecord
 from lib.tracking.models import log_network
-from lib.tracking.store import KEY_TAG, Tracking
+from lib.tracking.notes import EXPERIMENT_NOTES, description
+from lib.tracking.store import KEY_TAG, ROOT_TAG, Tracking, bounded_tag
 from lib.tracking.turns import turn
+from lib.tracking.views import comparison_links, save_views
 
-EXPERIMENT_NOTES = {
-    "activations": "Reference study A: one network, four activations, beside scikit-learn at the same settings.",
-    "hidden_units": "Reference study B: one hidden layer of different widths.",
-    "learning_rates": "Reference study C: one network, different learning rates.",
-    "exploration": "Reference study D: first look at the image data.",
-    "features": "Reference study E: frozen AlexNet features in sealed Parquet shards.",
-    "classifier": "Reference study F: the 512-256 MLP on standardised features, tested on unseen images.",
-    "tsne": "t-SNE of the best network's last hidden layer.",
-    "pipeline": "Whole runs: the table 'reference study / this run' and the closing table.",
-}
-_BATCH = 1000  # MLflow's limit of metrics in one call
+_NOTE_TAG = "mlflow.note.content"
+
+_BATCH = 1000  # MLflow's limit of params, metrics and tags together in one call
 
 
 def experiment_name(record: StudyRecord) -> str:
@@ -51,54 +47,74 @@ def log_record(tracking: Tracking, record: StudyRecord, links: Mapping[str, str]
 
 
 def _log_alone(tracking: Tracking, experiment: str, record: StudyRecord, links: Mapping[str, str]) -> Run:
-    tags = {
-        "mlflow.note.content": record.notes,
-        "probeflow.study": record.study,
-        "probeflow.result": record.headline,
-        "probeflow.data": f"{record.dataset.name} {record.dataset.digest[:12]}",
-        **record.parent.tags,
-        **links,
-    }
+    about = {"probeflow.study": record.study, "probeflow.data": f"{record.dataset.name} {record.dataset.digest[:12]}"}
+    tags = {_NOTE_TAG: record.notes, "probeflow.result": record.headline, **about, **record.parent.tags, **links}
     if record.flags:
         tags["probeflow.flag"] = "; ".join(record.flags)
     parent = tracking.find_or_create(experiment, record.parent.key, record.parent.name, tags)
     if parent.info.status == "FINISHED":
         return parent
-    _log_run(tracking, parent, record.parent, record.dataset)
-    logged = {parent.info.run_id}
-    for child in record.children:
-        child_tags = {"mlflow.parentRunId": parent.info.run_id, "probeflow.study": record.study, **child.tags, **links}
-        # The run shows when the trial trained and for how long, not how long it took to log.
-        start = int(1000 * (time.time() - child.metrics.get("training_seconds", 0)))
-        run = tracking.find_or_create(experiment, child.key, child.name, child_tags, start)
-        logged.add(run.info.run_id)
-        if run.info.status != "FINISHED":
-            _log_run(tracking, run, child, record.dataset)
-            tracking.client.set_terminated(run.info.run_id)
-    tracking.client.log_text(parent.info.run_id, record.notes, "notes.md")
+    client, parent_id = tracking.client, parent.info.run_id
+    _log_run(tracking, parent, _with_best(record), record.dataset)
+    logged = _log_children(tracking, parent, record, {**about, **links})
+    client.log_text(parent_id, record.notes, "notes.md")
     for name in record.figures:
-        tracking.client.log_artifact(parent.info.run_id, str(record.folder / "figures" / name), "figures")
+        client.log_artifact(parent_id, str(record.folder / "figures" / name), "figures")
     for name in record.tables:
-        tracking.client.log_artifact(parent.info.run_id, str(record.folder / "tables" / name), "tables")
+        client.log_artifact(parent_id, str(record.folder / "tables" / name), "tables")
     for name in (REPORT, PREDICTIONS):
         if (record.folder / name).exists():
-            tracking.client.log_artifact(parent.info.run_id, str(record.folder / name))
+            client.log_artifact(parent_id, str(record.folder / name))
     if record.model is not None:
-        log_network(tracking, parent.info.run_id, record)
+        log_network(tracking, parent_id, record)
     _delete_doubles(tracking, experiment, parent, logged)
-    tracking.client.set_terminated(parent.info.run_id)  # last: a finished run is a whole one
-    return tracking.client.get_run(parent.info.run_id)
+    save_views(tracking, parent, record)
+    compared = comparison_links(tracking, parent, record)
+    client.set_tag(parent_id, _NOTE_TAG, bounded_tag(description(record, compared)))
+    client.set_terminated(parent_id)  # last: a finished run is a whole one
+    return client.get_run(parent_id)
+
+
+def _with_best(record: StudyRecord) -> RunNote:
+    """The study's own run, with the figures of the configuration announced as best under the names its run has them by."""
+    best = next((child for child in record.children if child.metrics.get(RANK) == 1), None)
+    if best is None:
+        return record.parent
+    known = {name: value for name, value in best.metrics.items() if name != RANK and name not in record.parent.metrics}
+    return replace(record.parent, metrics=record.parent.metrics | known)
+
+
+def _log_children(tracking: Tracking, parent: Run, record: StudyRecord, tags: Mapping[str, str]) -> set[str]:
+    """Log the runs below the study's, each after the one it is below; ids of all its runs."""
+    experiment, root = parent.info.experiment_id, parent.info.run_id
+    there = {run.data.tags[KEY_TAG]: run for run in tracking.all_runs([experiment], f"tags.`{ROOT_TAG}` = '{root}'")}
+    logged = {"": root}
+    with bar(f"{record.study} to MLflow", len(record.children), "run") as advance:
+        for child in record.children:
+            run = there.get(child.key)
+            if run is None:
+                # The run shows when the trial trained and for how long, not how long it took to log.
+                start = int(1000 * (time.time() - (child.metrics.get("training_seconds") or 0)))
+                above = {"mlflow.parentRunId": logged[child.below], ROOT_TAG: root}
+                run = tracking.create(experiment, child.key, child.name, {**tags, **child.tags, **above}, start)
+            logged[child.key] = run.info.run_id
+            if run.info.status != "FINISHED":
+                # A trial's data are its configuration's; to name them at each of hundreds takes a fifth of the time.
+                _log_run(tracking, run, child, None if child.below else record.dataset)
+                tracking.client.set_terminated(run.info.run_id)
+            advance(1)
+    return set(logged.values())
 
 
 def _delete_doubles(tracking: Tracking, experiment: str, parent: Run, logged: set[str]) -> None:
     """Delete runs that a server made twice: its answer was lost on the way, and MLflow's client asked again."""
-    same = f"tags.`{KEY_TAG}` = '{parent.data.tags[KEY_TAG]}'", f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'"
+    same = f"tags.`{KEY_TAG}` = '{parent.data.tags[KEY_TAG]}'", f"tags.`{ROOT_TAG}` = '{parent.info.run_id}'"
     found = [run.info.run_id for wanted in same for run in tracking.all_runs([experiment], wanted)]
     for run_id in set(found) - logged:
         tracking.client.delete_run(run_id)
 
 
-def _log_run(tracking: Tracking, run: Run, note: RunNote, dataset: DatasetNote) -> None:
+def _log_run(tracking: Tracking, run: Run, note: RunNote, dataset: DatasetNote | None) -> None:
     # Times follow from the run's start alone, so that logging again after a crash repeats the same points.
     start = run.info.start_time
     last = len(note.history)
@@ -113,19 +129,15 @@ def _log_run(tracking: Tracking, run: Run, note: RunNote, dataset: DatasetNote) 
         Param(name, f"{value:g}" if isinstance(value, float) else str(value)) for name, value in note.params.items()
     ]
     client, run_id = tracking.client, run.info.run_id
-    client.log_batch(run_id, params=params, tags=[RunTag(name, value) for name, value in note.tags.items()])
-    for batch in _batches(metrics):
-        client.log_batch(run_id, metrics=batch)
-    client.log_inputs(run_id, [DatasetInput(_dataset(dataset), [InputTag("mlflow.data.context", "training")])])
+    room = _BATCH - len(params)
+    client.log_batch(run_id, params=params, metrics=metrics[:room])
+    for begin in range(room, len(metrics), _BATCH):
+        client.log_batch(run_id, metrics=metrics[begin : begin + _BATCH])
+    if dataset is not None:
+        client.log_inputs(run_id, [DatasetInput(_dataset(dataset), [InputTag("mlflow.data.context", "training")])])
 
 
 def _dataset(note: DatasetNote) -> Dataset:
     source = json.dumps({"origin": note.origin, "sha256": note.digest})
     profile = json.dumps({"rows": note.rows, "classes": len(note.classes)})
     return Dataset(note.name, note.digest[:32], "probeflow", source, None, profile)  # MLflow keeps 36 characters
-
-
-def _batches(metrics: Iterable[Metric]) -> Iterable[list[Metric]]:
-    remaining = iter(metrics)
-    while batch := list(islice(remaining, _BATCH)):
-        yield batch

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 # Telemetry off before MLflow is imported: clusters and tests have no network, and users were not asked.
@@ -23,10 +23,16 @@ from lib.errors import StorageError
 from lib.files import require_writable
 
 KEY_TAG = "probeflow.key"
+ROOT_TAG = "probeflow.root"
+"""On every run below a study's, however deep: the study's run."""
+
 _LONGEST_NAME = 250
 _PAGE = 1000
-_TRAINING = "workflowType=machine_learning"
+TRAINING_PAGES = "workflowType=machine_learning"
 """Opens MLflow's pages for training; without it they have the menus of its GenAI side."""
+
+LOCAL_PAGE = "http://127.0.0.1:5000"
+"""Where `make ui` shows a local store, unless it is given another port."""
 
 _CUT = "\n\n… (cut here: MLflow keeps 8,000 letters; whole in the artifact notes.md)"
 
@@ -79,7 +85,11 @@ class Tracking:
         """The run with this key, made when missing. `start` is in milliseconds since 1970."""
         if (found := self.find(experiment_id, key)) is not None:
             return found
-        bounded = {tag: _bounded(value) for tag, value in tags.items()}
+        return self.create(experiment_id, key, name, tags, start)
+
+    def create(self, experiment_id: str, key: str, name: str, tags: Mapping[str, str], start: int | None = None) -> Run:
+        """A new run with this key, of which there is none yet."""
+        bounded = {tag: bounded_tag(value) for tag, value in tags.items()}
         return self.client.create_run(experiment_id, start, bounded | {KEY_TAG: key}, name[:_LONGEST_NAME])
 
     def run_url(self, run: Run) -> str:
@@ -90,11 +100,15 @@ class Tracking:
         """Address of the page that shows an artifact; None for a local store, which has no pages of its own."""
         return self._page(run, f"/artifacts/{path}")
 
+    def page_url(self, path: str) -> str:
+        """Address of a page of MLflow: on a tracking server, else where `make ui` shows the local store."""
+        page = (self.page or self.uri) if self.uri.startswith("http") else LOCAL_PAGE
+        return f"{without_credentials(page).rstrip('/')}/{path}"
+
     def _page(self, run: Run, inside: str = "") -> str | None:
         if not self.uri.startswith("http"):
             return None
-        page = without_credentials(self.page or self.uri).rstrip("/")
-        return f"{page}/#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}{inside}?{_TRAINING}"
+        return self.page_url(f"#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}{inside}?{TRAINING_PAGES}")
 
 
 def connect(places: Places) -> Tracking:
@@ -129,7 +143,7 @@ def connect(places: Places) -> Tracking:
     return Tracking(client, places.tracking_uri, artifacts, places.tracking_page)
 
 
-def _bounded(value: str) -> str:
+def bounded_tag(value: str) -> str:
     """A tag's value as far as a database takes it, in whole lines if it has several; SQLite alone takes longer ones."""
     if len(value) <= MAX_TAG_VAL_LENGTH:
         return value
@@ -148,7 +162,8 @@ def _set_uri(uri: str) -> None:
 
 
 def _quieten() -> None:
-    """Keep the store's migration messages and artifact progress bars out of logs; warnings and errors stay."""
+    """Keep migration messages, progress bars of artifacts and addresses of runs out of logs; warnings and errors stay."""
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # two lines a run, on a server
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)

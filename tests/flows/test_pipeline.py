@@ -88,6 +88,11 @@ def test_the_closing_table_tells_all_that_a_user_needs(result):
         "report.html",
     ):
         assert words in text
+    for study in ("activations", "hidden units", "learning rates", "classifier"):
+        assert re.search(
+            rf"{study}, best first; as charts, the best 10:\s+http://127.0.0.1:5000/#/experiments/\d+/runs\?view", text
+        )
+    assert "make ui, which the links need" in text
     assert text.count("s in this run") == len(result["studies"])
     assert all(seconds > 0 for seconds in result["seconds"].values())
     wide = [line for line in text.splitlines() if len(line) > 118 and "/" not in line]  # a path may be long
@@ -123,6 +128,12 @@ def test_prefect_links_to_the_report_s_page_where_mlflow_has_pages(result, monke
     assert show_study(result["pipeline"]["folder"]) == result["pipeline"]
     (artifact,) = artifacts("pipeline-report")
     assert f"http://mlflow/{result['pipeline']['run_id']}/report.html" in artifact.data
+
+
+def test_prefect_s_notes_lead_to_mlflow_s_comparison(result):
+    (artifact,) = artifacts("activations-notes")[:1]
+    assert f"[all 8 configurations, best first]({result['studies']['activations']['compare']})" in artifact.data
+    assert "(once `make ui` runs)" in artifact.data
 
 
 def test_mlflow_runs_lead_back_to_their_flow_runs(result):

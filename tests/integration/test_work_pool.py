@@ -99,7 +99,10 @@ def test_a_sweep_in_chunks_equals_the_same_sweep_inline_though_a_chunk_was_kille
     tracked = connect(where).client
     experiment = tracked.get_experiment_by_name(f"probeflow/{STUDY}").experiment_id
     logged = tracked.search_runs([experiment])
-    parents = [run for run in logged if "mlflow.parentRunId" not in run.data.tags]
-    assert len(parents) == 1
-    assert {run.data.tags.get("mlflow.parentRunId") for run in logged} == {None, parents[0].info.run_id}
-    assert len(logged) - 1 == sum(len(arm.trials(small.hidden_units.seeds)) for arm in small.hidden_units.arms.values())
+    above = {run.info.run_id: run.data.tags.get("mlflow.parentRunId") for run in logged}
+    (parent,) = [run for run in above if above[run] is None]
+    configurations = [run for run in above if above[run] == parent]
+    trials = [run for run in above if above[run] in configurations]
+    assert len(logged) == 1 + len(configurations) + len(trials)
+    wanted = sum(len(arm.trials(small.hidden_units.seeds)) for arm in small.hidden_units.arms.values())
+    assert len(configurations) == len(trials) == wanted  # one seed

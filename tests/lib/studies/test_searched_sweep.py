@@ -140,7 +140,8 @@ def test_halved_configurations_are_told_of_and_never_win(digits, tmp_path):
     assert "dropped 7 of 15 configurations" in record.notes
     assert "halved" not in record.summary["best"]["ended"]
     assert not {each["label"] for each in halved} & {final["label"] for final in record.summary["finals"]}
-    runs = [child for child in record.children if child.params.get("ended") == "halved at epoch 1"]
+    trials = [child for child in record.children if child.tags["probeflow.role"] == "candidate"]
+    runs = [trial for trial in trials if trial.params["ended"] == "halved at epoch 1"]
     assert len(runs) == 7
     assert all(run.tags["probeflow.ended"] == "halved at epoch 1" and len(run.history) == 1 for run in runs)
     assert {row["ended"] for row in table(record, "configurations")} >= {"halved at epoch 1", "finished"}
@@ -165,8 +166,8 @@ def test_a_halved_configuration_never_wins_however_good_its_early_figure():
 def test_a_winner_out_of_patience_trains_as_long_again_without_watching_the_test_rows(digits, tmp_path):
     wanted = study("patience=1", "refit=true", "arms.sgd.base.epochs=40", "arms.sgd.grid.learning_rate=[2.0]")
     record = run_sweep("learning_rates", wanted, digits, tmp_path)
-    (candidate,) = [child for child in record.children if child.params.get("arm") == "sgd"]
-    (final,) = [child for child in record.children if child.name.startswith("final · rate 2 ")]
+    (candidate,) = [child for child in record.children if child.params.get("arm") == "sgd" and child.below]
+    (final,) = [child for child in record.children if child.name == f"final · rate 2 · seed {candidate.params['seed']}"]
     epochs = len(candidate.history)
     assert candidate.params["ended"] == f"out of patience at epoch {epochs}"
     assert epochs < 40

@@ -32,3 +32,11 @@ RUN: Any = SimpleNamespace(info=SimpleNamespace(experiment_id="8", run_id="abc")
 def test_an_artifact_s_page_is_where_browsers_find_it_and_a_local_store_has_none(tmp_path, uri, page, address):
     tracking = Tracking(MlflowClient(f"sqlite:///{tmp_path / 'unused.db'}"), uri, None, page)
     assert tracking.artifact_url(RUN, "report.html") == address
+
+
+def test_a_page_of_a_local_store_is_where_make_ui_shows_it(tmp_path):
+    client = MlflowClient(f"sqlite:///{tmp_path / 'unused.db'}")
+    here = Tracking(client, "sqlite:///mlruns/mlflow.db", None).page_url("#/experiments/8")
+    assert here == "http://127.0.0.1:5000/#/experiments/8"
+    there = Tracking(client, "http://user:secret@mlflow:5000", None, "https://ml.example/").page_url("#/experiments/8")
+    assert there == "https://ml.example/#/experiments/8"

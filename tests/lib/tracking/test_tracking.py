@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from lib.studies.sweep import run_sweep
 from lib.tracking import records
 from lib.tracking.records import log_record
 from lib.tracking.store import Tracking, connect
+from lib.tracking.views import comparison_links
 
 
 @pytest.fixture(scope="module")
@@ -34,14 +36,31 @@ def runs(tracking: Tracking, study: str):
     return tracking.client.search_runs([experiment], max_results=1000)
 
 
-def test_a_sweep_is_a_parent_run_with_a_child_a_trial(tracking, activations, parent):
-    found = runs(tracking, "activations")
+def test_a_sweep_is_a_run_with_its_configurations_below_and_below_each_its_trials(tracking, activations, parent):
+    found = {run.info.run_id: run for run in runs(tracking, "activations")}
     assert len(found) == 1 + len(activations.children)
-    assert {run.info.status for run in found} == {"FINISHED"}
-    children = [run for run in found if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
-    assert len(children) == len(activations.children)
+    assert {run.info.status for run in found.values()} == {"FINISHED"}
+    role = {key: run.data.tags.get("probeflow.role") for key, run in found.items()}
+    above = {key: run.data.tags.get("mlflow.parentRunId") for key, run in found.items()}
+    assert {role[above[key]] for key in found if role[key] == "configuration"} == {None}
+    trials = [key for key in found if role[key] in ("candidate", "final", "peer")]
+    assert {role[above[key]] for key in trials} == {"configuration"}
+    assert len(trials) == 2 * list(role.values()).count("configuration") == 2 * (4 * 2 + 4 + 4)  # two seeds each
+    for key in trials:
+        configuration = found[above[key]].data
+        assert found[key].data.params["activation"] == configuration.params["activation"]
+        assert configuration.tags["probeflow.trials"] == role[key]
     assert parent.data.tags["prefect.flow_run_id"] == "abc"
-    assert "| configuration |" in parent.data.tags["mlflow.note.content"]
+
+
+def test_the_description_begins_with_the_answer_and_leads_to_the_comparison(tracking, activations, parent):
+    head, *notes = parent.data.tags["mlflow.note.content"].split("\n\n")
+    answer, compare, more = head.split("  \n")
+    assert answer.startswith(f"**Answer:** {activations.summary['best']['label']}: test accuracy 0.")
+    assert more[1:-1] in activations.headline
+    pages = re.findall(r"\[([^]]+)\]\((#/[^)]+)\)", compare)
+    assert pages == [(link.title, link.path) for link in comparison_links(tracking, parent, activations)]
+    assert any("| configuration |" in part for part in notes)
 
 
 def test_notes_longer_than_a_database_takes_are_cut_between_lines_and_whole_as_an_artifact(tracking, activations):
@@ -50,7 +69,7 @@ def test_notes_longer_than_a_database_takes_are_cut_between_lines_and_whole_as_a
     run = log_record(tracking, record, {})
     shown = run.data.tags["mlflow.note.content"]
     assert 7800 < len(shown) <= 8000
-    *kept, _, told = shown.split("\n")
+    *kept, _, told = shown.partition("\n\n")[2].split("\n")  # after the answer
     assert kept == notes.split("\n")[: len(kept)]
     assert told.endswith("whole in the artifact notes.md)")
     folder = tracking.client.download_artifacts(run.info.run_id, "notes.md")
@@ -63,8 +82,10 @@ def test_params_are_numbers_and_metrics_few_and_by_epoch(tracking, activations, 
     assert float(run.data.params["learning_rate"]) == 0.2
     assert {"activation", "hidden", "init", "batch_size", "epochs", "seed"} <= set(run.data.params)
     assert set(run.data.metrics) == {
-        "train_loss", "train_accuracy", "validation_loss", "validation_accuracy", "best_validation_loss",
-        "best_validation_accuracy", "best_epoch", "mean_train_loss", "mean_validation_loss", "training_seconds", "parameters",
+        "train_loss", "train_accuracy", "validation_loss", "validation_accuracy", "mean_train_loss", "mean_validation_loss",
+        "best_epoch_train_loss", "best_epoch_train_accuracy", "best_epoch_validation_loss", "best_epoch_validation_accuracy",
+        "last_epoch_train_loss", "last_epoch_train_accuracy", "last_epoch_validation_loss", "last_epoch_validation_accuracy",
+        "best_epoch", "last_epoch", "training_seconds", "parameters",
     }  # fmt: skip
     history = tracking.client.get_metric_history(run.info.run_id, "validation_loss")
     child = next(child for child in activations.children if child.name == run.info.run_name)
@@ -72,6 +93,12 @@ def test_params_are_numbers_and_metrics_few_and_by_epoch(tracking, activations, 
     np.testing.assert_allclose(
         [point.value for point in history], [record["validation_loss"] for record in child.history]
     )
+    figures = run.data.metrics
+    best = min(child.history, key=lambda record: record["validation_loss"])
+    assert figures["best_epoch"] == best["epoch"]
+    for name in ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy"):
+        assert figures[f"best_epoch_{name}"] == best[name]
+        assert figures[f"last_epoch_{name}"] == child.history[-1][name] == figures[name]  # the table shows the last
 
 
 def test_the_dataset_is_an_input_with_its_digest(tracking, activations, parent):

@@ -135,7 +135,9 @@ def test_six_that_log_one_study_at_once_make_one_run_a_trial(small, where):
     assert Counter(run.data.tags[KEY_TAG] for run in logged) == Counter(
         [record.parent.key, *(child.key for child in record.children)]
     )
-    assert {run.data.tags.get("mlflow.parentRunId") for run in logged} == {None, parent}
+    ids = {run.data.tags[KEY_TAG]: run.info.run_id for run in logged}
+    expected = {ids[child.key]: ids[child.below] if child.below else parent for child in record.children}
+    assert {run.info.run_id: run.data.tags.get("mlflow.parentRunId") for run in logged} == expected | {parent: None}
 
 
 def test_a_run_that_a_server_made_twice_is_deleted(small, where, monkeypatch):
