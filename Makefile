@@ -6,7 +6,7 @@ RUN := $(BIN)/python -m
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-stack chaos secrets stack stack-down lint format ui doctor bench bench-extract audit constraints clean
+.PHONY: help setup run test test-stack chaos secrets stack stack-down lint format ui doctor bench bench-extract pictures audit constraints clean
 
 help: ## show this menu
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
@@ -63,6 +63,9 @@ bench: setup ## measure what the project claims about the speed of sweeps (needs
 
 bench-extract: setup ## measure the same of feature extraction
 	@$(RUN) benchmarks.extract $(ARGS)
+
+pictures: setup ## take README's pictures of the report and both UIs after a fresh run (some 4 min; needs Chromium)
+	@$(RUN) docs.pictures $(ARGS)
 
 audit: setup ## look the pinned packages up in PyPI's database of known faults
 	@$(RUN) pip install --quiet --disable-pip-version-check --constraint constraints.txt pip-audit

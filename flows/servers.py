@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -48,7 +48,9 @@ def serve(mlflow_port: int, prefect_port: int) -> int:
     ports = {"MLflow": mlflow_port, "Prefect": prefect_port}
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     logs = {name: where.mlruns / f"{name.lower()}-server.log" for name in commands}
-    servers = {name: _start(command, logs[name]) for name, command in commands.items()}
+    # Prefect's pages would ask the address in PREFECT_API_URL, or port 4200, whichever port their own server has.
+    pages = {"PREFECT_UI_API_URL": f"http://{_HOST}:{prefect_port}/api"} | os.environ
+    servers = {name: _start(command, logs[name], pages) for name, command in commands.items()}
     try:
         for name in servers:
             if not _wait(ports[name], servers[name]):
@@ -138,10 +140,12 @@ def _taken(port: int) -> bool:
         return probe.connect_ex((_HOST, port)) == 0
 
 
-def _start(command: list[str], log: Path) -> subprocess.Popen[bytes]:
+def _start(command: list[str], log: Path, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
     # A session of its own: Ctrl-C reaches this process alone, which then ends the servers in order.
     with log.open("wb") as output:
-        return subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
+        return subprocess.Popen(
+            command, env=environment, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+        )
 
 
 def _wait(port: int, server: subprocess.Popen[bytes], seconds: float = 120) -> bool:

@@ -1,20 +1,16 @@
-"""Real servers that the command line starts, and ends again."""
+"""Real servers that the command line starts, and ends again. What `flows ui` shows is in test_browser.py."""
 
 from __future__ import annotations
 
 import os
-import signal
 import socket
 import subprocess
 import sys
-import urllib.request
 from pathlib import Path
 
 import pytest
 
-from lib.config import places
-from lib.tracking.store import connect
-from tests.processes import alive, children, free_port, listens, wait_for
+from tests.processes import alive, children, wait_for
 
 pytestmark = pytest.mark.integration
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -29,28 +25,6 @@ def environment(tmp_path) -> dict[str, str]:
     }
     foreign = ("PREFECT_", "PROBEFLOW_", "MLFLOW_")
     return {name: value for name, value in os.environ.items() if not name.startswith(foreign)} | own
-
-
-def test_ui_opens_both_and_ends_both(environment, tmp_path):
-    connect(places(environment)).experiment("probeflow/test", "Something to show.")
-    ports = {"mlflow": free_port(), "prefect": free_port()}
-    options = [f"--{name}-port={port}" for name, port in ports.items()]
-    ui = subprocess.Popen(
-        [sys.executable, "-m", "flows", "ui", *options],
-        cwd=REPOSITORY,
-        env=environment,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        assert ui.stdout is not None
-        assert [ui.stdout.readline().split()[0] for _ in ports] == ["Prefect", "MLflow"]
-        for port in ports.values():
-            assert urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=30).status == 200
-    finally:
-        ui.send_signal(signal.SIGTERM)
-    assert ui.wait(60) == 0
-    assert not any(map(listens, ports.values()))
 
 
 def test_ui_names_a_taken_port_and_a_missing_record(environment):
