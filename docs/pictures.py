@@ -24,6 +24,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from mlflow.entities import Run
 from PIL import Image
 from playwright.sync_api import Browser, Page
 from prefect.client.orchestration import SyncPrefectClient
@@ -39,7 +40,7 @@ from lib.tracking.store import Tracking, connect
 REPOSITORY = Path(__file__).resolve().parent.parent
 FOLDER = REPOSITORY / "docs" / "images"
 _TRAINING = "workflowType=machine_learning"
-_COLOURS = 192
+_LARGEST = 150_000
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,12 @@ PICTURES = (
     Picture("prefect-runs", "prefect runs", ("{flow}", "Completed")),
     Picture("prefect-run", "prefect run", ("{flow}", "Completed", "Artifacts")),
     Picture("prefect-notes", "prefect notes", ("{title}", "{headline}", "hidden-units-notes")),
-    Picture("prefect-reference", "prefect reference", ("Reference study / this run", "average train / validation")),
+    Picture(
+        "prefect-reference",
+        "prefect reference",
+        ("Reference study / this run", "average train / validation"),
+        width=1600,
+    ),
 )
 
 
@@ -225,26 +231,32 @@ def show(page: Page, picture: Picture, pages: Mapping[str, str], facts: Mapping[
         wait_for_words(frame_inside(page), [each.format_map(facts) for each in picture.inside])
     if picture.at:
         page.locator(picture.at).first.evaluate("element => element.scrollIntoView({block: 'start'})")
+        page.evaluate("window.scrollBy(0, -24)")
 
 
 def compressed(png: bytes) -> bytes:
-    """The picture in 192 colours without noise between them: a page needs no more, and it is a third as large."""
+    """The picture as small as PNG makes it; in 256 colours when that is still too much, which costs small spots theirs."""
     image = Image.open(io.BytesIO(png)).convert("RGB")
-    small = io.BytesIO()
-    image.quantize(_COLOURS, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(
-        small, "PNG", optimize=True
-    )
-    return small.getvalue()
+    whole = _png(image)
+    if len(whole) <= _LARGEST:
+        return whole
+    return _png(image.quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE))
 
 
-def _study_run(tracking: Tracking, study: str):
+def _png(image: Image.Image) -> bytes:
+    file = io.BytesIO()
+    image.save(file, "PNG", optimize=True)
+    return file.getvalue()
+
+
+def _study_run(tracking: Tracking, study: str) -> Run:
     """The run of a study itself, not those below it."""
     experiment = tracking.client.get_experiment_by_name(f"probeflow/{study}")
     runs = tracking.all_runs([experiment.experiment_id])
     return next(run for run in runs if "mlflow.parentRunId" not in run.data.tags)
 
 
-def _comparison(mlflow: str, run, wanted: str) -> str:
+def _comparison(mlflow: str, run: Run, wanted: str) -> str:
     """The page of MLflow that lays the configurations side by side: the first link of the run's notes there with `wanted`."""
     links = re.findall(r"\((?:http[^)#]*/)?(#/[^)]*)\)", run.data.tags["mlflow.note.content"])
     for link in links:
