@@ -22,12 +22,13 @@ def data_of(stack) -> Path:
     return Path(stack.client["PROBEFLOW_DATA"])
 
 
-def test_the_embedded_profile_through_the_pools_has_the_inline_run_s_figures(as_user, no_schedules, stack, tmp_path):
-    run = start("embedded on the stack", [])
+@pytest.mark.parametrize("changes", [SMALL, pytest.param([], marks=pytest.mark.long)], ids=["small", "embedded"])
+def test_a_profile_through_the_pools_has_the_inline_run_s_figures(changes, as_user, no_schedules, stack, tmp_path):
+    run = start("as inline", changes)
     clean = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
     own = {name: str(tmp_path / name.lower()) for name in ("PROBEFLOW_DATA", "PROBEFLOW_MLRUNS", "PREFECT_HOME")}
     inline = subprocess.run(
-        [sys.executable, "-m", "flows", "run"],
+        [sys.executable, "-m", "flows", "run", *(option for each in changes for option in ("--set", each))],
         cwd=REPOSITORY, env=clean | own, capture_output=True, text=True, timeout=400,
     )  # fmt: skip
     assert inline.returncode == 0, inline.stdout + inline.stderr
@@ -35,23 +36,21 @@ def test_the_embedded_profile_through_the_pools_has_the_inline_run_s_figures(as_
     assert ended.state.is_completed(), ended.state.message
 
     there, here = records(data_of(stack)), records(Path(own["PROBEFLOW_DATA"]))
-    assert there.keys() == here.keys()
+    there = {identity: there[identity] for identity in here}  # the stack may have studies of other tests
     assert {study for study, _ in here} == {
         *("exploration", "features", "activations", "hidden_units", "learning_rates", "classifier", "tsne", "pipeline")
     }
     for identity, record in here.items():
         if record.study != "pipeline":  # its table holds seconds
             assert figures(there[identity]) == figures(record), identity
-    folders = {
-        place: sorted(place.glob("features/*/*/part-*")) for place in (data_of(stack), Path(own["PROBEFLOW_DATA"]))
-    }
-    contents = [[(path.name, path.read_bytes()) for path in paths] for paths in folders.values()]
-    assert contents[0]
-    assert contents[0] == contents[1]
+    shards = sorted(Path(own["PROBEFLOW_DATA"]).glob("features/*/*/part-*"))
+    assert shards
+    for shard in shards:
+        assert (data_of(stack) / shard.relative_to(own["PROBEFLOW_DATA"])).read_bytes() == shard.read_bytes()
     chunks = [each for each in all_runs(as_user) if " chunk " in each.name]
     assert {each.state.type.value for each in chunks} == {"COMPLETED"}
     assert {each.work_pool_name for each in chunks} == {"gpu"}
-    assert require_one_run_each(MlflowClient(stack.client["MLFLOW_TRACKING_URI"]), data_of(stack)) > 100
+    assert require_one_run_each(MlflowClient(stack.client["MLFLOW_TRACKING_URI"]), data_of(stack)) > 50
 
 
 @pytest.mark.long
