@@ -33,7 +33,7 @@ test-stack: setup ## the tests that need servers and workers as a team has them 
 secrets: setup ## make the team's passwords into .env
 	@$(RUN) flows secrets
 
-chaos: setup ## kill workers and servers of the stack in the middle of runs, ten times; eight pipelines at once (about 25 min)
+chaos: setup ## kill workers and servers of the stack in the middle of runs, ten times; eight pipelines at once; the embedded profile (about 25 min)
 	@$(RUN) pytest --stack --long -n 0 -s -m long $(ARGS)
 
 stack: setup ## start PostgreSQL, Prefect, MLflow and workers of docker-compose.yml as processes on this machine
