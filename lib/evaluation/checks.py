@@ -56,11 +56,13 @@ def same_model_flags(predictions: Mapping[str, str] | Iterable[tuple[str, str]])
     ----------
     predictions : mapping or pairs of row name -> prediction digest
         Two rows with one digest gave bit-identical probabilities, as the study's "identity" row did: it was ReLU again.
+        An empty digest is of a model that says nothing, and like no other.
     """
     pairs = predictions.items() if isinstance(predictions, Mapping) else predictions
     names: dict[str, list[str]] = defaultdict(list)
     for name, digest in pairs:
-        names[digest].append(name)
+        if digest:
+            names[digest].append(name)
     return [
         f"{' and '.join(sorted(group))} gave bit-identical probabilities: one model was scored under several names"
         for group in names.values()

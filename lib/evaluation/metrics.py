@@ -29,7 +29,8 @@ class Scores:
     confusion : ndarray of int64, shape (classes, classes)
         Rows are true classes, columns predicted ones.
     prediction_digest : str
-        SHA-256 over the probabilities; two different models do not share it.
+        SHA-256 over the probabilities; two different models do not share it. Empty where all are equal, as a diverged network's:
+        that tells no model from another.
     """
 
     accuracy: Interval
@@ -62,8 +63,14 @@ def score(labels: npt.NDArray[np.int64], probabilities: npt.NDArray[np.floating]
         log_loss=float(-np.log(exact[np.arange(len(labels)), labels]).mean()),
         majority=float(np.bincount(labels, minlength=classes).max() / len(labels)),
         confusion=metrics.confusion_matrix(labels, predicted, labels=range(classes)),
-        prediction_digest=hashlib.sha256(np.ascontiguousarray(probabilities).tobytes()).hexdigest(),
+        prediction_digest=_digest(probabilities),
     )
+
+
+def _digest(probabilities: npt.NDArray[np.floating]) -> str:
+    if np.ptp(probabilities) == 0:
+        return ""
+    return hashlib.sha256(np.ascontiguousarray(probabilities).tobytes()).hexdigest()
 
 
 def decided(probabilities: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:

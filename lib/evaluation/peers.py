@@ -31,7 +31,7 @@ def train_sklearn(
     """Train scikit-learn's MLPClassifier for exactly `trial.epochs` epochs and predict `rows`.
 
     Its initialisation (Glorot's) cannot be chosen; everything else follows the trial, including the activation,
-    which is read back from the trained model so that no row can carry another's name.
+    which is read back from the trained model so that no row can carry another's name. One that diverges gives equal shares.
     """
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.neural_network import MLPClassifier
@@ -51,9 +51,15 @@ def train_sklearn(
         random_state=trial.seed,
     )
     started = time.perf_counter()
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), np.errstate(over="ignore", invalid="ignore"):
         warnings.simplefilter("ignore", ConvergenceWarning)  # all epochs are wanted, not convergence
-        model.fit(data.X_train, data.y_train)
+        try:
+            probabilities = model.fit(data.X_train, data.y_train).predict_proba(rows)
+        except ValueError as error:
+            if "non-finite" not in str(error):
+                raise
+            known = len(np.unique(data.y_train))
+            probabilities = np.full((len(rows), known), 1 / known)
     seconds = time.perf_counter() - started
     advance(trial.epochs)
-    return PeerResult(model.activation, model.predict_proba(rows), seconds)
+    return PeerResult(model.activation, probabilities, seconds)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -88,6 +89,8 @@ def judge(best: Compared, configurations: Sequence[Compared], figure: Figure, se
     if len(best.results) < 2:
         return Verdict(False, f"one seed cannot tell it from {name(others[0])}")
     leads = {name(each): paired_difference(best.values(figure), each.values(figure)) for each in others}
+    if not all(map(math.isfinite, best.values(figure))):
+        return Verdict(False, "no configuration's figure is finite with every seed")
     finite = {rival: lead for rival, lead in leads.items() if lead is not None}  # the rest diverged
     if not finite:
         return Verdict(True, "the only one whose figure is finite with every seed")

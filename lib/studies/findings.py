@@ -86,6 +86,8 @@ def judged(found: Mapping[str, Any], tried: Sequence[str]) -> str:
             return IN_PART if expected == "yes" else REFUTED_IN_PART
         if answer == "open":
             return NOT_TOLD
+        if found["claim"] == _VALIDATION_FLAT and answer == "no":
+            return IN_PART  # it does not fall throughout; a loss that rises is not flat, either
         return CONFIRMED if answer == expected else REFUTED
     if expected not in tried:
         return CANNOT

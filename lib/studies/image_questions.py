@@ -45,7 +45,7 @@ def exploration_part(record: StudyRecord) -> Part:
     train = list(counts["train"].values())
     balanced = len(set(train)) == 1
     verdict = OTHER_DATA
-    if is_study_data("exploration", name):
+    if is_study_data("exploration", name) and len(train) == 2:
         verdict = CONFIRMED if train == [5000, 5000] else REFUTED
     told = "; ".join(
         f"{split}: {', '.join(f'{label} {count:,}' for label, count in of.items())}" for split, of in counts.items()
@@ -86,7 +86,7 @@ def features_part(record: StudyRecord) -> Part:
 def classifier_part(record: StudyRecord) -> Part:
     """F: whether the network learns from the features, and what else would have done."""
     summary = record.summary
-    questions = [_accuracy(summary)]
+    questions = [_accuracy(record)]
     beside = {str(row["model"]): row for row in summary.get("comparison", ())}
     images = int(summary["dataset"]["rows"]["test"])
     if MAJORITY in beside:
@@ -149,8 +149,9 @@ def _data(study: str, summary: Mapping[str, Any]) -> str:
     return f"{words}. {_RANDOM}" if "RANDOM" in representation else words
 
 
-def _accuracy(summary: Mapping[str, Any]) -> Question:
+def _accuracy(record: StudyRecord) -> Question:
     """The test accuracy beside the printed one; over seeds, of one seed by its test images."""
+    summary = record.summary
     first = summary["table"][0]
     over = _over_seeds(first)
     if over.seeds > 1 and over.low is not None and over.high is not None:
@@ -158,8 +159,15 @@ def _accuracy(summary: Mapping[str, Any]) -> Question:
     else:
         low, high = first["low"], first["high"]
         words = f"{first['test_accuracy']:.4f} ({low:.4f} to {high:.4f} by Wilson, one seed)"
-    side = "above" if low > _PRINTED else "below" if high < _PRINTED else NOT_TOLD
-    lies = {"above": "it is above 0.6348", "below": "it is below 0.6348"}.get(side, "0.6348 lies within the interval")
+    lies = "0.6348 lies within the interval"
+    verdict = NOT_TOLD
+    if low > _PRINTED or high < _PRINTED:
+        lies = f"it is {'above' if low > _PRINTED else 'below'} 0.6348"
+        verdict = REFUTED if low > _PRINTED else CONFIRMED
+    if summary.get("flagged"):
+        verdict = CONFIRMED  # it learned nothing, whatever the shares of the classes give it
+    elif len(record.dataset.classes) != 2:
+        verdict, lies = NOT_COMPARED, "0.6348 is of two classes, and is not compared"
     words = (
         f"{words} on {summary['dataset']['rows']['test']:,} unseen test images: {lies}. Training accuracy "
         f"{summary['final']['train_accuracy']:.4f}"
@@ -168,7 +176,7 @@ def _accuracy(summary: Mapping[str, Any]) -> Question:
     return Question(
         "Does a small network learn from AlexNet's features?",
         "hardly: 0.6348, printed as a test accuracy (training accuracy 0.63, loss 5e-08)",
-        (Reply(qualified(NOT_TOLD if side == NOT_TOLD else REFUTED, "classifier", summary), words),),
+        (Reply(qualified(verdict, "classifier", summary), words),),
     )
 
 

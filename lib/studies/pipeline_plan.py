@@ -15,7 +15,7 @@ import numpy as np
 from lib.config import SWEEPS, ClassifierStudy, Places, Profile, SweepName, Workers
 from lib.datasets import Dataset, on_disk
 from lib.datasets.sources import Source
-from lib.errors import DataError, FeatureSetError
+from lib.errors import FeatureSetError
 from lib.features.plan import read_plan
 from lib.features.sets import FoundSet, found_sets
 from lib.mlp.store import trial_key
@@ -100,7 +100,7 @@ def plan_pipeline(profile: Profile, stages: Sequence[str] | None, where: Places,
     ConfigError
         For an unknown stage; when chunks are wanted of a study that cannot be cut, or a trial does not fit in memory.
     DataError
-        When data on disk is not what it claims to be.
+        When data on disk is not what it claims to be, or a record is damaged: a run would say so and stop.
     """
     return _Planner(profile, where, workers).plan(what_runs(profile, stages))
 
@@ -335,20 +335,13 @@ class _Planner:
     def _of_study(self, identity: Identity, estimate: Estimate) -> StagePlan:
         """A study whose key is known: cached in its folder, or to do in the time of `estimate`."""
         folder = self._folder(identity)
-        if _sealed(folder):
+        if folder.finished() is not None:
             return StagePlan(identity.study, "cached", str(folder.path), folder.key)
         told = why_to_do(self.root, identity)
         return StagePlan(identity.study, "to do", told, folder.key, estimate=estimate)
 
     def _folder(self, identity: Identity) -> StudyFolder:
         return StudyFolder.of(self.root, identity)
-
-
-def _sealed(folder: StudyFolder) -> bool:
-    try:
-        return folder.finished() is not None
-    except DataError:  # a run would say so and stop
-        return False
 
 
 def _unknown(name: str, why: str, **known: Any) -> StagePlan:

@@ -146,8 +146,14 @@ class StudyFolder:
         return self.path / "trials"
 
     def finished(self) -> StudyRecord | None:
-        """The record, when this study has already been done."""
-        return read_record(self.path / _RECORD) if _fetched(self.path) else None
+        """The record, when this study has already been done.
+
+        Raises
+        ------
+        DataError
+            When it is damaged, or a file that it names is gone.
+        """
+        return _whole(read_record(self.path / _RECORD)) if _fetched(self.path) else None
 
     def figure(self, name: str, figure: Figure) -> None:
         """Keep a figure as `figures/<name>.png`, and beside it as SVG for the report."""
@@ -213,6 +219,15 @@ def open_record(folder: Path) -> StudyRecord:
     if not _fetched(folder):
         raise DataError(f"study folder {folder} holds no finished study; run the study first")
     return read_record(folder / _RECORD)
+
+
+def _whole(record: StudyRecord) -> StudyRecord:
+    """The record itself, once all files that it names are known to be there."""
+    files = [*(f"figures/{name}" for name in record.figures), *(f"tables/{name}" for name in record.tables)]
+    files += [record.model.network, record.model.example] if record.model else []
+    if gone := next((name for name in files if not (record.folder / name).exists()), None):
+        raise DataError(f"{gone} of study {record.folder} is missing; delete that folder and run the study again")
+    return record
 
 
 def _fetched(folder: Path) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from mlflow.entities import Run
 
 from lib.evaluation.intervals import Interval
+from lib.evaluation.paired import PairedPredictions
 from lib.tracking.past_runs import find_run
 from lib.tracking.promotion import logged_predictions, paired
 from lib.tracking.store import Tracking
@@ -33,21 +34,22 @@ class Figure:
     ----------
     intervals : tuple of Interval or None, a run each
         Of the figure by itself, where the run tells it.
-    difference : Interval or None
-        Right less left over the same images, in pairs; its estimate alone may be known from `left` and `right`.
+    difference : PairedPredictions or None
+        Right less left over the same images; its estimate alone may be known from `left` and `right`.
     """
 
     name: str
     left: float | None
     right: float | None
     intervals: tuple[Interval | None, Interval | None] = (None, None)
-    difference: Interval | None = None
+    difference: PairedPredictions | None = None
 
     @property
     def verdict(self) -> str:
         """Whether the two are told apart, in words; empty where nothing says so."""
         if self.difference is not None:
-            apart = self.difference.low > 0 or self.difference.high < 0
+            # As in the gate: of answers that hardly vary the bootstrap's interval is too narrow, so the test has to agree.
+            apart = self.difference.real and (self.difference.low > 0 or self.difference.high < 0)
             return "told apart, paired" if apart else "not told apart, paired"
         one, other = self.intervals
         if one is None or other is None:
@@ -111,7 +113,7 @@ def _data(run: Run) -> str:
     return named or str(run.data.tags.get("probeflow.data", ""))  # a trial has the tag alone
 
 
-def _figure(name: str, one: Run, other: Run, difference: Interval | None) -> Figure:
+def _figure(name: str, one: Run, other: Run, difference: PairedPredictions | None) -> Figure:
     left, right = one.data.metrics, other.data.metrics
     return Figure(name, left.get(name), right.get(name), (_interval(left, name), _interval(right, name)), difference)
 
@@ -123,7 +125,7 @@ def _interval(metrics: dict[str, float], name: str) -> Interval | None:
     return Interval(metrics[name], metrics[bounds[0]], metrics[bounds[1]])
 
 
-def _paired(tracking: Tracking, one: Run, other: Run) -> Interval | None:
+def _paired(tracking: Tracking, one: Run, other: Run) -> PairedPredictions | None:
     """Difference of test accuracies, right less left, where both runs' answers to the same images are known."""
     left, right = (logged_predictions(tracking, run.info.run_id) for run in (one, other))
     return paired(right, left)

@@ -97,6 +97,9 @@ def _log_children(tracking: Tracking, parent: Run, record: StudyRecord, tags: Ma
                 start = int(1000 * (time.time() - (child.metrics.get("training_seconds") or 0)))
                 above = {"mlflow.parentRunId": logged[child.below], ROOT_TAG: root}
                 run = tracking.create(experiment, child.key, child.name, {**tags, **child.tags, **above}, start)
+            elif run.data.tags.get("mlflow.parentRunId") != logged[child.below]:
+                # It was logged below the other of two doubles, which is deleted in the end.
+                tracking.client.set_tag(run.info.run_id, "mlflow.parentRunId", logged[child.below])
             logged[child.key] = run.info.run_id
             if run.info.status != "FINISHED":
                 # A trial's data are its configuration's; to name them at each of hundreds takes a fifth of the time.

@@ -121,6 +121,8 @@ def test_one_model_under_two_names_is_flagged():
     assert same_model_flags(digests[:2]) == []
     (flag,) = same_model_flags(digests)
     assert flag.startswith("identity and relu gave bit-identical probabilities")
+    silent = score(y, np.full((50, 2), 0.5)).prediction_digest  # as of networks that diverged
+    assert same_model_flags([("one", silent), ("another", silent)]) == []
 
 
 @pytest.mark.parametrize(("activation", "theirs"), [("relu", "relu"), ("sigmoid", "logistic"), ("linear", "identity")])
@@ -130,6 +132,11 @@ def test_the_peer_trains_with_the_trial_s_own_activation_for_all_its_epochs(data
     assert peer.activation == theirs
     assert peer.probabilities.shape == (300, 10)
     assert sum(told) == 4
+
+
+def test_a_peer_that_diverges_says_nothing_and_stops_nothing(data):
+    lost = Trial(hidden=(15,), activation="linear", learning_rate=1000, epochs=4)
+    assert (train_sklearn(lost, data, data.X_validation).probabilities == 0.1).all()
 
 
 def test_a_sample_by_class_keeps_shares_and_order():

@@ -102,6 +102,7 @@ def test_the_best_is_ahead_only_when_every_rival_is_excluded():
     third = Fake("third", [0.1] * 5, [0.30, 0.31, 0.32, 0.31, 0.33])
     assert judge(best, [best, third, second], accuracy, False).words.endswith(", and told apart from all 2 others")
     assert judge(best, [best, diverged], accuracy, False).words.startswith("the only one whose figure is finite")
+    assert judge(diverged, [diverged, Fake("too", [0.1] * 5, [np.nan] * 5)], accuracy, False).told_apart is False
 
 
 def test_steps_answer_the_study_s_questions_in_words():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -180,7 +180,7 @@ def sweep(name, claims, answered, tried, arms=("study",), data="letters"):
         ("training loss", "in part", "confirmed in part"),
         ("training loss", "no", "refuted"),
         ("training loss", "open", "not told apart"),
-        ("validation loss", "no", "confirmed"),
+        ("validation loss", "no", "confirmed in part"),  # where it rises it is not flat
         ("validation loss", "in part", "refuted in part"),
         ("validation loss", "yes", "refuted"),
         ("real", "yes", "refuted"),
@@ -244,6 +244,7 @@ def images(counts, data="cifar10"):
 def test_what_is_in_the_images_is_counted():
     assert verdict(images({"a": 5000, "b": 5000}), "D", "images") == ["confirmed"]
     assert verdict(images({"a": 5000, "b": 4999}), "D", "images") == ["refuted"]
+    assert verdict(images({"a": 5000, "b": 5000, "c": 5000}), "D", "images") == ["other data"]
     found = images({"a": 5000, "b": 4000}, "pets")
     assert verdict(found, "D", "images") == ["other data"]
     assert "not balanced in training" in replies(found, "D")["What is in the images?"][0].words
@@ -291,7 +292,7 @@ class TestClassifier:
         ("accuracy", "verdict_of", "words"),
         [
             (0.85, "refuted", "it is above 0.6348"),
-            (0.55, "refuted", "it is below 0.6348"),
+            (0.55, "confirmed", "it is below 0.6348"),
             (0.635, "not told apart", "0.6348 lies within the interval"),
         ],
     )
@@ -299,6 +300,14 @@ class TestClassifier:
         found = parts({"classifier": classifier(accuracy, 0.6, "not told apart")})
         assert verdict(found, "F", "learn from") == [verdict_of]
         assert words in replies(found, "F")["Does a small network learn from AlexNet's features?"][0].words
+
+    def test_a_network_that_learned_nothing_confirms_it_and_other_classes_are_not_compared(self):
+        flagged = classifier(0.85, 0.6, "not told apart")
+        flagged.summary["flagged"] = "did not learn: ..."
+        assert verdict(parts({"classifier": flagged}), "F", "learn from") == ["confirmed"]
+        three = classifier(0.85, 0.6, "not told apart")
+        three = replace(three, dataset=replace(three.dataset, classes=("a", "b", "c")))
+        assert verdict(parts({"classifier": three}), "F", "learn from") == ["cannot be compared"]
 
     @pytest.mark.parametrize(
         ("features", "pixels", "verdict_of"), [(0.9, 0.8, "yes"), (0.8, 0.9, "no"), (0.8, 0.8, "not told apart")]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -32,7 +33,7 @@ from lib.studies.exploration import explore
 from lib.studies.features import describe_features
 from lib.studies.pipeline import summarise
 from lib.studies.predictions import read_predictions
-from lib.studies.record import StudyRecord, open_record
+from lib.studies.record import StudyFolder, StudyRecord, open_record
 from lib.studies.sweep import run_sweep
 
 
@@ -488,3 +489,12 @@ def test_a_damaged_record_is_refused_with_the_mend(activations, tmp_path):
         open_record(tmp_path)
     with pytest.raises(DataError, match="holds no finished study"):
         open_record(tmp_path / "absent")
+
+
+def test_a_record_whose_figure_is_gone_is_refused_with_the_mend(activations, tmp_path):
+    folder = StudyFolder(tmp_path, activations.study, activations.key)
+    shutil.copytree(activations.folder, folder.path)
+    assert folder.finished().figures == activations.figures
+    (folder.path / "figures" / activations.figures[0]).unlink()
+    with pytest.raises(DataError, match=rf"figures/{activations.figures[0]} .*is missing; delete that folder"):
+        folder.finished()

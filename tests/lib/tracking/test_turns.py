@@ -157,3 +157,19 @@ def test_a_run_that_a_server_made_twice_is_deleted(small, where, monkeypatch):
     logged = tracking.client.search_runs([experiment], max_results=1000)
     assert {run.info.status for run in logged} == {"FINISHED"}
     assert len(logged) == 1 + len(record.children)
+
+    # Killed when the trials stood below that of a configuration's doubles which goes: they move to the one that stays.
+    (first, *_), below = record.children, [child.key for child in record.children if child.below]
+    ids = {run.data.tags[KEY_TAG]: run for run in logged}
+    double = create(experiment, None, dict(ids[first.key].data.tags), first.name).info.run_id
+    for child in record.children:
+        if child.below == first.key:
+            tracking.client.set_tag(ids[child.key].info.run_id, "mlflow.parentRunId", double)
+    tracking.client.update_run(ids[record.parent.key].info.run_id, status="RUNNING")
+    monkeypatch.undo()
+    log_record(tracking, record, {})
+    again = {run.info.run_id: run for run in tracking.client.search_runs([experiment], max_results=1000)}
+    assert len(again) == 1 + len(record.children)
+    assert all(
+        run.data.tags["mlflow.parentRunId"] in again for run in again.values() if run.data.tags[KEY_TAG] in below
+    )
