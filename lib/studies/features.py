@@ -132,7 +132,7 @@ def describe_features(feature_set: FeatureSet, dataset: Dataset, root: Path) -> 
         f"**{manifest.description}**, {manifest.width} values an image, input {settings.input_size} px "
         f"({settings.interpolation}), computed in {settings.precision}, stored as {settings.storage}.",
         f"{manifest.rows:,} rows in {len(manifest.shards)} sealed shard(s), {size / 1e6:.1f} MB, "
-        f"in `{shown(feature_set.folder)}`. {speed}",
+        f"in `{shown(feature_set.folder)}`.{f' {speed[0].upper()}{speed[1:]}.' if speed else ''}",
         f"{constant:,} of {manifest.width:,} features are constant; {statistics.zeros.mean():.1%} of all values are 0; "
         f"values from {statistics.minimum.min():.4g} to {statistics.maximum.max():.4g} (`features.csv` has each feature).",
         f"Digest `{manifest.digest}`; weights sha256 `{manifest.weights_sha256}`.",

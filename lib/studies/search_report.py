@@ -51,7 +51,12 @@ def trial_flags(searched: Sequence[str], configurations: Sequence[Configured]) -
     flags = []
     for arm in dict.fromkeys(each.arm for each in configurations):
         of_arm = [each for each in configurations if each.arm == arm]
-        flagged = [f"{arm}: {each.label}: {flag}" for each in of_arm for flag in each.flags if flag]
+        flagged = [
+            f"{arm}: {each.label}, seed {result.trial.seed}: {flag}"
+            for each in of_arm
+            for result, flag in zip(each.results, each.flags, strict=True)
+            if flag
+        ]
         if flagged and (arm in searched or len(flagged) > _FLAGS):
             count = sum(any(each.flags) for each in of_arm)
             flagged = [

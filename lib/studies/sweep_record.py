@@ -84,11 +84,13 @@ def seal_sweep(
     varied = dict.fromkeys(setting for arm in study.arms.values() for setting in arm.varied)
     folder.table("configurations", ranked_rows(configurations, list(varied)))
     judged = verdict(best, compared, final_accuracy, len(arms) > 1)
-    along_axis_alone = all(set(study.arms[arm].grid) == {study.axis} for arm in arms if arm not in searched)
-    in_order = [each for each in compared if each.arm not in searched]
+    # Where an arm varies more than the axis, its neighbours differ in more than one setting: others are still asked.
+    in_order = [
+        each for each in compared if each.arm not in searched and set(study.arms[each.arm].grid) == {study.axis}
+    ]
     # Averages over the epochs compare only where the epochs are the same.
     comparable = not any(result.ended in ("patience", "halved") for each in in_order for result in each.results)
-    changes = steps(in_order) if along_axis_alone and comparable and study.axis != "activation" else []
+    changes = steps(in_order) if in_order and comparable and study.axis != "activation" else []
     if changes:
         folder.table("steps", changes)
     points = {
@@ -109,7 +111,7 @@ def seal_sweep(
         "comparison": comparison,
         "comparison_rows": {"split": beside.split, "count": len(beside.labels)},
         "endings": ending_sentences(study, configurations),
-        "findings": [asdict(answer) for answer in answers(study.axis, in_order)] if along_axis_alone else [],
+        "findings": [asdict(answer) for answer in answers(study.axis, in_order)] if in_order else [],
     }
     # Of the configuration that is announced as best, all of them.
     metrics = {

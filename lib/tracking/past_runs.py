@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 
 from mlflow.entities import Run
@@ -69,7 +70,7 @@ def find_run(tracking: Tracking, wanted: str) -> Run:
     if len(found) == 1:
         return client.get_run(found[0].info.run_id)  # a search leaves out what the run used
     if found:
-        some = ", ".join(f"{run.info.run_id[:8]} ({run.info.run_name})" for run in found[:_NAMED])
+        some = ", ".join(f"{run.info.run_id[:8]} ({run.info.run_name}, {_made(run)})" for run in found[:_NAMED])
         more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
         raise ConfigError(f"{wanted!r} means {len(found)} runs ({some}{more}): give more of the id")
     raise ConfigError(
@@ -84,3 +85,8 @@ def _all_runs(tracking: Tracking, experiments: list[str], wanted: str) -> list[R
         for run in tracking.all_runs(experiments)
         if run.info.run_name == wanted or run.info.run_id.startswith(wanted)
     ]
+
+
+def _made(run: Run) -> str:
+    """When a run began, which tells runs of one name apart."""
+    return f"{datetime.fromtimestamp(run.info.start_time / 1000, UTC):%Y-%m-%d %H:%M} UTC"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import math
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import optuna
@@ -165,10 +167,12 @@ def test_only_what_makes_sense_is_drawn(tmp_path):
 
 def test_many_flags_of_a_grid_become_one():
     def arm(name: str, count: int) -> list[Configuration]:
-        return [Configuration(name, str(place), None, (), ("did not learn",)) for place in range(count)]
+        trials = tuple(SimpleNamespace(trial=SimpleNamespace(seed=seed)) for seed in (3, 4))
+        flags = (None, "did not learn")
+        return [Configuration(name, str(place), None, cast(Any, trials), flags) for place in range(count)]
 
     few, many = trial_flags([], arm("few", 12)), trial_flags([], arm("many", 13))
-    assert few[0] == "few: 0: did not learn"
+    assert few[0] == "few: 0, seed 4: did not learn"
     assert len(few) == 12
     assert many == [
         "many: 13 of 13 configurations tried diverged or did not learn with some seed; configurations.csv says which"
