@@ -15,6 +15,9 @@ from tests.small_profile import SMALL
 from tests.stack import FOREIGN
 from tests.team import all_runs, figures, records, require_one_run_each, start, traces, wait_ended
 
+OTHERS = ["images.stride=31", "activations.seeds=[2, 3]", "hidden_units.seeds=[2]", "learning_rates.seeds=[2]"]
+"""Changes of the small profile after which nothing of another test's run is there already."""
+
 pytestmark = [pytest.mark.integration, pytest.mark.stack, pytest.mark.timeout(900)]
 
 
@@ -56,7 +59,7 @@ def test_a_profile_through_the_pools_has_the_inline_run_s_figures(changes, as_us
 @pytest.mark.long
 def test_eight_pipelines_at_once_all_complete_and_log_each_trial_once(as_user, no_schedules, stack):
     before = {run.id for run in all_runs(as_user)}
-    started = [start(f"one of eight, {number}", SMALL) for number in range(1, 9)]
+    started = [start(f"one of eight, {number}", [*SMALL, *OTHERS]) for number in range(1, 9)]
     ended = wait_ended(as_user, started, 800)
     assert {run.state.type.value for run in ended.values()} == {"COMPLETED"}
     new = [run for run in all_runs(as_user) if run.id not in before]
