@@ -33,19 +33,25 @@ def trust_words(found: Sequence[Part], seeds: Sequence[int], remarks: int) -> st
 
     `seeds` are those of the run's studies, one number each; `remarks` is how many things are to be read with care.
     """
-    settled = [reply.settled for part in found for question in part.questions for reply in question.replies]
-    tested = [each for each in settled if each is not None]
+    replies = [reply for part in found for question in part.questions for reply in question.replies]
+    tested = [reply for reply in replies if reply.settled is not None]
     if not tested:
         return ""
     distinct = [str(count) for count in sorted(set(seeds))]
-    with_seeds = f" with {listed(distinct)} seed{'' if distinct == ['1'] else 's'}" if distinct else ""
-    care = "nothing to be read with care was found"
-    if remarks:
-        care = f"{remarks} thing{' is' if remarks == 1 else 's are'} to be read with care"
-    return (
-        f"Can the comparison be trusted? {sum(tested)} of {len(tested)} answers are told from chance{with_seeds}; "
-        f"the others are not told apart; {care}."
-    )
+    with_seeds = f"with {listed(distinct)} seed{'' if distinct == ['1'] else 's'}, " if distinct else ""
+    told = sum(bool(reply.settled) for reply in tested)
+    other = sum(reply.elsewhere for reply in tested)
+    words = [
+        f"{with_seeds}{told} of {len(tested)} answers stand out from chance"
+        + (", the rest are not told apart" if told < len(tested) else ""),
+        *([f"{other} are of other data, settings or weights than the reference study's"] if other else []),
+        f"{remarks or 'no'} remark{'' if remarks == 1 else 's'} on what to read with care",
+    ]
+    return f"Can the comparison be trusted? {_upper('; '.join(words))}."
+
+
+def _upper(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _higher(comparison: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -235,7 +235,7 @@ def _pixels_brief(lead: Difference | None) -> str:
     if lead is None:
         return "Features against raw pixels: one seed cannot tell"
     found = NOT_TOLD if not lead.real else "better" if lead.estimate > 0 else "worse"
-    return f"Features against raw pixels: {found}, by {lead_words(lead, lead.p_value, corrected=False)}"
+    return f"Features less raw pixels: {lead_words(lead, lead.p_value, corrected=False)}, {found}"
 
 
 def _classes(rows: Sequence[Mapping[str, Any]]) -> Question:

@@ -27,6 +27,7 @@ NOT_ASKED = "not asked"
 """The claim, where the study had none."""
 
 _ELSEWHERE = {CONFIRMED: HOLDS, IN_PART: HOLDS_IN_PART, REFUTED: DIFFERS, REFUTED_IN_PART: DIFFERS_IN_PART}
+_CAVEATS = ("on other data", "at other settings", "with random weights")
 _SETTLED = {*_ELSEWHERE, *_ELSEWHERE.values(), YES, NO, PARTLY}
 _SETTINGS: Mapping[str, Mapping[str, Any]] = {
     "activations": {"hidden": "256-128-64", "learning_rate": 0.1, "epochs": 100},
@@ -61,6 +62,11 @@ class Reply:
         """Whether the seeds, or the images, tell: False where models are not told apart, None where it was not tested."""
         verdict = self.verdict.partition(", ")[0]
         return True if verdict in _SETTLED else False if verdict == NOT_TOLD else None
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether the case is another than the reference study's."""
+        return any(caveat in self.verdict for caveat in _CAVEATS)
 
 
 @dataclass(frozen=True)
@@ -128,9 +134,12 @@ def qualified(verdict: str, study: str, summary: Mapping[str, Any], *, other_set
     """
     if verdict in (ONE_SEED, CANNOT):
         return verdict
-    caveats = [] if is_study_data(study, summary["dataset"]["name"]) else ["on other data"]
-    caveats += ["at other settings"] if other_settings else []
-    caveats += ["with random weights"] if "RANDOM" in summary.get("representation", "") else []
+    there = (
+        not is_study_data(study, summary["dataset"]["name"]),
+        other_settings,
+        "RANDOM" in summary.get("representation", ""),
+    )
+    caveats = [caveat for caveat, holds in zip(_CAVEATS, there, strict=True) if holds]
     return f"{_ELSEWHERE.get(verdict, verdict)}, {listed(caveats)}" if caveats else verdict
 
 

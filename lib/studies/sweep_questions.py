@@ -59,8 +59,8 @@ def finding_part(name: str, record: StudyRecord) -> Part:
     """B or C: the findings that the sweep's own record answers (`lib.studies.findings`), beside what was claimed."""
     summary = record.summary
     found: Sequence[Mapping[str, Any]] = summary["findings"]
-    several = len({each["arm"] for each in found}) > 1
     arms = list(dict.fromkeys(each["arm"] for each in found))
+    several = len(arms) > 1
     tried = {arm: [each["label"] for each in summary["configurations"] if each["arm"] == arm] for arm in arms}
     questions = []
     for question in dict.fromkeys(each["question"] for each in found):
@@ -83,7 +83,7 @@ def finding_part(name: str, record: StudyRecord) -> Part:
         questions.append(Question(question, str(of_question[0]["claim"]), replies, brief))
     letter, title = _PARTS[name]
     data = data_words(name, str(summary["dataset"]["name"]))
-    if "study" in arms and len(arms) > 1:
+    if "study" in arms and several and is_study_settings(record, "study"):
         data += '; the arm "study" has the study\'s own settings'
     wrong = [_HEADER, seeds_words(max(each["seeds"] for each in summary["configurations"]))]
     if name == "learning_rates":
