@@ -56,7 +56,7 @@ def exploration_part(record: StudyRecord) -> Part:
         "What is in the images?",
         "two classes of CIFAR-10, balanced (5,000 and 5,000), 32x32 RGB, labels 0 and 1",
         (Reply(verdict, words),),
-        f"{'Balanced' if balanced else 'Not balanced'} in training",
+        f"{len(train)} classes, {'balanced' if balanced else 'not balanced'} in training",
     )
     wrong = "Which two classes they were is not recorded, so that its figures in D to F cannot be had again exactly."
     return Part("D", "exploration", "Images", data_words("exploration", name), (question,), (wrong,))
