@@ -151,7 +151,13 @@ def _classifier(summary: Mapping[str, Any]) -> list[Row]:
     name = summary["dataset"]["name"]
     setting = f"{'-'.join(map(str, summary['trial']['hidden']))} on {summary['representation']}"
     final = summary["final"]
-    test_images = f"{final['test_accuracy']:.4f} (on {summary['dataset']['rows']['test']} unseen test images)"
+    first = summary["table"][0]
+    over = {name: first[name] for name in ("standard_deviation", "seeds")}
+    over |= {name: first[f"mean_{name}"] for name in ("low", "high")} | {"mean": first["mean_test_accuracy"]}
+    found = _accuracy(
+        {"seeds": first["seeds"], "test_accuracy": first["test_accuracy"], "statistics": {"test_accuracy": over}}
+    )
+    test_images = f"{found}, on {summary['dataset']['rows']['test']} unseen test images"
     return [
         Row("F", "accuracy", setting, CLASSIFIER_ACCURACY, test_images, name),
         Row("F", "training accuracy", setting, "0.63 (had not learned)", f"{final['train_accuracy']:.4f}", name),
@@ -161,4 +167,5 @@ def _classifier(summary: Mapping[str, Any]) -> list[Row]:
 def _accuracy(final: Mapping[str, Any]) -> str:
     if final["seeds"] == 1:
         return f"{final['test_accuracy']:.4f} (one seed)"
-    return f"{Estimate.of(final['statistics']['test_accuracy']).words}, {final['seeds']} seeds"
+    words = Estimate.of(final["statistics"]["test_accuracy"]).words
+    return words if words.endswith(" seeds") else f"{words}, {final['seeds']} seeds"

@@ -25,7 +25,7 @@ from lib.files import write_bytes
 from lib.report.drawing import inline
 from lib.report.markdown import notes_html
 from lib.report.tables import Table, table
-from lib.report.words import CAPTIONS, QUESTION, QUESTIONS
+from lib.report.words import BRIEFS, CAPTIONS, QUESTION, QUESTIONS
 from lib.studies.record import DatasetNote, RunNote, StudyRecord
 
 REPORT = "report.html"
@@ -69,6 +69,7 @@ class Study:
     title: str
     question: str
     headline: str
+    brief: str
     notes: Markup
     figures: Sequence[Figure]
     tables: Sequence[Table]
@@ -108,13 +109,21 @@ def render(pipeline: StudyRecord, studies: Mapping[str, StudyRecord]) -> str:
         When a figure or table of a study is missing or damaged.
     """
     from lib.studies import questions  # with scikit-learn, which takes a second
+    from lib.studies.cautions import cautions, trust_words
 
     numbers = count(1)
     environment = Environment(
         loader=PackageLoader("lib.report", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True, keep_trailing_newline=True,
     )  # fmt: skip
-    shown = [_study(name, record, numbers) for name, record in studies.items()]
+    asked = questions.parts(studies)
+    briefs = BRIEFS | {part.study: part.brief for part in asked}
+    shown = [_study(name, record, briefs.get(name, ""), numbers) for name, record in studies.items()]
+    flags = [flag.replace("_", " ", 1) for flag in pipeline.flags]
+    for name, record in studies.items():
+        flags += [f"{name.replace('_', ' ')}: {each}" for each in cautions(record.summary)]
+    warnings = list(dict.fromkeys(each for record in studies.values() for each in record.dataset.warnings))
+    care = [*flags, *warnings]
     settings = pipeline.summary.get("settings")
     return environment.get_template("page.html.j2").render(
         style=Markup(resources.files("lib.report").joinpath("style.css").read_text("utf-8")),  # ours
@@ -122,12 +131,13 @@ def render(pipeline: StudyRecord, studies: Mapping[str, StudyRecord]) -> str:
         profile=pipeline.summary["profile"],
         key=pipeline.key,
         question=QUESTION,
-        asked=questions.parts(studies),
+        asked=asked,
         asked_title=questions.TITLE,
         asked_how=questions.HOW,
         studies=shown,
         classifier=next((study for study in shown if study.name == "classifier"), None),
-        flags=[flag.replace("_", " ", 1) for flag in pipeline.flags],
+        care=care,
+        trust=trust_words(asked, list(filter(None, map(_seeds, studies.values()))), len(care)),
         datasets=_datasets(studies),
         reference=pipeline.summary["rows"],
         made=pipeline.made,
@@ -138,13 +148,20 @@ def render(pipeline: StudyRecord, studies: Mapping[str, StudyRecord]) -> str:
     )
 
 
-def _study(name: str, record: StudyRecord, numbers: Iterable[int]) -> Study:
+def _seeds(record: StudyRecord) -> int:
+    """With how many seeds a study's candidates were trained; 0 of one that trains nothing."""
+    of = {child.params.get("seed") for child in record.children if child.tags.get("probeflow.role") == "candidate"}
+    return len(of)
+
+
+def _study(name: str, record: StudyRecord, brief: str, numbers: Iterable[int]) -> Study:
     return Study(
         name=name,
         label="t-SNE" if name == "tsne" else name.replace("_", " ").capitalize(),
         title=record.title,
         question=QUESTIONS.get(name, ""),
         headline=record.headline,
+        brief=brief,
         notes=notes_html(record.notes, 4),
         figures=[_figure(record, file, number) for file, number in zip(record.figures, numbers, strict=False)],
         tables=[_table(record, file) for file in record.tables],
@@ -155,7 +172,7 @@ def _study(name: str, record: StudyRecord, numbers: Iterable[int]) -> Study:
 
 def _figure(record: StudyRecord, file: str, number: int) -> Figure:
     name = file.rpartition(".")[0]
-    caption = CAPTIONS.get(name, name.replace("-", " "))
+    caption = _caption(record, name)
     picture = record.folder / "figures" / file
     drawn = picture.with_suffix(".svg")
     if drawn.exists() and drawn.stat().st_size <= _LARGEST_DRAWING:
@@ -168,6 +185,15 @@ def _figure(record: StudyRecord, file: str, number: int) -> Figure:
     else:
         width, markup = _picture(picture, f"{record.title}: {caption}")
     return Figure(number, f"{record.title}: {caption}", markup, round(width), round(_READABLE * width))
+
+
+def _caption(record: StudyRecord, name: str) -> str:
+    """What a figure is called; one of a single arm has the arm in brackets."""
+    arms = {str(child.params["arm"]) for child in record.children if "arm" in child.params}
+    arm = max((each for each in arms if name.endswith(f"-{each}")), key=len, default="")
+    whole = name.removesuffix(f"-{arm}") if arm else name
+    caption = CAPTIONS.get(whole, whole.replace("-", " "))
+    return f"{caption} ({arm})" if arm else caption
 
 
 def _picture(path: Path, description: str) -> tuple[float, Markup]:

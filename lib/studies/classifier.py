@@ -21,7 +21,7 @@ from lib.evaluation import figures
 from lib.evaluation.baselines import BASELINES, MAJORITY
 from lib.evaluation.checks import LEARNED_MARGIN, learning_flag, same_model_flags
 from lib.evaluation.classifier_figures import calibration_curves, most_surely_wrong, wrong_images
-from lib.evaluation.intervals import SHARE, Estimate, over_seeds, paired_difference
+from lib.evaluation.intervals import SHARE, Estimate, Interval, over_seeds, paired_difference
 from lib.evaluation.measures import estimates, flat
 from lib.evaluation.metrics import Scores, decided, score
 from lib.features import FeatureSet, FeatureSettings
@@ -32,13 +32,16 @@ from lib.mlp.store import save_network
 from lib.mlp.training import TrialData, TrialResult
 from lib.mlp.trial import Trial
 from lib.studies.baselines import Baseline, baseline_run, train_baselines
+from lib.studies.cautions import cautions
 from lib.studies.classifier_comparison import (
     Judged,
+    accuracy_of,
     calibration_rows,
     class_rows,
     comparison_lines,
     comparison_rows,
     confusion_rows,
+    interval_words,
     measure_lines,
     measure_rows,
 )
@@ -259,7 +262,7 @@ def _seal(
     picture, areas = figures.roc_and_precision_recall(labels, probabilities, names, title)
     folder.figure("roc-and-precision-recall", picture)
 
-    table = [_row(name, finals, areas) for name in probabilities]
+    table = [_row(each.name, finals, areas, accuracy_of(each, labels, test.groups)) for each in networks]
     folder.table("test", table)
     folder.table("candidates", [table_row(each.summary()) for each in candidates])
     beside = _beside_pixels(finals)
@@ -302,17 +305,29 @@ def _seal(
     example = folder.example("example.safetensors", rows, main.network.predict_proba(rows))
     metrics = main.scores.summary() | flat(measured) | {"majority": main.scores.majority}
     metrics["training_seconds"] = sum(result.seconds for result in (*compared, *(final.result for final in finals)))
-    accuracy = main.scores.accuracy
     varied = list(study.grid)
     chosen = label(main.result.trial, varied) or "as set"
-    headline = (
-        f"test accuracy {accuracy.estimate:.4f} ({accuracy.low:.4f} to {accuracy.high:.4f}), F1 {main.scores.f1:.4f}, "
-        f"{width(main.result.trial.hidden)} on {description}"
-        + (f"; over {table[0]['seeds']} seeds {_spread(table[0]).words}" if table[0]["seeds"] > 1 else "")
-    )
+    summary = {
+        "dataset": {"name": dataset.name, "rows": {name: len(split) for name, split in dataset.splits.items()}},
+        "dataset_digest": dataset.digest,
+        "features_digest": feature_set.manifest.digest,
+        "representation": description,
+        "trial": main.result.trial.model_dump(mode="json"),
+        "final": metrics | {"train_accuracy": main.result.history[-1]["train_accuracy"]},
+        "groups": groups,
+        "table": table,
+        "measures": measures,
+        "per_class": per_class,
+        "comparison": comparison,
+        "predictions": main.name,
+        "candidates": [each.summary() for each in candidates],
+        "verdict": judged,
+        "beside_pixels": beside,
+        "flagged": main.flag,
+    }
     return folder.seal(
         title=title,
-        headline=headline,
+        headline=f"{_accuracy_words(table[0], groups)}; {width(main.result.trial.hidden)} on {description}",
         notes=_notes(
             title,
             description,
@@ -323,26 +338,10 @@ def _seal(
             groups,
             beside,
             main,
-            flags,
+            [*flags, *cautions(summary)],
         ),
         dataset=DatasetNote.of(dataset),
-        summary={
-            "dataset": {"name": dataset.name, "rows": {name: len(split) for name, split in dataset.splits.items()}},
-            "dataset_digest": dataset.digest,
-            "features_digest": feature_set.manifest.digest,
-            "representation": description,
-            "trial": main.result.trial.model_dump(mode="json"),
-            "final": metrics | {"train_accuracy": main.result.history[-1]["train_accuracy"]},
-            "table": table,
-            "measures": measures,
-            "per_class": per_class,
-            "comparison": comparison,
-            "predictions": main.name,
-            "candidates": [each.summary() for each in candidates],
-            "verdict": judged,
-            "beside_pixels": beside,
-            "flagged": main.flag,
-        },
+        summary=summary,
         parent=RunNote(
             folder.key,
             f"{title} · {description}",
@@ -389,15 +388,16 @@ def _beside_pixels(finals: Sequence[Final]) -> str | None:
     return f"{found}: {difference.words}"
 
 
-def _row(name: str, finals: Sequence[Final], areas: dict[str, dict[str, float]]) -> dict[str, Any]:
+def _row(name: str, finals: Sequence[Final], areas: dict[str, dict[str, float]], accuracy: Interval) -> dict[str, Any]:
+    """A representation's test figures; `accuracy` is its first seed's."""
     group = [final for final in finals if final.representation == name]
     spread = over_seeds([final.scores.accuracy.estimate for final in group], SHARE)
     first = group[0].scores
     return {
         "input": name,
         "test_accuracy": first.accuracy.estimate,
-        "low": first.accuracy.low,
-        "high": first.accuracy.high,
+        "low": accuracy.low,
+        "high": accuracy.high,
         "f1": first.f1,
         **areas[name],
         "seeds": len(group),
@@ -459,13 +459,13 @@ def _notes(
         f"Features: **{description}**, standardised by training rows only. Settings chosen on validation rows: {chosen} "
         f"Always answering the most frequent class would score {main.scores.majority:.4f}.",
         "",
-        "| input | test accuracy of the first seed (Wilson's 95 % interval over test images) | F1 | ROC AUC "
-        "| test accuracy over seeds: mean ± standard deviation (95 % interval) |",
+        "| input | test accuracy over seeds: mean ± standard deviation (95 % interval) | first seed: test accuracy "
+        f"(95 % interval {interval_words(groups)}) | F1 | ROC AUC |",
         "|---|---|---|---|---|",
     ]
     lines += [
-        f"| {row['input']} | {row['test_accuracy']:.4f} ({row['low']:.4f} to {row['high']:.4f}) | {row['f1']:.4f} "
-        f"| {row['roc_auc']:.4f} | {_spread(row).words} |"
+        f"| {row['input']} | {_spread(row).words} | {row['test_accuracy']:.4f} ({row['low']:.4f} to {row['high']:.4f}) "
+        f"| {row['f1']:.4f} | {row['roc_auc']:.4f} |"
         for row in table
     ]
     if beside:
@@ -475,6 +475,16 @@ def _notes(
     if flags:
         lines += ["", "**Read with care:**", *(f"- {flag}" for flag in flags)]
     return "\n".join(lines) + "\n"
+
+
+def _accuracy_words(row: dict[str, Any], groups: int | None) -> str:
+    """The test accuracy over seeds, then the first seed's with its interval over test images."""
+    first = f"{row['test_accuracy']:.4f} ({row['low']:.4f} to {row['high']:.4f} {interval_words(groups)}), F1 {row['f1']:.4f}"
+    if row["seeds"] == 1:
+        return f"test accuracy {first}, one seed"
+    words = _spread(row).words
+    over = "" if words.endswith(" seeds") else f" over {row['seeds']} seeds"
+    return f"test accuracy {words}{over}; first seed {first}"
 
 
 def _spread(row: dict[str, Any]) -> Estimate:

@@ -125,17 +125,16 @@ def calibration_rows(labels: Labels, models: Sequence[Judged]) -> list[dict[str,
 def comparison_rows(labels: Labels, models: Sequence[Judged], groups: Labels | None = None) -> list[dict[str, Any]]:
     """One row a model; all but the first are held against the first, row by row, with Holm's correction over them.
 
-    `difference` is the first model's accuracy less the row's. Intervals of the accuracy are Wilson's, all others are the
-    bootstrap's.
+    `difference` is the first model's accuracy less the row's. Intervals of the accuracy are Wilson's where rows are
+    independent, and the bootstrap's where they come in `groups`; all others are the bootstrap's.
     """
     chosen, *others = models
     found = [compare_predictions(chosen.predicted, other.predicted, labels, groups) for other in others]
     corrected = holm([each.p_value for each in found])
     rows: list[dict[str, Any]] = []
     for place, model in enumerate(models):
-        accuracy = wilson(int((model.predicted == labels).sum()), len(labels))
         row: dict[str, Any] = {"model": model.name}
-        for name, each in (model.measured | {"test_accuracy": accuracy}).items():
+        for name, each in (model.measured | {"test_accuracy": accuracy_of(model, labels, groups)}).items():
             row |= {name: each.estimate, f"{name}_low": each.low, f"{name}_high": each.high}
         pair, p_value = (found[place - 1], corrected[place - 1]) if place else (None, None)
         rows.append(
@@ -152,6 +151,27 @@ def comparison_rows(labels: Labels, models: Sequence[Judged], groups: Labels | N
             }
         )
     return rows
+
+
+def accuracy_of(model: Judged, labels: Labels, groups: Labels | None = None) -> Interval:
+    """A model's accuracy: with Wilson's interval, or of rows in `groups`, of which Wilson's is too sure, the bootstrap's."""
+    if groups is not None:
+        return model.measured["test_accuracy"]
+    return wilson(int((model.predicted == labels).sum()), len(labels))
+
+
+def interval_words(groups: int | None) -> str:
+    """Where the interval of `accuracy_of` comes from; `groups` is how many the test images come in."""
+    return "by Wilson" if groups is None else f"by a bootstrap over {groups:,} groups of test images"
+
+
+def difference_words(row: Mapping[str, Any], bootstrap: str = "", name: str = "") -> str:
+    """A row's difference with its interval; without the latter where the bootstrap could draw but one value."""
+    if row["difference_low"] < row["difference_high"]:
+        return f"{name}{row['difference']:.4f}, {row['difference_low']:.4f} to {row['difference_high']:.4f}{bootstrap}"
+    if not any(row.get(alone) for alone in ("chosen_alone_right", "other_alone_right")):
+        return "no difference in any answer"
+    return f"{name}{row['difference']:.4f}, without an interval: the images of each class differ alike"
 
 
 def _found(difference: float, p_value: float) -> str:
@@ -212,8 +232,8 @@ def _sentence(rows: Sequence[Mapping[str, Any]], images: int) -> str:
         "not told apart": "not told apart from",
     }
     parts = [
-        f"{leads[row['found']]} **{row['model']}** (difference {row['difference']:.4f}, {row['difference_low']:.4f} to "
-        f"{row['difference_high']:.4f}, {p_words(row['holm_p'])})"
+        f"{leads[row['found']]} **{row['model']}** ({difference_words(row, name='difference ')}, "
+        f"{p_words(row['holm_p'])})"
         for row in rows[1:]
     ]
     return (

@@ -56,6 +56,8 @@ class Change:
         if self.difference is None:
             return "a loss is not finite"
         low, high = self.difference.low, self.difference.high
+        if low == high:
+            return f"{low:.4f} (the same with each of {self.difference.pairs} seeds)"
         return f"{self.difference.estimate:.4f} ({low:.4f} to {high:.4f}, Holm's {p_words(self.p_value)})"
 
 
@@ -97,13 +99,18 @@ def judge(best: Compared, configurations: Sequence[Compared], figure: Figure, se
     near = {rival: lead for rival, lead in finite.items() if not lead.real}
     second, lead = next(iter(finite.items()))
     if not near:
-        rest = f", and told apart from all {len(finite)} others" if len(finite) > 1 else ""
+        rest = f", and told apart from {_the_other(len(finite) - 1)}" if len(finite) > 1 else ""
         return Verdict(True, f"ahead of {second} by {lead.words}{rest}")
     if second in near:
-        rest = f", nor from {len(near) - 1} of the {len(finite) - 1} others" if len(near) > 1 else ""
+        some = f"{len(near) - 1} of the {len(finite) - 1} others"
+        rest = f", nor from {_the_other(len(near) - 1) if len(near) == len(finite) else some}" if len(near) > 1 else ""
         return Verdict(False, f"not told apart from {second}: {lead.words}{rest}")
     hidden, unsure = next(iter(near.items()))
     return Verdict(False, f"ahead of {second} by {lead.words}, but not told apart from {hidden}: {unsure.words}")
+
+
+def _the_other(count: int) -> str:
+    return "the other" if count == 1 else f"the other {count}"
 
 
 def changes(configurations: Sequence[Compared], figure: Figure) -> list[Change]:

@@ -16,8 +16,21 @@ import numpy.typing as npt
 from lib.evaluation.intervals import LEVEL, LOSS, Estimate, holm, over_seeds, p_words, paired_difference
 from lib.mlp.training import TrialResult
 from lib.studies.comparison import Change, Compared, Figure, by_arm, changes, judge
-from lib.studies.question import CANNOT, CONFIRMED, IN_PART, NOT_TOLD, ONE_SEED, REFUTED, REFUTED_IN_PART
+from lib.studies.question import (
+    CANNOT,
+    CONFIRMED,
+    IN_PART,
+    NO,
+    NOT_TOLD,
+    ONE_SEED,
+    PARTLY,
+    REFUTED,
+    REFUTED_IN_PART,
+    YES,
+)
 
+FINDINGS = "Findings"
+"""The heading of `section` in a study's notes."""
 UNSTABLE = 0.1
 """A loss whose rises from epoch to epoch add up to more than this share of its net fall is unstable."""
 UNFINISHED = 0.01
@@ -37,12 +50,11 @@ _EXPECTED = {
     _TRAIN_FALLS: "yes",
     _VALIDATION_FLAT: "no",
     _GAP_GROWS: "yes",
-    _LAST_ALIKE: "no",
     _BEST_RATE: "rate 0.01",
     _UNSTABLE_RATE: "rate 0.1",
     _UNFINISHED_RATE: "rate 0.001",
 }
-"""A claim -> the answer that would confirm it."""
+"""A claim -> the answer that would confirm it; without one, nothing was claimed."""
 
 
 @dataclass(frozen=True)
@@ -76,16 +88,20 @@ def judged(found: Mapping[str, Any], tried: Sequence[str]) -> str:
 
     `tried` are the labels of the arm's configurations: of a rate that was not tried, nothing is said.
     """
-    expected, answer = _EXPECTED[found["claim"]], found["answer"]
+    expected, answer = _EXPECTED.get(found["claim"]), found["answer"]
     if found["words"] == _ONE_SEED:
         return ONE_SEED
     if found["words"].startswith("Open: "):
         return CANNOT
+    if expected is None:
+        return {"yes": YES, "in part": PARTLY, "no": NO}.get(answer, NOT_TOLD)
     if expected in ("yes", "no"):
         if answer == "in part":
             return IN_PART if expected == "yes" else REFUTED_IN_PART
         if answer == "open":
             return NOT_TOLD
+        if answer == "no" and " rises from " in found["words"] and " falls from " in found["words"]:
+            return REFUTED_IN_PART
         if found["claim"] == _VALIDATION_FLAT and answer == "no":
             return IN_PART  # it does not fall throughout; a loss that rises is not flat, either
         return CONFIRMED if answer == expected else REFUTED

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lib.evaluation.baselines import MAJORITY
-from lib.evaluation.intervals import Estimate, p_words, paired_difference
+from lib.evaluation.intervals import Difference, Estimate, p_words, paired_difference
 from lib.evaluation.reference import CONFUSION, is_study_data
+from lib.studies.classifier_comparison import difference_words, interval_words
 from lib.studies.question import (
     CANNOT,
     CONFIRMED,
@@ -55,6 +56,7 @@ def exploration_part(record: StudyRecord) -> Part:
         "What is in the images?",
         "two classes of CIFAR-10, balanced (5,000 and 5,000), 32x32 RGB, labels 0 and 1",
         (Reply(verdict, words),),
+        f"{len(train)} classes, {'balanced' if balanced else 'not balanced'} in training",
     )
     wrong = "Which two classes they were is not recorded, so that its figures in D to F cannot be had again exactly."
     return Part("D", "exploration", "Images", data_words("exploration", name), (question,), (wrong,))
@@ -158,7 +160,9 @@ def _accuracy(record: StudyRecord) -> Question:
         low, high, words = over.low, over.high, f"{over.words} over {over.seeds} seeds"
     else:
         low, high = first["low"], first["high"]
-        words = f"{first['test_accuracy']:.4f} ({low:.4f} to {high:.4f} by Wilson, one seed)"
+        words = (
+            f"{first['test_accuracy']:.4f} ({low:.4f} to {high:.4f} {interval_words(summary.get('groups'))}, one seed)"
+        )
     lies = "0.6348 lies within the interval"
     verdict = NOT_TOLD
     if low > _PRINTED or high < _PRINTED:
@@ -193,10 +197,8 @@ def _model(summary: Mapping[str, Any], row: Mapping[str, Any], question: str, im
 def _lead(row: Mapping[str, Any]) -> str:
     """The chosen network's lead over a model of the comparison."""
     where = {"chosen network ahead": "ahead", "chosen network behind": "behind"}.get(row["found"], NOT_TOLD)
-    return (
-        f"{where}: {row['difference']:.4f} ({row['difference_low']:.4f} to {row['difference_high']:.4f} by paired bootstrap; "
-        f"McNemar's test, Holm's {p_words(row['holm_p'])}; first seed)"
-    )
+    lead = difference_words(row, " by paired bootstrap")
+    return f"{where} ({lead}; McNemar's test, Holm's {p_words(row['holm_p'])}; first seed)"
 
 
 def _pixels(record: StudyRecord, beside: Mapping[str, Mapping[str, Any]], images: int) -> Question:
@@ -225,7 +227,15 @@ def _pixels(record: StudyRecord, beside: Mapping[str, Mapping[str, Any]], images
         "Are the features worth more than raw pixels to the same network?",
         NOT_ASKED,
         (Reply(qualified(verdict, "classifier", summary), words),),
+        _pixels_brief(lead),
     )
+
+
+def _pixels_brief(lead: Difference | None) -> str:
+    if lead is None:
+        return "Features against raw pixels: one seed cannot tell"
+    found = NOT_TOLD if not lead.real else "better" if lead.estimate > 0 else "worse"
+    return f"Features less raw pixels: {lead_words(lead, lead.p_value, corrected=False)}, {found}"
 
 
 def _classes(rows: Sequence[Mapping[str, Any]]) -> Question:

@@ -10,6 +10,7 @@ from lib.config import Profile, is_built_in
 from lib.errors import DataError
 from lib.evaluation.reference import comparison
 from lib.report import write_report
+from lib.studies.cautions import cautions
 from lib.studies.identity import Identity
 from lib.studies.questions import TITLE, answer_lines, parts, verdict_lines
 from lib.studies.record import DatasetNote, RunNote, StudyFolder, StudyRecord, open_record
@@ -35,6 +36,7 @@ def summarise(profile: Profile, records: Mapping[str, StudyRecord], root: Path) 
     rows = comparison({name: record.summary for name, record in records.items()})
     folder.table(TABLE, rows)
     flags = [f"{name}: {flag}" for name, record in records.items() for flag in record.flags]
+    care = flags + [f"{name}: {each}" for name, record in records.items() for each in cautions(record.summary)]
     answered = parts(records)
     # MLflow's page shows the first 8,000 characters: the verdicts stand first, what they rest on last.
     lines = [f"## Profile {profile.name}"]
@@ -42,8 +44,8 @@ def summarise(profile: Profile, records: Mapping[str, StudyRecord], root: Path) 
         lines += ["", f"### {TITLE}", "", *verdict_lines(answered)]
     lines += ["", "### Results", "", "| study | result |", "|---|---|"]
     lines += [f"| {name} | {record.headline} |" for name, record in records.items()]
-    if flags:
-        lines += ["", "**Read with care:**", *(f"- {flag}" for flag in flags)]
+    if care:
+        lines += ["", "**Read with care:**", *(f"- {each}" for each in care)]
     if answered:
         lines += ["", "## The answers in full", "", *answer_lines(answered)]
     lines += [

@@ -6,6 +6,7 @@ They are made from the records alone, so that an older run's report has them, to
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from lib.studies.image_questions import classifier_part, exploration_part, features_part
 from lib.studies.question import Part
@@ -15,12 +16,13 @@ from lib.studies.sweep_questions import activation_part, finding_part
 TITLE = "The reference study's questions, answered by this run"
 HOW = (
     "Figures are mean ± standard deviation (95 % interval) over seeds. Two models are compared in pairs, over seeds or on the "
-    "same images; Holm's p is corrected for all comparisons of its answer. A verdict is on what the study claimed."
+    "same images; Holm's p is corrected for all comparisons of its answer. What the study claimed is confirmed or refuted on its "
+    "own data, settings and weights alone; on others it holds here or differs here."
 )
 
 
 def parts(records: Mapping[str, StudyRecord]) -> list[Part]:
-    """A part for each of the run's studies that the reference study asked about, in its order."""
+    """A part for each of the run's studies that the reference study asked about, in its order; a fault is told once."""
     found = []
     if "activations" in records and records["activations"].summary["axis"] == "activation":
         found.append(activation_part(records["activations"]))
@@ -30,7 +32,12 @@ def parts(records: Mapping[str, StudyRecord]) -> list[Part]:
     for name, part in (("exploration", exploration_part), ("features", features_part), ("classifier", classifier_part)):
         if name in records:
             found.append(part(records[name]))
-    return found
+    said: set[str] = set()
+    once = []
+    for each in found:
+        once.append(replace(each, wrong=tuple(fault for fault in each.wrong if fault not in said)))
+        said.update(each.wrong)
+    return once
 
 
 def verdict_lines(found: Sequence[Part]) -> list[str]:

@@ -20,7 +20,7 @@ from lib.evaluation.metrics import decided, score
 from lib.mlp.training import TrialData
 from lib.mlp.trial import Trial
 from lib.studies.baselines import Baseline, baseline_run, train_baselines
-from lib.studies.classifier_comparison import Judged, comparison_rows
+from lib.studies.classifier_comparison import Judged, comparison_rows, difference_words
 from lib.studies.labels import params
 from lib.studies.record import RunNote, StudyFolder
 
@@ -151,9 +151,13 @@ def beside_lines(rows: Sequence[Mapping[str, Any]], split: str, count: int) -> l
         tested = "-"
         if row["holm_p"] is not None:
             found = row["found"].replace("chosen network", "network")
-            tested = f"{_interval(row, 'difference')}, {p_words(row['holm_p'])}: {found}"
+            tested = f"{_lead(row)}, {p_words(row['holm_p'])}: {found}"
         lines.append(f"| {row['model']} | {accuracy} | {row[f'{split}_loss']:.4f} | {tested} |")
     return lines
+
+
+def _lead(row: Mapping[str, Any]) -> str:
+    return _interval(row, "difference") if row["difference_low"] < row["difference_high"] else difference_words(row)
 
 
 def _interval(row: Mapping[str, Any], name: str) -> str:

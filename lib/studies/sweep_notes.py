@@ -9,7 +9,7 @@ from lib.config import SweepStudy
 from lib.evaluation.intervals import Estimate
 from lib.studies.configuration import STATISTICS
 from lib.studies.finals import measure_lines
-from lib.studies.findings import section
+from lib.studies.findings import FINDINGS, section
 from lib.studies.record import DatasetNote
 from lib.studies.settings_report import settings_sentences
 from lib.studies.sweep_baselines import beside_lines
@@ -74,7 +74,7 @@ def sweep_notes(
             "is, with its interval, stands in the table `steps.csv`.",
         ]
     if summary["findings"]:
-        lines += ["", "### Findings", "", *section(summary["findings"])]
+        lines += ["", f"### {FINDINGS}", "", *section(summary["findings"])]
     if finals := summary.get("finals"):
         lines += [
             "",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 from typing import Any
 
 from lib.evaluation.intervals import LEVEL, Difference, Estimate, holm, paired_difference
@@ -19,6 +20,7 @@ from lib.studies.question import (
     Question,
     Reply,
     data_words,
+    is_study_settings,
     lead_words,
     listed,
     qualified,
@@ -43,7 +45,7 @@ def activation_part(record: StudyRecord) -> Part:
     questions = [_best_activation(record, finals)]
     beside = [row for row in finals if "sklearn" in row]
     if beside:
-        questions.append(_beside_sklearn(summary, beside))
+        questions.append(_beside_sklearn(record, beside))
     linear = next((row for row in beside if row["value"] == "linear"), None)
     relu = next((row for row in beside if row["value"] == _CLAIMED_BEST), None)
     if linear and relu:
@@ -58,6 +60,7 @@ def finding_part(name: str, record: StudyRecord) -> Part:
     summary = record.summary
     found: Sequence[Mapping[str, Any]] = summary["findings"]
     arms = list(dict.fromkeys(each["arm"] for each in found))
+    several = len(arms) > 1
     tried = {arm: [each["label"] for each in summary["configurations"] if each["arm"] == arm] for arm in arms}
     questions = []
     for question in dict.fromkeys(each["question"] for each in found):
@@ -68,17 +71,19 @@ def finding_part(name: str, record: StudyRecord) -> Part:
                     judged(each, tried[each["arm"]]),
                     name,
                     summary,
-                    other_settings="study" in arms and each["arm"] != "study",
+                    other_settings=("study" in arms and each["arm"] != "study")
+                    or not is_study_settings(record, each["arm"]),
                 ),
-                str(each["words"]),
-                str(each["arm"]) if len(arms) > 1 else "",
+                _without_verdict(str(each["words"])),
+                str(each["arm"]) if several else "",
             )
             for each in of_question
         )
-        questions.append(Question(question, str(of_question[0]["claim"]), replies))
+        brief = _brief(question, of_question, several)
+        questions.append(Question(question, str(of_question[0]["claim"]), replies, brief))
     letter, title = _PARTS[name]
     data = data_words(name, str(summary["dataset"]["name"]))
-    if "study" in arms and len(arms) > 1:
+    if "study" in arms and several and is_study_settings(record, "study"):
         data += '; the arm "study" has the study\'s own settings'
     wrong = [_HEADER, seeds_words(max(each["seeds"] for each in summary["configurations"]))]
     if name == "learning_rates":
@@ -87,6 +92,39 @@ def finding_part(name: str, record: StudyRecord) -> Part:
             "network, and its best learning rate is the best for that one."
         )
     return Part(letter, name, title, data, tuple(questions), tuple(wrong))
+
+
+def _without_verdict(words: str) -> str:
+    """An answer without the "In part" that its verdict says already."""
+    for opening in ("In part: ", "In part. "):
+        if words.startswith(opening):
+            rest = words.removeprefix(opening)
+            return rest[0].upper() + rest[1:]
+    return words
+
+
+_BRIEF = {
+    "Does the gap between validation and training loss grow": "Does width overfit (the gap between validation and training "
+    "loss grows)?",
+    "Which learning rate is best?": "Best by validation loss:",
+    "Which learning rates are unstable": "Unstable:",
+    "Which learning rates have not converged": "Not converged:",
+}
+"""How a question begins -> how its answer in one clause begins; the others have none."""
+
+
+def _brief(question: str, of_question: Sequence[Mapping[str, Any]], several: bool) -> str:
+    opening = next((words for start, words in _BRIEF.items() if question.startswith(start)), None)
+    if opening is None:
+        return ""
+    told = [
+        f"{each['arm'] + ': ' if several else ''}"
+        f"{'not told' if each['answer'] == 'open' else str(each['answer']).replace('rate ', '')}"
+        for each in of_question
+    ]
+    if len({each["answer"] for each in of_question}) == 1:
+        told = [told[0].rpartition(": ")[2]]
+    return f"{opening} {'; '.join(told)}"
 
 
 def _best_activation(record: StudyRecord, finals: Sequence[Mapping[str, Any]]) -> Question:
@@ -101,11 +139,14 @@ def _best_activation(record: StudyRecord, finals: Sequence[Mapping[str, Any]]) -
     scores = f"Test accuracy: {'; '.join(tested)}."
     found = _per_seed(record, "final")
     best, *rivals = [str(row["value"]) for row in ranked]
-    leads = {rival: paired_difference(found[best], found[rival]) for rival in rivals}
     if ranked[0]["seeds"] < 2:
         return Question(question, claim, (Reply(ONE_SEED, scores),))
-    finite = {rival: lead for rival, lead in leads.items() if lead is not None}
-    corrected = dict(zip(finite, holm([lead.p_value for lead in finite.values()]), strict=True))
+    # The best is picked by the figures it is tested on, so that every pair counts as tested, not its own alone.
+    leads = {pair: paired_difference(found[pair[0]], found[pair[1]]) for pair in combinations([best, *rivals], 2)}
+    tested_pairs = {pair: lead for pair, lead in leads.items() if lead is not None}
+    p_values = dict(zip(tested_pairs, holm([lead.p_value for lead in tested_pairs.values()]), strict=True))
+    finite = {rival: lead for (first, rival), lead in tested_pairs.items() if first == best}
+    corrected = {rival: p_values[best, rival] for rival in finite}
     ahead = [rival for rival in finite if corrected[rival] < LEVEL]
     parts = [
         f"{'ahead of' if rival in ahead else 'not told apart from'} {rival}: "
@@ -117,11 +158,16 @@ def _best_activation(record: StudyRecord, finals: Sequence[Mapping[str, Any]]) -
         verdict = CONFIRMED
     elif best != _CLAIMED_BEST and _CLAIMED_BEST in ahead:
         verdict = REFUTED
-    words = f"{best} has the highest mean; {', '.join(parts)} (paired over {ranked[0]['seeds']} seeds). {scores}"
-    return Question(question, claim, (Reply(qualified(verdict, "activations", record.summary), words),))
+    words = (
+        f"{best} has the highest mean; {', '.join(parts)} (paired over {ranked[0]['seeds']} seeds; Holm's correction over all "
+        f"{len(tested_pairs)} pairs). {scores}"
+    )
+    near = [rival for rival in rivals if rival not in ahead]
+    brief = f"Best: {best}, {f'not told apart from {listed(near)}' if near else 'ahead of all others'}"
+    return Question(question, claim, (Reply(_qualified(verdict, record), words),), brief)
 
 
-def _beside_sklearn(summary: Mapping[str, Any], beside: Sequence[Mapping[str, Any]]) -> Question:
+def _beside_sklearn(record: StudyRecord, beside: Sequence[Mapping[str, Any]]) -> Question:
     question, claim = (
         "Does the network written from scratch lose to scikit-learn's?",
         "yes, every comparison (ReLU 0.9388 to 0.9767, sigmoid 0.9036 to 0.9644, tanh 0.9100 to 0.9667)",
@@ -133,13 +179,16 @@ def _beside_sklearn(summary: Mapping[str, Any], beside: Sequence[Mapping[str, An
     }
     if not leads:
         scores = [f"{row['value']} {_tested(row, row)} to {_tested(row, row['sklearn'])}" for row in beside]
-        return Question(question, claim, (Reply(ONE_SEED, f"Ours to scikit-learn's: {'; '.join(scores)}."),))
+        reply = Reply(ONE_SEED, f"Ours to scikit-learn's: {'; '.join(scores)}.")
+        return Question(question, claim, (reply,), "Beside scikit-learn's: one seed cannot tell")
     told: dict[str, list[str]] = {"behind": [], "ahead": [], NOT_TOLD: []}
+    named: dict[str, list[str]] = {side: [] for side in told}
     for value, difference in leads.items():
         lead = Difference(**{key: difference[key] for key in ("estimate", "low", "high", "pairs", "p_value")})
         p_value = difference["holm_p_value"]
         side = NOT_TOLD if p_value >= LEVEL else "ahead" if lead.estimate > 0 else "behind"
         told[side].append(f"{value} {lead_words(lead, p_value, corrected=True)}")
+        named[side].append(value)
     verdict = NOT_TOLD
     if told["behind"]:
         verdict = CONFIRMED if len(told["behind"]) == len(beside) else IN_PART
@@ -151,10 +200,11 @@ def _beside_sklearn(summary: Mapping[str, Any], beside: Sequence[Mapping[str, An
         claim,
         (
             Reply(
-                qualified(verdict, "activations", summary),
+                _qualified(verdict, record),
                 f"By its accuracy less scikit-learn's at the same settings, it is {words}.",
             ),
         ),
+        f"Beside scikit-learn's: {'; '.join(f'{side} with {listed(those)}' for side, those in named.items() if those)}",
     )
 
 
@@ -165,7 +215,7 @@ def _linear_score(record: StudyRecord, linear: Mapping[str, Any], relu: Mapping[
     scores = f"Linear {_tested(seeds, linear)}, ReLU {_tested(seeds, relu)}"
     if seeds["seeds"] < 2:
         alone = is_study_data("activations", record.summary["dataset"]["name"]) and linear["test_accuracy_high"] < _SLIP
-        verdict = REFUTED if alone else ONE_SEED
+        verdict = _qualified(REFUTED, record) if alone else ONE_SEED
         return Question(question, claim, (Reply(verdict, f"{scores}."),))
     of = _per_seed(record, "peer")
     lead = paired_difference(of["linear"], of[_CLAIMED_BEST])
@@ -175,7 +225,11 @@ def _linear_score(record: StudyRecord, linear: Mapping[str, Any], relu: Mapping[
     words = (
         f"{scores}: linear less ReLU {lead_words(lead, lead.p_value, corrected=False)}, paired over {lead.pairs} seeds."
     )
-    return Question(question, claim, (Reply(qualified(verdict, "activations", record.summary), words),))
+    return Question(question, claim, (Reply(_qualified(verdict, record), words),))
+
+
+def _qualified(verdict: str, record: StudyRecord) -> str:
+    return qualified(verdict, "activations", record.summary, other_settings=not is_study_settings(record))
 
 
 def _activation_faults(name: str, finals: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:

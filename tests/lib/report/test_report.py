@@ -18,6 +18,7 @@ from lib.errors import DataError
 from lib.evaluation import figures
 from lib.evaluation.vector import describe
 from lib.report import render, write_report
+from lib.report.markdown import notes_html
 from lib.studies.exploration import explore
 from lib.studies.pipeline import studies_of, summarise
 from lib.studies.record import DatasetNote, RunNote, StudyFolder
@@ -86,6 +87,30 @@ def page(pipeline):
 def test_it_stands_alone_and_is_well_formed(page):
     assert len(page.all("svg")) == 6
     assert page.all("img") == []
+
+
+def test_the_findings_of_a_study_s_notes_are_folded_and_what_follows_is_not():
+    notes = "## Title\n\n### Findings\n\nHow.\n\n**Does it?** Yes.\n\n- told\n\n**Read with care:**\n- a flag\n"
+    folded, rest = str(notes_html(notes, 4)).split("</details>")
+    assert folded.startswith("<details>\n<summary>Findings")
+    assert "told" in folded
+    assert "a flag" in rest
+    assert "details" not in notes_html("## Title\n\n### Steps\n\nHow.\n", 4)
+
+
+def test_it_says_how_the_run_is_repeated_and_closes_the_long_table(page, pipeline):
+    assert f"python -m flows reproduce {pipeline.key[:16]}" in page.words
+    assert all("open" not in attributes for _, attributes in page.all("details"))
+    assert "Figure by figure (1 row)" in page.words
+
+
+def test_a_figure_of_one_arm_has_the_arm_in_brackets(pipeline, hostile):
+    trial = RunNote("t", "trial", {"arm": "study"}, tags={"probeflow.role": "candidate"})
+    shown = hostile.folder / "figures"
+    for ending in ("png", "svg"):
+        (shown / f"loss-curves-study.{ending}").write_bytes((shown / f"loss-curves.{ending}").read_bytes())
+    record = dataclasses.replace(hostile, children=(trial,), figures=("loss-curves-study.png",))
+    assert "Map of <pets>: loss curves (study)" in require_self_contained(render(pipeline, {"tsne": record})).words
 
 
 def test_it_says_what_the_records_say(page, pipeline, studies):

@@ -15,6 +15,7 @@ from lib.studies.classifier_comparison import (
     comparison_lines,
     comparison_rows,
     confusion_rows,
+    difference_words,
     measure_lines,
     measure_rows,
 )
@@ -87,6 +88,24 @@ class TestComparison:
         assert [row["found"] for row in rows] == ["not told apart", "chosen network ahead", "chosen network behind"]
         accuracy = wilson(int((models[2].predicted == labels).sum()), 300)
         assert (rows[1]["test_accuracy_low"], rows[1]["test_accuracy"]) == (accuracy.low, accuracy.estimate)
+
+    def test_of_images_in_groups_the_accuracy_has_the_bootstrap_s_interval(self, labels):
+        groups = np.arange(len(labels)) // 10
+        model = Judged.of("chosen", labels, answers(0.9, 0, labels), groups)
+        (row,) = comparison_rows(labels, [model], groups)
+        bootstrap = model.measured["test_accuracy"]
+        assert (row["test_accuracy_low"], row["test_accuracy_high"]) == (bootstrap.low, bootstrap.high)
+        assert bootstrap.low != wilson(int((model.predicted == labels).sum()), len(labels)).low
+
+    def test_without_any_difference_has_no_interval(self, labels, models):
+        _, row = comparison_rows(labels, [models[0], models[0]])
+        assert row["holm_p"] == 1
+        assert difference_words(row) == "no difference in any answer"
+        sure = np.eye(3)[labels]
+        _, row = comparison_rows(
+            labels, [Judged.of("right", labels, sure), Judged.of("wrong", labels, np.roll(sure, 1, 1))]
+        )
+        assert difference_words(row) == "1.0000, without an interval: the images of each class differ alike"
 
     def test_is_told_in_words(self, labels, models):
         text = "\n".join(comparison_lines(comparison_rows(labels, models), 300))

@@ -100,7 +100,12 @@ def test_the_best_is_ahead_only_when_every_rival_is_excluded():
     assert found.words.startswith("ahead of second by 0.1040 (")
     assert ", but not told apart from erratic: 0.29" in found.words
     third = Fake("third", [0.1] * 5, [0.30, 0.31, 0.32, 0.31, 0.33])
-    assert judge(best, [best, third, second], accuracy, False).words.endswith(", and told apart from all 2 others")
+    assert judge(best, [best, third, second], accuracy, False).words.endswith(", and told apart from the other")
+    fourth = Fake("fourth", [0.1] * 5, [0.40, 0.41, 0.42, 0.41, 0.43])
+    every = [best, second, third, fourth]
+    assert judge(best, every, accuracy, False).words.endswith(", and told apart from the other 2")
+    alike = [Fake(str(place), [0.1] * 5, np.roll([0.1, 0.2, 0.3, 0.4, 0.6], place)) for place in range(4)]
+    assert judge(alike[0], alike, accuracy, False).words.endswith(", nor from the other 2")
     assert judge(best, [best, diverged], accuracy, False).words.startswith("the only one whose figure is finite")
     assert judge(diverged, [diverged, Fake("too", [0.1] * 5, [np.nan] * 5)], accuracy, False).told_apart is False
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import asdict, replace
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from sklearn.metrics import accuracy_score, precision_score, recall_score
 
 from lib.evaluation.intervals import SHARE, holm, over_seeds, paired_difference, wilson
 from lib.evaluation.reference import CONFUSION, is_study_data
+from lib.studies.cautions import cautions, trust_words
 from lib.studies.image_questions import confusion
 from lib.studies.questions import answer_lines, parts, verdict_lines
 from lib.studies.record import DatasetNote, RunNote, StudyRecord
@@ -118,11 +120,14 @@ class TestActivations:
         for each in sweep.children:
             if each.tags["probeflow.role"] == "final":
                 of[each.params["activation"]].append(each.metrics["test_accuracy"])
-        p_values = {name: ttest_rel(of["relu"], of[name]).pvalue for name in ACTIVATIONS[1:]}
+        p_values = {pair: ttest_rel(of[pair[0]], of[pair[1]]).pvalue for pair in combinations(ACTIVATIONS, 2)}
         (reply,) = replies(parts({"activations": sweep}), "A")["Which activation is best?"]
         highest = 0.0
-        for rank, name in enumerate(sorted(p_values, key=p_values.__getitem__)):
-            highest = max(highest, min(1.0, (3 - rank) * p_values[name]))
+        for rank, pair in enumerate(sorted(p_values, key=p_values.__getitem__)):
+            highest = max(highest, min(1.0, (6 - rank) * p_values[pair]))
+            if "relu" not in pair:
+                continue
+            (name,) = set(pair) - {"relu"}
             lead = np.mean(of["relu"]) - np.mean(of[name])
             word = "ahead of" if highest < 0.05 else "not told apart from"
             assert re.search(rf"{word} {name}: {lead:.4f} \([^)]*, Holm's p = {highest:.2g}\)", reply.words), name
@@ -138,7 +143,7 @@ class TestActivations:
     def test_on_other_data_the_answer_stands_and_says_so(self):
         (part,) = self.asked((0.98, 0.95, 0.96, 0.92), (0.99, 0.97, 0.97, 0.93), data="digits")
         assert [reply.verdict for question in part.questions for reply in question.replies] == [
-            "confirmed, on other data", "confirmed, on other data", "refuted, on other data",
+            "holds here, on other data", "holds here, on other data", "differs here, on other data",
         ]  # fmt: skip
         assert part.data == "digits, other data than the study's (MNIST)"
         assert not any("0.0467" in fault for fault in part.wrong)
@@ -183,7 +188,8 @@ def sweep(name, claims, answered, tried, arms=("study",), data="letters"):
         ("validation loss", "no", "confirmed in part"),  # where it rises it is not flat
         ("validation loss", "in part", "refuted in part"),
         ("validation loss", "yes", "refuted"),
-        ("real", "yes", "refuted"),
+        ("real", "yes", "yes"),  # the study did not test it
+        ("real", "in part", "in part"),
         ("real", "open", "not told apart"),
     ],
 )
@@ -233,8 +239,70 @@ def test_a_rate_that_was_not_tried_is_not_judged_and_other_arms_are_at_other_set
     both = sweep("learning_rates", RATES, {question: ("rate 0.01", "...")}, ["rate 0.01", "rate 0.1"], ("study", "sgd"))
     assert [(reply.arm, reply.verdict) for reply in replies(both, "C")[question]] == [
         ("study", "confirmed"),
-        ("sgd", "confirmed, at other settings"),
+        ("sgd", "holds here, at other settings"),
     ]
+
+
+def test_a_mix_of_rises_and_falls_refutes_in_part():
+    question = next(each for each in UNITS if "training loss" in each)
+    words = "Not throughout: the loss rises from 5 units to 20 units 0.1; falls from 20 units to 50 units -0.2."
+    assert verdict(sweep("hidden_units", UNITS, {question: ("no", words)}, ["5 units"]), "B", "training") == [
+        "refuted in part"
+    ]
+    words = "Not throughout: the loss rises from 5 units to 20 units 0.1; no clear change from 20 units to 50 units."
+    assert verdict(sweep("hidden_units", UNITS, {question: ("no", words)}, ["5 units"]), "B", "training") == ["refuted"]
+
+
+@pytest.mark.parametrize(("hidden", "verdict_of"), [(4, "confirmed"), (8, "holds here, at other settings")])
+def test_the_study_s_settings_are_told_by_the_trials_not_by_the_arm_s_name(hidden, verdict_of):
+    question = "Which learning rate is best?"
+    summary = {
+        "dataset": {"name": "letters"},
+        "configurations": [{"arm": "study", "label": "rate 0.01", "seeds": 5}],
+        "findings": [
+            {"question": question, "claim": RATES[question], "arm": "study", "answer": "rate 0.01", "words": "..."}
+        ],
+    }
+    trial = child("candidate", 0.9, 0, arm="study", hidden=hidden, optimizer="adam", batch_size=1024, epochs=100)
+    found = parts({"learning_rates": record("learning_rates", summary, [trial])})
+    assert verdict(found, "C", "best") == [verdict_of]
+
+
+def test_a_card_has_the_answers_in_a_clause():
+    (rates,) = sweep(
+        "learning_rates",
+        RATES,
+        {
+            "Which learning rate is best?": ("rate 0.01", "..."),
+            "Which learning rates are unstable?": ("rate 0.1", "..."),
+            "Which learning rates have not converged?": ("open", "..."),
+        },
+        ["rate 0.1"],
+    )
+    assert rates.brief == "Best by validation loss: 0.01. Unstable: 0.1. Not converged: not told"
+    (activation,) = parts({"activations": activations((0.97, 0.95, 0.98, 0.92), (0.98, 0.95, 0.97, 0.92))})
+    assert activation.brief == (
+        "Best: tanh, ahead of all others. "
+        "Beside scikit-learn's: behind with relu; ahead with tanh; not told apart with sigmoid and linear"
+    )
+    (images_told,) = parts({"classifier": classifier(0.9, 0.8, "not told apart")})
+    assert re.fullmatch(
+        r"Features less raw pixels: 0\.1000 \(0\.\d+ to 0\.\d+, p < 0\.0001\), better", images_told.brief
+    )
+
+
+def test_a_fault_that_two_parts_share_is_told_once():
+    records = {}
+    for name, claims in (("hidden_units", UNITS), ("learning_rates", RATES)):
+        question = next(iter(claims))
+        finding = {"question": question, "claim": claims[question], "arm": "study", "answer": "open", "words": "..."}
+        configuration = {"arm": "study", "label": "one", "seeds": 5}
+        summary = {"dataset": {"name": "letters"}, "configurations": [configuration], "findings": [finding]}
+        records[name] = record(name, summary)
+    units, rates = parts(records)
+    assert "first row" in units.wrong[0]
+    assert [fault for fault in rates.wrong if fault in units.wrong] == []
+    assert "4 hidden units" in rates.wrong[-1]
 
 
 def images(counts, data="cifar10"):
@@ -332,6 +400,28 @@ class TestClassifier:
         assert "weights are random, not ImageNet's" in part.data
         told = [reply.verdict for question in part.questions[:-1] for reply in question.replies]
         assert all(each.endswith(", on other data and with random weights") for each in told)
+        (mine,) = parts({"classifier": classifier(0.9, 0.8, "not told apart", weights="RANDOM weights (seed 0)")})
+        assert mine.questions[0].replies[0].verdict == "differs here, with random weights"
+
+    def test_what_its_figures_cannot_carry_is_told(self):
+        summary = classifier(0.9, 0.8, "not told apart", weights="RANDOM weights (seed 0)").summary | {"groups": 24}
+        assert len(cautions(summary)) == 2  # no model scores higher
+        summary["comparison"][-2] |= {"difference": -0.0139}
+        groups, weights, higher = cautions(summary)
+        assert "1,000 test images come in 24 groups" in groups
+        assert "RANDOM" in weights
+        assert higher == (
+            "logistic regression scores higher than the chosen network (accuracy 0.0139 above, first seed), not told apart"
+        )
+        assert cautions(classifier(0.9, 0.8, "not told apart").summary) == []
+
+    def test_whether_the_comparison_can_be_trusted_is_told_in_a_line(self):
+        found = parts({"classifier": classifier(0.9, 0.9, "chosen network ahead", "pets")})
+        assert trust_words(found, [5], 1) == (
+            "Can the comparison be trusted? With 5 seeds, 4 of 5 answers stand out from chance, the rest are not told apart; "
+            "5 are of other data, settings or weights than the reference study's; 1 remark on what to read with care."
+        )
+        assert trust_words([], [], 0) == ""
 
     def test_an_older_record_without_comparisons_is_still_answered(self):
         old = classifier(0.9, 0.8, "not told apart")
