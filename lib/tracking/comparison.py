@@ -78,7 +78,7 @@ def compare(tracking: Tracking, left: str, right: str) -> Comparison:
     Parameters
     ----------
     left, right : str
-        A run's id, the beginning of it, or its name.
+        A run's id, a study record's key, the beginning of either, or its name, where only one run has it.
 
     Raises
     ------
