@@ -44,7 +44,9 @@ def serve(mlflow_port: int, prefect_port: int) -> int:
         raise ConfigError(f"nothing to show yet: {where.mlruns / 'mlflow.db'} does not exist; run `make run` first")
     for name, port in (("mlflow", mlflow_port), ("prefect", prefect_port)):
         if port in _UNSAFE:
-            raise ConfigError(f"port {port} opens in no browser, which hold it unsafe; choose another with --{name}-port")
+            raise ConfigError(
+                f"port {port} opens in no browser, which hold it unsafe; choose another with --{name}-port"
+            )
         if _taken(port):
             raise ConfigError(f"port {port} is taken; choose another with --{name}-port")
     commands = {"Prefect": _prefect(prefect_port)}

@@ -17,7 +17,7 @@ from lib.studies.record import StudyFolder
 from lib.tracking.registry import require_absent
 from lib.tracking.store import KEY_TAG, Tracking, connect
 
-_PREFIX = "probeflow/"
+EXPERIMENTS = "probeflow/"
 _PAGE = 1000
 _NAMED = 4
 
@@ -64,7 +64,7 @@ def find_run(tracking: Tracking, wanted: str) -> Run:
             require_absent(error)
     experiments = [
         each.experiment_id
-        for each in client.search_experiments(filter_string=f"name LIKE '{_PREFIX}%'", max_results=_PAGE)
+        for each in client.search_experiments(filter_string=f"name LIKE '{EXPERIMENTS}%'", max_results=_PAGE)
     ]
     found = _all_runs(tracking, experiments, wanted) if experiments and wanted else []
     if len(found) == 1:
@@ -72,7 +72,7 @@ def find_run(tracking: Tracking, wanted: str) -> Run:
     if found:
         some = ", ".join(f"{run.info.run_id[:8]} ({run.info.run_name}, {_made(run)})" for run in found[:_NAMED])
         more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
-        raise ConfigError(f"{wanted!r} means {len(found)} runs ({some}{more}): give the beginning of an id")
+        raise ConfigError(f"{wanted!r} means {len(found)} runs ({some}{more}): give more of the id")
     raise ConfigError(
         f"no run {wanted!r} in {tracking.shown_uri}: give a run's id, a record's key, the beginning of either, or the name of a run"
     )

@@ -90,7 +90,8 @@ def test_the_closing_table_tells_all_that_a_user_needs(result):
         assert words in text
     for study in ("activations", "hidden units", "learning rates", "classifier"):
         assert re.search(
-            rf"{study}, its configurations as a table, best first:\s+http://127.0.0.1:5000/#/experiments/\d+/runs\?view", text
+            rf"{study}, its configurations as a table, best first:\s+http://127.0.0.1:5000/#/experiments/\d+/runs\?view",
+            text,
         )
     assert "make ui (the links need it, on its default ports)" in text
     assert text.count("s in this run") == len(result["studies"])
