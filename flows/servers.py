@@ -33,8 +33,15 @@ def serve(mlflow_port: int, prefect_port: int) -> int:
     Raises
     ------
     ConfigError
-        When a port is taken, or one that browsers refuse; when there is no record to show yet, or a server does not start or ends by itself.
+        When a port is taken, or one that browsers refuse; when there is no record to show yet, or a server does not start
+        or ends by itself.
     """
+    ports_by_option = (("mlflow", mlflow_port), ("prefect", prefect_port))
+    for name, port in ports_by_option:
+        if port in _UNSAFE:
+            raise ConfigError(
+                f"port {port} opens in no browser, which hold it unsafe; choose another with --{name}-port"
+            )
     where = places()
     if where.tracking_uri.startswith("http"):
         sys.stdout.write(
@@ -42,11 +49,7 @@ def serve(mlflow_port: int, prefect_port: int) -> int:
         )
     elif not (where.mlruns / "mlflow.db").exists():
         raise ConfigError(f"nothing to show yet: {where.mlruns / 'mlflow.db'} does not exist; run `make run` first")
-    for name, port in (("mlflow", mlflow_port), ("prefect", prefect_port)):
-        if port in _UNSAFE:
-            raise ConfigError(
-                f"port {port} opens in no browser, which hold it unsafe; choose another with --{name}-port"
-            )
+    for name, port in ports_by_option:
         if _taken(port):
             raise ConfigError(f"port {port} is taken; choose another with --{name}-port")
     commands = {"Prefect": _prefect(prefect_port)}

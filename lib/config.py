@@ -428,10 +428,9 @@ def _setting_places(model: type[BaseModel], content: Mapping[str, Any]) -> Itera
             kind = part.model_fields.get("source")
             if kind is not None and given.get("source") not in (None, kind.default):
                 continue
+            inside: dict[tuple[str, ...], Mapping[str, Any]] = {(name,): given}
             if get_origin(field.annotation) is dict:
                 inside = {(name, str(key)): value for key, value in given.items() if isinstance(value, Mapping)}
-            else:
-                inside = {(name,): given}
             for path, value in inside.items():
                 yield from ((*path, *rest) for rest in _setting_places(part, value))
 

@@ -85,7 +85,7 @@ class Window:
         """Make it the range of an axis across."""
         if self.scale.log:
             axis.set_xscale("log")
-            few = self.high / self.low < 100
+            few = self.high / self.low < 1000
             axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if few else (1,)))
             axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
             axis.xaxis.set_minor_formatter(NullFormatter())

@@ -253,7 +253,7 @@ def axis_summary(
                 *(["logarithmic"] if shown.scale.log else []),
                 *(["arrow: goes on beyond the axis"] if beyond else []),
             ]
-            axis.set_xlabel("; ".join([label, *hints]))
+            axis.set_xlabel("\n".join([label, *(["; ".join(hints)] if hints else [])]))
             seen = [value for values in seeds_of for value in values if shown.low <= value <= shown.high]
             values = [each.loss if within == LOSS else each.accuracy for each in references]
             said.append(_reference_lines(axis, values, min(seen, default=0), max(seen, default=0), "x"))

@@ -74,7 +74,8 @@ def find_run(tracking: Tracking, wanted: str) -> Run:
         more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
         raise ConfigError(f"{wanted!r} means {len(found)} runs ({some}{more}): give more of the id")
     raise ConfigError(
-        f"no run {wanted!r} in {tracking.shown_uri}: give a run's id, a record's key, the beginning of either, or the name of a run"
+        f"no run {wanted!r} in {tracking.shown_uri}: give a run's id, its record's key, the beginning of either, "
+        "or its name"
     )
 
 
