@@ -88,7 +88,7 @@ def closing_table(result: Mapping[str, Any], where: Places) -> Iterable[str]:
     else:
         needed = not label and not where.tracking_uri.startswith("http")
         yield from _line(
-            "both UIs", "make ui" + (" (the links need it, on its default ports)" if needed else ""), width
+            "both UIs", "make ui" + (" (the links need it, on its default port)" if needed else ""), width
         )
 
 

@@ -93,7 +93,7 @@ def test_the_closing_table_tells_all_that_a_user_needs(result):
             rf"{study}, its configurations as a table, best first:\s+http://127.0.0.1:5000/#/experiments/\d+/runs\?view",
             text,
         )
-    assert "make ui (the links need it, on its default ports)" in text
+    assert "make ui (the links need it, on its default port)" in text
     assert text.count("s in this run") == len(result["studies"])
     assert all(seconds > 0 for seconds in result["seconds"].values())
     wide = [line for line in text.splitlines() if len(line) > 118 and "/" not in line]  # a path may be long
