@@ -87,9 +87,7 @@ def closing_table(result: Mapping[str, Any], where: Places) -> Iterable[str]:
         yield from _line("Prefect", without_credentials(server), width)
     else:
         needed = not label and not where.tracking_uri.startswith("http")
-        yield from _line(
-            "both UIs", "make ui" + (" (the links need it, on its default port)" if needed else ""), width
-        )
+        yield from _line("both UIs", "make ui" + (" (the links need it, on its default port)" if needed else ""), width)
 
 
 def _time(seconds: float, training: float | None) -> str:
