@@ -127,12 +127,22 @@ def _parser() -> argparse.ArgumentParser:
         sub.add_argument("--model", metavar="NAME", help="the registered model (default: the only one)")
     compare = add("compare", _compare, "settings and figures of two MLflow runs side by side")
     for run_name in ("left", "right"):
-        compare.add_argument(run_name, metavar="RUN", help="a run's id, the beginning of it, or its name")
+        compare.add_argument(
+            run_name,
+            metavar="RUN",
+            help="a run's id, its record's key, the beginning of either, or its name, where only one run has it",
+        )
     reproduce = add(
-        "reproduce", _reproduce, "make a past run again in a place of its own, and say whether it is the same"
+        "reproduce",
+        _reproduce,
+        "make a past run again in a place of its own, and say whether it is the same; the status is 1 when figures differ, "
+        "0 when only digests do",
     )
     reproduce.add_argument(
-        "past", metavar="RUN", help="an MLflow run's id, the beginning of it, or its name; or the folder of a record"
+        "past",
+        metavar="RUN",
+        help="an MLflow run's id, a record's key (a report names it), the beginning of either, or a run's name, where only "
+        "one run has it; or the folder of a record",
     )
     reproduce.add_argument(
         "--keep", type=Path, metavar="FOLDER", help="keep the new run there (default: nothing stays)"

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 from flows.tables import aligned
 from lib.config import Places
+from lib.studies.past import several
 from lib.tracking.comparison import Comparison, Figure, Side, compare
 from lib.tracking.store import connect
 
@@ -22,7 +23,7 @@ def show_comparison(left: str, right: str, where: Places) -> int:
     ConfigError
         When there is no such run, or several.
     """
-    sys.stdout.write("\n".join(_lines(compare(connect(where), left, right))) + "\n")
+    sys.stdout.write("\n".join(_lines(compare(connect(where), left, right, where.studies))) + "\n")
     return 0
 
 
@@ -32,17 +33,48 @@ def _lines(found: Comparison) -> Iterable[str]:
     yield _data(found.left, found.right, found.same_data)
     differing = {name: both for name, both in found.params.items() if both[0] != both[1]}
     equal = [f"{name} {both[0]}" for name, both in found.params.items() if both[0] == both[1]]
+    if found.whole_runs:
+        differing.pop("studies", None)  # how many there are shows below
     if differing:
         yield ""
         yield from aligned(
             ["setting", "A", "B"], [[name, left or "–", right or "–"] for name, (left, right) in differing.items()]
         )
-    if equal:
+    if equal and not found.whole_runs:
         yield ""
         yield from textwrap.wrap(f"equal in both: {', '.join(equal)}", _WIDTH, break_on_hyphens=False)
-    if found.figures:
+    if found.whole_runs:
+        yield from _studies(found)
+    if found.same_model:
+        yield ""
+        yield f"figures: of the same model, the {found.of}'s in both"
+    elif found.figures:
         yield ""
         yield from aligned(["figure", ">A", ">B", ">B - A", "95 % interval"], [_row(each) for each in found.figures])
+
+
+def _studies(found: Comparison) -> Iterable[str]:
+    """Each study of two whole runs: the same in both, or what changed and what came of it in each."""
+    yield ""
+    if not found.studies:
+        yield "studies: not compared, for the record of a run is not in the data folder here (PROBEFLOW_DATA)"
+    for pair in found.studies:
+        name, (left, right) = pair.study.replace("_", " "), pair.headlines
+        if pair.same:
+            yield from _wrapped(f"{name}: same: {left or 'its result is not known here'}")
+        elif all(pair.keys):
+            yield from _wrapped(f"{name}: changed{': ' if pair.changed else ''}{several([*pair.changed])}")
+            yield from _wrapped(f"  A  {left or '–'}")
+            yield from _wrapped(f"  B  {right or '–'}")
+        else:
+            here = "A" if pair.keys[0] else "B"
+            yield from _wrapped(f"{name}: in {here} alone: {left or right or '–'}")
+
+
+def _wrapped(text: str) -> list[str]:
+    return textwrap.wrap(
+        text, _WIDTH, subsequent_indent="     ", break_on_hyphens=False, break_long_words=False, drop_whitespace=True
+    )
 
 
 def _data(left: Side, right: Side, same: bool) -> str:

@@ -77,7 +77,7 @@ def closing_table(result: Mapping[str, Any], where: Places) -> Iterable[str]:
     label = "compare"
     for name, outcome in result["studies"].items():
         if "compare" in outcome:
-            about = f"{name.replace('_', ' ')}, best first; as charts, the best 10:"
+            about = f"{name.replace('_', ' ')}, its configurations as a table, best first:"
             yield from _line(label, f"{about} {outcome['compare']}", width)
             label = ""
     from prefect.settings import PREFECT_API_URL, PREFECT_UI_URL
@@ -87,7 +87,7 @@ def closing_table(result: Mapping[str, Any], where: Places) -> Iterable[str]:
         yield from _line("Prefect", without_credentials(server), width)
     else:
         needed = not label and not where.tracking_uri.startswith("http")
-        yield from _line("both UIs", "make ui" + (", which the links need" if needed else ""), width)
+        yield from _line("both UIs", "make ui" + (" (the links need it, on its default port)" if needed else ""), width)
 
 
 def _time(seconds: float, training: float | None) -> str:

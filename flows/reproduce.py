@@ -15,6 +15,7 @@ from lib.errors import ConfigError
 from lib.files import require_writable
 from lib.provenance import made_now
 from lib.storage.copies import fetch_file, shown
+from lib.studies.past import records_of_key
 from lib.studies.reproduction import (
     ALIKE,
     Difference,
@@ -26,17 +27,19 @@ from lib.studies.reproduction import (
 )
 
 _WIDTH = 118
+_NAMED = 4
 _MOST = 12
 """Differences of a study that are listed."""
 
 
 def reproduce_run(wanted: str, keep: Path | None, where: Places) -> int:
-    """Make a past run again and print how it came out; the exit status is 1 when its figures differ.
+    """Make a past run again and print how it came out; the exit status is 1 when figures differ, 0 when digests alone do.
 
     Parameters
     ----------
     wanted : str
-        The folder of a record, or an MLflow run: its id, the beginning of it, or its name.
+        A record: its folder, its key, or the beginning of that; or an MLflow run: its id, the beginning of that, or its
+        name, where only one run has it.
     keep : Path, optional
         Where the new run stays; without it nothing of it does.
 
@@ -65,6 +68,12 @@ def _folder(wanted: str, where: Places) -> Path:
                 f"{wanted!r} is a folder but no record (no record.json); give one of {shown(where.studies)}"
             )
         return folder.absolute()
+    folders = records_of_key(where.studies, wanted)
+    if len(folders) == 1:
+        return folders[0]
+    if folders:
+        some = ", ".join(f"{each.parent.name}/{each.name}" for each in folders[:_NAMED])
+        raise ConfigError(f"{wanted!r} begins the keys of {len(folders)} records ({some}): give more of the key")
     from lib.tracking.past_runs import record_of_run
 
     return record_of_run(wanted, where)
@@ -128,6 +137,6 @@ def _verdict(verdicts: Mapping[str, StudyVerdict]) -> str:
     if all(each.same_bits for each in verdicts.values()):
         return "The run came out the same to the last bit."
     if all(each.same_figures for each in verdicts.values()):
-        return "The run came out with the same figures."
+        return "The run came out with the same figures, though not to the last bit."
     different = [name for name, each in verdicts.items() if not each.same_figures]
     return f"The run came out DIFFERENT in {', '.join(different)}."

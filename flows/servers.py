@@ -20,6 +20,12 @@ from lib.errors import ConfigError
 
 _HOST = "127.0.0.1"
 
+_UNSAFE = frozenset(
+    (1719, 1720, 1723, 2049, 3659, 4045, 4190, 5060, 5061, 6000, 6566, *range(6665, 6670), 6679, 6697, 10080)
+)
+"""Ports from 1024 on that browsers open no page on: Chromium's `kRestrictedPorts` (net/base/port_util.cc), as in Fetch's
+standard under "bad port"."""
+
 
 def serve(mlflow_port: int, prefect_port: int) -> int:
     """Start both servers on loopback and wait; Ctrl-C or SIGTERM ends both.
@@ -27,8 +33,15 @@ def serve(mlflow_port: int, prefect_port: int) -> int:
     Raises
     ------
     ConfigError
-        When a port is taken, there is no record to show yet, or a server does not start or ends by itself.
+        When a port is taken, or one that browsers refuse; when there is no record to show yet, or a server does not start
+        or ends by itself.
     """
+    ports_by_option = (("mlflow", mlflow_port), ("prefect", prefect_port))
+    for name, port in ports_by_option:
+        if port in _UNSAFE:
+            raise ConfigError(
+                f"port {port} opens in no browser, which hold it unsafe; choose another with --{name}-port"
+            )
     where = places()
     if where.tracking_uri.startswith("http"):
         sys.stdout.write(
@@ -36,7 +49,7 @@ def serve(mlflow_port: int, prefect_port: int) -> int:
         )
     elif not (where.mlruns / "mlflow.db").exists():
         raise ConfigError(f"nothing to show yet: {where.mlruns / 'mlflow.db'} does not exist; run `make run` first")
-    for name, port in (("mlflow", mlflow_port), ("prefect", prefect_port)):
+    for name, port in ports_by_option:
         if _taken(port):
             raise ConfigError(f"port {port} is taken; choose another with --{name}-port")
     commands = {"Prefect": _prefect(prefect_port)}

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, ValidationError, model_validator
@@ -31,6 +31,9 @@ SweepName = Literal["activations", "hidden_units", "learning_rates"]
 SWEEPS: tuple[SweepName, ...] = get_args(SweepName)
 ProfileName = Literal["embedded", "reference"]
 """The built-in profiles, one YAML file each; a form offers them as choices."""
+
+_MEANT = 3
+"""Settings that are offered in place of one that there is not."""
 
 Seeds = tuple[NonNegativeInt, ...]
 
@@ -374,17 +377,24 @@ def load_profile(
     try:
         return Profile.model_validate(content)
     except ValidationError as error:
-        raise ConfigError(f"profile {content.get('name', name)!r}: {describe(error, Profile)}") from None
+        raise ConfigError(f"profile {content.get('name', name)!r}: {describe(error, Profile, content)}") from None
 
 
-def describe(error: ValidationError, model: type[BaseModel] | None = None) -> str:
-    """A Pydantic error in one line: where, what is wrong, the value given; for a misspelt setting, which of `model` was meant."""
+def describe(
+    error: ValidationError, model: type[BaseModel] | None = None, content: Mapping[str, Any] | None = None
+) -> str:
+    """A Pydantic error in one line: where, what is wrong, the value given.
+
+    For a setting that is misspelt, or in the wrong place, it says which of `model` was meant: the full names of such as
+    `content` has room for.
+    """
     parts = []
     for item in error.errors(include_url=False):
         # A source's kind stands in the place of an error, though it is no part of the setting's name.
-        where = ".".join(str(step) for step in item["loc"] if step not in SOURCES) or "profile"
+        steps = [str(step) for step in item["loc"] if step not in SOURCES]
+        where = ".".join(steps) or "profile"
         if item["type"] == "extra_forbidden":
-            parts.append(f"{where}: there is no such setting{_meant(str(item['loc'][-1]), model)}")
+            parts.append(f"{where}: there is no such setting{_meant(steps, model, content or {})}")
             continue
         message = item["msg"].removeprefix("Value error, ")
         given = "" if item["type"] in ("missing", "value_error") else f" (got {item['input']!r})"
@@ -392,18 +402,37 @@ def describe(error: ValidationError, model: type[BaseModel] | None = None) -> st
     return "; ".join(parts)
 
 
-def _meant(name: str, model: type[BaseModel] | None) -> str:
-    close = difflib.get_close_matches(name, sorted(_setting_names(model)), n=1) if model else []
-    return f"; did you mean {close[0]!r}?" if close else ""
+def _meant(steps: Sequence[str], model: type[BaseModel] | None, content: Mapping[str, Any]) -> str:
+    """Where the setting is that the last of `steps` names, or nearly; of several places those nearest to `steps`."""
+    places_of = list(dict.fromkeys(_setting_places(model, content))) if model else []
+    close = difflib.get_close_matches(steps[-1], sorted({place[-1] for place in places_of}), n=1)
+    found = {place: _shared(place, steps) for place in places_of if close and place[-1] == close[0]}
+    names = [".".join(place) for place, shared in found.items() if shared == max(found.values())]
+    more = f" ({len(names) - _MEANT} more have that name)" if len(names) > _MEANT else ""
+    return f"; did you mean {' or '.join(map(repr, names[:_MEANT]))}?{more}" if names else ""
 
 
-def _setting_names(model: type[BaseModel]) -> set[str]:
-    """The names of a model's settings, and of those of the models in it."""
-    found = set(model.model_fields)
-    for field in model.model_fields.values():
+def _shared(one: Sequence[str], other: Sequence[str]) -> int:
+    """How many steps two paths have in common from the first on."""
+    return sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
+
+
+def _setting_places(model: type[BaseModel], content: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+    """Paths to a model's settings and to those of the models in it: of the named ones and the kinds that `content` has."""
+    for name, field in model.model_fields.items():
+        yield (name,)
+        given = content.get(name, {} if field.default is not None else None)
+        if not isinstance(given, Mapping):
+            continue
         for part in _models(field.annotation):
-            found |= _setting_names(part)
-    return found
+            kind = part.model_fields.get("source")
+            if kind is not None and given.get("source") not in (None, kind.default):
+                continue
+            inside: dict[tuple[str, ...], Mapping[str, Any]] = {(name,): given}
+            if get_origin(field.annotation) is dict:
+                inside = {(name, str(key)): value for key, value in given.items() if isinstance(value, Mapping)}
+            for path, value in inside.items():
+                yield from ((*path, *rest) for rest in _setting_places(part, value))
 
 
 def _models(annotation: Any) -> Iterator[type[BaseModel]]:

@@ -17,6 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from lib.evaluation.axis_window import Scale, Window
 from lib.evaluation.intervals import LOSS, SHARE, over_seeds
 
 STYLE: Any = {
@@ -65,7 +66,9 @@ def training_curves(curves: Curves, title: str, quantity: str = "loss") -> Figur
     """
     with rc_context(STYLE):
         columns = 5 if len(curves) == 5 else 4
-        figure, axes = _grid(len(curves), columns, 3.0, 3.0 if len(curves) <= columns else 2.7)
+        lines_of_label = max(label.count("\n") for label in curves)
+        height = (3.0 if len(curves) <= columns else 2.7) + 0.14 * lines_of_label
+        figure, axes = _grid(len(curves), columns, 3.0, height)
         means, bounds = [], []
         for axis, (label, history) in zip(axes, curves.items(), strict=True):
             words = ""
@@ -84,7 +87,7 @@ def training_curves(curves: Curves, title: str, quantity: str = "loss") -> Figur
                     axis.fill_between(epochs, low, high, color=colour, alpha=0.25, linewidth=0)
                 means.append(mean[np.isfinite(mean) & (mean > 0)])
                 bounds += [low[np.isfinite(low)], high[np.isfinite(high)]]
-            axis.set_title(label)
+            axis.set_title(label, fontsize=8)  # 30 letters are as wide as a panel
             axis.set_xlabel("epoch")
             if words:
                 axis.text(0.98, 0.98, words, transform=axis.transAxes, ha="right", va="top", fontsize=7, color="0.3")
@@ -168,12 +171,14 @@ def _reference_lines(
 
     What lies far from `low` and `high`, the ends of what is shown, is only named: the rest would be crowded by it.
     """
-    room = max(high - low, 0.02 * abs(high))
-    near = [value for value in values if low - room <= value <= high + room]
+    scale = Scale((axis.get_xscale() if along == "x" else axis.get_yscale()) == "log")
+    low, high = scale.to(low), scale.to(high)
+    room = max(high - low, 0.02 * (1.0 if scale.log else abs(high)))
+    near = [value for value in values if low - room <= scale.to(value) <= high + room]
     limits = axis.get_xlim() if along == "x" else axis.get_ylim()
     limits = (
-        min([limits[0], *(value - 0.05 * room for value in near)]),
-        max([limits[1], *(value + 0.05 * room for value in near)]),
+        min([limits[0], *(scale.back(scale.to(value) - 0.05 * room) for value in near)]),
+        max([limits[1], *(scale.back(scale.to(value) + 0.05 * room) for value in near)]),
     )
     for index, value in enumerate(values):
         if value in near:
@@ -204,6 +209,8 @@ def axis_summary(
 
     Each group has `arm`, `label`, and per-seed lists `best_validation_losses` and `best_validation_accuracies`. One
     colour an arm; the line through a mean is the interval over seeds. Baselines are upright lines where they are near.
+    Losses that differ much stand on a logarithmic axis. An axis is as wide as the rows close together need: an arrow at
+    its edge stands for a row, or the end of an interval, beyond it.
     """
     with rc_context(STYLE):
         figure = Figure(figsize=(13, (2.3 if references else 1.4) + 0.32 * len(groups)))
@@ -216,22 +223,38 @@ def axis_summary(
         )
         said: list[list[str]] = []
         for axis, (column, label, within) in zip(axes, columns, strict=True):
-            seen: list[float] = []
-            for position, group in zip(positions, groups, strict=True):
+            every = [[math.nan if value is None else value for value in group[column]] for group in groups]
+            seeds_of = [[value for value in values if np.isfinite(value)] for values in every]
+            whole = [over_seeds(values, within) for values in every]
+            bounds = [(each.low, each.high) for each in whole if each.low is not None and each.high is not None]
+            shown = Window.around(seeds_of, bounds, may_be_log=within == LOSS)
+            beyond = False
+            for position, group, values, estimate in zip(positions, groups, seeds_of, whole, strict=True):
                 colour = PALETTE[arms.index(group["arm"])]
-                every = [math.nan if value is None else value for value in group[column]]
-                values = [value for value in every if np.isfinite(value)]
-                seen += values
-                axis.scatter(values, [position] * len(values), color=colour, s=14, alpha=0.6, zorder=3)
-                if values:
+                inside = [value for value in values if shown.low <= value <= shown.high]
+                axis.scatter(inside, [position] * len(inside), color=colour, s=14, alpha=0.6, zorder=3)
+                if values and shown.low <= np.mean(values) <= shown.high:
                     axis.plot([np.mean(values)] * 2, [position - 0.3, position + 0.3], color=colour, linewidth=2)
-                whole = over_seeds(every, within)
-                if whole.low is not None:
-                    axis.plot([whole.low, whole.high], [position] * 2, color=colour, linewidth=1.2)
-                words = whole.words.removesuffix(" (one seed, no interval)")  # the title says so
+                ends = [*values] if estimate.low is None else [*values, estimate.low, estimate.high or estimate.low]
+                if estimate.low is not None and estimate.low <= shown.high and ends[-1] >= shown.low:
+                    line = np.clip([estimate.low, ends[-1]], shown.low, shown.high)
+                    axis.plot(line, [position] * 2, color=colour, linewidth=1.2)
+                for edge, mark, out in (
+                    (shown.low, "<", any(end < shown.low for end in ends)),
+                    (shown.high, ">", any(end > shown.high for end in ends)),
+                ):
+                    if out:
+                        axis.plot([edge], [position], marker=mark, color=colour, markersize=5, clip_on=False)
+                        beyond = True
+                words = estimate.words.removesuffix(" (one seed, no interval)")  # the title says so
                 axis.text(1.02, position, words, transform=axis.get_yaxis_transform(), va="center", fontsize=8)
-            axis.set_xlabel(label)
-            axis.locator_params(axis="x", nbins=5)
+            shown.put(axis)
+            hints = [
+                *(["logarithmic"] if shown.scale.log else []),
+                *(["arrow: goes on beyond the axis"] if beyond else []),
+            ]
+            axis.set_xlabel("\n".join([label, *(["; ".join(hints)] if hints else [])]))
+            seen = [value for values in seeds_of for value in values if shown.low <= value <= shown.high]
             values = [each.loss if within == LOSS else each.accuracy for each in references]
             said.append(_reference_lines(axis, values, min(seen, default=0), max(seen, default=0), "x"))
         several = len(arms) > 1

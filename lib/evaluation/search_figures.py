@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
-from matplotlib import rc_context
+from matplotlib import rc_context, rcParams
 from matplotlib.figure import Figure
 
 from lib.evaluation.figures import PALETTE, STYLE
@@ -115,13 +115,15 @@ def parallel_coordinates(rows: Sequence[Mapping[str, Any]], dimensions: Sequence
         names = [words(dimension.name) + (" (log)" if dimension.log else "") for dimension in dimensions]
         for place in range(len(names) + 1):
             axis.axvline(place, color=PALETTE[7], linewidth=0.8)
+        # Lines would cross the labels out.
+        box = {"facecolor": rcParams["axes.facecolor"], "edgecolor": "none", "alpha": 0.85, "pad": 1.0}
         for place, dimension in enumerate(dimensions):
             for height, text in _ticks(dimension):
-                axis.text(place - 0.03, height, text, fontsize=8, va="center", ha="right")
+                axis.text(place - 0.05, height, text, fontsize=8, va="center", ha="right", bbox=box, zorder=4)
         if losses:
             for height in (0.0, 1.0) if high > low else (0.5,):
                 text = f"{math.exp(low + height * (high - low)):.3g}"
-                axis.text(len(dimensions) + 0.03, height, text, fontsize=8, va="center")
+                axis.text(len(dimensions) + 0.05, height, text, fontsize=8, va="center", bbox=box, zorder=4)
         axis.set_xticks(range(len(names) + 1), [*names, "best validation\ncross-entropy\n(nats, log)"])
         axis.set_yticks([])
         axis.spines[["left", "bottom"]].set_visible(False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -56,12 +57,20 @@ def label(trial: Trial, varied: Iterable[str]) -> str:
 
 
 def wrapped(text: str, letters: int) -> str:
-    """A label in lines of about so many letters, broken between its settings."""
+    """A label in lines of so many letters at most, broken between its settings; a longer one between its layers."""
     lines = [""]
     for part in text.split(" · "):
         longer = f"{lines[-1]} · {part}" if lines[-1] else part
-        lines = [*lines[:-1], longer] if len(longer) <= letters or not lines[-1] else [*lines, part]
-    return "\n".join(lines)
+        if len(longer) <= letters:
+            lines[-1] = longer
+            continue
+        pieces = [""]
+        for piece in re.split("(?<=[- ])", part):
+            if pieces[-1] and len(pieces[-1] + piece.rstrip()) > letters:
+                pieces.append("")
+            pieces[-1] += piece
+        lines += pieces
+    return "\n".join(line.rstrip() for line in lines if line)
 
 
 def params(trial: Trial, arm: str | None = None) -> dict[str, str | int | float]:

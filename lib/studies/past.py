@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,10 @@ from typing import Any
 from lib.config import SWEEPS
 from lib.storage.copies import fetch
 from lib.studies.identity import NAME, Identity, Origin, read_origin
-from lib.studies.record import FORMAT, StudyFolder
+from lib.studies.record import FOLDER_LETTERS, FORMAT, StudyFolder
+
+KEY_LETTERS = 6
+"""So many letters of a key at least stand for it."""
 
 _RECORD = "record.json"
 _NAMED = 3
@@ -50,26 +54,56 @@ class PastRecord:
 
 def past_records(root: Path, study: str) -> list[PastRecord]:
     """The sealed records of a study under the root of all studies, the latest first; those that are damaged are left out."""
+    return _past_records(root, study)[0]
+
+
+def _past_records(root: Path, study: str) -> tuple[list[PastRecord], int]:
+    """The records of a study that can be read, the latest first, and how many cannot."""
     fetch(root / study, lambda name: name.endswith((f"/{_RECORD}", f"/{NAME}")), deep=True)
-    found = []
-    for path in sorted((root / study).glob(f"*/{_RECORD}"), key=lambda path: path.stat().st_mtime, reverse=True):
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            continue
-        if isinstance(content, dict):
-            found.append(PastRecord(path.parent, content, read_origin(path.parent)))
-    return found
+    paths = sorted((root / study).glob(f"*/{_RECORD}"), key=lambda path: path.stat().st_mtime, reverse=True)
+    read = [(path.parent, _content(path)) for path in paths]
+    found = [PastRecord(folder, content, read_origin(folder)) for folder, content in read if content is not None]
+    return found, len(read) - len(found)
+
+
+def _content(path: Path) -> dict[str, Any] | None:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def records_of_key(root: Path, wanted: str) -> list[Path]:
+    """Folders of the sealed records, of any study, whose key is or begins with `wanted`."""
+    if len(wanted) < KEY_LETTERS or not re.fullmatch("[0-9a-f]{,64}", wanted):
+        return []
+    begin = wanted[:FOLDER_LETTERS]
+    fetch(root, lambda name: name.endswith(f"/{_RECORD}") and name.split("/")[-2].startswith(begin), deep=True)
+    return [
+        path.parent
+        for path in sorted(root.glob(f"*/{begin}*/{_RECORD}"))
+        if len(wanted) <= FOLDER_LETTERS or str((_content(path) or {}).get("key", "")).startswith(wanted)
+    ]
 
 
 def why_to_do(root: Path, identity: Identity) -> str:
-    """Why the study that `identity` decides has no record: in what it differs from the nearest earlier one."""
+    """Why the study that `identity` decides has no record: in what it differs from the nearest earlier one.
+
+    Earlier records that cannot be read are counted.
+    """
     folder = StudyFolder.of(root, identity)
     if (folder.path / _RECORD).exists():
         return "its record is damaged"
-    records = past_records(root, identity.study)
+    records, damaged = _past_records(root, identity.study)
+    left_out = f"{damaged} earlier {'record' if damaged == 1 else 'records'} could not be read" if damaged else ""
     if not records:
-        return "nothing of it is recorded yet"
+        return left_out or "nothing of it is recorded yet"
+    return _against(identity, records) + (f"; {left_out}" if left_out else "")
+
+
+def _against(identity: Identity, records: list[PastRecord]) -> str:
+    """In what a study differs from the nearest of some earlier records."""
     known = [each for each in records if each.origin is not None]
     if not known:
         return _older(records[0]) or "earlier records do not tell their settings"

@@ -32,6 +32,9 @@ from lib.studies.identity import Identity, Origin, write_origin
 FORMAT = 6
 """Raised when what a record holds changes, so that older records are made anew."""
 
+FOLDER_LETTERS = 16
+"""Letters of a study's key that its folder is named by."""
+
 _RECORD = "record.json"
 
 
@@ -128,7 +131,7 @@ class StudyFolder:
     def __init__(self, root: Path, study: str, key: str, identity: Identity | None = None) -> None:
         self.study = study
         self.key = key
-        self.path = root / study / key[:16]
+        self.path = root / study / key[:FOLDER_LETTERS]
         self.identity = identity
         self._begun = None if self.path.exists() else time.perf_counter()  # who goes on with a study cannot time it
         self._figures: list[str] = []

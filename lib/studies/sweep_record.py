@@ -32,7 +32,7 @@ TITLES = {
     "learning_rates": "Learning rates",
 }
 
-_PANELS, _PANEL_WIDTH, _ROWS = 12, 36, 40
+_PANELS, _PANEL_WIDTH, _ROWS = 12, 30, 40
 """Configurations that a figure draws a panel (so many letters wide) or a row for."""
 
 
@@ -74,7 +74,8 @@ def seal_sweep(
         heading = f"{title}{words}: cross-entropy{words_shown}"
         folder.figure(f"loss-curves{suffix}", figures.training_curves(curves, heading))
     shown, words_shown = best_of(configurations, _ROWS)
-    rows_are = "configuration" if searched else axis_word(study.axis)
+    alone = all(set(arm.varied) == {study.axis} for arm in study.arms.values())
+    rows_are = axis_word(study.axis) if alone else "configuration"
     heading = f"{title} on {dataset.name}{words_shown}"
     lines = beside.references() if beside.split == "validation" else []
     folder.figure(

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from mlflow.entities import Run
 
+from lib.errors import DataError
 from lib.evaluation.intervals import Interval
 from lib.evaluation.paired import PairedPredictions
-from lib.tracking.past_runs import find_run
+from lib.studies.identity import read_origin
+from lib.studies.past import differences
+from lib.studies.record import StudyFolder, open_record
+from lib.tracking.past_runs import EXPERIMENTS, find_run
 from lib.tracking.promotion import logged_predictions, paired
-from lib.tracking.store import Tracking
+from lib.tracking.store import KEY_TAG, Tracking
+
+_JUDGED = "classifier"
+"""The study whose figures a whole run shows as its own; without it, its first."""
 
 _BOUNDS = ("_low", "_high")
 _SPREAD = (*_BOUNDS, "_standard_deviation")
@@ -58,13 +67,56 @@ class Figure:
 
 
 @dataclass(frozen=True)
+class StudyPair:
+    """One study of two whole runs.
+
+    Attributes
+    ----------
+    keys, headlines : (left, right)
+        Empty where a run has no such study, and where MLflow does not know its result.
+    changed : tuple of str
+        In which settings and inputs the two differ, as "name left -> right", where both records are on disk and tell.
+    """
+
+    study: str
+    keys: tuple[str, str]
+    headlines: tuple[str, str]
+    changed: tuple[str, ...] = ()
+
+    @property
+    def same(self) -> bool:
+        """Whether both runs have the study by one and the same record."""
+        return self.keys[0] == self.keys[1]
+
+
+@dataclass(frozen=True)
 class Comparison:
-    """Two runs: their settings as name -> (left, right), and their figures."""
+    """Two runs: their settings as name -> (left, right), and their figures.
+
+    Attributes
+    ----------
+    studies : tuple of StudyPair
+        Of two whole runs: their studies in the order they ran; empty for other runs, and where the records are elsewhere.
+    of : str
+        Of two whole runs: the study whose model the figures are of.
+    """
 
     left: Side
     right: Side
     params: dict[str, tuple[str | None, str | None]]
     figures: tuple[Figure, ...]
+    studies: tuple[StudyPair, ...] = ()
+    of: str = ""
+
+    @property
+    def whole_runs(self) -> bool:
+        """Whether both are whole runs of the pipeline."""
+        return self.left.study == self.right.study == "pipeline"
+
+    @property
+    def same_model(self) -> bool:
+        """Whether both runs' figures are those of one and the same study's record."""
+        return any(pair.study == self.of and pair.same for pair in self.studies)
 
     @property
     def same_data(self) -> bool:
@@ -72,13 +124,15 @@ class Comparison:
         return self.left.data == self.right.data != ""
 
 
-def compare(tracking: Tracking, left: str, right: str) -> Comparison:
+def compare(tracking: Tracking, left: str, right: str, studies: Path | None = None) -> Comparison:
     """Compare two runs.
 
     Parameters
     ----------
     left, right : str
-        A run's id, the beginning of it, or its name.
+        A run's id, a study record's key, the beginning of either, or its name, where only one run has it.
+    studies : Path, optional
+        Root of the records on disk, from which two whole runs' studies are known.
 
     Raises
     ------
@@ -90,7 +144,10 @@ def compare(tracking: Tracking, left: str, right: str) -> Comparison:
         name: (one.data.params.get(name), other.data.params.get(name))
         for name in dict.fromkeys([*one.data.params, *other.data.params])
     }
-    paired = _paired(tracking, one, other)
+    pairs = _study_pairs(tracking, studies, one, other) if studies is not None else ()
+    of = next((pair for pair in pairs if pair.study == _JUDGED), pairs[0] if pairs else None)
+    sources = (one, other) if of is None else tuple(_run_of(tracking, of.study, key) for key in of.keys)
+    paired = _paired(tracking, *sources)
     every = dict.fromkeys([*sorted(one.data.metrics), *sorted(other.data.metrics)])
     figures = tuple(
         _figure(name, one, other, paired if name == "test_accuracy" else None)
@@ -98,7 +155,43 @@ def compare(tracking: Tracking, left: str, right: str) -> Comparison:
         if not name.startswith("system/")
         and not any(name.endswith(end) and name.removesuffix(end) in every for end in _SPREAD)
     )
-    return Comparison(_side(one), _side(other), params, figures)
+    return Comparison(_side(one), _side(other), params, figures, pairs, of.study if of else "")
+
+
+def _study_pairs(tracking: Tracking, root: Path, one: Run, other: Run) -> tuple[StudyPair, ...]:
+    """The studies of two whole runs side by side; none for other runs, and where a run's record is not under `root`."""
+    keys = [_studies_of(root, run) for run in (one, other)]
+    if not all(keys):
+        return ()
+    return tuple(_study_pair(tracking, root, study, keys) for study in dict.fromkeys([*keys[0], *keys[1]]))
+
+
+def _studies_of(root: Path, run: Run) -> dict[str, str]:
+    """Study -> key of a whole run; empty for another run, and where its record cannot be read here."""
+    if run.data.tags.get("probeflow.study") != "pipeline":
+        return {}
+    try:
+        record = open_record(StudyFolder(root, "pipeline", run.data.tags[KEY_TAG]).path)
+    except DataError:
+        return {}
+    return {str(study): str(key) for study, key in record.summary["studies"].items()}
+
+
+def _study_pair(tracking: Tracking, root: Path, study: str, keys: Sequence[Mapping[str, str]]) -> StudyPair:
+    left, right = (of_run.get(study, "") for of_run in keys)
+    runs = [_run_of(tracking, study, key) for key in (left, right)]
+    changed: list[str] = []
+    if left and right and left != right:
+        before, after = (read_origin(StudyFolder(root, study, key).path) for key in (left, right))
+        changed = differences(after.identity, before) if before is not None and after is not None else []
+    headlines = [run.data.tags.get("probeflow.result", "") if run is not None else "" for run in runs]
+    return StudyPair(study, (left, right), (headlines[0], headlines[1]), tuple(changed))
+
+
+def _run_of(tracking: Tracking, study: str, key: str) -> Run | None:
+    """The run that shows a study's record."""
+    experiment = tracking.client.get_experiment_by_name(f"{EXPERIMENTS}{study}")
+    return tracking.find(experiment.experiment_id, key) if experiment is not None and key else None
 
 
 def _side(run: Run) -> Side:
@@ -125,7 +218,9 @@ def _interval(metrics: dict[str, float], name: str) -> Interval | None:
     return Interval(metrics[name], metrics[bounds[0]], metrics[bounds[1]])
 
 
-def _paired(tracking: Tracking, one: Run, other: Run) -> PairedPredictions | None:
+def _paired(tracking: Tracking, one: Run | None, other: Run | None) -> PairedPredictions | None:
     """Difference of test accuracies, right less left, where both runs' answers to the same images are known."""
+    if one is None or other is None:
+        return None
     left, right = (logged_predictions(tracking, run.info.run_id) for run in (one, other))
     return paired(right, left)

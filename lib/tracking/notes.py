@@ -18,7 +18,7 @@ _QUESTIONS = {
     "classifier": "How well does a small network tell the classes apart on frozen AlexNet features, beside raw pixels "
     "and scikit-learn's models, on images it has not seen? (Reference study F)",
     "tsne": "What has the best network's last hidden layer learned, as a map?",
-    "pipeline": "What came of a whole run? Its page has the report (`report.html`) and the table "
+    "pipeline": "What came of a whole run? Its page has the report (report.html) and the table "
     '"reference study / this run".',
 }
 
@@ -45,7 +45,8 @@ the epochs; `train_loss`, `validation_loss` and so on are the curves, of which M
 _COMPARED = ("activations", "hidden_units", "learning_rates", "classifier")
 
 EXPERIMENT_NOTES = {
-    study: "\n\n".join([f"**{question}**", _FIRST, *([_COMPARE] if study in _COMPARED else [])])
+    # MLflow's list of experiments shows the first lines as they stand: in plain words.
+    study: "\n\n".join([question, _FIRST, *([_COMPARE] if study in _COMPARED else [])])
     for study, question in _QUESTIONS.items()
 }
 

@@ -12,11 +12,12 @@ from mlflow.exceptions import MlflowException
 from lib.config import Places
 from lib.errors import ConfigError
 from lib.storage.copies import fetch_file, shown
+from lib.studies.past import KEY_LETTERS
 from lib.studies.record import StudyFolder
 from lib.tracking.registry import require_absent
 from lib.tracking.store import KEY_TAG, Tracking, connect
 
-_PREFIX = "probeflow/"
+EXPERIMENTS = "probeflow/"
 _PAGE = 1000
 _NAMED = 4
 
@@ -48,7 +49,7 @@ def record_of_run(wanted: str, where: Places) -> Path:
 
 
 def find_run(tracking: Tracking, wanted: str) -> Run:
-    """The run that `wanted` means: an id, the beginning of one, or a name.
+    """The run that `wanted` means: an id, a study record's key, the beginning of either, or a name that only one run has.
 
     Raises
     ------
@@ -61,10 +62,9 @@ def find_run(tracking: Tracking, wanted: str) -> Run:
             return client.get_run(wanted)
         except MlflowException as error:
             require_absent(error)
-            raise ConfigError(f"no run {wanted!r} in {tracking.shown_uri}; check the id") from None
     experiments = [
         each.experiment_id
-        for each in client.search_experiments(filter_string=f"name LIKE '{_PREFIX}%'", max_results=_PAGE)
+        for each in client.search_experiments(filter_string=f"name LIKE '{EXPERIMENTS}%'", max_results=_PAGE)
     ]
     found = _all_runs(tracking, experiments, wanted) if experiments and wanted else []
     if len(found) == 1:
@@ -74,16 +74,23 @@ def find_run(tracking: Tracking, wanted: str) -> Run:
         more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
         raise ConfigError(f"{wanted!r} means {len(found)} runs ({some}{more}): give more of the id")
     raise ConfigError(
-        f"no run {wanted!r} in {tracking.shown_uri}: give a run's id, the beginning of it, or its name, as MLflow shows them"
+        f"no run {wanted!r} in {tracking.shown_uri}: give a run's id, its record's key, the beginning of either, "
+        "or its name"
     )
 
 
 def _all_runs(tracking: Tracking, experiments: list[str], wanted: str) -> list[Run]:
-    """Runs of that name, or whose id begins so; MLflow does not search by the beginning of an id."""
+    """Runs of that name, or whose id begins so, and studies' whose key does; MLflow does not search by a beginning."""
     return [
         run
         for run in tracking.all_runs(experiments)
-        if run.info.run_name == wanted or run.info.run_id.startswith(wanted)
+        if run.info.run_name == wanted
+        or run.info.run_id.startswith(wanted)
+        or (
+            len(wanted) >= KEY_LETTERS
+            and "mlflow.parentRunId" not in run.data.tags
+            and run.data.tags.get(KEY_TAG, "").startswith(wanted)
+        )
     ]
 
 

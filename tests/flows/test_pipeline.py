@@ -90,9 +90,10 @@ def test_the_closing_table_tells_all_that_a_user_needs(result):
         assert words in text
     for study in ("activations", "hidden units", "learning rates", "classifier"):
         assert re.search(
-            rf"{study}, best first; as charts, the best 10:\s+http://127.0.0.1:5000/#/experiments/\d+/runs\?view", text
+            rf"{study}, its configurations as a table, best first:\s+http://127.0.0.1:5000/#/experiments/\d+/runs\?view",
+            text,
         )
-    assert "make ui, which the links need" in text
+    assert "make ui (the links need it, on its default port)" in text
     assert text.count("s in this run") == len(result["studies"])
     assert all(seconds > 0 for seconds in result["seconds"].values())
     wide = [line for line in text.splitlines() if len(line) > 118 and "/" not in line]  # a path may be long

@@ -74,7 +74,15 @@ def test_another_source_replaces_the_old_one_whole(tmp_path):
         ("features.weights_file=w.pth", "weights_file 'w.pth' needs weights: imagenet"),
         ("activations.seeds=[1, 1]", "name one seed twice"),
         ("nonsense.x=1", "--set nonsense.x: unknown setting 'nonsense'; known: name, activations"),
-        ("images.strid=8", "images.strid: there is no such setting; did you mean 'stride'?"),
+        ("images.strid=8", "images.strid: there is no such setting; did you mean 'images.stride'?"),
+        (
+            "learning_rates.epochs=50",
+            r"there is no such setting; did you mean '\S+' or 'learning_rates\.arms\.sgd\.base\.epochs'\?",
+        ),
+        (
+            "tsne.activation=relu",
+            r"there is no such setting; did you mean '\S+' or '\S+' or '\S+'\? \(\d+ more have that name",
+        ),
         ("features.nonsense=1", "features.nonsense: there is no such setting"),
         ("features", "has no '='"),
         ("tsne.perplexity=0", "tsne.perplexity"),

@@ -25,6 +25,7 @@ from lib.evaluation.projections import pca, sample_by_class, tsne
 from lib.evaluation.reference import comparison
 from lib.mlp.training import TrialData, train
 from lib.mlp.trial import Trial
+from lib.studies.labels import wrapped
 
 
 @pytest.fixture(scope="module")
@@ -206,6 +207,19 @@ class TestTrainingCurves:
         assert figure.axes[0].lines[0].get_ydata() == pytest.approx([0.6, 0.3])
         assert figure.axes[0].texts[0].get_text() == "drawn to epoch 2: a seed ended there"
 
+    def test_panels_of_long_labels_do_not_reach_into_each_other(self, tmp_path):
+        label = (
+            "leaky_relu · layers 256-256-256-256-256-256-256-64 · he init · momentum 0.95 · rate 0.000123 · batch 2048"
+        )
+        text = wrapped(label, 30)
+        assert max(map(len, text.split("\n"))) <= 30
+        assert text.replace("\n", "").replace(" · ", "").replace(" ", "") == label.replace(" · ", "").replace(" ", "")
+        seed = {"train_loss": [[0.5, 0.4]]}
+        figure = figures.training_curves({text: seed} | {f"{text}{i}": seed for i in range(11)}, "Title")
+        figure.savefig(tmp_path / "f.png")
+        boxes = [axis.title.get_window_extent() for axis in figure.axes]
+        assert not any(one.overlaps(other) for i, one in enumerate(boxes) for other in boxes[i + 1 :])
+
     def test_a_lost_seed_leaves_the_rest_of_the_figure(self, tmp_path):
         figure = self.draw([[0.5, np.nan], [0.7, np.inf], [0.6, 0.3]])
         figure.savefig(tmp_path / "f.png")
@@ -219,6 +233,29 @@ def test_the_summary_s_rows_say_mean_deviation_and_interval():
     assert [axis.texts[0].get_text() for axis in figure.axes] == [over_seeds(v).words for v in (losses, accuracies)]
     lost = figures.axis_summary([group | {"best_validation_losses": [0.5, None, 0.7]}], "axis", "Title")
     assert lost.axes[0].texts[0].get_text() == "not finite"
+
+
+def test_one_poor_row_does_not_squash_the_others_and_stands_as_an_arrow():
+    def group(losses, accuracies):
+        return {
+            "arm": "a",
+            "label": "x",
+            "best_validation_losses": losses,
+            "best_validation_accuracies": accuracies,
+        }
+
+    good = [group([0.1 + i / 200, 0.11, 0.12], [0.95 + i / 1000, 0.951, 0.952]) for i in range(9)]
+    losses, accuracies = figures.axis_summary([*good, group([0.4, 3.4, 1.0], [0.2, 0.3, 0.2])], "axis", "Title").axes
+    assert losses.get_xscale() == "log"
+    assert 0.01 < losses.get_xlim()[0] < 0.1
+    assert losses.get_xlim()[1] > 3.4
+    assert "logarithmic; arrow: goes on beyond the axis" in losses.get_xlabel()
+    assert accuracies.get_xlim()[0] > 0.9
+    arrows = [(line.get_marker(), *line.get_ydata()) for line in accuracies.lines if line.get_marker() in ("<", ">")]
+    assert arrows == [("<", 0)]
+    alike = figures.axis_summary(good, "axis", "Title").axes[0]
+    assert alike.get_xscale() == "linear"
+    assert alike.get_xlabel() == "best validation cross-entropy (nats)"
 
 
 def test_the_confusion_matrix_says_which_side_is_which():

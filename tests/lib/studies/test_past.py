@@ -7,7 +7,7 @@ import json
 import pytest
 
 from lib.studies.identity import NAME, Identity, note_stage_time, read_origin
-from lib.studies.past import past_records, why_to_do
+from lib.studies.past import past_records, records_of_key, why_to_do
 from tests.records import identity_of, seal_record
 
 
@@ -68,6 +68,22 @@ def test_older_records_and_records_without_settings_are_said_to_be_so(tmp_path):
     path.write_text("{")
     assert past_records(tmp_path, "learning_rates") == []
     assert why_to_do(tmp_path, identity_of(rate=0.1)) == "its record is damaged"
+    assert why_to_do(tmp_path, identity_of(rate=0.2)) == "1 earlier record could not be read"
+    seal_record(tmp_path, identity_of(rate=0.3))
+    told = "learning_rates.rate 0.3 -> 0.2; 1 earlier record could not be read"
+    assert why_to_do(tmp_path, identity_of(rate=0.2)) == told
+
+
+def test_a_record_is_found_by_its_key_or_the_beginning_of_it(tmp_path):
+    record, other = (seal_record(tmp_path, identity_of(rate=rate)) for rate in (0.1, 0.2))
+    for wanted in (record.key, record.key[:16], record.key[:6], record.key[:40]):
+        assert records_of_key(tmp_path, wanted) == [record.folder]
+    for wanted in (record.key[:5], f"{record.key[:20]}{other.key[20:]}", "*" * 8, "../" * 3, ""):
+        assert records_of_key(tmp_path, wanted) == []
+    twin = record.folder.parent.parent / "activations" / record.folder.name
+    twin.mkdir(parents=True)
+    (twin / "record.json").write_bytes((record.folder / "record.json").read_bytes())
+    assert len(records_of_key(tmp_path, record.key[:8])) == 2
 
 
 def test_a_stage_s_time_is_kept_by_who_made_the_record_and_by_nobody_after(tmp_path):

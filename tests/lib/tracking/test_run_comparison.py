@@ -11,9 +11,12 @@ from scipy.stats import binomtest
 from flows.compare import show_comparison
 from lib.errors import ConfigError
 from lib.evaluation.paired import compare_predictions
+from lib.studies.identity import Identity
+from lib.studies.record import RunNote
 from lib.tracking.comparison import compare
 from lib.tracking.records import log_record
 from tests.gate import right_on
+from tests.records import identity_of, seal_record
 
 GOOD, BETTER = right_on((0, 80)), right_on((0, 94))
 
@@ -80,3 +83,45 @@ def test_a_run_that_is_not_there_or_not_the_only_one_is_refused(gate):
     for absent in ("0" * 32, "nowhere", ""):
         with pytest.raises(ConfigError, match=f"no run '{absent}'"):
             compare(gate.tracking, absent, left)
+
+
+def whole_run(gate, name, rate, classifier):
+    """The id of a run of two studies: a sweep at this rate, and a classifier whose key this is."""
+    root = gate.where.studies
+    sweep = seal_record(root, identity_of(rate=rate), headline=f"at rate {rate}")
+    log_record(gate.tracking, sweep, {})
+    keys = {"learning_rates": sweep.key, "classifier": classifier}
+    identity = Identity("pipeline", gate.name, {study: f"{study} {key}" for study, key in keys.items()})
+    record = seal_record(root, identity, summary={"studies": keys}, parent=RunNote("", name, {"studies": len(keys)}))
+    parent = replace(record.parent, key=record.key, metrics={"test_accuracy": 0.9})
+    return log_record(gate.tracking, replace(record, parent=parent), {}).info.run_id
+
+
+def test_whole_runs_are_compared_study_by_study_and_one_model_is_said_to_be_one(gate, capsys):
+    left, right = (whole_run(gate, f"whole at {rate}", rate, "c" * 64) for rate in (0.25, 0.125))
+    show_comparison(left, right, gate.where)
+    told = capsys.readouterr().out
+    assert "learning rates: changed: learning_rates.rate 0.25 -> 0.125\n  A  at rate 0.25\n  B  at rate 0.125\n" in told
+    assert "classifier: same: its result is not known here" in told
+    assert told.endswith("figures: of the same model, the classifier's in both\n")
+    assert "equal in both" not in told
+    assert "overlap" not in told
+
+
+def test_whole_runs_with_other_classifiers_are_compared_in_pairs(gate, capsys):
+    found = []
+    for title, right in (("good", GOOD), ("better", BETTER)):
+        record = gate.record(title, right)
+        log_record(gate.tracking, record, {})
+        found.append(whole_run(gate, f"whole and {title}", 0.5, record.parent.key))
+    show_comparison(*found, gate.where)
+    told = capsys.readouterr().out
+    assert "learning rates: same: at rate 0.5" in told
+    assert "classifier: changed\n" in told
+    assert "told apart, paired" in told
+
+
+def test_a_run_is_found_by_the_key_of_its_record(gate):
+    run = whole_run(gate, "whole by key", 0.75, "d" * 64)
+    key = gate.tracking.client.get_run(run).data.tags["probeflow.key"]
+    assert compare(gate.tracking, key[:16], run).left.run_id == run
