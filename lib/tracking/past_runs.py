@@ -15,7 +15,7 @@ from lib.storage.copies import fetch_file, shown
 from lib.studies.past import KEY_LETTERS
 from lib.studies.record import StudyFolder
 from lib.tracking.registry import require_absent
-from lib.tracking.store import KEY_TAG, Tracking, connect
+from lib.tracking.store import KEY_TAG, ROOT_TAG, Tracking, connect
 
 EXPERIMENTS = "probeflow/"
 _PAGE = 1000
@@ -33,8 +33,8 @@ def record_of_run(wanted: str, where: Places) -> Path:
     tracking = connect(where)
     run = find_run(tracking, wanted)
     tags, told = run.data.tags, f"run {run.info.run_id[:8]} ({run.info.run_name})"
-    if parent := tags.get("mlflow.parentRunId"):
-        raise ConfigError(f"{told} is of one trial; give the run of its study, {parent}")
+    if above := tags.get(ROOT_TAG) or tags.get("mlflow.parentRunId"):
+        raise ConfigError(f"{told} is of a part of a study; give the run of the study, {above}")
     study, key = tags.get("probeflow.study"), tags.get(KEY_TAG)
     if not study or not key:
         raise ConfigError(f"{told} was not logged by probeflow: its settings are not known; give another run")

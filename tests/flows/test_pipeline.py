@@ -280,7 +280,7 @@ def told_of(record):
 def test_a_run_of_one_trial_or_with_no_record_here_cannot_be_made_again(result, tmp_path):
     trial = next(run for run in all_runs("hidden_units") if "mlflow.parentRunId" in run.data.tags)
     with pytest.raises(
-        ConfigError, match=f"is of one trial; give the run of its study, {trial.data.tags['mlflow.parentRunId']}"
+        ConfigError, match=f"is of a part of a study; give the run of the study, {trial.data.tags['probeflow.root']}"
     ):
         reproduce_run(trial.info.run_id, None, places())
     elsewhere = places().model_copy(update={"data": tmp_path})
