@@ -17,7 +17,7 @@ $(VENV)/.done: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and f"Python 3.11 or newer is needed, {sys.executable} is {sys.version.split()[0]}: make PYTHON=python3.12 ...")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Installing the pinned packages (a few minutes the first time)"
-	@$(RUN) pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,team]'
+	@$(RUN) pip install --quiet --no-compile --disable-pip-version-check --constraint constraints.txt --editable '.[dev,team]'
 	@touch $@
 
 run: setup ## run the embedded profile end to end (ARGS="--profile reference" for another)
@@ -27,7 +27,7 @@ test: setup ## lint, types, import contracts, then the test suite (ARGS="-k name
 	@$(MAKE) --no-print-directory lint
 	@$(RUN) pytest $(ARGS)
 
-test-stack: setup ## the tests that need servers and workers as a team has them (about 5 min; needs PostgreSQL)
+test-stack: setup ## the tests that need servers of their own, as a team or a browser has them (about 6 min; PostgreSQL, Chromium)
 	@$(RUN) pytest --stack -n 2 --dist=loadgroup -m "stack and not long" $(ARGS)
 
 secrets: setup ## make the team's passwords into .env

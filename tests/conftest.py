@@ -15,7 +15,7 @@ from tests.processes import REPOSITORY, free_port, listens, running, wait_for
 from tests.small_profile import small_profile
 from tests.stack import Stack, stack_up
 
-NEEDS_STACK = "needs servers and workers as a team has them: `make test-stack` runs it (--stack)"
+NEEDS_STACK = "needs servers of its own, as a team or a browser has them: `make test-stack` runs it (--stack)"
 
 
 def pytest_addoption(parser):

@@ -136,6 +136,8 @@ def test_unreadable_images_are_named_or_set_aside_by_option(served, tmp_path):
     assert "1 unreadable image(s) quarantined: a/bad.png" in done.stdout
 
 
+@pytest.mark.integration
+@pytest.mark.stack
 def test_the_pipeline_file_runs_as_a_script_and_the_command_line_reports(home):
     variables = {}
     for assignment in SMALL:

@@ -32,7 +32,7 @@ from tasks.tracking import show_study
 from tests.gate import empty_model
 from tests.processes import listens
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.stack]
 
 
 @flow(name="pipeline", flow_run_name=profile_and_flow)
