@@ -101,8 +101,10 @@ def test_a_sweep_in_chunks_equals_the_same_sweep_inline_though_a_chunk_was_kille
     logged = tracked.search_runs([experiment])
     above = {run.info.run_id: run.data.tags.get("mlflow.parentRunId") for run in logged}
     (parent,) = [run for run in above if above[run] is None]
-    configurations = [run for run in above if above[run] == parent]
+    beside = {run.info.run_id for run in logged if run.data.tags.get("probeflow.role") == "baseline"}
+    configurations = [run for run in above if above[run] == parent and run not in beside]
     trials = [run for run in above if above[run] in configurations]
-    assert len(logged) == 1 + len(configurations) + len(trials)
+    assert len(logged) == 1 + len(configurations) + len(trials) + len(beside)
+    assert len(beside) == 1  # the majority class
     wanted = sum(len(arm.trials(small.hidden_units.seeds)) for arm in small.hidden_units.arms.values())
     assert len(configurations) == len(trials) == wanted  # one seed
