@@ -35,11 +35,10 @@ from lib.config import places
 from lib.errors import ConfigError, ProbeflowError
 from lib.files import write_bytes
 from lib.progress import bar
-from lib.tracking.store import Tracking, connect
+from lib.tracking.store import TRAINING_PAGES, Tracking, connect
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 FOLDER = REPOSITORY / "docs" / "images"
-_TRAINING = "workflowType=machine_learning"
 _LARGEST = 150_000
 
 
@@ -186,12 +185,12 @@ def pages_of(environment: Mapping[str, str]) -> tuple[dict[str, str], dict[str, 
     assert link is not None, linked.data
     pages = {
         "report": report.as_uri(),
-        "mlflow experiments": f"{mlflow}/#/experiments?{_TRAINING}",
+        "mlflow experiments": f"{mlflow}/#/experiments?{TRAINING_PAGES}",
         "mlflow run": tracking.run_url(hidden),
         "mlflow comparison": _comparison(mlflow, hidden, ""),
         "mlflow curves": _comparison(mlflow, hidden, "compareRunsMode=CHART"),
         "mlflow report": link[1],
-        "mlflow model": f"{mlflow}/#/models/{models[0] if models else ''}?{_TRAINING}",
+        "mlflow model": f"{mlflow}/#/models/{models[0] if models else ''}?{TRAINING_PAGES}",
         "prefect runs": f"{ui}/runs",
         "prefect run": pipeline.data.tags["prefect.flow_run_url"],
         "prefect notes": f"{ui}/artifacts/artifact/{notes.id}",
@@ -262,7 +261,7 @@ def _comparison(mlflow: str, run: Run, wanted: str) -> str:
     for link in links:
         if "/runs?" in link and wanted in link:
             return f"{mlflow}/{link}"
-    query = "&".join(each for each in (_TRAINING, wanted) if each)
+    query = "&".join(each for each in (TRAINING_PAGES, wanted) if each)
     return f"{mlflow}/#/experiments/{urllib.parse.quote(run.info.experiment_id)}/runs?{query}"
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 
 @dataclass(frozen=True)
@@ -42,11 +43,20 @@ def mean_over_seeds(values: Sequence[float], confidence: float = 0.95) -> Interv
     """Student's t interval of the mean over seeds; None when one value alone cannot give an interval."""
     if len(values) < 2:
         return None
+    mean = float(np.mean(values))
+    half = float(half_width(np.asarray(values), confidence))
+    return Interval(mean, mean - half, mean + half)
+
+
+def half_width(values: npt.NDArray[np.floating], confidence: float = 0.95) -> npt.NDArray[np.float64]:
+    """Half of Student's t interval of the mean over the first axis; `values` has shape (seeds >= 2, ...)."""
     from scipy.stats import t
 
-    mean = float(np.mean(values))
-    half = float(t.ppf((1 + confidence) / 2, len(values) - 1) * np.std(values, ddof=1) / math.sqrt(len(values)))
-    return Interval(mean, mean - half, mean + half)
+    seeds = len(values)
+    half: npt.NDArray[np.float64] = (
+        t.ppf((1 + confidence) / 2, seeds - 1) * np.std(values, axis=0, ddof=1) / math.sqrt(seeds)
+    )
+    return half
 
 
 @dataclass(frozen=True)
@@ -103,17 +113,23 @@ def _short(value: float) -> str:
     return f"{value:.4f}"
 
 
-@dataclass(frozen=True)
-class Difference(Interval):
-    """A mean paired difference with its 95 % confidence interval and p-value (of no difference), over `pairs` seeds."""
+class Tested(Interval):
+    """A difference with its interval and the p-value of there being none."""
 
-    pairs: int
     p_value: float
 
     @property
     def real(self) -> bool:
-        """Whether zero is excluded at the 5 % level."""
+        """Whether the test tells the two apart at the 5 % level."""
         return self.p_value < LEVEL
+
+
+@dataclass(frozen=True)
+class Difference(Tested):
+    """A mean paired difference with its 95 % confidence interval and p-value (of no difference), over `pairs` seeds."""
+
+    pairs: int
+    p_value: float
 
     @property
     def words(self) -> str:

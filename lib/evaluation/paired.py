@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lib.evaluation.intervals import LEVEL, Interval, p_words
+from lib.evaluation.intervals import Tested, p_words
 from lib.evaluation.resampling import Labels, Units
 
 RESAMPLES = 10_000
 
 
 @dataclass(frozen=True)
-class PairedPredictions(Interval):
+class PairedPredictions(Tested):
     """Accuracy of the first model less the second's, with a 95 % interval of a paired bootstrap, and McNemar's test.
 
     Attributes
@@ -30,11 +30,6 @@ class PairedPredictions(Interval):
     only_first: int
     only_second: int
     p_value: float
-
-    @property
-    def real(self) -> bool:
-        """Whether McNemar's test tells them apart at the 5 % level."""
-        return self.p_value < LEVEL
 
     @property
     def words(self) -> str:

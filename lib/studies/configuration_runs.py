@@ -12,9 +12,8 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from scipy.stats import t as student
 
-from lib.evaluation.intervals import LOSS, SHARE, over_seeds
+from lib.evaluation.intervals import LOSS, SHARE, half_width, over_seeds
 from lib.evaluation.measures import MEASURES
 from lib.files import digest_json
 from lib.studies.record import RunNote
@@ -30,7 +29,8 @@ ROWS_TAG = "probeflow.rows"
 RANK = "rank"
 """Metric: a configuration's place in its study, 1 for the one announced as best."""
 
-_BOUNDS = ("_low", "_high")
+BOUNDS = ("_low", "_high")
+"""Ends of the names of an interval's bounds, beside the figure's own name."""
 
 
 def with_configuration(name: str, trials: Sequence[RunNote], rank: int | None = None) -> list[RunNote]:
@@ -92,7 +92,7 @@ def _means(seeds: Sequence[Mapping[str, float]]) -> dict[str, float]:
         return dict(seeds[0])
     means: dict[str, float] = {}
     for name in seeds[0]:
-        of_images = name.endswith(_BOUNDS) and name.rpartition("_")[0] in seeds[0]
+        of_images = name.endswith(BOUNDS) and name.rpartition("_")[0] in seeds[0]
         if of_images or any(name not in seed for seed in seeds):
             continue
         within = _within(name)
@@ -123,7 +123,7 @@ def _mean_curves(seeds: Sequence[Sequence[Mapping[str, float | None]]]) -> tuple
         columns[name] = mean
         within = _within(name)
         if len(seeds) > 1 and within and not name.startswith("train_"):
-            half = student.ppf(0.975, len(seeds) - 1) * values.std(axis=0, ddof=1) / math.sqrt(len(seeds))
+            half = half_width(values)
             columns |= {f"{name}_low": np.maximum(mean - half, within[0])}
             columns |= {f"{name}_high": np.minimum(mean + half, within[1])}
     return tuple(

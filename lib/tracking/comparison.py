@@ -11,6 +11,7 @@ from mlflow.entities import Run
 from lib.errors import DataError
 from lib.evaluation.intervals import Interval
 from lib.evaluation.paired import PairedPredictions
+from lib.studies.configuration_runs import BOUNDS
 from lib.studies.identity import read_origin
 from lib.studies.past import differences
 from lib.studies.record import StudyFolder, open_record
@@ -21,8 +22,7 @@ from lib.tracking.store import KEY_TAG, Tracking
 _JUDGED = "classifier"
 """The study whose figures a whole run shows as its own; without it, its first."""
 
-_BOUNDS = ("_low", "_high")
-_SPREAD = (*_BOUNDS, "_standard_deviation")
+_SPREAD = (*BOUNDS, "_standard_deviation")
 
 
 @dataclass(frozen=True)
@@ -212,7 +212,7 @@ def _figure(name: str, one: Run, other: Run, difference: PairedPredictions | Non
 
 
 def _interval(metrics: dict[str, float], name: str) -> Interval | None:
-    bounds = [f"{name}{bound}" for bound in _BOUNDS]
+    bounds = [f"{name}{bound}" for bound in BOUNDS]
     if name not in metrics or any(bound not in metrics for bound in bounds):
         return None
     return Interval(metrics[name], metrics[bounds[0]], metrics[bounds[1]])
