@@ -1,0 +1,161 @@
+"""Where things are on this machine or cluster, and who does the work: read from the environment, validated once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
+
+from lib.addresses import without_credentials
+from lib.errors import ConfigError
+from lib.storage.address import place_of
+from lib.validation import describe
+
+ENVIRONMENT = frozenset(
+    {
+        "PROBEFLOW_DATA",
+        "PROBEFLOW_CACHE",
+        "PROBEFLOW_MLRUNS",
+        "PROBEFLOW_MIRROR",
+        "PROBEFLOW_TEST_DATA",
+        "PROBEFLOW_STACK",
+        "PROBEFLOW_STACK_DATA",
+        "PROBEFLOW_STACK_SERVICE",
+        "PROBEFLOW_BIND",
+        "PROBEFLOW_POOL",
+        "PROBEFLOW_CHUNKS",
+        "PROBEFLOW_CHUNK_IMAGES",
+        "PROBEFLOW_CHUNK_MINUTES",
+        "PROBEFLOW_WEBHOOK",
+    }
+)
+"""Variables that say where and who; every other PROBEFLOW_* variable is a setting of the profile."""
+
+
+class Places(BaseModel):
+    """Where things are on this machine or cluster.
+
+    Attributes
+    ----------
+    data : Path
+        The folder of all data; when that is shared at the URL `store`, this machine's copies of it.
+    tracking_page : str or None
+        Where a browser finds MLflow, when that is another address than the one this machine uses.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    data: Path
+    store: str | None = None
+    mlruns: Path
+    mirror: str | None = None
+    tracking_uri: str
+    tracking_page: str | None = None
+
+    @property
+    def features(self) -> Path:
+        """Root of all feature sets."""
+        return self.data / "features"
+
+    @property
+    def weights(self) -> Path:
+        """Folder of downloaded network weights."""
+        return self.features / ".weights"
+
+    @property
+    def studies(self) -> Path:
+        """Root of study results: trials, figures, tables, records."""
+        return self.data / "studies"
+
+
+class Workers(BaseModel):
+    """Who does the work: this process, or the workers of a Prefect work pool, each a balanced chunk."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    pool: str | None = Field(None, min_length=1, description="Work pool of the chunks; empty: all is done here.")
+    chunks: PositiveInt | None = Field(
+        None, description="Parts of a sweep or an extraction; empty: one for each worker online."
+    )
+    chunk_images: PositiveInt = Field(
+        20_000,
+        description="An extraction has no smaller chunks than this many images: more than a minute's work for two CPU "
+        "cores. GPUs are faster; give what yours do in a minute.",
+    )
+    chunk_minutes: PositiveInt = Field(
+        360, description="A chunk that runs longer than this many minutes hangs: it is ended, and done again."
+    )
+
+    @model_validator(mode="after")
+    def _chunks_need_a_pool(self) -> Workers:
+        if self.chunks is not None and self.pool is None:
+            raise ValueError(f"{self.chunks} chunks need a work pool to run on; name one (--pool or PROBEFLOW_POOL)")
+        return self
+
+
+def places(environment: Mapping[str, str] = os.environ) -> Places:
+    """Read PROBEFLOW_DATA, _CACHE, _MLRUNS and _MIRROR, MLFLOW_TRACKING_URI and MLFLOW_PUBLIC_URL.
+
+    Defaults lie in the checkout; that of PROBEFLOW_CACHE, copies of what is shared at a URL, in the user's cache folder.
+
+    Raises
+    ------
+    ConfigError
+        For a URL that cannot be used.
+    StorageError
+        When the folder of copies cannot be made.
+    """
+    checkout = Path(__file__).resolve().parent.parent
+    home = checkout if (checkout / "pyproject.toml").exists() else Path.cwd()
+    mlruns = Path(environment.get("PROBEFLOW_MLRUNS") or home / "mlruns").resolve()
+    data, store = place_of(environment.get("PROBEFLOW_DATA") or str(home / "data"), environment)
+    return Places(
+        data=data,
+        store=store,
+        mlruns=mlruns,
+        mirror=_address(environment.get("PROBEFLOW_MIRROR")),
+        tracking_uri=environment.get("MLFLOW_TRACKING_URI") or f"sqlite:///{mlruns / 'mlflow.db'}",
+        tracking_page=environment.get("MLFLOW_PUBLIC_URL") or None,
+    )
+
+
+def _address(mirror: str | None) -> str | None:
+    """A mirror's address; a plain path becomes one. Raises ConfigError for a scheme that is not fetched from."""
+    if not mirror:
+        return None
+    scheme, separator, _ = mirror.partition("://")
+    if not separator:
+        return Path(mirror).resolve().as_uri()
+    if scheme not in ("file", "http", "https", "s3"):
+        raise ConfigError(
+            f"PROBEFLOW_MIRROR is {without_credentials(mirror)!r}: {scheme} is not fetched from; "
+            "give file://, http://, https:// or s3://"
+        )
+    return mirror
+
+
+def workers_here(
+    pool: str | None = None, chunks: str | int | None = None, environment: Mapping[str, str] = os.environ
+) -> Workers:
+    """The workers named by the arguments, else by PROBEFLOW_POOL and PROBEFLOW_CHUNKS, else none.
+
+    PROBEFLOW_CHUNK_IMAGES says how many images a chunk of an extraction holds at least, PROBEFLOW_CHUNK_MINUTES how long
+    a chunk may run.
+
+    Raises
+    ------
+    ConfigError
+        When a number is not a positive one, or there are chunks and no pool.
+    """
+    given = {
+        "pool": pool or environment.get("PROBEFLOW_POOL"),
+        "chunks": chunks or environment.get("PROBEFLOW_CHUNKS"),
+        "chunk_images": environment.get("PROBEFLOW_CHUNK_IMAGES"),
+        "chunk_minutes": environment.get("PROBEFLOW_CHUNK_MINUTES"),
+    }
+    try:
+        return Workers.model_validate({name: value for name, value in given.items() if value})
+    except ValidationError as error:
+        raise ConfigError(f"workers: {describe(error)}") from None

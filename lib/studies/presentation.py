@@ -1,0 +1,121 @@
+"""What people are shown of a study, made from its typed result at the end: words, and runs to be compared in MLflow.
+
+Each renderer (Markdown here, HTML in `lib.report`, MLflow in `lib.tracking`, Prefect in `tasks`) takes these as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Role(StrEnum):
+    """What a run shown below a study's own is."""
+
+    CONFIGURATION = "configuration"
+    """One setting: means over its seeds."""
+    TRIAL = "trial"
+    """One seed of a configuration, judged on validation rows."""
+    FINAL = "final"
+    """A winner trained again on all development rows with one seed, judged on test rows."""
+    BASELINE = "baseline"
+    """Another model on the same rows."""
+
+
+class Rows(StrEnum):
+    """Which rows a run's figures are of, beside training rows."""
+
+    VALIDATION = "validation"
+    TEST = "test"
+
+
+@dataclass(frozen=True)
+class RunNote:
+    """One run to be shown: its key makes logging it twice harmless.
+
+    Attributes
+    ----------
+    role, rows : Role, Rows or None
+        None for the study's own run.
+    history : tuple of mapping
+        One mapping an epoch, with "epoch" and "seconds"; values that are not finite are None.
+    below : str
+        Key of the run that this one is shown under; empty for the study's own.
+    """
+
+    key: str
+    name: str
+    params: dict[str, str | int | float]
+    metrics: dict[str, float] = field(default_factory=dict)
+    history: tuple[Mapping[str, float | None], ...] = ()
+    tags: dict[str, str] = field(default_factory=dict)
+    below: str = ""
+    role: Role | None = None
+    rows: Rows | None = None
+    trials: Role | None = None
+    """Of a configuration: what the runs below it are."""
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of a study's notes: a heading, Markdown below it, and whether a page shows it folded."""
+
+    heading: str
+    body: str
+    folded: bool = False
+
+
+@dataclass(frozen=True)
+class Tried:
+    """What was tried in one variant: settings that all its trials have, those that vary, seeds, and how many trials."""
+
+    variant: str
+    same: Mapping[str, str | int | float]
+    varied: Mapping[str, Sequence[str | int | float]]
+    seeds: tuple[int, ...]
+    trials: int
+
+
+@dataclass(frozen=True)
+class Presentation:
+    """What people are shown of a study.
+
+    Attributes
+    ----------
+    title : str
+        What was studied, on what.
+    question, headline : str
+        What it asks, and the answer in one line.
+    sections : tuple of Section
+        The notes below the headline.
+    warnings : tuple of str
+        What a reader should know before believing the figures.
+    parent, runs : RunNote, tuple of RunNote
+        The study's own run, and those below it, each after the one it is below.
+    input : str
+        What went into the networks, in words; empty where none did.
+    """
+
+    title: str
+    headline: str
+    parent: RunNote
+    question: str = ""
+    sections: tuple[Section, ...] = ()
+    warnings: tuple[str, ...] = ()
+    runs: tuple[RunNote, ...] = ()
+    tried: tuple[Tried, ...] = ()
+    input: str = ""
+
+
+def markdown(shown: Presentation) -> str:
+    """The notes of a study in Markdown."""
+    lines = [f"## {shown.title}"]
+    if shown.question:
+        lines += ["", f"*{shown.question}*"]
+    lines += ["", shown.headline]
+    if shown.warnings:
+        lines += ["", "**Warnings:**", "", *(f"- {warning}" for warning in shown.warnings)]
+    for section in shown.sections:
+        lines += ["", *([f"### {section.heading}", ""] if section.heading else []), section.body.rstrip()]
+    return "\n".join(lines) + "\n"

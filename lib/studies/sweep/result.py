@@ -1,0 +1,416 @@
+"""The typed result of a sweep: every trial's course, what was chosen and why, and what was scored, as numbers and enums.
+
+Configurations are known by their positions and settings, models by their positions: never by a label.
+"""
+
+from __future__ import annotations
+
+import math
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict
+
+from lib.evaluation.intervals import Difference, Estimate, Interval
+from lib.evaluation.paired import PairedPredictions
+from lib.mlp.labels import settings_key
+from lib.mlp.training import Course, Ending
+from lib.mlp.trial import Trial
+from lib.studies.presentation import Rows
+from lib.studies.study import ModelNote, Result
+from lib.studies.sweep.settings import Baseline, SweepSettings
+
+Number = Annotated[float, BeforeValidator(lambda value: math.nan if value is None else value)]
+"""A float that may be not finite."""
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
+
+
+class Weights(StrEnum):
+    """What weights a frozen network has."""
+
+    IMAGENET = "imagenet"
+    RANDOM = "random"
+
+
+class Representation(_Part):
+    """What went into the networks.
+
+    Attributes
+    ----------
+    node : str
+        The node of the profile.
+    weights : Weights or None
+        Of the frozen network; None for raw pixels.
+    description : str
+        For reading: "raw pixels", or backbone, layer and weights.
+    standardised : bool
+        Whether each feature was scaled by training rows.
+    """
+
+    node: str
+    description: str
+    weights: Weights | None
+    width: int
+    digest: str
+    standardised: bool
+
+    @property
+    def is_pixels(self) -> bool:
+        """Whether these are raw pixels."""
+        return self.weights is None
+
+
+class Learned(StrEnum):
+    """Whether a trial's network learned."""
+
+    YES = "yes"
+    DIVERGED = "diverged"
+    AT_CHANCE = "at chance"
+    """Its training accuracy is no better than always answering the most frequent class."""
+    NOT_JUDGED = "not judged"
+    """It was halved before it had time to."""
+
+
+class TrialOutcome(Course, _Part):
+    """What came of one trial: its settings, its course epoch by epoch, and how it ended. See `Course` for its figures."""
+
+    trial: Trial
+    history: tuple[dict[str, Number], ...]
+    diverged_epoch: int | None
+    ended: Ending
+    parameters: int
+    learned: Learned
+
+
+class Configuration(_Part):
+    """One setting of one variant and its trials, one a seed.
+
+    Attributes
+    ----------
+    number : int
+        Place among the variant's configurations in the order tried, from 1.
+    varied : tuple of str
+        The settings that vary within the variant.
+    rank : int
+        Place in the study, 1 for the best by mean final validation accuracy.
+    """
+
+    variant: str
+    number: int
+    searched: bool
+    varied: tuple[str, ...]
+    trials: tuple[TrialOutcome, ...]
+    rank: int
+
+    @property
+    def trial(self) -> Trial:
+        """Its settings, with the first seed."""
+        return self.trials[0].trial
+
+    @property
+    def key(self) -> str:
+        """Its settings as text: equal for equal configurations."""
+        return settings_key(self.trial)
+
+    @property
+    def halved(self) -> bool:
+        """Whether it was dropped at a rung; its figures are then of an earlier epoch than its rivals'."""
+        return any(each.ended == "halved" for each in self.trials)
+
+    def value(self, axis: str) -> Any:
+        """The value of one setting."""
+        return getattr(self.trial, axis)
+
+
+class Verdict(StrEnum):
+    """Whether the best configuration is significantly better than all others."""
+
+    SIGNIFICANT = "significant"
+    NOT_SIGNIFICANT = "not significant"
+    ONE_SEED = "one seed"
+    ONLY = "only one"
+    """There is no other, or no other whose figures are finite."""
+    NOT_FINITE = "not finite"
+    """No configuration's figure is finite with every seed."""
+
+
+class Rival(_Part):
+    """The best configuration's mean lead over another, paired over seeds; None where the other's figure is not finite."""
+
+    configuration: int
+    difference: Difference | None
+
+
+class Judgement(_Part):
+    """The best configuration against each of the others, the strongest first.
+
+    It is called significantly better only where every paired test says so: a claim that needs all tests needs no
+    correction for their number (the intersection-union test, Berger 1982, Technometrics 24:295).
+    """
+
+    verdict: Verdict
+    rivals: tuple[Rival, ...]
+
+
+class Step(_Part):
+    """From one value of the axis to the next within a variant: paired changes, `_p` by Holm's correction over the steps."""
+
+    variant: str
+    before: int
+    after: int
+    train_loss: Difference | None
+    train_loss_p: float
+    validation_loss: Difference | None
+    validation_loss_p: float
+
+
+class Explored(_Part):
+    """What one variant tried.
+
+    Attributes
+    ----------
+    sampler : str
+        "grid", or the sampler of its search.
+    dimensions : tuple of str
+        What varied; `hidden` as a range is two: depth and units.
+    points : tuple of dict
+        One a configuration in the order tried: dimension -> value.
+    objectives : tuple of float
+        Mean over seeds of the best validation loss; infinite where it diverged.
+    importances : dict of str to float, or None
+        Each dimension's share in being among the best (PED-ANOVA), highest first; None where too few finished.
+    best_share : float
+        The share of finished configurations that counts as best.
+    """
+
+    variant: str
+    sampler: Literal["grid", "random", "tpe"]
+    dimensions: tuple[str, ...]
+    points: tuple[dict[str, str | int | float], ...]
+    objectives: tuple[Number, ...]
+    finished: int
+    lowest: int | None
+    importances: dict[str, float] | None
+    best_share: float
+
+
+class ModelRole(StrEnum):
+    """What a scored model is."""
+
+    WINNER = "winner"
+    """A configuration's settings, trained again on all development rows, or as it was trained where nothing is tested."""
+    ALSO_ON = "also on"
+    """The best winner's settings on another input."""
+    BASELINE = "baseline"
+
+
+class SeedScore(_Part):
+    """What a model with one seed scored: `lib.evaluation.measures` by name, without the rows' prefix.
+
+    Attributes
+    ----------
+    digest : str
+        Of its answers: models of equal digest said the same.
+    """
+
+    seed: int
+    measures: dict[str, Number]
+    right: int
+    seconds: float
+    digest: str
+
+
+class Scored(_Part):
+    """A model scored on the rows that the study judges by.
+
+    Attributes
+    ----------
+    representation : int
+        Position among the study's representations.
+    configuration : int or None
+        Position of the configuration whose settings it has; None for a baseline that has none of them.
+    settings : dict
+        Of a baseline: its own settings as chosen, e.g. {"C": 1.0}.
+    trials : tuple of TrialOutcome
+        The trainings, one a seed, which watched the judged rows for their curves; empty for a baseline.
+    scores : tuple of SeedScore
+        One a seed; baselines without a seed have one.
+    accuracy : Interval
+        The first seed's, with a 95 % interval over rows: Wilson's, or a bootstrap's where rows come in groups.
+    measured : dict of str to Interval
+        The first seed's measures, each with a bootstrap interval.
+    answers : str
+        Its name among the study's predictions (first seed).
+    """
+
+    role: ModelRole
+    representation: int
+    configuration: int | None
+    baseline: Baseline | None
+    settings: dict[str, str | int | float]
+    trials: tuple[TrialOutcome, ...]
+    scores: tuple[SeedScore, ...]
+    accuracy: Interval
+    measured: dict[str, Interval]
+    answers: str
+
+
+class Outcome(StrEnum):
+    """How the chosen model compares with another."""
+
+    AHEAD = "ahead"
+    BEHIND = "behind"
+    NOT_SIGNIFICANT = "not significant"
+
+
+class Lead(_Part):
+    """The chosen model's accuracy less another's.
+
+    Attributes
+    ----------
+    model : int
+        Position of the other among the models.
+    same_rows : PairedPredictions
+        First seeds on the same rows: a paired bootstrap's interval and McNemar's test.
+    p : float
+        McNemar's p by Holm's correction over all other models.
+    over_seeds : Difference or None
+        Paired over seeds; None where the other has not the same seeds, or there is one.
+    outcome : Outcome
+        By `p`.
+    """
+
+    model: int
+    same_rows: PairedPredictions
+    p: float
+    over_seeds: Difference | None
+    outcome: Outcome
+
+
+class ClassScore(_Part):
+    """One class: precision and recall with Wilson's 95 % intervals (None where undefined), F1, and its rows."""
+
+    precision: Interval | None
+    recall: Interval | None
+    f1: float
+    support: int
+
+
+class CalibrationBin(_Part):
+    """Rows whose confidence lies in (low, high]: how many, how confident in the mean, how often right."""
+
+    low: float
+    high: float
+    rows: int
+    confidence: float
+    accuracy: Interval
+
+
+class WrongRow(_Part):
+    """A row that the chosen model was most sure and wrong about: positions of classes."""
+
+    row: int
+    true: int
+    predicted: int
+    probability: float
+
+
+class Doubt(StrEnum):
+    """What a reader should know before believing a sweep's figures."""
+
+    DID_NOT_LEARN = "did not learn"
+    DIVERGED = "diverged"
+    NOTHING_LEARNED = "nothing learned"
+    """No configuration learned."""
+    SAME_ANSWERS = "same answers"
+    """Two models gave the same answers to the last bit: one may be the other."""
+    BASELINE_DID_NOT_LEARN = "baseline did not learn"
+    GROUPED_ROWS = "grouped rows"
+    """Judged rows come in groups that are not independent."""
+    RANDOM_WEIGHTS = "random weights"
+    HIGHER_SCORE = "higher score"
+    """A model scores higher than the chosen one."""
+    NOT_COMPARABLE_PIXELS = "pixels of several sizes"
+
+
+class Remark(_Part):
+    """One doubt, and what it is about: positions of configurations, trials or models, and figures."""
+
+    doubt: Doubt
+    configuration: int | None = None
+    seed: int | None = None
+    model: int | None = None
+    other: int | None = None
+    count: int | None = None
+    of: int | None = None
+    figure: float | None = None
+    significant: bool | None = None
+
+
+class SweepResult(Result):
+    """Everything that a sweep found.
+
+    Attributes
+    ----------
+    settings : SweepSettings
+        As the sweep was run.
+    classes : tuple of str
+        Names of the classes.
+    train_rows, validation_rows, judged_rows : int
+        Rows that candidates trained on, were watched on, and that `models` are scored on.
+    held_out : bool
+        Whether validation rows were held out of the training split, which has no validation split beside it.
+    judged_on : Rows
+        TEST when the sweep tests its winners; else VALIDATION, by which the best was chosen.
+    groups : int or None
+        How many groups the judged rows come in, where they come in groups.
+    majority : float
+        Share of the most frequent class among the judged rows.
+    best : int
+        Position of the best configuration.
+    models : tuple of Scored
+        Winners (of each axis value, or the best alone), then other inputs, then baselines.
+    chosen : int
+        Position of the best configuration's model.
+    confusion : tuple of tuple of int
+        Of the chosen model's first seed: true classes in rows, predicted ones in columns.
+    calibration : tuple of tuple of CalibrationBin
+        Of each model.
+    """
+
+    settings: SweepSettings
+    representations: tuple[Representation, ...]
+    classes: tuple[str, ...]
+    train_rows: int
+    validation_rows: int
+    judged_rows: int
+    held_out: bool
+    judged_on: Rows
+    groups: int | None
+    majority: float
+    configurations: tuple[Configuration, ...]
+    best: int
+    judgement: Judgement
+    steps: tuple[Step, ...]
+    explored: tuple[Explored, ...]
+    models: tuple[Scored, ...]
+    chosen: int
+    leads: tuple[Lead, ...]
+    per_class: tuple[ClassScore, ...]
+    confusion: tuple[tuple[int, ...], ...]
+    calibration: tuple[tuple[CalibrationBin, ...], ...]
+    most_wrong: tuple[WrongRow, ...]
+    wrong_rows: int
+    remarks: tuple[Remark, ...]
+    training_seconds: float
+    network: ModelNote | None
+
+    def over_seeds(self, model: int, measure: str) -> Estimate:
+        """A measure of one of the models as mean, deviation and 95 % interval over its seeds."""
+        from lib.evaluation.intervals import over_seeds
+        from lib.evaluation.measures import MEASURES
+
+        return over_seeds([score.measures[measure] for score in self.models[model].scores], MEASURES[measure].within)

@@ -1,0 +1,86 @@
+"""Settings of a sweep: many trials on one input, compared on validation rows; winners tested once."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt, model_validator
+
+from lib.mlp.trial import Seeds, require_distinct, searched_fields
+from lib.search.variant import Variant
+from lib.studies.study import StudySettings
+
+
+class Rung(BaseModel):
+    """One rung of successive halving."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    epoch: PositiveInt = Field(description="After this epoch,")
+    keep: float = Field(gt=0, lt=1, description="this share of the configurations still running goes on.")
+
+
+Baseline = Literal["majority", "logistic", "knn", "sklearn-mlp"]
+
+
+def _distinct(names: tuple[str, ...]) -> tuple[str, ...]:
+    require_distinct("names", names)
+    return names
+
+
+class SweepSettings(StudySettings):
+    """Many trials on one input; every choice is made on validation rows, and winners are tested once."""
+
+    kind: Literal["sweep"] = "sweep"
+    on: str = Field(description="The data (raw pixels) or feature set that networks are trained on.")
+    variants: dict[str, Variant] = Field(min_length=1, description="Named groups of trials, reported side by side.")
+    axis: str | None = Field(
+        None, description="The setting whose values are compared: each value's winner is tested. Empty: only the best is."
+    )
+    seeds: Seeds = Field((0, 1, 2), description="Each configuration is trained once with each seed.")
+    validation_fraction: float = Field(
+        0.2, gt=0, lt=1, description="Share of training rows held out when the dataset has no validation split."
+    )
+    standardise: bool | None = Field(
+        None, description="Scale each input by training rows to mean 0 and deviation 1; empty: of features, not of pixels."
+    )
+    patience: PositiveInt | None = Field(
+        None, description="End a trial after so many epochs without a lower validation loss; empty: never."
+    )
+    rungs: tuple[Rung, ...] = Field(
+        (), description="Successive halving among a variant's configurations (of a round), by the first seed's loss."
+    )
+    test: bool = Field(
+        False, description="Train winners again on training and validation rows and score them on test rows, once."
+    )
+    baselines: Annotated[tuple[Baseline, ...], AfterValidator(_distinct)] = Field(
+        ("majority",), description="Other models on the same rows: majority, logistic, knn, sklearn-mlp."
+    )
+    also_on: Annotated[tuple[str, ...], AfterValidator(_distinct)] = Field(
+        (), description="Other inputs of the same images: the winner's settings are trained and tested on them, too."
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> SweepSettings:
+        known = searched_fields()
+        if self.axis is not None and self.axis not in known:
+            raise ValueError(f"axis {self.axis!r} is no trial setting; known: {', '.join(known)}")
+        for name, variant in self.variants.items():
+            if self.axis is not None and self.axis not in variant.varied and variant.search is None:
+                raise ValueError(
+                    f"variant {name!r} does not vary the axis {self.axis!r}; add it to the variant's grid"
+                )
+            for rung in self.rungs if "epochs" not in variant.varied else ():
+                if rung.epoch >= variant.base.epochs:
+                    raise ValueError(
+                        f"the rung at epoch {rung.epoch} comes too late for variant {name!r}, whose trials end after "
+                        f"{variant.base.epochs} epochs; put it earlier"
+                    )
+        epochs = [rung.epoch for rung in self.rungs]
+        if epochs != sorted(set(epochs)):
+            raise ValueError(f"the rungs' epochs {epochs} do not rise; put them in order, each once")
+        if self.also_on and not self.test:
+            raise ValueError("also_on compares test figures; set test: true, or leave also_on out")
+        if self.on in self.also_on:
+            raise ValueError(f"also_on names {self.on!r}, which the sweep is on already; leave it out there")
+        return self

@@ -1,0 +1,58 @@
+"""Pydantic's errors in one line that names the setting, the value and the fix."""
+
+from __future__ import annotations
+
+import difflib
+import itertools
+from collections.abc import Callable, Iterable, Sequence
+
+from pydantic import ValidationError
+
+Path = tuple[str, ...]
+
+_OFFERED = 3
+"""Settings that are offered in place of one that does not exist."""
+
+_BARE = ("missing", "value_error")
+"""Errors whose message names the value itself, or that have none."""
+
+
+def describe(
+    error: ValidationError, known: Callable[[], Iterable[Path]] = tuple, keep: Callable[[str], bool] = lambda _: True
+) -> str:
+    """A Pydantic error in one line: where, what is wrong, the value given.
+
+    Parameters
+    ----------
+    known : callable
+        Gives the paths of all settings, by which a misspelt one is recognised; asked only when one is unknown.
+    keep : callable
+        Whether a step of an error's location is part of a setting's name (a union's tag is not).
+    """
+    parts = []
+    for item in error.errors(include_url=False):
+        steps = [str(step) for step in item["loc"] if keep(str(step))]
+        where = ".".join(steps)
+        start = f"{where}: " if where else ""
+        if item["type"] == "extra_forbidden":
+            parts.append(f"{start}there is no such setting{_meant(steps, known())}")
+            continue
+        message = item["msg"].removeprefix("Value error, ")
+        given = "" if item["type"] in _BARE else f" (got {item['input']!r})"
+        parts.append(f"{start}{message[0].lower()}{message[1:]}{given}" if start else f"{message}{given}")
+    return "; ".join(parts)
+
+
+def _meant(steps: Sequence[str], known: Iterable[Path]) -> str:
+    """Where the setting is that the last of `steps` names, or nearly; of several places those nearest to `steps`."""
+    places = list(dict.fromkeys(known))
+    close = difflib.get_close_matches(steps[-1], sorted({place[-1] for place in places}), n=1)
+    found = {place: _shared(place, steps) for place in places if close and place[-1] == close[0]}
+    names = [".".join(place) for place, shared in found.items() if shared == max(found.values())]
+    more = f" ({len(names) - _OFFERED} more have that name)" if len(names) > _OFFERED else ""
+    return f"; did you mean {' or '.join(map(repr, names[:_OFFERED]))}?{more}" if names else ""
+
+
+def _shared(one: Sequence[str], other: Sequence[str]) -> int:
+    """How many steps two paths have in common from the first on."""
+    return sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
