@@ -14,7 +14,7 @@ from typing import Any, Literal, get_args, get_origin
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from lib.datasets.sources import source_settings
+from lib.datasets.sources import SourceSettings, kinds
 from lib.errors import ConfigError
 from lib.places import ENVIRONMENT
 from lib.profile.profile import Profile
@@ -187,11 +187,13 @@ def _models(annotation: Any, content: Any) -> Iterator[type[BaseModel]]:
     """The models that a setting may be; of data and studies those that `content` says, else all."""
     given = content if isinstance(content, Mapping) else {}
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        if issubclass(annotation, StudySettings) and annotation is StudySettings:
+        if annotation is StudySettings:
             known = kind_names()
-            yield from (kind_named(name).settings for name in ([given["kind"]] if given.get("kind") in known else known))
-        elif annotation.__name__ == "SourceSettings":
-            yield from source_settings(given.get("source"))
+            names = [given["kind"]] if given.get("kind") in known else known
+            yield from (kind_named(name).settings for name in names)
+        elif annotation is SourceSettings:
+            sources = kinds()
+            yield from [sources[given["source"]]] if given.get("source") in sources else sources.values()
         else:
             yield annotation
     for part in get_args(annotation):
