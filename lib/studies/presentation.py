@@ -5,6 +5,7 @@ Each renderer (Markdown here, HTML in `lib.report`, MLflow in `lib.tracking`, Pr
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -79,7 +80,7 @@ class Tried:
 
 @dataclass(frozen=True)
 class Presentation:
-    """What people are shown of a study.
+    """What people are shown of a study. Sections are Markdown; title, question, headline and warnings are plain text.
 
     Attributes
     ----------
@@ -108,14 +109,24 @@ class Presentation:
     input: str = ""
 
 
+def escaped(text: str) -> str:
+    """Plain text, such as the name of a class or a node, as Markdown that shows it as it is; also in a table's cell.
+
+    >>> escaped("cats | *dogs* <i>")
+    'cats \\\\| \\\\*dogs\\\\* &lt;i&gt;'
+    """
+    plain = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(r"([\\`*_\[\]|~])", r"\\\1", plain)
+
+
 def markdown(shown: Presentation) -> str:
     """The notes of a study in Markdown."""
-    lines = [f"## {shown.title}"]
+    lines = [f"## {escaped(shown.title)}"]
     if shown.question:
-        lines += ["", f"*{shown.question}*"]
-    lines += ["", shown.headline]
+        lines += ["", f"*{escaped(shown.question)}*"]
+    lines += ["", escaped(shown.headline)]
     if shown.warnings:
-        lines += ["", "**Warnings:**", "", *(f"- {warning}" for warning in shown.warnings)]
+        lines += ["", "**Warnings:**", "", *(f"- {escaped(warning)}" for warning in shown.warnings)]
     for section in shown.sections:
         lines += ["", *([f"### {section.heading}", ""] if section.heading else []), section.body.rstrip()]
     return "\n".join(lines) + "\n"
