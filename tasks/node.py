@@ -1,0 +1,207 @@
+"""Prefect's side of a profile's nodes: checked, then each run here or by the workers of a pool (see `pool`).
+
+Nothing here knows what a node is: kinds of study state their work, `lib.graph` finds what a node needs. A record is what a
+task returns, as the folder that it lies in.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from time import perf_counter
+from typing import Any, TypeVar
+
+from prefect import task
+
+from lib.errors import ChangedError, DataError
+from lib.gpu import gpu_to_itself
+from lib.graph import check_graph, ready_node, summarise
+from lib.places import Workers, places
+from lib.profile import Profile, parse_profile
+from lib.report import write_report
+from lib.studies.record import RECORD, open_record
+from lib.studies.study import Record
+from tasks.policy import POLICY
+from tasks.pool import Piece, hand_out, run_on_worker, workers_online
+
+CHUNK_FLOW = "chunk"
+_AGAIN = 3
+
+_logger = logging.getLogger(__name__)
+_T = TypeVar("_T")
+
+
+@task(name="check", task_run_name="data and studies", **POLICY)
+def check(profile: Profile, names: Sequence[str]) -> list[str]:
+    """Fetch and verify the data of the nodes `names`, and refuse what could only fail later; a line for each dataset."""
+    lines = []
+    with _told("data", "fetched and verified") as say:
+        for name, dataset in check_graph(profile, names, places()).items():
+            rows = ", ".join(f"{len(split):,} {of}" for of, split in dataset.splits.items())
+            lines.append(f"{name}: {dataset.name} {dataset.digest[:12]}, {rows} rows")
+        say("; ".join(lines))
+    return lines
+
+
+@task(name="node", task_run_name="{name}", **POLICY)
+def run_here(profile: Profile, name: str) -> str:
+    """Run one node in this process, or find its record; returns the record's folder."""
+
+    def step() -> Record[Any]:
+        return ready_node(profile, name, places()).run()
+
+    with _told(name, profile.graph[name].kind) as say:
+        record = while_data_changes(step)
+        say(record.present().headline)
+    return str(record.folder)
+
+
+@task(name="node", task_run_name="{name} on {workers.pool}", **POLICY)
+def run_on_pool(profile: Profile, name: str, workers: Workers) -> str:
+    """Have one node run by workers of a pool; returns the record's folder.
+
+    First the missing pieces of its work side by side, if its kind can cut it; then one worker does the whole, which finds
+    what the pieces stored. Nothing is computed here.
+
+    Raises
+    ------
+    ConfigError
+        When there is no server, pool, deployment or worker, or this flow is itself in the pool.
+    WorkerError
+        When a child ended otherwise than well in each attempt.
+    """
+
+    def step() -> Record[Any]:
+        node = ready_node(profile, name, places())
+        if record := node.finished():
+            return record
+        given = {"pool": workers.pool, "minutes": workers.chunk_minutes, "profile": node.profile, "node": name}
+        pieces = _cut(name, node.work(), workers)
+        hand_out(on_worker, [given | piece for piece in pieces], f"{name} on {workers.pool}")
+        whole = [str(node.folder.path / RECORD)]
+        on_worker(**given, title=name, positions=None, key=node.folder.key, results=whole)
+        return open_record(node.folder.path)
+
+    with _told(name, profile.graph[name].kind) as say:
+        record = while_data_changes(step)
+        say(record.present().headline)
+    return str(record.folder)
+
+
+def _cut(name: str, work: Any, workers: Workers) -> list[dict[str, Any]]:
+    """The pieces of a node's work that hold something not yet stored, each as parameters of `on_worker`."""
+    assert workers.pool is not None
+    online = workers_online(workers.pool, CHUNK_FLOW)
+    if work is None:
+        return []
+    return [
+        {
+            "title": f"{name} chunk {piece.number} of {piece.of}",
+            "positions": list(piece.positions),
+            "key": work.key,
+            "results": [str(file) for file in work.results(piece.positions)],
+        }
+        for piece in work.pieces(workers.chunks or online, workers.chunk_images)
+        if work.missing(piece.positions)
+    ]
+
+
+@task(name="on-worker", task_run_name="{title}", **POLICY)
+def on_worker(
+    profile: dict[str, Any],
+    node: str,
+    pool: str,
+    title: str,
+    positions: list[int] | None,
+    key: str,
+    results: list[str],
+    minutes: int | None = None,
+) -> dict[str, Any]:
+    """Have a worker of `pool` do some positions of a node's work, or the whole node, and wait for it.
+
+    Parameters
+    ----------
+    results : list of str
+        Files that must be there afterwards.
+    minutes : int, optional
+        A child that runs longer hangs.
+
+    Raises
+    ------
+    WorkerError
+        When the child failed or crashed in each attempt, was cancelled or never begun, or its results are not there.
+    ChangedError
+        When the worker met a file that is not what it was when it was verified.
+    """
+    parameters = {"profile": profile, "node": node, "positions": positions, "key": key}
+    part = "whole" if positions is None else title.removeprefix(node).strip()
+    return run_on_worker(Piece(CHUNK_FLOW, title, parameters, f"{node}:{key[:16]}:{part}", results), pool, minutes)
+
+
+@task(name="do", task_run_name="{node}", **{**POLICY, "retries": 0})  # the parent submits it again
+def do(profile: dict[str, Any], node: str, positions: list[int] | None, key: str) -> dict[str, int]:
+    """Do those of a node's `positions` that are missing, or the whole node; returns how many these were.
+
+    On a GPU it waits until no other chunk computes there.
+
+    Raises
+    ------
+    DataError
+        When the data or the version of probeflow is another here than where the work was cut.
+    """
+    found = ready_node(parse_profile(profile), node, places())
+    with gpu_to_itself(getattr(found.settings, "device", "auto")):
+        if positions is None:
+            _require_key(node, found.folder.key, key)
+            found.run()
+            return {"done": 1}
+        work = found.work()
+        if work is None:
+            return {"done": 0}  # another run of it has sealed the record since
+        _require_key(node, work.key, key)
+        return {"done": work.do(positions)}
+
+
+def _require_key(node: str, here: str, there: str) -> None:
+    if here != there:
+        raise DataError(
+            f"{node} has key {here[:16]} on this worker and {there[:16]} where its work was cut: their data, weights or "
+            "versions of probeflow differ; give both the same"
+        )
+
+
+@task(name="summarise", **POLICY)
+def summarise_run(profile: Profile, folders: dict[str, str]) -> str:
+    """The run's own record over the records in `folders`, with the report beside it; returns its folder."""
+    records = {name: open_record(Path(folder)) for name, folder in folders.items()}
+    record = summarise(profile, records, places())
+    write_report(record, records)
+    return str(record.folder)
+
+
+def while_data_changes(step: Callable[[], _T]) -> _T:
+    """Do `step`, and up to three times again when a file changed since it was verified: each time verifies anew.
+
+    Raises
+    ------
+    ChangedError
+        When files change still.
+    """
+    for _ in range(_AGAIN):
+        try:
+            return step()
+        except ChangedError as error:
+            _logger.warning("%s; verifying the data again", error)
+    return step()
+
+
+@contextmanager
+def _told(name: str, what: str) -> Iterator[Callable[[str], None]]:
+    """Log a line when a step begins and one when it ends: what came of it (given to the callable) and how long it took."""
+    outcome: list[str] = []
+    _logger.info("%s (%s) begins", name, what)
+    started = perf_counter()
+    yield outcome.append
+    _logger.info("%s (%s) done in %.1f s: %s", name, what, perf_counter() - started, "; ".join(outcome))
