@@ -1,103 +1,215 @@
-"""First look at image data: a grid of samples, a PCA scatter, and the class distribution (reference study, part D)."""
+"""A first look at image data: a grid of samples, a PCA scatter, and how many images each class has.
+
+It needs no labels: images without any are all of one class, which has no name.
+"""
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import Field, PositiveInt
 
-from lib.config import ExplorationStudy
-from lib.datasets import require_no_leakage
-from lib.datasets.dataset import Dataset, Split
-from lib.evaluation import figures
-from lib.evaluation.projections import pca, sample_by_class
-from lib.studies.identity import Identity
-from lib.studies.record import DatasetNote, RunNote, StudyFolder, StudyRecord
+from lib.studies.presentation import Presentation, RunNote, Section
+from lib.studies.study import (
+    Ahead,
+    Drawing,
+    Folder,
+    Forecast,
+    Group,
+    Kind,
+    Need,
+    Record,
+    Result,
+    Study,
+    StudySettings,
+    Table,
+)
+
+if TYPE_CHECKING:
+    from lib.datasets import Split
+    from lib.places import Places
 
 _SEED = 0
 _SCATTER_SIDE = 32
+_UNNAMED = "images"
+"""What the class of images without labels is called in figures and tables."""
 
 
-def exploration_identity(study: ExplorationStudy, dataset: Dataset) -> Identity:
-    """What decides the exploration of `dataset`."""
-    settings = study.model_dump(mode="json")
-    parts = {"images": dataset.source, "exploration": settings}
-    return Identity("exploration", settings, {"data": dataset.digest}, parts)
+class ExplorationSettings(StudySettings):
+    """A first look at a dataset."""
+
+    kind: Literal["exploration"] = "exploration"
+    on: str = Field(description="The data to look at.")
+    grid: PositiveInt = Field(16, description="Images in the grid of samples.")
+    scatter: PositiveInt = Field(2000, description="Images in the PCA scatter.")
 
 
-def explore(study: ExplorationStudy, dataset: Dataset, root: Path) -> StudyRecord:
-    """Draw the training images of `dataset`, or return the record when nothing has changed.
+class ExplorationResult(Result):
+    """What a dataset holds.
 
-    Raises
-    ------
-    LeakageError
-        When a test image is a training image.
+    Attributes
+    ----------
+    counts : dict of str to tuple of int
+        Split -> images of each of `classes`.
+    shapes : tuple of (tuple of int, int)
+        Shape of an image -> how many have it, the most frequent first; at most eight of `distinct_shapes`.
+    shown, scattered : tuple of int
+        Training rows in the grid of samples, and in the scatter.
+    points : tuple of (float, float)
+        Of `scattered`: first two principal components of the pixels.
+    explained_variance : tuple of float
+        Share of variance of either.
     """
-    folder = StudyFolder.of(root, exploration_identity(study, dataset))
-    if record := folder.finished():
-        return record
-    require_no_leakage(dataset)
-    note = DatasetNote.of(dataset)
-    counts = {name: _counts(split, dataset.class_names) for name, split in dataset.splits.items()}
-    train = dataset.splits["train"]
 
-    shown = sample_by_class(train.labels, study.grid, _SEED)[: study.grid]
-    images = [train.images[int(index)] for index in shown]
-    names = [dataset.class_names[train.labels[index]] for index in shown]
-    folder.figure("samples", figures.sample_grid(images, names, f"{dataset.name}: {len(shown)} training images"))
+    settings: ExplorationSettings
+    dataset: str
+    labelled: bool
+    classes: tuple[str, ...]
+    counts: dict[str, tuple[int, ...]]
+    shapes: tuple[tuple[tuple[int, ...], int], ...]
+    distinct_shapes: int
+    shown: tuple[int, ...]
+    scattered: tuple[int, ...]
+    points: tuple[tuple[float, float], ...]
+    explained_variance: tuple[float, float]
 
-    rows = sample_by_class(train.labels, study.scatter, _SEED)
-    points, variance = pca(np.stack([_small(train.images[int(index)]) for index in rows]))
-    axis_labels = tuple(f"component {k + 1} ({share:.1%} of variance)" for k, share in enumerate(variance))
-    scatter = figures.scatter(
-        points,
-        train.labels[rows],
-        dataset.class_names,
-        f"{dataset.name}: PCA of {len(rows)} training images",
-        (axis_labels[0], axis_labels[1]),
-    )
-    folder.figure("pca", scatter)
-    folder.figure("classes", figures.class_distribution(counts, f"{dataset.name}: images of each class"))
-    table = [{"split": split, "class": name, "images": n} for split, of in counts.items() for name, n in of.items()]
-    folder.table("classes", table)
-
-    total = sum(note.rows.values())
-    lines = [
-        f"## {dataset.name}",
-        f"{note.origin}. {total:,} images; digest `{note.digest[:16]}`. No test image is a training image (checked by content).",
-        *(f"- {split}: " + ", ".join(f"{name} {n:,}" for name, n in of.items()) for split, of in counts.items()),
-        *(f"- **{warning}**" for warning in note.warnings),
-    ]
-    return folder.seal(
-        title=f"Exploration of {dataset.name}",
-        headline=f"{total:,} images, {len(dataset.class_names)} classes, first two components hold {sum(variance):.1%}",
-        notes="\n".join(lines) + "\n",
-        dataset=note,
-        summary={
-            "dataset": {"name": note.name, "rows": note.rows},
-            "counts": counts,
-            "explained_variance": list(variance),
-        },
-        parent=RunNote(
-            folder.key,
-            f"Exploration of {dataset.name}",
-            {"images": total, "classes": len(dataset.class_names)},
-            {"explained_variance_2d": sum(variance)},
-        ),
-    )
+    @property
+    def images(self) -> int:
+        """All images."""
+        return sum(sum(of) for of in self.counts.values())
 
 
-def _counts(split: Split, class_names: tuple[str, ...]) -> dict[str, int]:
-    found = np.bincount(split.labels, minlength=len(class_names))
-    return {name: int(count) for name, count in zip(class_names, found, strict=True)}
+class Exploration(Kind[ExplorationSettings, ExplorationResult]):
+    """A first look at image data."""
+
+    name = "exploration"
+    settings = ExplorationSettings
+    result = ExplorationResult
+    question = "What do the images look like, and how many of each class are there?"
+
+    def needs(self, settings: ExplorationSettings) -> tuple[Need, ...]:
+        """The data."""
+        return (Need("on", settings.on, (Group.DATA,)),)
+
+    def compute(self, study: Study[ExplorationSettings]) -> ExplorationResult:
+        """Count the images, choose samples, and find principal components of the pixels."""
+        from lib.evaluation.projections import principal_components, sample_by_class
+
+        dataset, settings = study.dataset, study.settings
+        train = dataset.splits["train"]
+        shown = sample_by_class(train.labels, settings.grid, _SEED)[: settings.grid]
+        scattered = sample_by_class(train.labels, settings.scatter, _SEED)
+        points, shares = principal_components(np.stack([_small(train, row) for row in scattered]), 2, _SEED)
+        first, second = [*shares.tolist(), 0.0, 0.0][:2]
+        return ExplorationResult(
+            settings=settings,
+            dataset=dataset.name,
+            labelled=dataset.labelled,
+            classes=dataset.class_names,
+            counts={
+                name: tuple(np.bincount(split.labels, minlength=len(dataset.class_names)).tolist())
+                for name, split in dataset.splits.items()
+            },
+            shapes=tuple(dataset.shapes.items())[:8],
+            distinct_shapes=len(dataset.shapes),
+            shown=tuple(shown.tolist()),
+            scattered=tuple(scattered.tolist()),
+            points=tuple((x, y) for x, y in points.tolist()),
+            explained_variance=(first, second),
+        )
+
+    def draw(self, result: ExplorationResult, study: Study[ExplorationSettings]) -> Iterator[Drawing | Table]:
+        """Samples, principal components, and images of each class."""
+        from lib.figures.images import sample_grid
+        from lib.figures.plane import scatter
+        from lib.figures.classes import class_distribution
+
+        train = study.dataset.splits["train"]
+        names = _names(result)
+        images = [train.images[row] for row in result.shown]
+        titles = [names[train.labels[row]] if result.labelled else "" for row in result.shown]
+        caption = f"{result.dataset}: {len(images)} training images"
+        yield Drawing("samples", caption, sample_grid(images, titles, caption))
+        points = np.array(result.points)
+        axes = [f"component {k} ({share:.1%} of variance)" for k, share in enumerate(result.explained_variance, 1)]
+        caption = f"{result.dataset}: PCA of {len(points):,} training images"
+        labels = train.labels[np.array(result.scattered)]
+        yield Drawing("pca", caption, scatter(points, labels, names, caption, (axes[0], axes[1])))
+        counts = {split: dict(zip(names, of, strict=True)) for split, of in result.counts.items()}
+        caption = f"{result.dataset}: images of each class"
+        yield Drawing("classes", caption, class_distribution(counts, caption))
+        rows = [{"split": split, "class": name, "images": n} for split, of in counts.items() for name, n in of.items()]
+        yield Table("classes", caption, rows)
+
+    def present(self, record: Record[ExplorationResult]) -> Presentation:
+        """How much there is of what."""
+        result, note = record.result, record.dataset
+        variance = sum(result.explained_variance)
+        classes = f"{len(result.classes)} classes" if result.labelled else "no labels"
+        names = _names(result)
+        lines = [
+            f"{note.origin}. {result.images:,} images; digest `{note.digest[:16]}`. "
+            "No test image is a training image (checked by content).",
+            "",
+            *(
+                f"- {split}: " + ", ".join(f"{name} {n:,}" for name, n in zip(names, of, strict=True))
+                for split, of in result.counts.items()
+            ),
+            f"- {_shapes(result)}",
+        ]
+        title = f"Exploration of {result.dataset}"
+        return Presentation(
+            title=title,
+            question=self.question,
+            headline=f"{result.images:,} images, {classes}, first two components hold {variance:.1%} of the variance",
+            sections=(Section("", "\n".join(lines)),),
+            warnings=note.warnings,
+            parent=RunNote(
+                record.key,
+                title,
+                {"images": result.images, "classes": len(result.classes) if result.labelled else 0},
+                {"explained_variance_2d": variance},
+            ),
+        )
+
+    def forecast(
+        self,
+        name: str,
+        settings: ExplorationSettings,
+        inputs: Mapping[str, Ahead],
+        where: Places,
+        folder: Folder | None,
+    ) -> Forecast:
+        """Work grows with the images."""
+        dataset = inputs["on"].dataset
+        return Forecast(amount=None if dataset is None else float(sum(len(split) for split in dataset.splits.values())))
 
 
-def _small(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-    """An image as one row; larger ones shrink to 32x32, so that images of any size share one space."""
+def _names(result: ExplorationResult) -> tuple[str, ...]:
+    return result.classes if result.labelled else (_UNNAMED,)
+
+
+def _shapes(result: ExplorationResult) -> str:
+    """How large the images are, in words."""
+    (shape, count), *_ = result.shapes
+    size = "x".join(map(str, shape[:2])) + (" in colour" if len(shape) == 3 else " in grey")
+    if result.distinct_shapes == 1:
+        return f"all images are {size}"
+    return f"{result.distinct_shapes:,} shapes; the most frequent is {size}, {count:,} images"
+
+
+def _small(split: Split, row: Any) -> npt.NDArray[np.float32]:
+    """An image as one row; larger ones shrink to 32x32 in colour, so that images of any shape share one space."""
     from PIL import Image
 
-    picture = Image.fromarray(image)
+    pixels = split.images[int(row)]
+    picture = Image.fromarray(pixels)
     if max(picture.size) > _SCATTER_SIDE or picture.size[0] != picture.size[1]:
         picture = picture.resize((_SCATTER_SIDE, _SCATTER_SIDE), Image.Resampling.BILINEAR)
     return np.asarray(picture, dtype=np.float32).ravel() / np.float32(255)
+
+
+KIND = Exploration()

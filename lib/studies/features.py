@@ -1,175 +1,419 @@
-"""A feature set as a study: what was extracted, how fast, and a picture of it (reference study, part E)."""
+"""A feature set as a study: what is missing of it is extracted, then it is described, with a picture of its values."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from matplotlib.figure import Figure
+from pydantic import Field
 
-from lib.datasets.dataset import Dataset
-from lib.errors import FeatureSetError
-from lib.evaluation import figures
-from lib.evaluation.feature_figures import feature_portrait
-from lib.evaluation.projections import principal_components, sample_by_class
-from lib.features import FeatureSet, FeatureSettings
-from lib.features.manifest import Manifest
-from lib.features.plan import read_plan
-from lib.features.reading import Features
-from lib.features.speed import read_speeds, speed_words
-from lib.features.statistics import FeatureStatistics, feature_statistics
-from lib.progress import Advance, bar, silent
+from lib.features.config import FeatureSettings
+from lib.features.manifest import Shard
+from lib.features.speed import Speed, read_speeds, speed_words
+from lib.files import write_bytes
 from lib.storage.copies import shown
-from lib.studies.identity import Identity
-from lib.studies.record import DatasetNote, RunNote, StudyFolder, StudyRecord
+from lib.studies.presentation import Presentation, RunNote, Section
+from lib.studies.study import (
+    Ahead,
+    Drawing,
+    Effort,
+    Folder,
+    Forecast,
+    Group,
+    Identified,
+    Kind,
+    Need,
+    Piece,
+    Record,
+    Result,
+    Study,
+    StudySettings,
+    Table,
+)
+
+if TYPE_CHECKING:
+    from lib.datasets import Dataset
+    from lib.features import ExtractionWork, FeatureSet
+    from lib.features.plan import SetPlan
+    from lib.features.statistics import FeatureStatistics
+    from lib.places import Places
 
 _SAMPLE = 2000
 _COMPONENTS = 30
 _SEED = 0
-_SHOWS = {"statistics": 1}
-"""Part of the record's key: raised when what is shown of a set changes, so that other studies' records stay."""
+
+_STATISTICS = "statistics.safetensors"
+"""In the record's folder: each feature's statistics, shape (width,) each."""
+
+_ROW_BESIDE_FEATURES = 16
+"""Bytes of a row of a shard beside its features: id, label, split, and the pages' heads."""
 
 
-@dataclass(frozen=True)
-class Portrait:
-    """What a set's values are like: each feature over all rows, and a bounded sample of the training rows.
+class FeatureNode(StudySettings, FeatureSettings):
+    """A dataset seen by a layer of a frozen network."""
+
+    kind: Literal["features"] = "features"
+    of: str = Field(description="The data whose images become features.")
+
+    @property
+    def extraction(self) -> FeatureSettings:
+        """How images become features, whichever these are."""
+        return FeatureSettings.model_validate(self.model_dump(exclude={"kind", "of"}))
+
+
+class FeaturesResult(Result):
+    """A sealed feature set and what its values are like.
 
     Attributes
     ----------
-    sample : Features
-        At most 2,000 rows, in float32, the classes in proportion.
-    points : ndarray, shape (n, 2)
-        Their first two principal components.
-    shares : ndarray, shape (components,)
-        Share of variance of each of the first components.
+    settings : FeatureSettings
+        Those that decide the features; device, batch size and the path of weights are left at their defaults.
+    description : str
+        Backbone, layer and weights, for reading.
+    splits : dict of str to int
+        Rows of each split.
+    folder : str
+        Where the set lies, as shown: a URL where the data is shared.
+    constant : int
+        Features that have one value in all rows.
+    zeros : float
+        Share of values that are 0.
+    sampled : int
+        Training rows in the picture.
+    explained_variance : tuple of float
+        Share of variance of each of their first principal components.
     """
 
-    manifest: Manifest
-    statistics: FeatureStatistics
-    sample: Features
-    points: npt.NDArray[np.floating]
-    shares: npt.NDArray[np.floating]
+    settings: FeatureSettings
+    dataset: str
+    digest: str
+    description: str
+    weights_sha256: str
+    width: int
+    splits: dict[str, int]
+    quarantined: int
+    shards: tuple[Shard, ...]
+    folder: str
+    speeds: tuple[Speed, ...]
+    constant: int
+    zeros: float
+    minimum: float
+    maximum: float
+    sampled: int
+    explained_variance: tuple[float, ...]
 
     @property
-    def _sampled(self) -> str:
-        every = len(self.sample) == self.manifest.splits["train"]
-        return f"{'all ' if every else ''}{len(self.sample):,} training images of {self.manifest.dataset}"
+    def rows(self) -> int:
+        """Rows of all splits."""
+        return sum(self.splits.values())
 
-    def picture(self) -> Figure:
-        """Features, values, principal components and their shares of variance."""
-        manifest, settings = self.manifest, self.manifest.settings
-        title = f"{manifest.description}, {settings.precision} arithmetic, stored as {settings.storage}"
-        return feature_portrait(
-            self.statistics, self.sample.X, self.sample.y, manifest.class_names,
-            self.points, self.shares, title, self._sampled,
-        )  # fmt: skip
-
-    def scatter(self) -> Figure:
-        """The sample in the plane of its principal components."""
-        first, second = (float(share) for share in [*self.shares, 0.0][:2])
-        labels = (f"component 1 ({first:.1%} of variance)", f"component 2 ({second:.1%})")
-        title = f"{self.manifest.description}\nPCA of {self._sampled}"
-        return figures.scatter(self.points, self.sample.y, self.manifest.class_names, title, labels)
+    @property
+    def bytes(self) -> int:
+        """Of all shards."""
+        return sum(shard.bytes for shard in self.shards)
 
 
-def portray(feature_set: FeatureSet, advance: Advance = silent) -> Portrait:
-    """Read a set once for its statistics and once more for the sample; `advance` hears of rows. Memory stays flat.
+class SetWork:
+    """The shards of a set as units of work."""
+
+    def __init__(self, work: ExtractionWork) -> None:
+        self._work = work
+        self.key = work.digest
+
+    def missing(self, positions: Sequence[int] | None = None) -> list[int]:
+        """Those of `positions` whose shards are not there whole; every byte is read."""
+        return self._work.missing(positions)
+
+    def pieces(self, count: int, least_images: int) -> list[Piece]:
+        """All shards in at most `count` parts of at least `least_images` images."""
+        from lib.features.units import cut_units
+
+        shards = self._work.shards
+        units = cut_units(shards, range(len(shards)), count, least_images)
+        return [Piece(unit.number, unit.of, unit.shards, unit.images) for unit in units]
+
+    def results(self, positions: Sequence[int]) -> list[Path]:
+        """The files of these shards."""
+        return self._work.paths(positions)
+
+    def do(self, positions: Sequence[int]) -> int:
+        """Make those that are missing; on a GPU of this machine one process at a time."""
+        from lib.gpu import gpu_to_itself
+
+        with gpu_to_itself(self._work.settings.device):
+            return len(self._work.compute(positions))
+
+
+class Features(Kind[FeatureNode, FeaturesResult]):
+    """Features of a dataset."""
+
+    name = "features"
+    settings = FeatureNode
+    result = FeaturesResult
+    question = "What does the frozen network make of the images?"
+
+    def needs(self, settings: FeatureNode) -> tuple[Need, ...]:
+        """The data."""
+        return (Need("of", settings.of, (Group.DATA,)),)
+
+    def decisive(self, settings: FeatureNode) -> Any:
+        """Nothing beside the digest of the set, which covers all settings that decide its values and its shards."""
+        return {}
+
+    def digests(self, settings: FeatureNode, inputs: Mapping[str, Identified], where: Places) -> dict[str, str]:
+        """The digest of the set."""
+        return {"features": _plan(inputs["of"].dataset, settings, where).digest}
+
+    def compute(self, study: Study[FeatureNode]) -> FeaturesResult:
+        """Extract what is missing, seal the set, and describe it in one pass over all rows and one over a sample."""
+        from lib.features import FeatureSet
+
+        work = _work(study)
+        if isinstance(work, FeatureSet):
+            feature_set = work
+        else:
+            SetWork(work).do(range(len(work.shards)))
+            feature_set = work.seal()
+        return _describe(feature_set, study.folder.path)
+
+    def draw(self, result: FeaturesResult, study: Study[FeatureNode]) -> Iterator[Drawing | Table]:
+        """Rows in the plane of their principal components, the portrait of the values, and tables of both."""
+        from lib.features import open_feature_set
+        from lib.figures.features import feature_portrait
+        from lib.figures.plane import scatter
+
+        feature_set = open_feature_set(set_folder_of(result, study.where.features), verify=False)
+        X, labels, points, shares = _sample(feature_set)
+        names = feature_set.manifest.class_names
+        every = result.sampled == result.splits["train"]
+        sampled = f"{'all ' if every else ''}{result.sampled:,} training images of {result.dataset}"
+        first, second = [*result.explained_variance, 0.0, 0.0][:2]
+        axes = (f"component 1 ({first:.1%} of variance)", f"component 2 ({second:.1%})")
+        caption = f"{result.description}: PCA of {sampled}"
+        yield Drawing("pca", caption, scatter(points, labels, names, caption.replace(": ", "\n", 1), axes))
+        statistics = _read_statistics(study.folder.path, result.rows)
+        settings = result.settings
+        caption = f"{result.description}, {settings.precision} arithmetic, stored as {settings.storage}"
+        portrait = feature_portrait(statistics, X, labels, names, points, shares, caption, sampled)
+        yield Drawing("features", caption, portrait)
+        yield Table("features", "each feature over all rows", statistics.table())
+        yield Table("shards", "shards of the set", [shard.model_dump() for shard in result.shards])
+
+    def present(self, record: Record[FeaturesResult]) -> Presentation:
+        """What was extracted, how fast, and what the values are like."""
+        result = record.result
+        settings = result.settings
+        speed = speed_words(result.speeds)
+        lines = [
+            f"**{result.description}**, {result.width} values an image, input {settings.input_size} px "
+            f"({settings.interpolation}), computed in {settings.precision}, stored as {settings.storage}.",
+            f"{result.rows:,} rows in {len(result.shards)} sealed shard(s), {result.bytes / 1e6:.1f} MB, "
+            f"in `{result.folder}`.{f' {speed[0].upper()}{speed[1:]}.' if speed else ''}",
+            f"{result.constant:,} of {result.width:,} features are constant; {result.zeros:.1%} of all values are 0; "
+            f"values from {result.minimum:.4g} to {result.maximum:.4g} (`features.csv` has each feature).",
+            f"Digest `{result.digest}`; weights sha256 `{result.weights_sha256}`.",
+        ]
+        metrics = {
+            "images": float(result.rows),
+            "bytes": float(result.bytes),
+            "constant_features": float(result.constant),
+            "share_of_zeros": result.zeros,
+        }
+        if result.speeds:
+            metrics["images_per_second"] = max(each.images_per_second for each in result.speeds)
+        params: dict[str, str | int | float] = {
+            name: value if isinstance(value, str | int | float) else str(value)
+            for name, value in settings.identity().items()
+        }
+        return Presentation(
+            title=f"Features of {result.dataset}",
+            question=self.question,
+            headline=f"{result.rows:,} rows × {result.width}, {result.description}{', ' if speed else ''}{speed}",
+            sections=(Section("", "\n".join(lines)),),
+            warnings=record.dataset.warnings,
+            parent=RunNote(
+                record.key,
+                f"{result.description} of {result.dataset}",
+                params | {"width": result.width, "features": result.description},
+                metrics,
+                tags={"probeflow.features": result.description},
+            ),
+            input=result.description,
+        )
+
+    def work(self, study: Study[FeatureNode]) -> SetWork | None:
+        """The shards; None when the set is sealed."""
+        from lib.features import FeatureSet
+
+        work = _work(study)
+        return None if isinstance(work, FeatureSet) else SetWork(work)
+
+    def forecast(
+        self, name: str, settings: FeatureNode, inputs: Mapping[str, Ahead], where: Places, folder: Folder | None
+    ) -> Forecast:
+        """Which shards are missing; those in a store are counted by their names, not read."""
+        dataset = inputs["of"].dataset
+        if dataset is None:
+            return Forecast(shards=None, missing=None, bytes=None, after="the images are not on this machine yet")
+        shards, missing, sealed = _ahead(dataset, settings, where)
+        images = sum(len(shards[index]) for index in missing)
+        item = 2 if settings.storage == "float16" else 4
+        return Forecast(
+            shards=len(shards),
+            missing=len(missing),
+            bytes=images * (settings.width * item + _ROW_BESIDE_FEATURES),
+            amount=float(images * settings.input_size**2),
+            alike=_alike(settings.extraction, _device(settings.device)),
+            after="" if sealed or missing else "all shards are there, but the set is not sealed",
+        )
+
+    def effort(self, result: FeaturesResult) -> Effort | None:
+        """Pixels of the network's input, and how long they took on the device that made most of the set."""
+        if not result.speeds:
+            return None
+        main = max(result.speeds, key=lambda each: each.images)
+        same = [each for each in result.speeds if each.device == main.device]
+        return Effort(
+            float(sum(each.images for each in same) * result.settings.input_size**2),
+            sum(each.seconds for each in same),
+            _alike(result.settings, "cuda" if main.device.startswith("cuda") else "cpu"),
+        )
+
+
+KIND = Features()
+
+
+def set_folder_of(result: FeaturesResult, root: Path) -> Path:
+    """The folder of the set that a result describes, under the root of all sets on this machine."""
+    return root / result.dataset / result.digest[:16]
+
+
+def open_set(dataset: Dataset, settings: FeatureNode, where: Places) -> FeatureSet:
+    """The sealed set of a node, every byte of which is read.
 
     Raises
     ------
     FeatureSetError
-        When a shard is damaged, or the set has no rows.
+        When it is not extracted, or damaged.
     """
-    statistics = feature_statistics(feature_set, advance)
+    from lib.features import open_feature_set
+    from lib.features.plan import set_folder
+
+    return open_feature_set(set_folder(where.features, _plan(dataset, settings, where)))
+
+
+def _plan(dataset: Dataset, settings: FeatureNode, where: Places) -> SetPlan:
+    from lib.features.plan import plan_set
+    from lib.features.weights import weights_digest
+
+    extraction = settings.extraction
+    return plan_set(dataset, extraction, weights_digest(extraction, where.weights, where.mirror))
+
+
+def _work(study: Study[FeatureNode]) -> ExtractionWork | FeatureSet:
+    from lib.features import plan_extraction
+
+    return plan_extraction(study.dataset, study.settings.extraction, study.where.features, study.where.mirror)
+
+
+def _describe(feature_set: FeatureSet, folder: Path) -> FeaturesResult:
+    """Read a set once for its statistics and once more for a bounded sample. Memory stays flat."""
+    from lib.features.statistics import feature_statistics
+    from lib.progress import bar
+
+    manifest = feature_set.manifest
+    with bar(f"describe features of {manifest.dataset}", manifest.rows, "image") as advance:
+        statistics = feature_statistics(feature_set, advance)
+    _write_statistics(folder, statistics)
+    X, _, _, shares = _sample(feature_set)
+    return FeaturesResult(
+        settings=manifest.settings,
+        dataset=manifest.dataset,
+        digest=manifest.digest,
+        description=manifest.description,
+        weights_sha256=manifest.weights_sha256,
+        width=manifest.width,
+        splits=manifest.splits,
+        quarantined=manifest.quarantined,
+        shards=manifest.shards,
+        folder=shown(feature_set.folder),
+        speeds=tuple(read_speeds(feature_set.folder)),
+        constant=int(statistics.constant.sum()),
+        zeros=float(statistics.zeros.mean()),
+        minimum=float(statistics.minimum.min()),
+        maximum=float(statistics.maximum.max()),
+        sampled=len(X),
+        explained_variance=tuple(shares.tolist()),
+    )
+
+
+def _sample(
+    feature_set: FeatureSet,
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64], npt.NDArray[np.floating], npt.NDArray[np.floating]]:
+    """At most 2,000 training rows, the classes in proportion: values, labels, principal components, shares of variance.
+
+    Shapes (n, width), (n,), (n, 2), (components,).
+    """
+    from lib.evaluation.projections import principal_components, sample_by_class
+
     chosen = sample_by_class(feature_set.labels("train"), _SAMPLE, _SEED)
     drawn = feature_set.sample(chosen + feature_set.rows("train").start)
-    sample = Features(drawn.X.astype(np.float32), drawn.y, drawn.sample_ids)
-    points, shares = principal_components(sample.X, _COMPONENTS, _SEED)
-    return Portrait(feature_set.manifest, statistics, sample, points, shares)
+    X = drawn.X.astype(np.float32)
+    return X, drawn.y, *principal_components(X, _COMPONENTS, _SEED)
 
 
-def described_set(record: StudyRecord, root: Path) -> Path:
-    """The folder of the set that a record of this study is of, under the root of all sets on this machine."""
-    return root / str(record.summary["dataset"]["name"]) / str(record.summary["digest"])[:16]
+def _write_statistics(folder: Path, statistics: FeatureStatistics) -> None:
+    from safetensors.numpy import save
+
+    names = ("mean", "deviation", "minimum", "maximum", "zeros")
+    write_bytes(folder / _STATISTICS, save({name: np.ascontiguousarray(getattr(statistics, name)) for name in names}))
 
 
-def settings_of(feature_set: FeatureSet) -> FeatureSettings:
-    """The settings of a set, with the path of its weights file where its plan still tells that."""
+def _read_statistics(folder: Path, rows: int) -> FeatureStatistics:
+    from safetensors.numpy import load_file
+
+    from lib.features.statistics import FeatureStatistics
+
+    return FeatureStatistics(rows, **load_file(folder / _STATISTICS))
+
+
+def _ahead(dataset: Dataset, settings: FeatureNode, where: Places) -> tuple[Sequence[range], list[int], bool]:
+    """Rows of each shard, those that are not there whole, and whether the set is sealed; nothing is fetched."""
+    from lib.datasets.download import NOWHERE
+    from lib.errors import WeightsError
+    from lib.features import ExtractionWork, FeatureSet, manifest
+    from lib.features.plan import cut, set_folder
+    from lib.features.shards import shard_name
+    from lib.storage.copies import sizes
+
+    shards = cut(sum(len(split) for split in dataset.splits.values()), settings.shard_rows)
+    every = list(range(len(shards)))
+    if where.store is None and not (where.features / dataset.name).is_dir():
+        return shards, every, False
     try:
-        return read_plan(feature_set.folder).settings
-    except FeatureSetError:
-        return feature_set.manifest.settings
+        plan = _plan(dataset, settings, where.model_copy(update={"mirror": NOWHERE}))
+    except WeightsError:  # not here yet, and not fetched for a plan
+        return shards, every, False
+    folder = set_folder(where.features, plan)
+    if where.store is not None:  # to check them, all shards would have to be brought here
+        held = sizes(folder)
+        missing = [index for index in every if shard_name(index) not in held]
+        return shards, missing, manifest.NAME in held and not missing
+    work = ExtractionWork(folder, plan, dataset, settings.extraction, where.weights, NOWHERE)
+    found = work.sealed()
+    return (shards, [], True) if isinstance(found, FeatureSet) else (shards, work.missing(), False)
 
 
-def features_identity(digest: str, settings: FeatureSettings, dataset: Dataset) -> Identity:
-    """What decides how the set with this digest is shown."""
-    parts = {"images": dataset.source, "features": settings.model_dump(mode="json")}
-    return Identity("features", _SHOWS, {"features": digest}, parts)
+def _device(wanted: str) -> str:
+    """The kind of device that extraction will take: "cpu" or "cuda"."""
+    from lib.features.alexnet import choose_device
+
+    return choose_device(wanted).type
 
 
-def describe_features(feature_set: FeatureSet, dataset: Dataset, root: Path) -> StudyRecord:
-    """Show a sealed feature set of `dataset`, or return the record when nothing has changed."""
-    manifest = feature_set.manifest
-    folder = StudyFolder.of(root, features_identity(manifest.digest, settings_of(feature_set), dataset))
-    if record := folder.finished():
-        return record
-    with bar(f"describe features of {manifest.dataset}", manifest.rows, "image") as advance:
-        portrait = portray(feature_set, advance)
-    statistics = portrait.statistics
-    constant = int(statistics.constant.sum())
-    folder.figure("pca", portrait.scatter())
-    folder.figure("features", portrait.picture())
-    folder.table("features", statistics.table())
-    folder.table("shards", [shard.model_dump() for shard in manifest.shards])
-    size = sum(shard.bytes for shard in manifest.shards)
-    settings = manifest.settings
-    speeds = read_speeds(feature_set.folder)
-    speed = speed_words(speeds)
-    lines = [
-        f"## Features of {manifest.dataset}",
-        f"**{manifest.description}**, {manifest.width} values an image, input {settings.input_size} px "
-        f"({settings.interpolation}), computed in {settings.precision}, stored as {settings.storage}.",
-        f"{manifest.rows:,} rows in {len(manifest.shards)} sealed shard(s), {size / 1e6:.1f} MB, "
-        f"in `{shown(feature_set.folder)}`.{f' {speed[0].upper()}{speed[1:]}.' if speed else ''}",
-        f"{constant:,} of {manifest.width:,} features are constant; {statistics.zeros.mean():.1%} of all values are 0; "
-        f"values from {statistics.minimum.min():.4g} to {statistics.maximum.max():.4g} (`features.csv` has each feature).",
-        f"Digest `{manifest.digest}`; weights sha256 `{manifest.weights_sha256}`.",
-    ]
-    metrics = {
-        "images": float(manifest.rows),
-        "bytes": float(size),
-        "constant_features": float(constant),
-        "share_of_zeros": float(statistics.zeros.mean()),
-    }
-    if speeds:
-        metrics["images_per_second"] = max(each.images_per_second for each in speeds)
-    return folder.seal(
-        title=f"Features of {manifest.dataset}",
-        headline=f"{manifest.rows:,} rows × {manifest.width}, {manifest.description}{', ' if speed else ''}{speed}",
-        notes="\n".join(lines) + "\n",
-        dataset=DatasetNote.of(dataset),
-        summary={
-            "dataset": {"name": manifest.dataset, "rows": manifest.splits},
-            "description": manifest.description,
-            "folder": shown(feature_set.folder),
-            "digest": manifest.digest,
-            "speeds": [each.model_dump() for each in speeds],
-        },
-        parent=RunNote(
-            folder.key,
-            f"{manifest.description} of {manifest.dataset}",
-            {
-                "weights": manifest.description,
-                "layer": settings.layer,
-                "width": manifest.width,
-                "input_size": settings.input_size,
-                "interpolation": settings.interpolation,
-                "precision": settings.precision,
-                "storage": settings.storage,
-            },
-            metrics,
-            tags={"probeflow.features": manifest.description},
-        ),
-    )
+def _alike(settings: FeatureSettings, device: str) -> str:
+    """Extractions of one speed a pixel."""
+    return f"{settings.backbone}, {settings.layer}, {settings.precision}, {device}"

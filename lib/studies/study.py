@@ -101,6 +101,18 @@ class Input:
         return self.dataset.digest if self.feature_set is None else self.feature_set.digest
 
 
+class Identified(Protocol):
+    """An input whose content is known."""
+
+    @property
+    def dataset(self) -> Dataset:
+        """The images at the root of it."""
+
+    @property
+    def digest(self) -> str:
+        """What names the content."""
+
+
 @dataclass(frozen=True)
 class Ahead:
     """What is known of an input before anything is computed; `dataset` is None while it is not on this machine.
@@ -299,6 +311,8 @@ class Forecast:
         The programs in which the missing trials train.
     amount : float or None
         How much there is to do, in a unit of the kind's own, by which past records tell how long it takes.
+    alike : str
+        Only past efforts with the same text tell, e.g. those of one device.
     after : str
         What cannot be known ahead.
     """
@@ -310,7 +324,20 @@ class Forecast:
     bytes: int | None = 0
     programs: Sequence[Any] = ()
     amount: float | None = None
+    alike: str = ""
     after: str = ""
+
+
+@dataclass(frozen=True)
+class Effort:
+    """What a finished study has cost: so much in the unit of `Forecast.amount`, done in `seconds` of the study's time.
+
+    `seconds` is None where all of its time grows with the amount.
+    """
+
+    amount: float
+    seconds: float | None = None
+    alike: str = ""
 
 
 class Kind(ABC, Generic[S, R]):
@@ -342,7 +369,7 @@ class Kind(ABC, Generic[S, R]):
         named = {need.role.partition(".")[0] for need in self.needs(settings)}
         return settings.model_dump(mode="json", exclude={"kind", *named})
 
-    def digests(self, settings: S, inputs: Mapping[str, Input], where: Places) -> dict[str, str]:
+    def digests(self, settings: S, inputs: Mapping[str, Identified], where: Places) -> dict[str, str]:
         """What each input is called -> its digest."""
         return {role: each.digest for role, each in inputs.items()}
 
@@ -375,6 +402,10 @@ class Kind(ABC, Generic[S, R]):
     def forecast(self, name: str, settings: S, inputs: Mapping[str, Ahead], where: Places, folder: Folder | None) -> Forecast:
         """What `compute` would do; nothing is fetched, computed or written. `folder` is None while the key is not known."""
         return Forecast()
+
+    def effort(self, result: R) -> Effort | None:
+        """What the result has cost, by which the time of another is estimated."""
+        return None
 
 
 _KINDS: dict[str, str | Kind[Any, Any]] = {

@@ -1,0 +1,250 @@
+"""A map of a sweep's training rows: t-SNE of the last hidden layer of the network that the sweep chose."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field, NonNegativeInt, PositiveInt
+
+from lib.errors import ConfigError
+from lib.studies.presentation import Presentation, RunNote, Section
+from lib.studies.study import (
+    Ahead,
+    Drawing,
+    Effort,
+    Folder,
+    Forecast,
+    Group,
+    Input,
+    Kind,
+    Need,
+    Record,
+    Result,
+    Study,
+    StudySettings,
+    Table,
+)
+
+if TYPE_CHECKING:
+    from lib.places import Places
+    from lib.search.variant import Variant
+    from lib.studies.sweep.result import SweepResult
+
+_EXAGGERATION = 250
+"""Steps of early exaggeration, which all of t-SNE's steps begin with."""
+
+
+class MapSettings(StudySettings):
+    """t-SNE of the last hidden layer of a sweep's chosen network."""
+
+    kind: Literal["map"] = "map"
+    of: str = Field(description="The sweep whose chosen network is looked at.")
+    sample: PositiveInt | None = Field(2000, description="Training rows to map, drawn by class; empty means all (slow).")
+    perplexity: float = Field(30, gt=0, description="Van der Maaten and Hinton's perplexity.")
+    iterations: int = Field(1000, gt=_EXAGGERATION, description="Steps of optimisation, 250 of early exaggeration.")
+    seed: NonNegativeInt = Field(0, description="Seed of the row sample and of t-SNE.")
+
+
+class Shown(StrEnum):
+    """Whether there is a map."""
+
+    MAP = "map"
+    NO_HIDDEN_LAYER = "no hidden layer"
+    """The sweep chose a linear probe."""
+    TOO_FEW_ROWS = "too few rows"
+    """There are no more training rows than the perplexity."""
+
+
+class MapResult(Result):
+    """The map.
+
+    Attributes
+    ----------
+    network : str
+        The settings of the chosen network by which it differs from the others, for reading.
+    units : int
+        Of its last hidden layer; 0 where it has none.
+    rows : tuple of int
+        Training rows on the map; `labels` and `points` are theirs.
+    divergence : float or None
+        Kullback-Leibler divergence at the end; None where there is no map.
+    """
+
+    settings: MapSettings
+    dataset: str
+    shown: Shown
+    network: str
+    input: str
+    units: int
+    classes: tuple[str, ...]
+    train_rows: int
+    rows: tuple[int, ...] = ()
+    labels: tuple[int, ...] = ()
+    points: tuple[tuple[float, float], ...] = ()
+    divergence: float | None = None
+
+
+class Map(Kind[MapSettings, MapResult]):
+    """A map of what a network sees."""
+
+    name = "map"
+    settings = MapSettings
+    result = MapResult
+    question = "How does the chosen network's last hidden layer separate the classes?"
+
+    def needs(self, settings: MapSettings) -> tuple[Need, ...]:
+        """The sweep."""
+        return (Need("of", settings.of, (Group.STUDIES,), ("sweep",)),)
+
+    def check(self, name: str, settings: MapSettings, inputs: Mapping[str, Ahead]) -> None:
+        """Refuse a sweep that can only choose linear probes, and a perplexity that the rows cannot have."""
+        sweep = inputs["of"]
+        variants: Mapping[str, Variant] = getattr(sweep.settings, "variants", {})
+        if variants and not any(map(_may_be_deep, variants.values())):
+            raise ConfigError(
+                f"studies.{name}.of: every variant of {settings.of!r} is a linear probe (hidden: []), which has no hidden "
+                "layer to map; give one of them hidden layers, or leave the map out"
+            )
+        rows = None if sweep.dataset is None else len(sweep.dataset.splits["train"])
+        drawn = min((each for each in (settings.sample, rows) if each is not None), default=None)
+        if drawn is not None and settings.perplexity >= drawn:
+            raise ConfigError(
+                f"studies.{name}.perplexity: {settings.perplexity:g} must be below the {drawn:,} rows that are mapped; "
+                f"lower it{' or raise sample' if drawn == settings.sample else ''}"
+            )
+
+    def compute(self, study: Study[MapSettings]) -> MapResult:
+        """Run training rows through the chosen network and lay out what its last hidden layer gives."""
+        from lib.evaluation.projections import sample_by_class, tsne
+        from lib.mlp.labels import label
+        from lib.mlp.store import load_network
+        from lib.progress import bar
+
+        settings, given = study.settings, study.inputs["of"]
+        assert given.record is not None
+        sweep: SweepResult = given.record.result
+        best = sweep.configurations[sweep.best]
+        model = given.record.model
+        assert model is not None  # a sweep keeps the network it chose
+        train = given.dataset.splits["train"]
+        units = best.trial.hidden[-1] if best.trial.hidden else 0
+        found = {
+            "settings": settings,
+            "dataset": given.dataset.name,
+            "network": label(best.trial, best.varied) or label(best.trial, ["hidden"]),
+            "input": sweep.representations[0].description,
+            "units": units,
+            "classes": given.dataset.class_names,
+            "train_rows": len(train),
+        }
+        if not units:
+            return MapResult(shown=Shown.NO_HIDDEN_LAYER, **found)
+        rows = sample_by_class(train.labels, settings.sample, settings.seed)
+        network = load_network(given.record.folder / model.network)
+        layer = network.hidden_activations(_inputs(given, rows))
+        with bar("t-SNE", settings.iterations, "iteration") as advance:
+            points, divergence = tsne(layer, settings.perplexity, settings.iterations, settings.seed, advance)
+        return MapResult(
+            shown=Shown.MAP,
+            **found,
+            rows=tuple(rows.tolist()),
+            labels=tuple(train.labels[rows].tolist()),
+            points=tuple((x, y) for x, y in points.tolist()),
+            divergence=divergence,
+        )
+
+    def draw(self, result: MapResult, study: Study[MapSettings]) -> Iterator[Drawing | Table]:
+        """The map, and its points."""
+        from lib.figures.plane import scatter
+
+        if result.shown is not Shown.MAP:
+            return
+        labels, points = np.array(result.labels), np.array(result.points)
+        caption = f"{_title(result)}\n{len(points):,} of {result.train_rows:,} training rows, {result.units} units"
+        yield Drawing("map", _title(result), scatter(points, labels, result.classes, caption, ("t-SNE 1", "t-SNE 2")))
+        rows = [
+            {"row": row, "class": result.classes[label], "x": x, "y": y}
+            for row, label, (x, y) in zip(result.rows, result.labels, result.points, strict=True)
+        ]
+        yield Table("points", "points of the map", rows)
+
+    def present(self, record: Record[MapResult]) -> Presentation:
+        """Which rows were mapped, and how."""
+        result = record.result
+        settings = result.settings
+        title = _title(result)
+        if result.shown is Shown.NO_HIDDEN_LAYER:
+            headline = "no map: the chosen network is a linear probe and has no hidden layer"
+            body = (
+                f"The sweep {settings.of} chose {result.network}, a linear probe on {result.input}. For a map of a hidden "
+                "layer leave linear probes out of that sweep, or map another one."
+            )
+        else:
+            headline = f"{len(result.rows):,} rows, Kullback-Leibler divergence {result.divergence:.3f}"
+            body = (
+                f"{len(result.rows):,} of {result.train_rows:,} training rows, stratified by class (seed {settings.seed}); "
+                f"perplexity {settings.perplexity:g}, {settings.iterations} iterations."
+            )
+        return Presentation(
+            title=title,
+            question=self.question,
+            headline=headline,
+            sections=(Section("", body),),
+            parent=RunNote(
+                record.key,
+                title,
+                {
+                    "rows": len(result.rows),
+                    "units": result.units,
+                    "perplexity": settings.perplexity,
+                    "iterations": settings.iterations,
+                    "seed": settings.seed,
+                },
+                {} if result.divergence is None else {"kl_divergence": result.divergence},
+            ),
+            input=result.input,
+        )
+
+    def forecast(
+        self, name: str, settings: MapSettings, inputs: Mapping[str, Ahead], where: Places, folder: Folder | None
+    ) -> Forecast:
+        """Work grows with rows and iterations."""
+        dataset = inputs["of"].dataset
+        if dataset is None:
+            return Forecast()
+        rows = len(dataset.splits["train"])
+        return Forecast(amount=float(min(settings.sample or rows, rows) * settings.iterations))
+
+    def effort(self, result: MapResult) -> Effort | None:
+        """Rows times iterations."""
+        return Effort(float(len(result.rows) * result.settings.iterations)) if result.rows else None
+
+
+KIND = Map()
+
+
+def _title(result: MapResult) -> str:
+    return f"t-SNE of the last hidden layer of {result.settings.of} ({result.network}) on {result.dataset}"
+
+
+def _may_be_deep(variant: Variant) -> bool:
+    """Whether a variant may try a network with a hidden layer."""
+    if "hidden" not in variant.varied:
+        return bool(variant.base.hidden)
+    if variant.search is None:
+        return any(setting["hidden"] for setting in variant.combinations())
+    return any(variant.trial(setting, 0).hidden for setting in variant.search.space.corners())
+
+
+def _inputs(given: Input, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+    """Training rows as the sweep's networks took them: features, or pixels."""
+    if given.feature_set is not None:
+        start: Any = given.feature_set.rows("train").start
+        return given.feature_set.sample(rows + start).X.astype(np.float32, copy=False)
+    X = np.empty((len(rows), int(np.prod(given.dataset.require_pixel_shape()))), np.float32)
+    given.dataset.fill(X, "train", rows)
+    return X
