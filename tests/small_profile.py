@@ -1,36 +1,93 @@
-"""A small profile that runs in seconds, on real data."""
+"""A small profile that runs in seconds, on real data: every kind of node, on pixels and on features."""
 
 from __future__ import annotations
 
-from lib.config import Profile, load_profile
+import copy
+from typing import Any
 
-SMALL = [
-    "activations.seeds=[0, 1]",
-    "activations.arms.sgd.base.epochs=4",
-    "activations.arms.sgd.base.hidden=[16, 8]",
-    "hidden_units.seeds=[0]",
-    "hidden_units.compare_sklearn=false",
-    "hidden_units.arms.study.base.epochs=3",
-    "hidden_units.arms.sgd.base.epochs=3",
-    "hidden_units.arms.study.grid.hidden=[[5], [20]]",
-    "hidden_units.arms.sgd.grid.hidden=[[5], [20]]",
-    "learning_rates.seeds=[0]",
-    "learning_rates.compare_sklearn=false",
-    "learning_rates.arms.study.base.epochs=3",
-    "learning_rates.arms.sgd.base.epochs=3",
-    "images.stride=32",
-    "features.input_size=64",
-    "features.shard_rows=100",
-    "classifier.base.hidden=[16]",
-    "classifier.base.epochs=4",
-    "classifier.seeds=[0]",
-    "classifier.grid={learning_rate: [0.001, 0.01]}",
-    "tsne.sample=100",
-    "tsne.perplexity=10",
-    "tsne.iterations=300",
-]
+from lib.profile import Profile, parse_profile
+
+SMALL: dict[str, Any] = {
+    "name": "small",
+    "data": {
+        "digits": {"source": "digits"},
+        "patches": {"source": "photo-patches", "stride": 32},
+    },
+    "features": {
+        "fc8": {
+            "of": "patches",
+            "layer": "fc8",
+            "weights": "random",
+            "input_size": 64,
+            "shard_rows": 100,
+            "batch_size": 16,
+            "device": "cpu",
+        },
+    },
+    "studies": {
+        "exploration": {"kind": "exploration", "on": "patches", "scatter": 100},
+        "activations": {
+            "kind": "sweep",
+            "on": "digits",
+            "axis": "activation",
+            "seeds": [0, 1],
+            "test": True,
+            "variants": {
+                "sgd": {
+                    "base": {"hidden": [16, 8], "learning_rate": 0.2, "batch_size": 16, "epochs": 4},
+                    "grid": {"activation": ["relu", "tanh"], "init": ["xavier", "he"]},
+                },
+            },
+        },
+        "hidden_units": {
+            "kind": "sweep",
+            "on": "digits",
+            "axis": "hidden",
+            "seeds": [0],
+            "variants": {
+                "adam": {
+                    "base": {"optimizer": "adam", "learning_rate": 0.01, "batch_size": 128, "epochs": 3},
+                    "grid": {"hidden": [[5], [20]]},
+                },
+                "sgd": {"base": {"batch_size": 32, "epochs": 3}, "grid": {"hidden": [[5], [20]]}},
+            },
+        },
+        "classifier": {
+            "kind": "sweep",
+            "on": "fc8",
+            "also_on": ["patches"],
+            "seeds": [0],
+            "test": True,
+            "baselines": ["majority", "logistic"],
+            "variants": {
+                "mlp": {
+                    "base": {"hidden": [16], "optimizer": "adam", "batch_size": 32, "epochs": 4},
+                    "grid": {"learning_rate": [0.001, 0.01]},
+                },
+            },
+        },
+        "map": {"kind": "map", "of": "activations", "sample": 100, "perplexity": 10, "iterations": 300},
+    },
+    "promote": "classifier",
+}
+"""Its settings as JSON."""
 
 
-def small_profile() -> Profile:
-    """The embedded profile, cut down."""
-    return load_profile(assignments=[*SMALL, "name=small"], environment={})
+def small_profile(**changes: Any) -> Profile:
+    """The small profile; `changes` are laid over it, e.g. `studies={"hidden_units": {"seeds": [0, 1]}}`.
+
+    A node that is None is left out.
+    """
+    return parse_profile(_changed(SMALL, changes))
+
+
+def _changed(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    made = copy.deepcopy(base)
+    for name, change in changes.items():
+        if isinstance(change, dict) and isinstance(made.get(name), dict):
+            made[name] = _changed(made[name], change)
+        elif change is None and name != "promote":
+            made.pop(name, None)
+        else:
+            made[name] = change
+    return made

@@ -55,8 +55,6 @@ class Shown(StrEnum):
     MAP = "map"
     NO_HIDDEN_LAYER = "no hidden layer"
     """The sweep chose a linear probe."""
-    TOO_FEW_ROWS = "too few rows"
-    """There are no more training rows than the perplexity."""
 
 
 class MapResult(Result):
