@@ -1,0 +1,582 @@
+"""The judge: holds the records of a run against claims. One function a kind of test, all on typed results.
+
+A claim is confirmed or refuted only where differences are significant: paired over seeds (Student's t) with Holm's
+correction over the tests of the claim, or paired on the same rows.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import combinations, pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lib.evaluation.intervals import LEVEL, Difference, Estimate, holm, over_seeds, paired_difference
+from lib.mlp.labels import setting, value as value_words
+from lib.reference import claims as tests
+from lib.reference.claims import Claim, Claims, Part, claims_named
+from lib.reference.judged import Circumstance, Direction, Evidence, Finding, Judged, Reason, Row, Verdict
+from lib.studies.exploration import ExplorationResult
+from lib.studies.features import FeaturesResult
+from lib.studies.record import read_origin
+from lib.studies.study import Record
+from lib.studies.sweep.result import Configuration, ModelRole, Outcome, Scored, SweepResult, TrialOutcome, Weights
+
+Figure = Callable[[TrialOutcome], float]
+
+_EPOCHS = 20
+"""Fewer epochs show neither whether a curve is smooth nor whether it has converged."""
+
+_FIGURES: dict[str, tuple[str, Figure]] = {
+    "train_loss": ("training loss (mean over epochs)", lambda trial: trial.mean_train_loss),
+    "validation_loss": ("validation loss (mean over epochs)", lambda trial: trial.mean_validation_loss),
+    "best_validation_loss": ("validation loss (best epoch)", lambda trial: trial.best_validation_loss),
+    "gap": (
+        "validation less training loss (means over epochs)",
+        lambda trial: trial.mean_validation_loss - trial.mean_train_loss,
+    ),
+}
+
+_SETTLED = {Verdict.CONFIRMED, Verdict.PARTLY, Verdict.REFUTED, Verdict.PARTLY_REFUTED}
+
+
+def judge(name: str, records: Mapping[str, Record[Any]]) -> Judged:
+    """Hold the studies of a run, by their names in the profile, against the claims of this name.
+
+    A part whose study the run has not, or has as another kind, is left out.
+
+    Raises
+    ------
+    ConfigError
+        When there are no such claims.
+    """
+    claims = claims_named(name)
+    findings: list[Finding] = []
+    rows: list[Row] = []
+    for part in claims.parts:
+        record = records.get(part.study)
+        if record is None:
+            continue
+        for claim in part.claims:
+            found = _TESTS[type(claim.test)](claim, part, record)
+            findings += [_placed(each, claims, part, record) for each in found]
+        if isinstance(record.result, SweepResult):
+            rows += _rows(claims, part, record)
+    return Judged(name=name, findings=tuple(findings), rows=tuple(rows))
+
+
+def _placed(finding: Finding, claims: Claims, part: Part, record: Record[Any]) -> Finding:
+    """The finding with in what the run's case differs from the study's."""
+    return finding.model_copy(update={"circumstances": circumstances(claims, part, record, finding.variant)})
+
+
+def circumstances(claims: Claims, part: Part, record: Record[Any], variant: str) -> tuple[Circumstance, ...]:
+    """In what a study of this run is not the earlier study's case."""
+    found = []
+    data = claims.data[part.data]
+    origin = read_origin(record.folder)
+    sources = {} if origin is None else origin.identity.profile.get("data", {})
+    same_source = any(source.get("source") in data.sources for source in sources.values())
+    if record.dataset.digest not in data.digests and not same_source:
+        found.append(Circumstance.OTHER_DATA)
+    result = record.result
+    if isinstance(result, SweepResult):
+        of_variant = [each for each in result.configurations if not variant or each.variant == variant]
+        wanted = {name: tuple(each) if isinstance(each, list) else each for name, each in part.settings.items()}
+        wanted.pop(result.settings.axis or "", None)
+        if any(getattr(each.trial, name) != of for each in of_variant for name, of in wanted.items()):
+            found.append(Circumstance.OTHER_SETTINGS)
+        if any(each.weights is Weights.RANDOM for each in result.representations):
+            found.append(Circumstance.RANDOM_WEIGHTS)
+    elif isinstance(result, FeaturesResult) and result.weights == Weights.RANDOM:
+        found.append(Circumstance.RANDOM_WEIGHTS)
+    return tuple(found)
+
+
+def _finding(claim: Claim, part: Part, verdict: Verdict, **more: Any) -> Finding:
+    return Finding(part=part.letter, claim=claim.id, study=part.study, verdict=verdict, **more)
+
+
+def _not_comparable(claim: Claim, part: Part, reason: Reason, variant: str = "") -> list[Finding]:
+    return [_finding(claim, part, Verdict.NOT_COMPARABLE, reason=reason, variant=variant)]
+
+
+def _direction(difference: Difference | None, p: float) -> Direction:
+    if difference is None:
+        return Direction.NOT_FINITE
+    if p >= LEVEL:
+        return Direction.NOT_SIGNIFICANT
+    return Direction.HIGHER if difference.estimate > 0 else Direction.LOWER
+
+
+def _corrected(differences: Sequence[Difference | None]) -> list[float]:
+    """Holm's p of each; 1 where there is no difference to test."""
+    adjusted = iter(holm([each.p_value for each in differences if each is not None]))
+    return [1.0 if each is None else next(adjusted) for each in differences]
+
+
+def _evidence(
+    figure: str, pairs: Sequence[tuple[str, str]], differences: Sequence[Difference | None], p: Sequence[float]
+) -> tuple[Evidence, ...]:
+    return tuple(
+        Evidence(
+            figure=figure, subject=one, other=other, difference=each, p=of, direction=_direction(each, of)
+        )
+        for (one, other), each, of in zip(pairs, differences, p, strict=True)
+    )
+
+
+# What is tested of models that were scored on test rows.
+
+
+def _winners(result: SweepResult) -> dict[Any, Scored]:
+    """The model of each value of the axis that was tested."""
+    axis = result.settings.axis
+    if axis is None or not result.settings.test:
+        return {}
+    return {
+        result.configurations[each.configuration].value(axis): each
+        for each in result.models
+        if each.role is ModelRole.WINNER and each.configuration is not None
+    }
+
+
+def _beside(result: SweepResult, baseline: str) -> dict[Any, Scored]:
+    """The models of a baseline that has the settings of each axis value's winner."""
+    axis = result.settings.axis
+    return {
+        result.configurations[each.configuration].value(axis): each
+        for each in result.models
+        if each.baseline == baseline and each.configuration is not None and axis is not None
+    }
+
+
+def _accuracies(model: Scored) -> list[float]:
+    return [score.measures["accuracy"] for score in model.scores]
+
+
+def _best_value(claim: Claim, part: Part, record: Record[Any]) -> list[Finding]:
+    test = claim.test
+    assert isinstance(test, tests.BestValue)
+    result: SweepResult = record.result
+    models = _winners(result)
+    if len(models) < 2:
+        return _not_comparable(claim, part, Reason.NOT_TESTED)
+    if test.value not in models:
+        return _not_comparable(claim, part, Reason.NOT_TRIED)
+    figures = {of: _accuracies(model) for of, model in models.items()}
+    ranked = sorted(figures, key=lambda of: -float(np.mean(figures[of])))
+    ours = over_seeds(figures[test.value])
+    about = {"value": ours.mean, "low": ours.low, "high": ours.high}
+    if len(figures[ranked[0]]) < 2:
+        return [_finding(claim, part, Verdict.NOT_COMPARABLE, reason=Reason.ONE_SEED, **about)]
+    # The best is picked by the figures it is tested on, so every pair counts as tested, not its own alone.
+    pairs = list(combinations(ranked, 2))
+    differences = [paired_difference(figures[one], figures[other]) for one, other in pairs]
+    p = _corrected(differences)
+    shown = [place for place, (one, _) in enumerate(pairs) if one == ranked[0]]
+    evidence = _evidence(
+        "test accuracy",
+        [(value_words(pairs[place][0]), value_words(pairs[place][1])) for place in shown],
+        [differences[place] for place in shown],
+        [p[place] for place in shown],
+    )
+    ahead = {pairs[place][1] for place in shown if p[place] < LEVEL}
+    verdict = Verdict.NOT_SIGNIFICANT
+    if ranked[0] == test.value and len(ahead) == len(ranked) - 1:
+        verdict = Verdict.CONFIRMED
+    elif ranked[0] != test.value and test.value in ahead:
+        verdict = Verdict.REFUTED
+    return [_finding(claim, part, verdict, evidence=evidence, **about)]
+
+
+def _loses_to(claim: Claim, part: Part, record: Record[Any]) -> list[Finding]:
+    test = claim.test
+    assert isinstance(test, tests.LosesTo)
+    result: SweepResult = record.result
+    ours, theirs = _winners(result), _beside(result, test.baseline)
+    values = [of for of in ours if of in theirs]
+    if not values:
+        return _not_comparable(claim, part, Reason.NO_BASELINE)
+    if min(len(theirs[of].scores) for of in values) < 2:
+        return _not_comparable(claim, part, Reason.ONE_SEED)
+    differences = [paired_difference(_accuracies(ours[of]), _accuracies(theirs[of])) for of in values]
+    evidence = _evidence(
+        "test accuracy", [(value_words(of), test.baseline) for of in values], differences, _corrected(differences)
+    )
+    behind = sum(each.direction is Direction.LOWER for each in evidence)
+    ahead = sum(each.direction is Direction.HIGHER for each in evidence)
+    verdict = Verdict.NOT_SIGNIFICANT
+    if behind:
+        verdict = Verdict.CONFIRMED if behind == len(values) else Verdict.PARTLY
+    elif ahead:
+        verdict = Verdict.REFUTED
+    return [_finding(claim, part, verdict, evidence=evidence)]
+
+
+def _baseline_equals(claim: Claim, part: Part, record: Record[Any]) -> list[Finding]:
+    test = claim.test
+    assert isinstance(test, tests.BaselineEquals)
+    theirs = _beside(record.result, test.baseline)
+    if test.value not in theirs or test.other not in theirs:
+        return _not_comparable(claim, part, Reason.NO_BASELINE)
+    one, other = _accuracies(theirs[test.value]), _accuracies(theirs[test.other])
+    mean = over_seeds(one)
+    about = {"printed": test.printed, "value": mean.mean, "low": mean.low, "high": mean.high}
+    if len(one) < 2:
+        return [_finding(claim, part, Verdict.NOT_COMPARABLE, reason=Reason.ONE_SEED, **about)]
+    difference = paired_difference(one, other)
+    p = 1.0 if difference is None else difference.p_value
+    evidence = _evidence(
+        "test accuracy", [(f"{test.baseline} {test.value}", f"{test.baseline} {test.other}")], [difference], [p]
+    )
+    verdict = Verdict.REFUTED if evidence[0].direction is Direction.LOWER else Verdict.NOT_SIGNIFICANT
+    return [_finding(claim, part, verdict, evidence=evidence, **about)]
+
+
+def _hardly_learns(claim: Claim, part: Part, record: Record[Any]) -> list[Finding]:
+    test = claim.test
+    assert isinstance(test, tests.HardlyLearns)
+    result: SweepResult = record.result
+    if not result.settings.test:
+        return _not_comparable(claim, part, Reason.NOT_TESTED)
+    model = result.models[result.chosen]
+    mean = over_seeds(_accuracies(model), (0.0, 1.0))
+    low, high = mean.low, mean.high
+    if low is None or high is None:
+        low, high = model.accuracy.low, model.accuracy.high
+    about = {"printed": test.printed, "value": mean.mean, "low": low, "high": high}
+    if len(result.classes) != 2:
+        return [_finding(claim, part, Verdict.NOT_COMPARABLE, reason=Reason.OTHER_CLASSES, **about)]
+    verdict = Verdict.NOT_SIGNIFICANT
+    if low > test.printed:
+        verdict = Verdict.REFUTED
+    elif high < test.printed:
+        verdict = Verdict.CONFIRMED
+    return [_finding(claim, part, verdict, **about)]
+
+
+def _better_than(claim: Claim, part: Part, record: Record[Any]) -> list[Finding]:
+    test = claim.test
+    assert isinstance(test, tests.BetterThan)
+    result: SweepResult = record.result
+
+    def is_meant(model: Scored) -> bool:
+        if test.model == "pixels":
+            return model.role is ModelRole.ALSO_ON and result.representations[model.representation].is_pixels
+        if model.baseline != test.model:
+            return False
+        return model.configuration in (None, result.models[result.chosen].configuration)
+
+    leads = [lead for lead in result.leads if is_meant(result.models[lead.model])]
+    if not leads:
+        return _not_comparable(claim, part, Reason.NO_BASELINE)
+    lead = leads[0]
+    difference, p, outcome = lead.over_seeds, lead.p, lead.outcome
+    if test.model == "pixels":  # both networks have seeds, over which they are compared
+        if difference is None:
+            return _not_comparable(claim, part, Reason.ONE_SEED)
+        p = difference.p_value
+        outcome = Outcome.NOT_SIGNIFICANT
+        if p < LEVEL:
+            outcome = Outcome.AHEAD if difference.estimate > 0 else Outcome.BEHIND
+    same = lead.same_rows
+    direction = {
+        Outcome.AHEAD: Direction.HIGHER,
+        Outcome.BEHIND: Direction.LOWER,
+        Outcome.NOT_SIGNIFICANT: Direction.NOT_SIGNIFICANT,
+    }[outcome]
+    evidence = Evidence(
+        figure="test accuracy", subject="network", other=test.model, difference=difference, p=p, direction=direction
+    )
+    verdict = {
+        Outcome.AHEAD: Verdict.YES,
+        Outcome.BEHIND: Verdict.NO,
+        Outcome.NOT_SIGNIFICANT: Verdict.NOT_SIGNIFICANT,
+    }[outcome]
+    about = {"value": same.estimate, "low": same.low, "high": same.high}
+    return [_finding(claim, part, verdict, evidence=(evidence,), **about)]
+
+
+def _recalls(claim: Claim, part: Part, record: Record[Any]) -> list[Finding]:
+    result: SweepResult = record.result
+    shares = {
+        name: each.recall.estimate
+        for name, each in zip(result.classes, result.per_class, strict=True)
+        if each.recall is not None
+    }
+    return [_finding(claim, part, Verdict.NOT_COMPARABLE, reason=Reason.TRAINING_ROWS, shown=shares)]
+
+
+# What is tested along the axis, on validation rows, variant by variant.
+
+
+def _variants(result: SweepResult) -> dict[str, list[Configuration]]:
+    """The configurations of each variant whose grid varies the axis alone, by rising value of the axis."""
+    axis = result.settings.axis
+    found: dict[str, list[Configuration]] = {}
+    for each in result.configurations:
+        if axis is not None and each.varied == (axis,) and not each.searched:
+            found.setdefault(each.variant, []).append(each)
+    return {name: sorted(of, key=lambda each: each.value(str(axis))) for name, of in found.items() if len(of) > 1}
+
+
+def _along_axis(
+    claim: Claim, part: Part, record: Record[Any], ask: Callable[[str, list[Configuration], str], Finding]
+) -> list[Finding]:
+    """Ask of each variant; what its trials cannot answer is not comparable."""
+    result: SweepResult = record.result
+    variants = _variants(result)
+    if not variants:
+        return _not_comparable(claim, part, Reason.TOO_FEW)
+    found: list[Finding] = []
+    for variant, configurations in variants.items():
+        trials = [trial for each in configurations for trial in each.trials]
+        if len(configurations[0].trials) < 2:
+            found += _not_comparable(claim, part, Reason.ONE_SEED, variant)
+        elif any(trial.ended in ("patience", "halved") for trial in trials):
+            found += _not_comparable(claim, part, Reason.STOPPED_EARLY, variant)
+        else:
+            found.append(ask(variant, configurations, str(result.settings.axis)))
+    return found
+
+
+def _values(configuration: Configuration, figure: Figure) -> list[float]:
+    return [figure(trial) for trial in configuration.trials]
+
+
+def _label(configuration: Configuration, axis: str) -> str:
+    return setting(axis, configuration.value(axis))
+
+
+def _along(claim: Claim, part: Part, record: Record[Any]) -> list[Finding]:
+    test = claim.test
+    assert isinstance(test, tests.Along)
+    words, figure = _FIGURES[test.figure]
+    wanted = Direction.LOWER if test.direction == "falls" else Direction.HIGHER
+
+    def ask(variant: str, configurations: list[Configuration], axis: str) -> Finding:
+        steps = list(pairwise(configurations))
+        differences = [paired_difference(_values(after, figure), _values(before, figure)) for before, after in steps]
+        pairs = [(_label(after, axis), _label(before, axis)) for before, after in steps]
+        evidence = _evidence(words, pairs, differences, _corrected(differences))
+        kept = sum(each.direction is wanted for each in evidence)
+        against = sum(
+            each.direction in (Direction.HIGHER, Direction.LOWER) and each.direction is not wanted for each in evidence
+        )
+        trend = _trend(configurations, figure, falls=test.direction == "falls")
+        throughout = kept == len(evidence)
+        in_part = not against and (kept > 0 or (trend is not None and trend < LEVEL))
+        if test.holds:
+            verdict = Verdict.CONFIRMED if throughout else Verdict.PARTLY if in_part else Verdict.NOT_SIGNIFICANT
+            if against:
+                verdict = Verdict.PARTLY_REFUTED if kept else Verdict.REFUTED
+        else:  # it was claimed to stay flat
+            verdict = Verdict.REFUTED if throughout else Verdict.PARTLY_REFUTED if in_part else Verdict.NOT_SIGNIFICANT
+            if against:
+                verdict = Verdict.PARTLY  # it does not go that way throughout, but is not flat either
+        return _finding(claim, part, verdict, variant=variant, evidence=evidence, trend_p=trend)
+
+    return _along_axis(claim, part, record, ask)
+
+
+def _trend(configurations: Sequence[Configuration], figure: Figure, *, falls: bool) -> float | None:
+    """p of Page's test (1963, JASA 58:216) that each seed orders the configurations the same way; one-sided."""
+    values = np.array([_values(each, figure) for each in configurations]).T  # (seeds, configurations)
+    if len(configurations) < 3 or not np.isfinite(values).all():
+        return None
+    from scipy.stats import page_trend_test
+
+    return float(page_trend_test(-values if falls else values).pvalue)
+
+
+def _last_alike(claim: Claim, part: Part, record: Record[Any]) -> list[Finding]:
+    def ask(variant: str, configurations: list[Configuration], axis: str) -> Finding:
+        before, after = configurations[-2:]
+        names = ("validation_loss", "best_validation_loss")
+        differences = [
+            paired_difference(_values(after, _FIGURES[name][1]), _values(before, _FIGURES[name][1])) for name in names
+        ]
+        p = _corrected(differences)
+        pair = [(_label(after, axis), _label(before, axis))]
+        evidence = tuple(
+            one
+            for name, each, of in zip(names, differences, p, strict=True)
+            for one in _evidence(_FIGURES[name][0], pair, [each], [of])
+        )
+        differ = sum(each.direction in (Direction.HIGHER, Direction.LOWER) for each in evidence)
+        verdict = {0: Verdict.NOT_SIGNIFICANT, 1: Verdict.PARTLY_YES, 2: Verdict.YES}[differ]
+        return _finding(claim, part, verdict, variant=variant, evidence=evidence)
+
+    return _along_axis(claim, part, record, ask)
+
+
+def _lowest_loss(claim: Claim, part: Part, record: Record[Any]) -> list[Finding]:
+    test = claim.test
+    assert isinstance(test, tests.LowestLoss)
+
+    def ask(variant: str, configurations: list[Configuration], axis: str) -> Finding:
+        if not any(each.value(axis) == test.value for each in configurations):
+            return _finding(claim, part, Verdict.NOT_COMPARABLE, reason=Reason.NOT_TRIED, variant=variant)
+        leaders: list[Any] = []
+        evidence: list[Evidence] = []
+        for name in ("validation_loss", "best_validation_loss"):
+            words, figure = _FIGURES[name]
+
+            def mean(each: Configuration, figure: Figure = figure) -> float:
+                found = float(np.mean(_values(each, figure)))
+                return found if math.isfinite(found) else math.inf
+
+            best = min(configurations, key=mean)
+            others = [each for each in configurations if each is not best]
+            differences = [paired_difference(_values(best, figure), _values(each, figure)) for each in others]
+            # Lower than all others is a claim that needs every test, so none is corrected (Berger 1982).
+            p = [1.0 if each is None else each.p_value for each in differences]
+            pairs = [(_label(best, axis), _label(each, axis)) for each in others]
+            evidence += _evidence(words, pairs, differences, p)
+            sure = all(each is None or of < LEVEL for each, of in zip(differences, p, strict=True))
+            leaders.append(best.value(axis) if sure else None)
+        verdict = Verdict.NOT_SIGNIFICANT
+        if None not in leaders and len(set(leaders)) == 1:
+            verdict = Verdict.CONFIRMED if leaders[0] == test.value else Verdict.REFUTED
+        return _finding(claim, part, verdict, variant=variant, evidence=tuple(evidence))
+
+    return _along_axis(claim, part, record, ask)
+
+
+def _curve(claim: Claim, part: Part, record: Record[Any]) -> list[Finding]:
+    test = claim.test
+    assert isinstance(test, tests.Curve)
+    measure = {"rises": _rises, "last-fall": _last_fall}[test.measure]
+    words = {
+        "rises": "sum of the training loss's rises, as a share of its net fall",
+        "last-fall": "last fall of the training loss, as a share of its whole fall",
+    }[test.measure]
+
+    def ask(variant: str, configurations: list[Configuration], axis: str) -> Finding:
+        evidence = {each.value(axis): _beyond(each, axis, measure, words, test.limit) for each in configurations}
+        above = [of for of, each in evidence.items() if each.direction is Direction.ABOVE]
+        about = {"variant": variant, "evidence": tuple(evidence.values())}
+        if test.value not in evidence:
+            return _finding(claim, part, Verdict.NOT_COMPARABLE, reason=Reason.NOT_TRIED, **about)
+        verdict = Verdict.REFUTED
+        if test.value in above:
+            verdict = Verdict.CONFIRMED if len(above) == 1 else Verdict.PARTLY
+        elif evidence[test.value].direction is Direction.UNCLEAR:
+            verdict = Verdict.NOT_SIGNIFICANT
+        return _finding(claim, part, verdict, **about)
+
+    return _along_axis(claim, part, record, ask)
+
+
+def _beyond(
+    configuration: Configuration,
+    axis: str,
+    measure: Callable[[npt.NDArray[np.float64]], float],
+    words: str,
+    limit: float,
+) -> Evidence:
+    """Whether a measure of the training curves lies above the limit, with its whole interval."""
+    curves = [np.array([record["train_loss"] for record in trial.history]) for trial in configuration.trials]
+    estimate: Estimate | None = None
+    direction = Direction.UNCLEAR
+    if any(trial.diverged_epoch is not None for trial in configuration.trials):
+        direction = Direction.ABOVE
+    elif min(map(len, curves)) >= _EPOCHS and all(curve[-1] < curve[0] for curve in curves):
+        estimate = over_seeds([measure(curve) for curve in curves])
+        if estimate.low is not None and estimate.low > limit:
+            direction = Direction.ABOVE
+        elif estimate.high is not None and estimate.high < limit:
+            direction = Direction.BELOW
+    return Evidence(figure=words, subject=_label(configuration, axis), estimate=estimate, direction=direction)
+
+
+def _rises(curve: npt.NDArray[np.float64]) -> float:
+    """Sum of the rises from epoch to epoch, as a share of the fall from the first epoch to the last."""
+    return float(np.clip(np.diff(curve), 0, None).sum() / (curve[0] - curve[-1]))
+
+
+def _last_fall(curve: npt.NDArray[np.float64]) -> float:
+    """Fall from the last tenth but one of the epochs to the last tenth, as a share of the fall over all epochs."""
+    tenth = len(curve) // 10
+    return float((curve[-2 * tenth : -tenth].mean() - curve[-tenth:].mean()) / (curve[0] - curve[-1]))
+
+
+# What is counted or timed.
+
+
+def _counts(claim: Claim, part: Part, record: Record[Any]) -> list[Finding]:
+    test = claim.test
+    assert isinstance(test, tests.Counts)
+    result: ExplorationResult = record.result
+    train = dict(result.counts["train"])
+    if len(train) != len(test.train):
+        return [_finding(claim, part, Verdict.NOT_COMPARABLE, reason=Reason.OTHER_CLASSES, shown=train)]
+    verdict = Verdict.CONFIRMED if sorted(train.values()) == sorted(test.train) else Verdict.REFUTED
+    return [_finding(claim, part, verdict, shown=train)]
+
+
+def _speed(claim: Claim, part: Part, record: Record[Any]) -> list[Finding]:
+    test = claim.test
+    assert isinstance(test, tests.Speed)
+    result: FeaturesResult = record.result
+    rates = [each.images_per_second for each in result.speeds]
+    return [
+        _finding(
+            claim, part, Verdict.NOT_COMPARABLE, reason=Reason.OTHER_MACHINE, printed=test.printed,
+            value=max(rates, default=None),
+        )
+    ]  # fmt: skip
+
+
+_TESTS: dict[type[Any], Callable[[Claim, Part, Record[Any]], list[Finding]]] = {
+    tests.BestValue: _best_value,
+    tests.LosesTo: _loses_to,
+    tests.BaselineEquals: _baseline_equals,
+    tests.HardlyLearns: _hardly_learns,
+    tests.BetterThan: _better_than,
+    tests.Recalls: _recalls,
+    tests.Along: _along,
+    tests.LastAlike: _last_alike,
+    tests.LowestLoss: _lowest_loss,
+    tests.Curve: _curve,
+    tests.Counts: _counts,
+    tests.Speed: _speed,
+}
+
+
+def _rows(claims: Claims, part: Part, record: Record[Any]) -> Iterator[Row]:
+    """The run's figures beside the printed ones."""
+    result: SweepResult = record.result
+    axis = result.settings.axis
+    for printed in part.printed:
+        of = tuple(printed.value) if isinstance(printed.value, list) else printed.value
+        found: list[tuple[str, Estimate]] = []
+        if printed.figure == "accuracy":
+            models = _winners(result) if printed.model == "network" else _beside(result, printed.model)
+            model = models.get(of) if axis is not None else result.models[result.chosen]
+            if model is not None and result.settings.test:
+                found = [("", over_seeds(_accuracies(model), (0.0, 1.0)))]
+        elif axis is not None:
+            figure = _FIGURES[printed.figure][1]
+            found = [
+                (each.variant, over_seeds(_values(each, figure), (0.0, math.inf)))
+                for each in result.configurations
+                if each.value(axis) == of and each.varied == (axis,) and not each.halved
+            ]
+        for variant, ours in found:
+            yield Row(
+                part=part.letter,
+                study=part.study,
+                variant=variant,
+                figure=printed.figure,
+                model=printed.model,
+                value="" if of is None or axis is None else setting(axis, of),
+                printed=printed.printed,
+                note=printed.note,
+                ours=ours,
+                circumstances=circumstances(claims, part, record, variant),
+            )

@@ -1,0 +1,139 @@
+"""What a run says of a study's claims: verdicts, and the figures they rest on."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from lib.evaluation.intervals import Difference, Estimate
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
+
+
+class Verdict(StrEnum):
+    """What a run says of a claim; of a question without a claim, the answer."""
+
+    CONFIRMED = "confirmed"
+    PARTLY = "partly confirmed"
+    REFUTED = "refuted"
+    PARTLY_REFUTED = "partly refuted"
+    NOT_SIGNIFICANT = "not significant"
+    """The seeds, or the rows, do not settle it."""
+    NOT_COMPARABLE = "not comparable"
+    YES = "yes"
+    PARTLY_YES = "in part"
+    NO = "no"
+
+
+class Reason(StrEnum):
+    """Why a claim is not comparable."""
+
+    ONE_SEED = "one seed"
+    STOPPED_EARLY = "trials were stopped early"
+    TOO_FEW = "too few values or epochs"
+    NOT_TRIED = "the value was not tried"
+    NOT_TESTED = "nothing was tested"
+    OTHER_CLASSES = "other classes"
+    OTHER_MACHINE = "another machine"
+    TRAINING_ROWS = "the printed shares are of training images"
+    NO_BASELINE = "the model was not trained"
+
+
+class Circumstance(StrEnum):
+    """In what the run is not the study's case; a claim is confirmed or refuted for the study's case alone."""
+
+    OTHER_DATA = "other data"
+    OTHER_SETTINGS = "other settings"
+    RANDOM_WEIGHTS = "random weights"
+
+
+class Direction(StrEnum):
+    """What a difference, or a figure against a limit, says."""
+
+    HIGHER = "higher"
+    LOWER = "lower"
+    NOT_SIGNIFICANT = "not significantly different"
+    NOT_FINITE = "not finite"
+    ABOVE = "above the limit"
+    BELOW = "below the limit"
+    UNCLEAR = "not clear"
+
+
+class Evidence(_Model):
+    """One comparison or figure.
+
+    Attributes
+    ----------
+    figure : str
+        What is compared: "test accuracy", "validation loss (mean over epochs)".
+    subject, other : str
+        Of what: values of the axis, or models, as they are shown; `other` is empty where a figure stands for itself.
+    difference : Difference or None
+        Subject less other.
+    estimate : Estimate or None
+        Of a figure that stands for itself.
+    p : float or None
+        Corrected by Holm over the tests of the claim.
+    """
+
+    figure: str
+    subject: str
+    other: str = ""
+    difference: Difference | None = None
+    estimate: Estimate | None = None
+    p: float | None = None
+    direction: Direction
+
+
+class Finding(_Model):
+    """A claim and what the run says of it, for one variant.
+
+    Attributes
+    ----------
+    value, low, high : float or None
+        The run's figure beside the printed one, with its 95 % interval, where there is one.
+    trend_p : float or None
+        Page's test that the figure goes the claimed way over all values, one-sided.
+    """
+
+    part: str
+    claim: str
+    study: str
+    variant: str = ""
+    verdict: Verdict
+    reason: Reason | None = None
+    circumstances: tuple[Circumstance, ...] = ()
+    printed: float | None = None
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    evidence: tuple[Evidence, ...] = ()
+    trend_p: float | None = None
+    shown: dict[str, Any] = {}
+
+
+class Row(_Model):
+    """A printed result beside the run's: a mean over seeds with its interval."""
+
+    part: str
+    study: str
+    variant: str
+    figure: str
+    model: str
+    value: str
+    printed: float | None
+    note: str
+    ours: Estimate
+    circumstances: tuple[Circumstance, ...]
+
+
+class Judged(_Model):
+    """Everything that a run says of the claims `name`."""
+
+    name: str
+    findings: tuple[Finding, ...]
+    rows: tuple[Row, ...]

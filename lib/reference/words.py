@@ -1,0 +1,122 @@
+"""A study's claims and what a run says of them, in words: made from the verdicts at the end, never read back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from lib.evaluation.intervals import p_words
+from lib.reference.claims import Claims, claims_named
+from lib.reference.judged import Direction, Evidence, Finding, Judged, Row, Verdict
+from lib.studies.presentation import Section, escaped
+
+_ELSEWHERE = {
+    Verdict.CONFIRMED: "holds here",
+    Verdict.PARTLY: "holds here in part",
+    Verdict.REFUTED: "differs here",
+    Verdict.PARTLY_REFUTED: "differs here in part",
+}
+"""What is said of a claim where the case is not the study's: it is neither confirmed nor refuted by it."""
+
+_FIGURES = {
+    "accuracy": "test accuracy",
+    "train_loss": "training loss (mean over epochs)",
+    "validation_loss": "validation loss (mean over epochs)",
+}
+
+
+def judged_sections(judged: Judged) -> tuple[Section, ...]:
+    """The claims as a table, the evidence, the printed results beside the run's, and where the study was wrong."""
+    claims = claims_named(judged.name)
+    return (
+        Section(f"{claims.title}: its claims", _claims(claims, judged)),
+        Section("What each verdict rests on", "\n".join(_details(claims, judged)), folded=True),
+        Section(f"{claims.title}: its printed results", _printed(judged), folded=True),
+        Section(f"Where {claims.title[0].lower()}{claims.title[1:]} was wrong", "\n".join(_faults(claims, judged)), folded=True),
+    )
+
+
+def badge(finding: Finding) -> str:
+    """The verdict in a few words, with in what the case is another than the study's."""
+    words = finding.verdict.value
+    if finding.circumstances:
+        words = _ELSEWHERE.get(finding.verdict, words)
+    if finding.reason is not None:
+        return f"{words}: {finding.reason.value}"
+    return words + "".join(f", {each.value}" for each in finding.circumstances)
+
+
+def _claims(claims: Claims, judged: Judged) -> str:
+    lines = ["| part | question | claimed | this run | verdict |", "|---|---|---|---|---|"]
+    for each in judged.findings:
+        claim = claims.claim(each.claim)
+        variant = f" ({escaped(each.variant)})" if each.variant else ""
+        lines.append(
+            f"| {each.part} | {claim.question}{variant} | {claim.claimed or '–'} | {_ours(each)} | {badge(each)} |"
+        )
+    return "\n".join(lines)
+
+
+def _ours(finding: Finding) -> str:
+    if finding.value is None:
+        return ", ".join(f"{escaped(name)} {_number(of)}" for name, of in list(finding.shown.items())[:10]) or "–"
+    interval = (
+        f" ({_number(finding.low)} to {_number(finding.high)})"
+        if finding.low is not None and finding.high is not None
+        else ""
+    )
+    return _number(finding.value) + interval
+
+
+def _number(value: float) -> str:
+    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
+
+
+def _details(claims: Claims, judged: Judged) -> Iterator[str]:
+    yield (
+        "Differences are paired over seeds, each with its own 95 % confidence interval; p by Holm's correction over the "
+        "tests of a claim."
+    )
+    for each in judged.findings:
+        if not each.evidence:
+            continue
+        variant = f" ({escaped(each.variant)})" if each.variant else ""
+        yield f"\n**{each.part}. {claims.claim(each.claim).question}**{variant} {badge(each)}.\n"
+        yield from (f"- {_evidence(one)}" for one in each.evidence)
+        if each.trend_p is not None:
+            yield f"- Taken together: Page's trend test, {p_words(each.trend_p)}"
+
+
+def _evidence(one: Evidence) -> str:
+    against = f" less {escaped(one.other)}" if one.other else ""
+    start = f"{one.figure}, {escaped(one.subject)}{against}: "
+    if one.difference is not None:
+        low, high = one.difference.low, one.difference.high
+        p = "" if one.p is None else f", {p_words(one.p)}"
+        return f"{start}{one.difference.estimate:.4f} ({low:.4f} to {high:.4f}{p}), {one.direction.value}"
+    if one.estimate is not None:
+        return f"{start}{one.estimate.words}, {one.direction.value}"
+    return f"{start}{one.direction.value if one.direction is not Direction.ABOVE else 'diverged'}"
+
+
+def _printed(judged: Judged) -> str:
+    lines = ["| part | figure | setting | model | printed | this run | case |", "|---|---|---|---|---|---|---|"]
+    return "\n".join(lines + [_printed_row(row) for row in judged.rows])
+
+
+def _printed_row(row: Row) -> str:
+    variant = f"{escaped(row.variant)}: " if row.variant else ""
+    printed = "–" if row.printed is None else f"{row.printed:g}"
+    note = f" ({row.note})" if row.note else ""
+    case = ", ".join(each.value for each in row.circumstances) or "the study's"
+    return (
+        f"| {row.part} | {_FIGURES[row.figure]} | {variant}{escaped(row.value) or '–'} | {row.model} | {printed}{note} "
+        f"| {row.ours.words} | {case} |"
+    )
+
+
+def _faults(claims: Claims, judged: Judged) -> Iterator[str]:
+    judged_parts = {each.part for each in judged.findings}
+    for part in claims.parts:
+        if part.letter in judged_parts and part.faults:
+            yield f"\n**{part.letter}. {part.title}**\n"
+            yield from (f"- {fault}" for fault in part.faults)
