@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -71,7 +71,35 @@ def fetch(
 
 def fetch_file(path: Path) -> None:
     """`fetch` for one file."""
-    fetch(path.parent, lambda name: name == path.name)
+    fetch_files([path])
+
+
+def fetch_files(paths: Sequence[Path]) -> None:
+    """`fetch` for these files, each asked for by its name: a folder of very many is not listed.
+
+    Raises
+    ------
+    StorageError
+        When the store does not answer, or the disk is full.
+    """
+    asked = [(store, path.absolute()) for path in paths if (store := store_of(path)) is not None]
+    if len(asked) <= 1:
+        for each in asked:
+            _fetch_one(*each)
+        return
+    with ThreadPoolExecutor(_AT_ONCE, "fetch") as pool:
+        list(pool.map(_fetch_one, *zip(*asked, strict=True)))
+
+
+def _fetch_one(store: Store, path: Path) -> None:
+    if not store.shares(path):
+        return
+    begun = time.time()
+    item = store.item(path)
+    if item is None:
+        _drop(path, begun)
+    elif not _is_here(store, path, item):
+        _download(store, path, item)
 
 
 def sizes(folder: Path) -> dict[str, int]:

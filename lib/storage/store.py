@@ -76,6 +76,15 @@ class Store:
         with self._errors(f"read {self.shown(path)}"):
             self._filesystem.get_file(self._key(path), str(target))
 
+    def item(self, path: Path) -> Item | None:
+        """What the store has at `path`; None when it has no such file."""
+        try:
+            with self._errors(f"look for {self.shown(path)}"):
+                found = self._filesystem.info(self._key(path))
+        except FileNotFoundError:
+            return None
+        return Item(found["size"], _stamp(found)) if found["type"] == "file" else None
+
     def listing(self, folder: Path, deep: bool = False) -> dict[Path, Item]:
         """The files in `folder`, with `deep` in folders below it too; none when there is no such folder."""
         key = self._key(folder)

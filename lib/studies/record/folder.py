@@ -24,8 +24,11 @@ from lib.studies.study import Artifact, DatasetNote, Drawing, Record, Result, Ta
 FOLDER_LETTERS = 16
 """Letters of a study's key that its folder is named by."""
 
-TRIALS = ".trials"
-"""Folder under the root of all studies where results of single trials lie, whichever studies they are part of."""
+TRIALS = "_trials"
+"""Folder under the root of all studies where results of single trials lie, whichever studies they are part of.
+
+No study has such a name, and it does not begin with a dot: what does is not shared with other machines.
+"""
 
 
 class StudyFolder:
