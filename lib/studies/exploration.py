@@ -6,16 +6,17 @@ It needs no labels: images without any are all of one class, which has no name.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field, PositiveInt
 
-from lib.studies.presentation import Presentation, RunNote, Section
+from lib.studies.presentation import Presentation, RunNote, Section, escaped
 from lib.studies.study import (
     Ahead,
     Drawing,
+    Effort,
     Folder,
     Forecast,
     Group,
@@ -52,8 +53,8 @@ class ExplorationResult(Result):
 
     Attributes
     ----------
-    counts : dict of str to tuple of int
-        Split -> images of each of `classes`.
+    counts : dict of str to dict of str to int
+        Split -> images of each class; the class "" of images without labels.
     shapes : tuple of (tuple of int, int)
         Shape of an image -> how many have it, the most frequent first; at most eight of `distinct_shapes`.
     shown, scattered : tuple of int
@@ -68,7 +69,7 @@ class ExplorationResult(Result):
     dataset: str
     labelled: bool
     classes: tuple[str, ...]
-    counts: dict[str, tuple[int, ...]]
+    counts: dict[str, dict[str, int]]
     shapes: tuple[tuple[tuple[int, ...], int], ...]
     distinct_shapes: int
     shown: tuple[int, ...]
@@ -79,7 +80,7 @@ class ExplorationResult(Result):
     @property
     def images(self) -> int:
         """All images."""
-        return sum(sum(of) for of in self.counts.values())
+        return sum(sum(of.values()) for of in self.counts.values())
 
 
 class Exploration(Kind[ExplorationSettings, ExplorationResult]):
@@ -102,7 +103,8 @@ class Exploration(Kind[ExplorationSettings, ExplorationResult]):
         train = dataset.splits["train"]
         shown = sample_by_class(train.labels, settings.grid, _SEED)[: settings.grid]
         scattered = sample_by_class(train.labels, settings.scatter, _SEED)
-        points, shares = principal_components(np.stack([_small(train, row) for row in scattered]), 2, _SEED)
+        alike = len(dataset.shapes) == 1
+        points, shares = principal_components(np.stack([_small(train, row, alike) for row in scattered]), 2, _SEED)
         first, second = [*shares.tolist(), 0.0, 0.0][:2]
         return ExplorationResult(
             settings=settings,
@@ -110,7 +112,7 @@ class Exploration(Kind[ExplorationSettings, ExplorationResult]):
             labelled=dataset.labelled,
             classes=dataset.class_names,
             counts={
-                name: tuple(np.bincount(split.labels, minlength=len(dataset.class_names)).tolist())
+                name: dict(zip(dataset.class_names, _counts(split, len(dataset.class_names)), strict=True))
                 for name, split in dataset.splits.items()
             },
             shapes=tuple(dataset.shapes.items())[:8],
@@ -123,9 +125,9 @@ class Exploration(Kind[ExplorationSettings, ExplorationResult]):
 
     def draw(self, result: ExplorationResult, study: Study[ExplorationSettings]) -> Iterator[Drawing | Table]:
         """Samples, principal components, and images of each class."""
+        from lib.figures.classes import class_distribution
         from lib.figures.images import sample_grid
         from lib.figures.plane import scatter
-        from lib.figures.classes import class_distribution
 
         train = study.dataset.splits["train"]
         names = _names(result)
@@ -138,7 +140,7 @@ class Exploration(Kind[ExplorationSettings, ExplorationResult]):
         caption = f"{result.dataset}: PCA of {len(points):,} training images"
         labels = train.labels[np.array(result.scattered)]
         yield Drawing("pca", caption, scatter(points, labels, names, caption, (axes[0], axes[1])))
-        counts = {split: dict(zip(names, of, strict=True)) for split, of in result.counts.items()}
+        counts = {split: dict(zip(names, of.values(), strict=True)) for split, of in result.counts.items()}
         caption = f"{result.dataset}: images of each class"
         yield Drawing("classes", caption, class_distribution(counts, caption))
         rows = [{"split": split, "class": name, "images": n} for split, of in counts.items() for name, n in of.items()]
@@ -155,7 +157,7 @@ class Exploration(Kind[ExplorationSettings, ExplorationResult]):
             "No test image is a training image (checked by content).",
             "",
             *(
-                f"- {split}: " + ", ".join(f"{name} {n:,}" for name, n in zip(names, of, strict=True))
+                f"- {split}: " + ", ".join(f"{escaped(name)} {n:,}" for name, n in zip(names, of.values(), strict=True))
                 for split, of in result.counts.items()
             ),
             f"- {_shapes(result)}",
@@ -174,6 +176,10 @@ class Exploration(Kind[ExplorationSettings, ExplorationResult]):
                 {"explained_variance_2d": variance},
             ),
         )
+
+    def effort(self, result: ExplorationResult) -> Effort | None:
+        """All images were read."""
+        return Effort(float(result.images))
 
     def forecast(
         self,
@@ -201,13 +207,19 @@ def _shapes(result: ExplorationResult) -> str:
     return f"{result.distinct_shapes:,} shapes; the most frequent is {size}, {count:,} images"
 
 
-def _small(split: Split, row: Any) -> npt.NDArray[np.float32]:
-    """An image as one row; larger ones shrink to 32x32 in colour, so that images of any shape share one space."""
+def _counts(split: Split, classes: int) -> list[int]:
+    counts: list[int] = np.bincount(split.labels, minlength=classes).tolist()
+    return counts
+
+
+def _small(split: Split, row: int, alike: bool) -> npt.NDArray[np.float32]:
+    """An image as one row; large ones shrink to 32x32, and any that are not `alike`, so that they share one space."""
     from PIL import Image
 
-    pixels = split.images[int(row)]
-    picture = Image.fromarray(pixels)
-    if max(picture.size) > _SCATTER_SIDE or picture.size[0] != picture.size[1]:
+    picture = Image.fromarray(split.images[int(row)])
+    if not alike:
+        picture = picture.convert("RGB")
+    if not alike or max(picture.size) > _SCATTER_SIDE or picture.size[0] != picture.size[1]:
         picture = picture.resize((_SCATTER_SIDE, _SCATTER_SIDE), Image.Resampling.BILINEAR)
     return np.asarray(picture, dtype=np.float32).ravel() / np.float32(255)
 

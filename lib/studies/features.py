@@ -106,6 +106,11 @@ class FeaturesResult(Result):
     explained_variance: tuple[float, ...]
 
     @property
+    def weights(self) -> Literal["imagenet", "random"]:
+        """What weights the network has."""
+        return self.settings.weights
+
+    @property
     def rows(self) -> int:
         """Rows of all splits."""
         return sum(self.splits.values())
@@ -140,11 +145,8 @@ class SetWork:
         return self._work.paths(positions)
 
     def do(self, positions: Sequence[int]) -> int:
-        """Make those that are missing; on a GPU of this machine one process at a time."""
-        from lib.gpu import gpu_to_itself
-
-        with gpu_to_itself(self._work.settings.device):
-            return len(self._work.compute(positions))
+        """Make those that are missing."""
+        return len(self._work.compute(positions))
 
 
 class Features(Kind[FeatureNode, FeaturesResult]):
@@ -175,7 +177,7 @@ class Features(Kind[FeatureNode, FeaturesResult]):
         if isinstance(work, FeatureSet):
             feature_set = work
         else:
-            SetWork(work).do(range(len(work.shards)))
+            work.compute()
             feature_set = work.seal()
         return _describe(feature_set, study.folder.path)
 
