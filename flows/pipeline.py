@@ -1,92 +1,129 @@
-"""The main job: acquire -> extract -> sweep -> evaluate -> promote.
+"""The main job: a profile's graph node by node, then promotion, the run's own record, and the report.
 
-Run it as `python -m flows run`, as `python flows/pipeline.py`, or as a deployment. Each stage does only what is
-missing, so running it again after a crash or a change goes on from there.
+Run it as `python -m flows run`, as `python flows/pipeline.py`, or as a deployment. Each node does only what is missing, so
+running it again after a crash or a change goes on from there.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from prefect import flow
+from prefect.futures import PrefectFuture, as_completed
 
-from flows.acquire import acquire
-from flows.evaluate import classifier, exploration, tsne
-from flows.extract import extract
-from flows.settings import chosen, profile_and_flow
-from flows.sweep import sweep
-from lib.config import SWEEPS, Profile, ProfileName, Workers
-from lib.studies.identity import note_stage_time
-from lib.studies.stages import STAGES, Stage, what_runs
+from flows.settings import AnyProfile, chosen, profile_and_nodes
+from lib.places import Workers, workers_here
+from lib.profile import Profile
+from lib.studies.record import note_node_time
+from lib.studies.study import Group
 from tasks.ends import ENDS, refuse_endless_restarts
-from tasks.evaluate import compare_with_reference
-from tasks.tracking import promote_classifier, show_study
+from tasks.node import CHUNK_FLOW, check, run_here, run_on_pool, summarise_run
+from tasks.pool import await_predecessors, begin, give_up
+from tasks.tracking import promote, show_study
 
-__all__ = ["STAGES", "Stage", "pipeline"]
+Ended = Callable[[str, str], None]
+"""Called with a node's name and its record's folder."""
 
 
-@flow(name="pipeline", flow_run_name=profile_and_flow, **ENDS)
+@flow(name="pipeline", flow_run_name=profile_and_nodes, **ENDS)
 def pipeline(
-    profile: ProfileName | Profile = "embedded",
-    only: Stage | list[Stage] | None = None,
+    profile: AnyProfile = "embedded",
+    only: list[str] | None = None,
     changes: list[str] | None = None,
     workers: Workers | None = None,
 ) -> dict[str, Any]:
-    """Run the whole pipeline, or some stages or studies of it with what they need. What is done already is not done again.
+    """Run a profile, or some nodes of it with what they need. What is done already is not done again.
 
     Args:
-        profile: What to study: a built-in profile by its name, or a whole profile.
-        only: A stage (acquire, extract, sweep, evaluate, promote) or a study, or several of them; everything when empty.
-        changes: Changes of a built-in profile's settings, such as "features.layer=fc7".
+        profile: What to study: a built-in profile by its name, or a whole profile as JSON.
+        only: Nodes, groups (data, features, studies) or kinds of study; everything when empty.
+        changes: Changes of a built-in profile's settings, such as "features.fc8.layer=fc7".
         workers: Who extracts features and trains the trials; what PROBEFLOW_POOL, PROBEFLOW_CHUNKS, PROBEFLOW_CHUNK_IMAGES
             and PROBEFLOW_CHUNK_MINUTES say where this runs when empty.
     """
     refuse_endless_restarts()
-    profile = chosen(profile, changes or ())
-    stages = [only] if isinstance(only, str) else only
-    wanted = what_runs(profile, stages)
+    settings = chosen(profile, changes or ())
+    workers = workers or workers_here()
+    wanted = settings.graph.chosen(only)
+    names = [name for name in wanted if settings.graph[name].group is not Group.DATA]
+    check(settings, wanted)
     outcomes: dict[str, dict[str, Any]] = {}
-    seconds: dict[str, float] = {}
+    began: dict[str, float] = {}
 
-    def study(name: str, run: Callable[..., dict[str, Any]], *settings: Any) -> None:
-        began, started = time.time(), time.perf_counter()
-        outcomes[name] = run(*settings)
-        seconds[name] = time.perf_counter() - started
-        note_stage_time(Path(outcomes[name]["folder"]), seconds[name], began)
+    def ended(name: str, folder: str) -> None:
+        outcome = show_study(folder)
+        outcomes[name] = outcome | {"seconds": time.time() - began[name]}
+        note_node_time(Path(folder), outcomes[name]["seconds"], began[name])
 
-    if "acquire" in wanted:
-        acquire(profile)
-    if "exploration" in wanted:
-        study("exploration", exploration, profile.images, profile.exploration)
-    if "features" in wanted:
-        study("features", extract, profile.images, profile.features, workers)
-    for name in SWEEPS:
-        if name in wanted:
-            study(name, sweep, name, profile.sweep(name), workers)
-    if "classifier" in wanted:
-        study("classifier", classifier, profile.images, outcomes["features"]["folder"], profile.classifier)
-    if "tsne" in wanted:
-        study("tsne", tsne, profile.activations.data, outcomes["activations"]["folder"], profile.tsne)
+    if workers.pool is None:
+        for name in names:
+            began[name] = time.time()
+            ended(name, run_here(settings, name))
+    else:
+        await_predecessors(CHUNK_FLOW, workers.pool)
+        _side_by_side(settings, names, workers, began, ended)
 
     result: dict[str, Any] = {
-        "profile": profile.name,
-        "studies": outcomes,
-        "seconds": seconds,
+        "profile": settings.name,
+        "nodes": {name: outcomes[name] for name in names},
         "promotion": None,
         "pipeline": None,
     }
-    began, started = time.time(), time.perf_counter()
-    if "promote" in wanted:
-        best = outcomes["classifier"]
-        result["promotion"] = promote_classifier(best["folder"], best["run_id"], profile.images, profile.features)
-    if "report" in wanted:
-        folders = {name: outcome["folder"] for name, outcome in outcomes.items()}
-        result["pipeline"] = show_study(compare_with_reference(profile, folders))
-        note_stage_time(Path(result["pipeline"]["folder"]), time.perf_counter() - started, began)
+    if settings.promote in outcomes:
+        best = outcomes[settings.promote]
+        result["promotion"] = promote(settings, best["folder"], best["run_id"])
+    if not only:
+        began["pipeline"] = time.time()
+        folder = summarise_run(settings, {name: outcome["folder"] for name, outcome in result["nodes"].items()})
+        result["pipeline"] = show_study(folder)
+        note_node_time(Path(folder), time.time() - began["pipeline"], began["pipeline"])
     return result
+
+
+def _side_by_side(
+    profile: Profile, names: Sequence[str], workers: Workers, began: dict[str, float], ended: Ended
+) -> None:
+    """Have nodes run by workers: each as soon as what it needs is done, so that independent ones run at the same time.
+
+    After a failure nothing more is submitted, and what runs is waited for. Ending early (Ctrl-C) cancels it.
+
+    Raises
+    ------
+    Exception
+        Of the first node that failed.
+    """
+    left, done, failures = list(names), set[str](), list[BaseException]()
+    running: dict[PrefectFuture[str], str] = {}
+
+    def submit_ready() -> None:
+        for name in list(left):
+            if all(need.node in done or need.node not in names for need in profile.graph[name].needs):
+                left.remove(name)
+                began[name] = time.time()
+                running[run_on_pool.submit(profile, name, workers)] = name
+
+    begin()
+    try:
+        submit_ready()
+        while running:
+            future = next(as_completed(list(running)))
+            name = running.pop(future)
+            folder = future.result(raise_on_failure=False)
+            if isinstance(folder, BaseException):
+                failures.append(folder)
+                left.clear()
+                continue
+            done.add(name)
+            submit_ready()  # before the record is shown, which may take a while
+            ended(name, folder)
+    except BaseException:
+        give_up()
+        raise
+    if failures:
+        raise failures[0]
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""When a run ends other than well: its children are cancelled, what happened is told in the UI, restarts have an end.
+"""When a run ends other than well: its children are cancelled, what happened is shown in the UI, restarts have an end.
 
 Prefect calls these hooks in the run's process, or in its worker's when that process is gone.
 """
@@ -34,7 +34,7 @@ RESTARTING = "Restarting"
 _logger = logging.getLogger(__name__)
 
 _PAGE = 200
-"""Runs that the server tells at once, at most."""
+"""Runs that the server lists at once, at most."""
 
 _UNFINISHED = [state for state in StateType if state not in TERMINAL_STATES]
 
@@ -123,7 +123,7 @@ def while_wanted(poll: float = 60.0) -> Iterator[None]:
             with suppress(Exception), get_client(sync_client=True) as client:  # a server that is away says nothing
                 state = client.read_flow_run(UUID(root)).state
                 if state is not None and state.is_final() and not state.is_crashed():
-                    _logger.warning("the run that handed this out has ended (%s); ending too", state.name)
+                    _logger.warning("the run that submitted this has ended (%s); ending too", state.name)
                     client.set_flow_run_state(UUID(own), Cancelling(message=f"its pipeline ended {state.name}"))
                     return
 
@@ -140,20 +140,20 @@ def cancel_with_parent(flow: Any, flow_run: FlowRun, state: State[Any]) -> None:
 
 
 def end_with_failure(flow: Any, flow_run: FlowRun, state: State[Any]) -> None:
-    """Cancel the children that are left, and tell what failed and how to go on."""
+    """Cancel the children that are left, and report what failed and how to go on."""
     cancel_children(flow_run)
-    _tell(flow_run, state)
+    _report(flow_run, state)
 
 
 def end_with_crash(flow: Any, flow_run: FlowRun, state: State[Any]) -> None:
-    """Tell of the crash. Children of a deployed run go on: it is restarted, and waits for them. Others are cancelled."""
+    """Report the crash. Children of a deployed run go on: it is restarted, and waits for them. Others are cancelled."""
     if flow_run.parent_task_run_id is None and flow_run.deployment_id is None:
         cancel_children(flow_run)
-    _tell(flow_run, state)
+    _report(flow_run, state)
 
 
-def _tell(run: FlowRun, state: State[Any]) -> None:
-    if run.parent_task_run_id is not None:  # its parent tells
+def _report(run: FlowRun, state: State[Any]) -> None:
+    if run.parent_task_run_id is not None:  # its parent reports
         return
     said = " ".join(without_credentials(state.message or "no message").split())
     if run.deployment_id is None:
@@ -168,7 +168,7 @@ def _tell(run: FlowRun, state: State[Any]) -> None:
             "Start a new run with other parameters (*Copy to new run* in the run's menu): this one would fail again."
         )
     else:
-        onward = "Mend what the message names, then press *Retry*: it goes on from what is done."
+        onward = "Fix what the message names, then press *Retry*: it goes on from what is done."
     text = f"## {run.name}: {state.name}\n\n> {said}\n\n{onward}\n"
     with get_client(sync_client=True) as client:
         client.create_artifact(

@@ -21,10 +21,11 @@ from lib.graph import check_graph, ready_node, summarise
 from lib.places import Workers, places
 from lib.profile import Profile, parse_profile
 from lib.report import write_report
+from lib.storage.copies import shown
 from lib.studies.record import RECORD, open_record
 from lib.studies.study import Record
 from tasks.policy import POLICY
-from tasks.pool import Piece, hand_out, run_on_worker, workers_online
+from tasks.pool import Job, run_on_worker, submit_all, workers_online
 
 CHUNK_FLOW = "chunk"
 _AGAIN = 3
@@ -37,11 +38,11 @@ _T = TypeVar("_T")
 def check(profile: Profile, names: Sequence[str]) -> list[str]:
     """Fetch and verify the data of the nodes `names`, and refuse what could only fail later; a line for each dataset."""
     lines = []
-    with _told("data", "fetched and verified") as say:
+    with _logged("data") as log:
         for name, dataset in check_graph(profile, names, places()).items():
             rows = ", ".join(f"{len(split):,} {of}" for of, split in dataset.splits.items())
-            lines.append(f"{name}: {dataset.name} {dataset.digest[:12]}, {rows} rows")
-        say("; ".join(lines))
+            lines.append(f"{name} {dataset.digest[:12]} ({rows} rows)")
+        log("; ".join(lines))
     return lines
 
 
@@ -52,9 +53,9 @@ def run_here(profile: Profile, name: str) -> str:
     def step() -> Record[Any]:
         return ready_node(profile, name, places()).run()
 
-    with _told(name, profile.graph[name].kind) as say:
+    with _logged(f"{name} ({profile.graph[name].kind})") as log:
         record = while_data_changes(step)
-        say(record.present().headline)
+        log(record.present().headline)
     return str(record.folder)
 
 
@@ -79,14 +80,14 @@ def run_on_pool(profile: Profile, name: str, workers: Workers) -> str:
             return record
         given = {"pool": workers.pool, "minutes": workers.chunk_minutes, "profile": node.profile, "node": name}
         pieces = _cut(name, node.work(), workers)
-        hand_out(on_worker, [given | piece for piece in pieces], f"{name} on {workers.pool}")
+        submit_all(on_worker, [given | piece for piece in pieces], f"{name} on {workers.pool}")
         whole = [str(node.folder.path / RECORD)]
         on_worker(**given, title=name, positions=None, key=node.folder.key, results=whole)
         return open_record(node.folder.path)
 
-    with _told(name, profile.graph[name].kind) as say:
+    with _logged(f"{name} ({profile.graph[name].kind})") as log:
         record = while_data_changes(step)
-        say(record.present().headline)
+        log(record.present().headline)
     return str(record.folder)
 
 
@@ -137,7 +138,7 @@ def on_worker(
     """
     parameters = {"profile": profile, "node": node, "positions": positions, "key": key}
     part = "whole" if positions is None else title.removeprefix(node).strip()
-    return run_on_worker(Piece(CHUNK_FLOW, title, parameters, f"{node}:{key[:16]}:{part}", results), pool, minutes)
+    return run_on_worker(Job(CHUNK_FLOW, title, parameters, f"{node}:{key[:16]}:{part}", results), pool, minutes)
 
 
 @task(name="do", task_run_name="{node}", **{**POLICY, "retries": 0})  # the parent submits it again
@@ -175,9 +176,10 @@ def _require_key(node: str, here: str, there: str) -> None:
 @task(name="summarise", **POLICY)
 def summarise_run(profile: Profile, folders: dict[str, str]) -> str:
     """The run's own record over the records in `folders`, with the report beside it; returns its folder."""
-    records = {name: open_record(Path(folder)) for name, folder in folders.items()}
-    record = summarise(profile, records, places())
-    write_report(record, records)
+    with _logged("report") as log:
+        records = {name: open_record(Path(folder)) for name, folder in folders.items()}
+        record = summarise(profile, records, places())
+        log(shown(write_report(record, records)))
     return str(record.folder)
 
 
@@ -198,10 +200,10 @@ def while_data_changes(step: Callable[[], _T]) -> _T:
 
 
 @contextmanager
-def _told(name: str, what: str) -> Iterator[Callable[[str], None]]:
+def _logged(what: str) -> Iterator[Callable[[str], None]]:
     """Log a line when a step begins and one when it ends: what came of it (given to the callable) and how long it took."""
     outcome: list[str] = []
-    _logger.info("%s (%s) begins", name, what)
+    _logger.info("%s: begins", what)
     started = perf_counter()
     yield outcome.append
-    _logger.info("%s (%s) done in %.1f s: %s", name, what, perf_counter() - started, "; ".join(outcome))
+    _logger.info("%s: %s [%.1f s]", what, "; ".join(outcome), perf_counter() - started)

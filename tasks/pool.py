@@ -1,7 +1,7 @@
-"""Work on a Prefect work pool: pieces as child flow runs, waited for, and submitted again when they are lost.
+"""Work on a Prefect work pool: jobs as child flow runs, waited for, and submitted again when they are lost.
 
-A piece is run by a deployment that is named as its pool; `python -m flows deploy` makes it. Nothing but names and
-positions travels: results lie in a folder that all machines share. What the pieces are is told in `chunks` and `extract`.
+A job is run by a deployment that is named as its pool; `python -m flows deploy` makes it. Nothing but names and
+positions travels: results lie in a folder that all machines share. What the jobs are is decided in `node`.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ LATE_FILES_SECONDS = 60.0
 _LONGEST_POLL_SECONDS = 5.0
 
 _NO_WORKER_SECONDS = 300.0
-"""How long a piece may wait while its pool has no worker online."""
+"""How long a job may wait while its pool has no worker online."""
 
 _PENDING_SECONDS = 300.0
 """How long a worker may take from accepting a run to running it. One that dies in between leaves no heartbeat to miss."""
@@ -61,26 +61,26 @@ _logger = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
 _given_up = threading.Event()
-"""Set when the parent ends before its pieces: the threads that wait for them end too, and cancel them."""
+"""Set when the parent ends before its children: the threads that wait for them end too, and cancel them."""
 
 _creation = threading.Lock()
 """Prefect numbers a flow's children without one, so two threads could give two children one number."""
 
 
 @dataclass(frozen=True)
-class Piece:
-    """A part of some work that a worker does by itself.
+class Job:
+    """What one worker does by itself: part of a node's work, or a whole node.
 
     Attributes
     ----------
     flow : str
         Name of the flow that does it.
     title : str
-        What people read, such as "hidden_units chunk 1 of 2".
+        What people read, such as "heads chunk 1 of 2".
     parameters : dict
         The flow's, as plain JSON.
     identity : str
-        Tells the piece from all others of its parent.
+        Distinguishes the job from all others of its parent.
     results : list of str
         Files that must be there afterwards.
     """
@@ -93,7 +93,7 @@ class Piece:
 
 
 def require_server(pool: str) -> None:
-    """Refuse to hand out work without a server that the workers can reach. Raises ConfigError."""
+    """Refuse to submit work without a server that the workers can reach. Raises ConfigError."""
     url = PREFECT_API_URL.value()
     if not url:
         raise ConfigError(
@@ -137,7 +137,7 @@ def require_pool(pool: str, flow: str | None = None) -> WorkPool:
 
 
 def workers_online(pool: str, flow: str) -> int:
-    """Workers of `pool` that are online and can run pieces of `flow`; a pool that needs none counts as one.
+    """Workers of `pool` that are online and can run jobs of `flow`; a pool that needs none counts as one.
 
     Raises
     ------
@@ -162,27 +162,22 @@ def workers_online(pool: str, flow: str) -> int:
     return max(1, online)
 
 
-def hand_out(run: Task[..., Any], pieces: Sequence[Mapping[str, Any]], label: str) -> None:
+def submit_all(run: Task[..., Any], pieces: Sequence[Mapping[str, Any]], label: str) -> None:
     """Submit the task `run` with each of `pieces` as its arguments, all at once, and wait for all of them.
-
-    Ending this early (Ctrl-C, an error) cancels the pieces that are not done.
 
     Raises
     ------
     Exception
-        That of the first piece that failed, after all have ended; a ChangedError before any other.
+        That of the first one that failed, after all have ended; a ChangedError before any other.
     """
-    begin()
+    if not pieces:
+        return
     show = _progress(label, len(pieces))
-    try:
-        waiting = [run.submit(**piece) for piece in pieces]
-        with bar(label, len(waiting), "chunk") as advance:
-            for done, _ in enumerate(as_completed(waiting), 1):
-                advance(1)
-                show(done)
-    except BaseException:
-        give_up()
-        raise
+    waiting = [run.submit(**piece) for piece in pieces]
+    with bar(label, len(waiting), "chunk") as advance:
+        for done, _ in enumerate(as_completed(waiting), 1):
+            advance(1)
+            show(done)
     results = [each.result(raise_on_failure=False) for each in waiting]
     failed = [result for result in results if isinstance(result, BaseException)]
     if failed:
@@ -194,7 +189,7 @@ def _progress(label: str, total: int) -> Callable[[int], None]:
 
     Only the work counts: when the bar cannot be written, it is left out.
     """
-    if not total or flow_run.get_id() is None:
+    if flow_run.get_id() is None:
         return lambda _: None
     try:
         key = f"chunks-{re.sub('[^a-z0-9]+', '-', label.lower()).strip('-')}"
@@ -211,7 +206,7 @@ def _progress(label: str, total: int) -> Callable[[int], None]:
 
 
 def await_predecessors(flow: str, pool: str) -> None:
-    """Wait for what this run handed out before it crashed and was begun again, so that nothing is done twice at once.
+    """Wait for what this run submitted before it crashed and was begun again, so that nothing is done twice at once.
 
     How these end is all one: what they stored is found by the plan that follows, and what they did not is planned.
     """
@@ -226,7 +221,7 @@ def await_predecessors(flow: str, pool: str) -> None:
         left = patiently(lambda: list(unfinished_children(client, root)))
     for child in left:
         if child.deployment_id == deployment.id:
-            _logger.warning("waiting for %s, which was handed out before this run was begun again", child.name)
+            _logger.warning("waiting for %s, which was submitted before this run was begun again", child.name)
             with suppress(WorkerError):
                 _wait(child.id, pool, child.name)
 
@@ -246,8 +241,8 @@ def patiently(ask: Callable[[], _T]) -> _T:
         pause = min(2 * pause, 15.0)
 
 
-def run_on_worker(piece: Piece, pool: str, minutes: int | None = None) -> dict[str, Any]:
-    """Have one piece done by a worker of `pool` and wait for it; returns the child flow run's name and id.
+def run_on_worker(job: Job, pool: str, minutes: int | None = None) -> dict[str, Any]:
+    """Have one job done by a worker of `pool` and wait for it; returns the child flow run's name and id.
 
     Parameters
     ----------
@@ -257,32 +252,32 @@ def run_on_worker(piece: Piece, pool: str, minutes: int | None = None) -> dict[s
     Raises
     ------
     WorkerError
-        When the piece failed or crashed in each attempt, was cancelled or never begun, or its results are not where they
+        When the job failed or crashed in each attempt, was cancelled or never begun, or its results are not where they
         should be.
     ChangedError
         When the worker met an image that is not what it was when it was verified.
     """
     # A task that lost its server finds its child again by this key; another attempt, or another run, has another child.
     root = f"{flow_run.get_root_flow_run_id()}:{flow_run.get_id()}:{flow_run.get_run_count()}"
-    key = f"{root}:{piece.identity}"
+    key = f"{root}:{job.identity}"
     for attempt in range(1, ATTEMPTS + 1):
-        title = piece.title if attempt == 1 else f"{piece.title}, attempt {attempt}"
-        child, state = _wait(_create(piece, pool, title, f"{key}:{attempt}"), pool, piece.title, minutes)
+        title = job.title if attempt == 1 else f"{job.title}, attempt {attempt}"
+        child, state = _wait(_create(job, pool, title, f"{key}:{attempt}"), pool, job.title, minutes)
         if state.is_completed():
-            _require_results(piece, child)
+            _require_results(job, child)
             return {"flow_run": child.name, "flow_run_id": str(child.id), "attempt": attempt}
         if state.is_cancelled() or _final_error(state.message):
             break
-    told = f": {' '.join(state.message.split()).rstrip('.')}" if state.message else ""
+    reason = f": {' '.join(state.message.split()).rstrip('.')}" if state.message else ""
     kind = ChangedError if _final_error(state.message) is ChangedError else WorkerError
     raise kind(
-        f"{piece.title} ended {state.name} in attempt {attempt} of {ATTEMPTS}{told}; "
+        f"{job.title} ended {state.name} in attempt {attempt} of {ATTEMPTS}{reason}; "
         f"flow run {child.name!r} ({child.id}) on pool {pool!r} has the log; run the same command again to go on"
     )
 
 
 def give_up() -> None:
-    """End all waiting for pieces, and cancel them."""
+    """End all waiting for jobs, and cancel them."""
     _given_up.set()
 
 
@@ -302,14 +297,14 @@ def python_here() -> str:
     return sys.executable if python.startswith("..") else python
 
 
-def _create(piece: Piece, pool: str, title: str, idempotency_key: str) -> UUID:
+def _create(job: Job, pool: str, title: str, idempotency_key: str) -> UUID:
     with get_client(sync_client=True) as client:
         root = patiently(lambda: client.read_flow_run(UUID(flow_run.get_root_flow_run_id())))
 
     def create() -> Any:
         return run_deployment(
-            f"{piece.flow}/{pool}",
-            parameters=piece.parameters,
+            f"{job.flow}/{pool}",
+            parameters=job.parameters,
             timeout=0,
             as_subflow=True,
             flow_run_name=title,
@@ -329,7 +324,7 @@ def _wait(child: UUID, pool: str, title: str, minutes: int | None = None) -> tup
     Raises
     ------
     WorkerError
-        When the parent gives up, or the piece was not begun and no worker of the pool is there to begin it. The piece is
+        When the parent gives up, or the job was not begun and no worker of the pool is there to begin it. The job is
         cancelled, so that no worker works for nobody later.
     """
     pause, lonely_since, pending_since, running_since, hung_since = 0.5, None, None, None, None
@@ -391,12 +386,12 @@ def _online(client: SyncPrefectClient, pool: str) -> int:
     return len(client.read_workers_for_work_pool(pool, only_online))
 
 
-def _require_results(piece: Piece, child: FlowRun) -> None:
+def _require_results(job: Job, child: FlowRun) -> None:
     end = time.monotonic() + LATE_FILES_SECONDS
-    while lacking := absent(Path(file) for file in piece.results):
+    while lacking := absent(Path(file) for file in job.results):
         if time.monotonic() > end:
             raise WorkerError(
-                f"{piece.title} is done (flow run {child.name!r}, {child.id}), but {shown(lacking[0])} is not there: "
+                f"{job.title} is done (flow run {child.name!r}, {child.id}), but {shown(lacking[0])} is not there: "
                 "let PROBEFLOW_DATA of the workers name the same shared folder or URL as here"
             )
         time.sleep(1)

@@ -18,47 +18,52 @@ from prefect.artifacts import (
 from prefect.runtime import flow_run
 from prefect.settings import PREFECT_API_URL, PREFECT_UI_ENABLED
 
-from lib.config import places
-from lib.datasets.sources import Source
-from lib.features.config import FeatureSettings
+from lib.graph import ready_node
+from lib.places import places
+from lib.profile import Profile
+from lib.studies.presentation import markdown
+from lib.studies.record import open_record
 from tasks.policy import POLICY
 
 _LARGEST_PICTURE = 200_000
 """Bytes of a figure that is put into an artifact; larger ones are in MLflow alone."""
+
+_LONGEST_TABLE = 200
+"""Rows of a table that is put into an artifact; longer ones are in MLflow alone."""
 
 _MAKE_UI = " (once `make ui` runs)"
 
 
 @task(name="show", **POLICY)
 def show_study(folder: str) -> dict[str, Any]:
-    """Log the study record in `folder` to MLflow and publish it in Prefect.
+    """Log the record in `folder` to MLflow and publish it in Prefect.
 
-    Returns the outcome: study, folder, headline, flags, the dataset's warnings, seconds of training, the MLflow run, and where
-    MLflow compares what the study tried, if it tried several settings.
+    Returns the outcome: name, kind, title, folder, headline, warnings, the dataset's warnings, seconds of training, the MLflow
+    run, where MLflow compares what the study tried if it tried several settings, tables, and the report if there is one.
     """
     from lib.report import REPORT
-    from lib.studies.record import open_record
     from lib.tracking.records import log_record
     from lib.tracking.store import connect
     from lib.tracking.views import as_markdown, comparison_links
 
     record = open_record(Path(folder))
+    shown = record.present()
     tracking = connect(places())
     run = log_record(tracking, record, _links())
     url = tracking.run_url(run)
     compared = comparison_links(tracking, run, record)
-    slug = record.study.replace("_", "-")
+    slug = _slug(record.name)
     where = f"MLflow: {url}\n"
     if compared:
         where += (
             f"\nCompare: {as_markdown(compared, tracking.page_url(''))}{'' if url.startswith('http') else _MAKE_UI}\n"
         )
-    create_markdown_artifact(f"{record.notes}\n{where}", key=f"{slug}-notes", description=record.headline)
+    create_markdown_artifact(f"{markdown(shown)}\n{where}", key=f"{slug}-notes", description=shown.headline)
     if url.startswith("http"):
         create_link_artifact(
             url,
             key=f"{slug}-mlflow",
-            link_text=record.parent.name,
+            link_text=shown.parent.name,
             description="Parameters, curves and models in MLflow",
         )
         for link in compared:
@@ -66,49 +71,56 @@ def show_study(folder: str) -> dict[str, Any]:
                 tracking.page_url(link.path),
                 key=f"{slug}-{link.name}",
                 link_text=f"Compare {link.title}",
-                description=f"{record.title}, in MLflow",
+                description=f"{shown.title}, in MLflow",
             )
     report = Path(folder) / REPORT
     if report.exists() and (page := tracking.artifact_url(run, REPORT)):
-        create_link_artifact(page, key=f"{slug}-report", link_text=f"Report: {record.title}")
+        create_link_artifact(page, key=f"{slug}-report", link_text=f"Report: {shown.title}")
     for figure in record.figures[:1]:
-        picture = (record.folder / "figures" / figure).read_bytes()
+        picture = (record.folder / "figures" / figure.file).read_bytes()
         if len(picture) <= _LARGEST_PICTURE:
             # In the address itself: a browser asks no server, so none has to let it in.
             address = f"data:image/png;base64,{base64.b64encode(picture).decode()}"
-            create_image_artifact(address, key=f"{slug}-figure", description=record.headline)
-    for table in record.tables:
-        if table.startswith("reference"):
-            rows = list(csv.DictReader((record.folder / "tables" / table).open(encoding="utf-8")))
-            create_table_artifact(rows, key=f"{slug}-{Path(table).stem}", description="Reference study / this run")
+            create_image_artifact(address, key=f"{slug}-figure", description=figure.caption)
+    for table in record.tables[:1]:
+        with (record.folder / "tables" / table.file).open(encoding="utf-8", newline="") as lines:
+            rows = list(csv.DictReader(lines))
+        if len(rows) <= _LONGEST_TABLE:
+            create_table_artifact(rows, key=f"{slug}-{_slug(Path(table.file).stem)}", description=table.caption)
     return {
-        "study": record.study,
-        "title": record.title,
+        "name": record.name,
+        "kind": record.kind,
+        "title": shown.title,
         "folder": folder,
-        "headline": record.headline,
-        "flags": list(record.flags),
-        "warnings": list(record.dataset.warnings),
-        "training_seconds": record.parent.metrics.get("training_seconds"),
+        "headline": shown.headline,
+        "warnings": list(shown.warnings),
+        "data_warnings": list(record.dataset.warnings),
+        "training_seconds": shown.parent.metrics.get("training_seconds"),
         "run_id": run.info.run_id,
         "run": url,
+        "tables": [str(record.folder / "tables" / table.file) for table in record.tables],
         **({"compare": tracking.page_url(compared[0].path)} if compared else {}),
         **({"report": str(report)} if report.exists() else {}),
     }
 
 
 @task(name="promote", **POLICY)
-def promote_classifier(folder: str, run_id: str, images: Source, features: FeatureSettings) -> dict[str, Any]:
-    """Register the classifier in `folder` as challenger, and make it champion if the gate lets it."""
-    from lib.datasets import acquire
-    from lib.studies.record import open_record
+def promote(profile: Profile, folder: str, run_id: str) -> dict[str, Any]:
+    """Register the network of the sweep in `folder` as challenger, and make it champion if the gate lets it."""
     from lib.tracking.promotion import consider
     from lib.tracking.store import connect
 
+    record = open_record(Path(folder))
     where = places()
-    dataset = acquire(images, where.data, where.mirror)
-    decision = consider(connect(where), open_record(Path(folder)), run_id, dataset, features, where)
+    on = next(iter(ready_node(profile, record.name, where).inputs.values()))
+    settings = getattr(profile.graph[on.name].settings, "extraction", None)  # none where it is on pixels
+    decision = consider(connect(where), record, run_id, on.dataset, settings, where)
     create_markdown_artifact(decision.sentence, key="promotion", description="The gate's decision")
     return asdict(decision)
+
+
+def _slug(name: str) -> str:
+    return name.lower().replace("_", "-")
 
 
 def _links() -> dict[str, str]:
