@@ -34,7 +34,7 @@ from lib.config import places
 from lib.datasets import acquire
 from lib.datasets.dataset import Dataset
 from lib.datasets.sources import Letters, Mnist
-from lib.evaluation.figures import PALETTE, STYLE
+from lib.figures.style import PALETTE, STYLE
 from lib.evaluation.peers import train_sklearn
 from lib.files import atomic_path
 from lib.machine import cores

@@ -2,69 +2,82 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from enum import StrEnum
+from typing import Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from lib.mlp.training import TrialResult
-
 LEARNED_MARGIN = 0.02
-"""Training accuracy must rise this far above the majority class's share to count as having learned."""
-
+"""Accuracy must rise this far above the majority class's share to count as having learned."""
 
 CLEAR_MARGIN = 0.1
 """So far above it, the accuracy alone is proof."""
 
+Name = TypeVar("Name", bound=Hashable)
 
-def learning_flag(result: TrialResult, labels: npt.NDArray[np.int64]) -> str | None:
-    """Say in words when a trial has not learned: it diverged, or it does no better than the class shares alone.
+
+class Learned(StrEnum):
+    """Whether a trial's network learned."""
+
+    YES = "yes"
+    DIVERGED = "diverged"
+    AT_CHANCE = "at chance"
+    """Its training accuracy is no better than always predicting the most frequent class."""
+    NOT_JUDGED = "not judged"
+    """It was halved before it had time to."""
+
+
+class Trained(Protocol):
+    """The course of a trial: one record an epoch, the epoch in which the loss was not finite, and how it ended."""
+
+    @property
+    def history(self) -> Sequence[Mapping[str, float]]: ...
+    @property
+    def diverged_epoch(self) -> int | None: ...
+    @property
+    def ended(self) -> str: ...
+
+
+def learned(trained: Trained, labels: npt.NDArray[np.int64]) -> Learned:
+    """Whether a trial learned its training rows, of these `labels`: it did not diverge and beats the class shares.
 
     The reference study's classifier trained 100 epochs with a loss that is always near zero, and nobody noticed.
     """
-    if result.diverged_epoch is not None:
-        return f"diverged: the loss was not finite in epoch {result.diverged_epoch}"
+    if trained.diverged_epoch is not None:
+        return Learned.DIVERGED
+    if trained.ended == "halved":
+        return Learned.NOT_JUDGED
     shares = np.bincount(labels) / len(labels)
-    majority = shares.max()
-    best = max(record["train_accuracy"] for record in result.history)
-    if best < majority + LEARNED_MARGIN:
-        return (
-            f"did not learn: training accuracy {best:.3f} is no better than the majority class's share {majority:.3f}"
-        )
-    if best >= majority + CLEAR_MARGIN:
-        return None
+    lead = max(record["train_accuracy"] for record in trained.history) - shares.max()
+    if lead < LEARNED_MARGIN:
+        return Learned.AT_CHANCE
     # With many classes an untrained network may beat the majority by luck; its loss then does not beat the shares'.
-    prior = float(-(shares[shares > 0] * np.log(shares[shares > 0])).sum())
-    loss = min(record["train_loss"] for record in result.history)
-    if loss < 0.99 * prior:
-        return None
-    return f"did not learn: training loss {loss:.3f} is no lower than the class shares alone give ({prior:.3f})"
+    prior = -(shares[shares > 0] * np.log(shares[shares > 0])).sum()
+    loss = min(record["train_loss"] for record in trained.history)
+    return Learned.YES if lead >= CLEAR_MARGIN or loss < 0.99 * prior else Learned.AT_CHANCE
 
 
-def study_flag(flags: Sequence[str | None]) -> str | None:
-    """Flag a whole sweep in which no trial learned; its comparison says nothing."""
-    if not flags or any(flag is None for flag in flags):
-        return None
-    return f"none of the {len(flags)} trials learned; check the loss, the rates and the data before reading any figure"
+def nothing_learned(trials: Iterable[Learned]) -> bool:
+    """Whether no trial of a sweep that was judged learned; its comparison says nothing."""
+    judged = [each for each in trials if each is not Learned.NOT_JUDGED]
+    return bool(judged) and Learned.YES not in judged
 
 
-def same_model_flags(predictions: Mapping[str, str] | Iterable[tuple[str, str]]) -> list[str]:
-    """Name the rows of a comparison that score one model twice.
+def same_answers(digests: Iterable[tuple[Name, str]]) -> list[tuple[Name, Name]]:
+    """Pairs of models with bit-identical probabilities: one model may be scored under two names.
+
+    The reference study's "identity" row was such a one: it was ReLU again.
 
     Parameters
     ----------
-    predictions : mapping or pairs of row name -> prediction digest
-        Two rows with one digest gave bit-identical probabilities, as the study's "identity" row did: it was ReLU again.
-        An empty digest is of a model that says nothing, and like no other.
+    digests : iterable of (name, digest)
+        An empty digest is of a model that predicts nothing, and like no other.
+
+    Returns
+    -------
+    list of (first of that digest, another)
     """
-    pairs = predictions.items() if isinstance(predictions, Mapping) else predictions
-    names: dict[str, list[str]] = defaultdict(list)
-    for name, digest in pairs:
-        if digest:
-            names[digest].append(name)
-    return [
-        f"{' and '.join(sorted(group))} gave bit-identical probabilities: one model was scored under several names"
-        for group in names.values()
-        if len(group) > 1
-    ]
+    first: dict[str, Name] = {}
+    return [(first[digest], name) for name, digest in digests if digest and first.setdefault(digest, name) != name]

@@ -119,8 +119,8 @@ class Tested(Interval):
     p_value: float
 
     @property
-    def real(self) -> bool:
-        """Whether the test tells the two apart at the 5 % level."""
+    def significant(self) -> bool:
+        """Whether the two differ significantly, at the 5 % level."""
         return self.p_value < LEVEL
 
 
@@ -141,13 +141,13 @@ class Difference(Tested):
 
 
 LEVEL = 0.05
-"""A difference is called real below this p-value (corrected, where several are tested at once)."""
+"""A difference is called significant below this p-value (corrected, where several are tested at once)."""
 
 
 def paired_difference(left: Sequence[float], right: Sequence[float], confidence: float = 0.95) -> Difference | None:
     """Mean of left - right over the seeds both were trained with, by Student's paired t.
 
-    None for a single seed, which tells nothing of the spread, and where a value is not finite.
+    None for a single seed, which has no spread, and where a value is not finite.
 
     Parameters
     ----------
@@ -156,7 +156,7 @@ def paired_difference(left: Sequence[float], right: Sequence[float], confidence:
     """
     ours, theirs = np.asarray(left, dtype=float), np.asarray(right, dtype=float)
     if len(ours) != len(theirs):
-        raise ValueError(f"{len(ours)} values beside {len(theirs)} are not pairs")
+        raise ValueError(f"{len(ours)} values and {len(theirs)} are not pairs")
     if len(ours) < 2 or not (np.isfinite(ours).all() and np.isfinite(theirs).all()):
         return None
     differences = ours - theirs
@@ -176,7 +176,7 @@ def paired_difference(left: Sequence[float], right: Sequence[float], confidence:
 def holm(p_values: Sequence[float]) -> list[float]:
     """Adjusted p-values of tests made at once, in their order (Holm 1979, Scandinavian Journal of Statistics 6:65).
 
-    Calling those below 0.05 real makes the chance of any false call at most 5 %, whatever the tests' dependence.
+    Calling those below 0.05 significant makes the chance of any false call at most 5 %, whatever the tests' dependence.
     """
     adjusted = [0.0] * len(p_values)
     highest = 0.0

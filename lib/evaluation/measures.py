@@ -1,53 +1,205 @@
-"""What a classifier's test probabilities are worth: scikit-learn's measures, each with a bootstrap interval.
+"""What a classifier's probabilities are worth on rows with labels: scikit-learn's measures, each with a bootstrap interval.
 
-The bootstrap draws test rows (or groups of them) within each class. A resample is a weight a
-row, and every measure is taken on all resamples at once, as weighted sums; nothing is sorted or counted again.
+The bootstrap draws rows (or groups of them) within each class. A resample is a weight a row, and every measure is taken
+on all resamples at once, as weighted sums; nothing is sorted or counted again. A new measure is one function of
+`WeightedRows` and one entry of `MEASURES`.
 """
 
 from __future__ import annotations
 
-import math
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_array
-from sklearn import metrics
 
-from lib.evaluation.calibration import bin_of, expected_calibration_error
+from lib.evaluation.calibration import BINS, bin_of
 from lib.evaluation.intervals import LOSS, SHARE, Interval
 from lib.evaluation.metrics import normalised
 from lib.evaluation.resampling import Labels, Units, resamples
 
 Floats = npt.NDArray[np.floating]
-
-
-@dataclass(frozen=True)
-class Measure:
-    """A measure in words, whether more of it is better, and the values it can have."""
-
-    words: str
-    higher_is_better: bool = True
-    within: tuple[float, float] = SHARE
-
-
-MEASURES = {
-    "test_accuracy": Measure("accuracy"),
-    "test_balanced_accuracy": Measure("balanced accuracy"),
-    "test_f1": Measure("F1"),
-    "test_f1_macro": Measure("F1, mean over classes"),
-    "roc_auc": Measure("ROC AUC"),
-    "average_precision": Measure("PR AUC (average precision)"),
-    "test_loss": Measure("log loss (nats)", False, LOSS),
-    "test_brier": Measure("Brier score", False, (0.0, 2.0)),
-    "test_ece": Measure("expected calibration error", False),
-}
-"""Named as they appear in MLflow. F1 is of class 1, and areas and curves are of class 1, where there are two classes; with
-more, F1 is the mean over classes, and the areas are micro-averaged over one-vs-rest."""
+Values = npt.NDArray[np.float64]
 
 RESAMPLES = 500
 _AT_ONCE = 1 << 20
 """Weights in memory at once (8 bytes each, in a few copies)."""
+
+
+@dataclass(frozen=True)
+class WeightedRows:
+    """Rows that a model predicted, with weights of k resamples, and the sums that several measures share.
+
+    Every class that has rows must keep some in each resample.
+
+    Attributes
+    ----------
+    labels : ndarray of int64, shape (n,)
+        Values 0..classes-1.
+    probabilities : ndarray, shape (n, classes)
+    weights : ndarray of float64, shape (k, n)
+        How often each row counts.
+    """
+
+    labels: Labels
+    probabilities: Floats
+    weights: Values
+
+    @property
+    def classes(self) -> int:
+        """How many classes there are, with rows or without."""
+        return self.probabilities.shape[1]
+
+    @cached_property
+    def normalised(self) -> Values:
+        """Probabilities in float64, none quite 0, rows adding up to 1."""
+        return normalised(self.probabilities)
+
+    @cached_property
+    def predicted(self) -> Labels:
+        """The most probable class of each row, shape (n,)."""
+        return self.probabilities.argmax(axis=1)
+
+    @cached_property
+    def right(self) -> npt.NDArray[np.bool_]:
+        """Whether it is the row's own, shape (n,)."""
+        return self.predicted == self.labels
+
+    @cached_property
+    def total(self) -> Values:
+        """Sum of weights, shape (k,)."""
+        return self.weights.sum(axis=1)
+
+    @cached_property
+    def hits(self) -> Values:
+        """Weight of each class's rows that are right, shape (k, classes)."""
+        return self.sums(self.labels, self.right, self.classes)
+
+    @cached_property
+    def of_class(self) -> Values:
+        """Weight of each class's rows, shape (k, classes)."""
+        return self.sums(self.labels, np.ones(len(self.labels)), self.classes)
+
+    @cached_property
+    def f1_of_class(self) -> Values:
+        """F1 of each class, shape (k, classes); 0 for one that has no rows and is never predicted."""
+        predicted = self.sums(self.predicted, np.ones(len(self.labels)), self.classes)
+        return 2 * self.hits / np.maximum(self.of_class + predicted, 1e-300)
+
+    @cached_property
+    def areas(self) -> tuple[Values, Values]:
+        """Area under ROC by trapezia, and average precision, both of shape (k,); rows of one score are one step."""
+        truth, scores = one_vs_rest(self.labels, self.probabilities)
+        order = np.argsort(-scores, kind="stable")
+        ends = np.append(np.flatnonzero(np.diff(scores[order])), len(order) - 1)
+        in_order = self.weights[:, order // (len(truth) // len(self.labels))]  # a row counts for each of its classes
+        hits = np.cumsum(in_order * truth[order], axis=1)[:, ends]
+        shown = np.cumsum(in_order, axis=1)[:, ends]
+        steps = np.diff(hits, axis=1, prepend=0)
+        misses = np.diff(shown, axis=1, prepend=0) - steps
+        positives = hits[:, -1]
+        with np.errstate(invalid="ignore", divide="ignore"):
+            roc_auc = (misses * (hits - steps / 2)).sum(axis=1) / (positives * (shown[:, -1] - positives))
+            average_precision = (steps * hits / np.maximum(shown, 1e-300)).sum(axis=1) / positives
+        return roc_auc, average_precision
+
+    def mean(self, value: Floats | npt.NDArray[np.bool_]) -> Values:
+        """Weighted mean over rows of `value`, shape (n,), for each resample, shape (k,)."""
+        mean: Values = self.weights @ value / self.total
+        return mean
+
+    def sums(self, group: Labels, value: Floats | npt.NDArray[np.bool_], groups: int) -> Values:
+        """Weighted sums of `value`, shape (n,), over the rows of each `group`, shape (n,): (k, groups)."""
+        rows = len(self.labels)
+        place = csr_array((value.astype(np.float64), (group, np.arange(rows))), shape=(groups, rows))
+        sums: Values = (place @ self.weights.T).T
+        return sums
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A measure.
+
+    Attributes
+    ----------
+    words : str
+        For reading.
+    compute : callable
+        Its value for each resample, shape (k,).
+    higher_is_better : bool
+    within : tuple of float
+        The values it can have.
+    grows_with_resampling : bool
+        Whether it is larger on resampled rows than on new ones. Its interval is then mirrored at the estimate (the
+        basic bootstrap), and widened where it would not hold the estimate.
+    """
+
+    words: str
+    compute: Callable[[WeightedRows], Values]
+    higher_is_better: bool = True
+    within: tuple[float, float] = SHARE
+    grows_with_resampling: bool = False
+
+
+def _balanced_accuracy(rows: WeightedRows) -> Values:
+    held = np.bincount(rows.labels, minlength=rows.classes) > 0
+    mean: Values = (rows.hits[:, held] / rows.of_class[:, held]).mean(axis=1)
+    return mean
+
+
+def _f1(rows: WeightedRows) -> Values:
+    return rows.f1_of_class[:, 1] if rows.classes == 2 else _f1_macro(rows)
+
+
+def _f1_macro(rows: WeightedRows) -> Values:
+    mean: Values = rows.f1_of_class.mean(axis=1)
+    return mean
+
+
+def _loss(rows: WeightedRows) -> Values:
+    return rows.mean(-np.log(rows.normalised[np.arange(len(rows.labels)), rows.labels]))
+
+
+def _brier(rows: WeightedRows) -> Values:
+    squares = ((rows.normalised - np.eye(rows.classes)[rows.labels]) ** 2).sum(axis=1)
+    return rows.mean(squares / (2 if rows.classes == 2 else 1))
+
+
+def _calibration_error(rows: WeightedRows) -> Values:
+    confidence = rows.normalised.max(axis=1)
+    gaps = rows.sums(bin_of(confidence), rows.right - confidence, BINS)
+    error: Values = np.abs(gaps).sum(axis=1) / rows.total
+    return error
+
+
+MEASURES: dict[str, Measure] = {
+    "accuracy": Measure("accuracy", lambda rows: rows.mean(rows.right)),
+    "balanced_accuracy": Measure("balanced accuracy", _balanced_accuracy),
+    "f1": Measure("F1", _f1),
+    "f1_macro": Measure("F1, mean over classes", _f1_macro),
+    "roc_auc": Measure("ROC AUC", lambda rows: rows.areas[0]),
+    "average_precision": Measure("PR AUC (average precision)", lambda rows: rows.areas[1]),
+    "loss": Measure("log loss (nats)", _loss, False, LOSS),
+    "brier": Measure("Brier score", _brier, False, (0.0, 2.0)),
+    "ece": Measure("expected calibration error", _calibration_error, False, grows_with_resampling=True),
+}
+"""Without the name of the rows, which is put before them where runs are logged ("test_accuracy"). F1 is of class 1, and
+areas are of class 1, where there are two classes; with more, F1 is the mean over classes, and the areas are micro-averaged
+over one-vs-rest. The calibration error is that of Naeini et al. 2015 (AAAI), by the predicted class."""
+
+
+def register_measure(name: str, measure: Measure) -> None:
+    """Add a measure to all that is measured.
+
+    Raises
+    ------
+    ValueError
+        When there is another of that name.
+    """
+    if MEASURES.setdefault(name, measure) is not measure:
+        raise ValueError(f"there is a measure {name!r} already; give this one another name")
 
 
 def one_vs_rest(labels: Labels, probabilities: Floats) -> tuple[Labels, Floats]:
@@ -61,47 +213,40 @@ def one_vs_rest(labels: Labels, probabilities: Floats) -> tuple[Labels, Floats]:
     return np.eye(classes, dtype=np.int64)[labels].ravel(), probabilities.ravel()
 
 
-def estimates(labels: Labels, probabilities: Floats) -> dict[str, float]:
-    """`MEASURES` of probabilities, shape (n, classes), on labels, shape (n,) with values 0..classes-1."""
-    exact = normalised(probabilities)
-    predicted = probabilities.argmax(axis=1)
-    every = range(exact.shape[1])
-    truth, scores = one_vs_rest(labels, probabilities)
-    present = np.unique(labels)
-    f1_macro = metrics.f1_score(labels, predicted, labels=every, average="macro", zero_division=0)
-    return {
-        "test_accuracy": float(metrics.accuracy_score(labels, predicted)),
-        # scikit-learn's balanced accuracy, without its warning of classes that are predicted and have no test row
-        "test_balanced_accuracy": float(
-            metrics.recall_score(labels, predicted, labels=present, average="macro", zero_division=0)
-        ),
-        "test_f1": float(metrics.f1_score(labels, predicted, zero_division=0) if len(every) == 2 else f1_macro),
-        "test_f1_macro": float(f1_macro),
-        "roc_auc": float(metrics.roc_auc_score(truth, scores)) if 0 < truth.sum() < len(truth) else math.nan,
-        "average_precision": float(metrics.average_precision_score(truth, scores)) if truth.any() else math.nan,
-        "test_loss": float(metrics.log_loss(labels, exact, labels=every)),
-        "test_brier": float(metrics.brier_score_loss(labels, exact, labels=every)),
-        "test_ece": expected_calibration_error(labels, exact),
-    }
+def estimates(labels: Labels, probabilities: Floats, names: Iterable[str] | None = None) -> dict[str, float]:
+    """The measures `names` (all) of probabilities, shape (n, classes), on labels, shape (n,) with values 0..classes-1.
+
+    >>> estimates(np.array([0, 1]), np.array([[0.8, 0.2], [0.6, 0.4]]), ["accuracy", "roc_auc"])
+    {'accuracy': 0.5, 'roc_auc': 1.0}
+    """
+    found = weighted_measures(labels, probabilities, np.ones((1, len(labels))), names)
+    return {name: float(values[0]) for name, values in found.items()}
+
+
+def weighted_measures(
+    labels: Labels, probabilities: Floats, weights: Values, names: Iterable[str] | None = None
+) -> dict[str, Values]:
+    """`estimates` of rows that count several times or not at all: for each row of `weights`, (k, n), one value, (k,)."""
+    rows = WeightedRows(labels, probabilities, weights)
+    return {name: MEASURES[name].compute(rows) for name in (MEASURES if names is None else names)}
 
 
 def measure(
     labels: Labels, probabilities: Floats, groups: Labels | None = None, count: int = RESAMPLES, seed: int = 0
 ) -> dict[str, Interval]:
-    """`estimates` with 95 % intervals of a bootstrap over the test rows, stratified by class.
+    """`estimates` with 95 % intervals of a bootstrap over the rows, stratified by class.
 
     Rows of one of `groups`, shape (n,), are drawn together: patches of one photograph say less than as many photographs.
-    Intervals run between the resamples' 2.5th and 97.5th percentiles. Of the calibration error they are mirrored at the
-    estimate (the basic bootstrap), for that error grows with resampling, and widened where they would not hold it.
+    Intervals run between the resamples' 2.5th and 97.5th percentiles; see `Measure.grows_with_resampling` for others.
     """
-    found = estimates(labels, probabilities)
     at_once = max(1, _AT_ONCE // probabilities.size)
     parts = [
         weighted_measures(labels, probabilities, weights)
         for weights in resamples(Units.of(labels, groups), count, seed, at_once)
     ]
     return {
-        name: _interval(name, value, np.concatenate([part[name] for part in parts])) for name, value in found.items()
+        name: _interval(MEASURES[name], value, np.concatenate([part[name] for part in parts]))
+        for name, value in estimates(labels, probabilities).items()
     }
 
 
@@ -110,7 +255,7 @@ def flat(measured: dict[str, Interval]) -> dict[str, float]:
 
     The accuracy's own ends are Wilson's (`lib.evaluation.metrics`), so the bootstrap's carry its name.
     """
-    ends = {name: name if name != "test_accuracy" else f"{name}_bootstrap" for name in measured}
+    ends = {name: name if name != "accuracy" else f"{name}_bootstrap" for name in measured}
     return (
         {name: each.estimate for name, each in measured.items()}
         | {f"{ends[name]}_low": each.low for name, each in measured.items()}
@@ -118,63 +263,9 @@ def flat(measured: dict[str, Interval]) -> dict[str, float]:
     )
 
 
-def weighted_measures(labels: Labels, probabilities: Floats, weights: Floats) -> dict[str, npt.NDArray[np.float64]]:
-    """`estimates` of rows that count several times or not at all: for each row of `weights`, (k, n), one value, (k,).
-
-    Every class that has rows must keep some.
-    """
-    exact = normalised(probabilities)
-    rows, classes = exact.shape
-    predicted = probabilities.argmax(axis=1)
-    right = predicted == labels
-    total = weights.sum(axis=1)
-
-    def per(group: Labels, value: Floats, groups: int) -> npt.NDArray[np.float64]:
-        """Weighted sums of `value` over the rows of each group, (k, groups)."""
-        place = csr_array((value.astype(np.float64), (group, np.arange(rows))), shape=(groups, rows))
-        sums: npt.NDArray[np.float64] = (place @ weights.T).T
-        return sums
-
-    ones = np.ones(rows)
-    hits, size, said = per(labels, right, classes), per(labels, ones, classes), per(predicted, ones, classes)
-    f1 = 2 * hits / np.maximum(size + said, 1e-300)
-    held = np.bincount(labels, minlength=classes) > 0
-    squares = ((exact - np.eye(classes)[labels]) ** 2).sum(axis=1) / (2 if classes == 2 else 1)
-    confidence = exact.max(axis=1)
-    gaps = per(bin_of(confidence), right - confidence, int(bin_of(np.ones(1))[0]) + 1)
-    roc_auc, average_precision = _areas(*one_vs_rest(labels, probabilities), weights)
-    return {
-        "test_accuracy": weights @ right / total,
-        "test_balanced_accuracy": (hits[:, held] / size[:, held]).mean(axis=1),
-        "test_f1": f1[:, 1] if classes == 2 else f1.mean(axis=1),
-        "test_f1_macro": f1.mean(axis=1),
-        "roc_auc": roc_auc,
-        "average_precision": average_precision,
-        "test_loss": weights @ -np.log(exact[np.arange(rows), labels]) / total,
-        "test_brier": weights @ squares / total,
-        "test_ece": np.abs(gaps).sum(axis=1) / total,
-    }
-
-
-def _areas(truth: Labels, scores: Floats, weights: Floats) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Area under ROC by trapezia, and average precision, of each row of weights; rows of one score are one step."""
-    order = np.argsort(-scores, kind="stable")
-    ends = np.append(np.flatnonzero(np.diff(scores[order])), len(order) - 1)
-    in_order = weights[:, order // (len(truth) // weights.shape[1])]  # a row's weight counts for each of its classes
-    hits = np.cumsum(in_order * truth[order], axis=1)[:, ends]
-    shown = np.cumsum(in_order, axis=1)[:, ends]
-    steps = np.diff(hits, axis=1, prepend=0)
-    misses = np.diff(shown, axis=1, prepend=0) - steps
-    positives = hits[:, -1]
-    with np.errstate(invalid="ignore", divide="ignore"):
-        roc_auc = (misses * (hits - steps / 2)).sum(axis=1) / (positives * (shown[:, -1] - positives))
-        average_precision = (steps * hits / np.maximum(shown, 1e-300)).sum(axis=1) / positives
-    return roc_auc, average_precision
-
-
-def _interval(name: str, estimate: float, resampled: npt.NDArray[np.float64]) -> Interval:
+def _interval(of: Measure, estimate: float, resampled: Values) -> Interval:
     low, high = (float(end) for end in np.percentile(resampled, (2.5, 97.5)))
-    if name == "test_ece":
+    if of.grows_with_resampling:
         low, high = min(2 * estimate - high, estimate), max(2 * estimate - low, estimate)
-    least, most = MEASURES[name].within
+    least, most = of.within
     return Interval(estimate, max(low, least), min(high, most))

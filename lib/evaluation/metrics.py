@@ -1,4 +1,4 @@
-"""Test metrics of a classifier from its predicted probabilities, by scikit-learn's definitions."""
+"""Metrics of a classifier from its predicted probabilities, by scikit-learn's definitions."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ class Scores:
     log_loss : float
         Mean cross-entropy in nats.
     majority : float
-        Accuracy of always answering the most frequent class.
+        Accuracy of always predicting the most frequent class.
     confusion : ndarray of int64, shape (classes, classes)
         Rows are true classes, columns predicted ones.
     prediction_digest : str
         SHA-256 over the probabilities; two different models do not share it. Empty where all are equal, as a diverged network's:
-        that tells no model from another.
+        that distinguishes no model from another.
     """
 
     accuracy: Interval
@@ -41,13 +41,13 @@ class Scores:
     prediction_digest: str
 
     def summary(self) -> dict[str, float]:
-        """The scalar figures, named as they appear in MLflow."""
+        """The scalar figures, without the name of the rows."""
         return {
-            "test_accuracy": self.accuracy.estimate,
-            "test_accuracy_low": self.accuracy.low,
-            "test_accuracy_high": self.accuracy.high,
-            "test_f1": self.f1,
-            "test_loss": self.log_loss,
+            "accuracy": self.accuracy.estimate,
+            "accuracy_low": self.accuracy.low,
+            "accuracy_high": self.accuracy.high,
+            "f1": self.f1,
+            "loss": self.log_loss,
         }
 
 
@@ -74,7 +74,7 @@ def _digest(probabilities: npt.NDArray[np.floating]) -> str:
 
 
 def decided(probabilities: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
-    """Probabilities, shape (n, classes), with equal ones in rows that are not finite: a diverged network says nothing."""
+    """Probabilities, shape (n, classes), with equal ones in rows that are not finite: a diverged network predicts nothing."""
     whole = np.isfinite(probabilities).all(axis=1, keepdims=True)
     return np.where(whole, probabilities, probabilities.dtype.type(1 / probabilities.shape[1]))
 
@@ -84,3 +84,33 @@ def normalised(probabilities: npt.NDArray[np.floating]) -> npt.NDArray[np.float6
     exact = np.clip(probabilities.astype(np.float64), 1e-15, None)
     exact /= exact.sum(axis=1, keepdims=True)
     return exact
+
+
+@dataclass(frozen=True)
+class WrongRow:
+    """A row that was classified wrongly: its place, its class, the predicted one, and the probabilities of both."""
+
+    row: int
+    true: int
+    predicted: int
+    probability: float
+    probability_of_true: float
+
+
+def most_surely_wrong(
+    labels: npt.NDArray[np.int64], probabilities: npt.NDArray[np.floating], most: int
+) -> list[WrongRow]:
+    """The wrongly classified rows, at most `most`, the surest first (of equally sure ones, the earliest)."""
+    predicted = probabilities.argmax(axis=1)
+    wrong = np.flatnonzero(predicted != labels)
+    order = wrong[np.argsort(-probabilities[wrong].max(axis=1), kind="stable")][:most]
+    return [
+        WrongRow(
+            int(row),
+            int(labels[row]),
+            int(predicted[row]),
+            float(probabilities[row, predicted[row]]),
+            float(probabilities[row, labels[row]]),
+        )
+        for row in order
+    ]

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from xml.etree import ElementTree
 
 from lib.errors import DataError
-from lib.evaluation.figures import PALETTE
-from lib.evaluation.vector import ON_PICTURE
+from lib.figures.style import PALETTE
+from lib.figures.vector import ON_PICTURE
 
 _SVG = "{http://www.w3.org/2000/svg}"
 _LINK = "{http://www.w3.org/1999/xlink}href"

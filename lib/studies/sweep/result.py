@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
+from lib.evaluation.checks import Learned
 from lib.evaluation.intervals import Difference, Estimate, Interval
 from lib.evaluation.paired import PairedPredictions
 from lib.mlp.labels import settings_key
@@ -61,17 +62,6 @@ class Representation(_Part):
     def is_pixels(self) -> bool:
         """Whether these are raw pixels."""
         return self.weights is None
-
-
-class Learned(StrEnum):
-    """Whether a trial's network learned."""
-
-    YES = "yes"
-    DIVERGED = "diverged"
-    AT_CHANCE = "at chance"
-    """Its training accuracy is no better than always answering the most frequent class."""
-    NOT_JUDGED = "not judged"
-    """It was halved before it had time to."""
 
 
 class TrialOutcome(Course, _Part):

@@ -1,9 +1,9 @@
-"""The objective over two settings of a sweep as a heat map, in the style of `lib.evaluation.figures`."""
+"""The objective over two settings of a sweep as a heat map."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,8 +14,8 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from lib.evaluation.figures import PALETTE, STYLE
-from lib.evaluation.search_figures import Dimension, short, words
+from lib.figures.search import Attempt, Dimension, short, words
+from lib.figures.style import PALETTE, STYLE, plain
 
 _BINS = 8
 """Cells that a range is cut into, at most."""
@@ -40,13 +40,13 @@ class _Side:
         axis.set_ticks([place for place, _ in self.marks[::step]], [text for _, text in self.marks[::step]])
 
 
-def heat_map(rows: Sequence[Mapping[str, Any]], over: tuple[Dimension, Dimension], title: str) -> Figure:
+def heat_map(attempts: Sequence[Attempt], over: tuple[Dimension, Dimension], title: str) -> Figure:
     """The lowest objective in each cell of two dimensions; that of all cells is framed. Colours are logarithmic.
 
     Parameters
     ----------
-    rows : sequence of mapping
-        One a configuration: a value for each dimension, and `objective`, None when it may not be compared.
+    attempts : sequence of Attempt
+        One a configuration.
     over : two of Dimension
         A range is cut into cells of equal width on its scale.
     """
@@ -54,11 +54,11 @@ def heat_map(rows: Sequence[Mapping[str, Any]], over: tuple[Dimension, Dimension
     across, down = sorted((0, 1), key=lambda place: -sides[place].cells)  # the longer side lies
     values = np.full((sides[down].cells, sides[across].cells), np.nan)
     tried = np.zeros(values.shape, int)
-    for row in rows:
-        place = tuple(sides[index].cell(row[over[index].name]) for index in (down, across))
+    for each in attempts:
+        place = tuple(sides[index].cell(each.values[over[index].name]) for index in (down, across))
         tried[place] += 1
-        if row["objective"] is not None:
-            values[place] = np.nanmin([values[place], max(row["objective"], 1e-12)])
+        if each.finished:
+            values[place] = np.nanmin([values[place], max(each.objective, 1e-12)])
     known = np.isfinite(values)
     with rc_context(STYLE | {"axes.grid": False}):
         height, width = values.shape
@@ -85,16 +85,16 @@ def heat_map(rows: Sequence[Mapping[str, Any]], over: tuple[Dimension, Dimension
         sides[down].name(axis.yaxis)
         axis.set_xlabel(words(over[across].name) + (" (log)" if over[across].log else ""))
         axis.set_ylabel(words(over[down].name) + (" (log)" if over[down].log else ""))
-        said = "of several in a cell, the lowest" if (tried > 1).any() else "mean over seeds"
+        note = "of several in a cell, the lowest" if (tried > 1).any() else "mean over seeds"
         if known.any():
             best = np.unravel_index(np.nanargmin(values), values.shape)
             axis.add_patch(
                 Rectangle((best[1] - 0.5, best[0] - 0.5), 1, 1, fill=False, edgecolor=PALETTE[1], linewidth=2)
             )
-            said += f"; framed: {values[best]:.3g}, the lowest"
+            note += f"; framed: {values[best]:.3g}, the lowest"
         if ((tried > 0) & ~known).any():
-            said += "; ×: none finished"
-        figure.suptitle(f"{title}\n{said}", fontsize=10, fontweight="bold")
+            note += "; ×: none finished"
+        figure.suptitle(f"{plain(title)}\n{note}", fontsize=10, fontweight="bold")
     return figure
 
 
@@ -102,8 +102,7 @@ def _side(dimension: Dimension) -> _Side:
     if dimension.choices:
         choices = dimension.choices
         return _Side(len(choices), choices.index, tuple((place, short(value)) for place, value in enumerate(choices)))
-    whole = getattr(dimension, "whole", False)
-    if whole and dimension.high - dimension.low < _BINS:
+    if dimension.whole and dimension.high - dimension.low < _BINS:
         low = int(dimension.low)
         every = range(low, int(dimension.high) + 1)
         return _Side(len(every), lambda value: int(value) - low, tuple((n - low, str(n)) for n in every))

@@ -1,29 +1,26 @@
-"""Figures of what a sweep's arm tried, in the style of `lib.evaluation.figures`: a search's course, what mattered, where.
-
-Each function takes the arm's rows, one a configuration in the order tried: `number` (from 1), `label`, a value for each
-dimension, `objective` (None when it diverged) and `ended`.
-"""
+"""What a sweep's variant tried: a search's course, which settings mattered, and where the best configurations lie."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 from matplotlib import rc_context, rcParams
 from matplotlib.figure import Figure
 
-from lib.evaluation.figures import PALETTE, STYLE
+from lib.figures.style import PALETTE, STYLE, plain
 
 OBJECTIVE = "best validation cross-entropy (nats)"
 _GREY = PALETTE[8]
-_NAMED = 14
-"""About how many choices are named at an axis."""
+_NAMED, _LETTERS = 14, 20
+"""About how many choices are named at an axis, and letters of a choice, at most."""
 
 
 class Dimension(Protocol):
-    """One thing that varied: one of `choices`, or if there are none, a number from `low` to `high`."""
+    """One thing that varied: one of `choices`, or if there are none, a number (or whole one) from `low` to `high`."""
 
     @property
     def name(self) -> str: ...
@@ -35,27 +32,53 @@ class Dimension(Protocol):
     def high(self) -> float: ...
     @property
     def log(self) -> bool: ...
+    @property
+    def whole(self) -> bool: ...
 
 
-def finished(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """The rows whose objectives compare: neither diverged nor halved."""
-    return [row for row in rows if row["objective"] is not None and not row["ended"].startswith("halved")]
+@dataclass(frozen=True)
+class Attempt:
+    """One configuration: its number in the order tried (from 1), a value for each dimension, and what came of it.
+
+    Attributes
+    ----------
+    objective : float
+        Mean over seeds of the best validation loss; not finite when it diverged.
+    halved : bool
+        Whether it was dropped at a rung, so that its objective is of an earlier epoch than the others'.
+    """
+
+    number: int
+    label: str
+    values: Mapping[str, str | int | float]
+    objective: float
+    halved: bool = False
+
+    @property
+    def diverged(self) -> bool:
+        """Whether there is no objective."""
+        return not math.isfinite(self.objective)
+
+    @property
+    def finished(self) -> bool:
+        """Whether its objective compares with others: neither diverged nor halved."""
+        return not self.diverged and not self.halved
 
 
-def search_history(rows: Sequence[Mapping[str, Any]], title: str) -> Figure:
+def search_history(attempts: Sequence[Attempt], title: str) -> Figure:
     """Objective of each configuration in the order tried, and the best so far; halved and diverged ones are marked."""
     with rc_context(STYLE):
         figure = Figure(figsize=(6.4, 3.6))
         axis = figure.subplots()
-        whole = finished(rows)
-        halved = [row for row in rows if row["objective"] is not None and row not in whole]
-        diverged = [row["number"] for row in rows if row["objective"] is None]
+        whole = [each for each in attempts if each.finished]
+        halved = [each for each in attempts if each.halved and not each.diverged]
+        diverged = [each.number for each in attempts if each.diverged]
         axis.scatter(*_points(whole), color=PALETTE[0], s=18, alpha=0.75, label="configuration")
         if whole:
-            best = np.minimum.accumulate([row["objective"] for row in whole])
-            axis.step([row["number"] for row in whole], best, where="post", color=PALETTE[1], label="lowest so far")
+            best = np.minimum.accumulate([each.objective for each in whole])
+            axis.step([each.number for each in whole], best, where="post", color=PALETTE[1], label="lowest so far")
         if halved:
-            axis.scatter(*_points(halved), facecolors="none", edgecolors=_GREY, s=18, label="halved (loss till then)")
+            axis.scatter(*_points(halved), facecolors="none", edgecolors=_GREY, s=18, label="halved (loss until then)")
         if diverged:
             top = axis.get_xaxis_transform()
             axis.scatter(
@@ -65,7 +88,7 @@ def search_history(rows: Sequence[Mapping[str, Any]], title: str) -> Figure:
             axis.set_yscale("log")
         axis.set_xlabel("configuration, in the order tried")
         axis.set_ylabel(OBJECTIVE)
-        axis.set_title(title)
+        axis.set_title(plain(title))
         figure.legend(loc="outside lower center", ncols=4)
     return figure
 
@@ -81,11 +104,11 @@ def importance_bars(importances: Mapping[str, float], title: str) -> Figure:
         axis.set_xlim(0, 1.1 * max(importances.values()))
         axis.set_xlabel("importance (share)")
         axis.grid(axis="y", visible=False)
-        axis.set_title(title)
+        axis.set_title(plain(title))
     return figure
 
 
-def parallel_coordinates(rows: Sequence[Mapping[str, Any]], dimensions: Sequence[Dimension], title: str) -> Figure:
+def parallel_coordinates(attempts: Sequence[Attempt], dimensions: Sequence[Dimension], title: str) -> Figure:
     """One line a configuration through its dimensions to its objective; the lowest, and the lowest tenth, in colour.
 
     At a choice lines are fanned out by their objectives, the lowest below: the many that took it would be one line else.
@@ -93,24 +116,22 @@ def parallel_coordinates(rows: Sequence[Mapping[str, Any]], dimensions: Sequence
     with rc_context(STYLE | {"axes.grid": False}):
         figure = Figure(figsize=(max(6.4, 1.7 * (len(dimensions) + 1)), 4.2))
         axis = figure.subplots()
-        ranked = sorted(finished(rows), key=lambda row: float(row["objective"]))
-        losses = [math.log(row["objective"]) for row in ranked if row["objective"] > 0]
+        ranked = sorted((each for each in attempts if each.finished), key=lambda each: each.objective)
+        losses = [math.log(each.objective) for each in ranked if each.objective > 0]
         low, high = (min(losses), max(losses)) if losses else (0.0, 1.0)
-        rank = {id(row): place for place, row in enumerate(ranked)}
         top = max(1, len(ranked) // 10)
-        crowd = min(1.0, 0.1 + 0.018 * math.sqrt(len(rows)))
-        faint = min(0.8, 5 / math.sqrt(len(rows)))
-        for row in [*(row for row in rows if id(row) not in rank), *reversed(ranked)]:  # the lowest on top
-            place = rank.get(id(row))
-            fan = crowd * ((place if place is not None else len(ranked)) / max(1, len(rows)) - 0.5)
-            heights = [_height(dimension, row[dimension.name], fan) for dimension in dimensions]
+        crowd = min(1.0, 0.1 + 0.018 * math.sqrt(len(attempts)))
+        faint = min(0.8, 5 / math.sqrt(len(attempts)))
+        unranked = [(None, each) for each in attempts if not each.finished]
+        for place, each in [*unranked, *reversed([*enumerate(ranked)])]:  # the lowest on top
+            fan = crowd * ((len(ranked) if place is None else place) / max(1, len(attempts)) - 0.5)
+            heights = [_height(dimension, each.values[dimension.name], fan) for dimension in dimensions]
             if place is not None:
-                loss = math.log(row["objective"]) if row["objective"] > 0 else low
+                loss = math.log(each.objective) if each.objective > 0 else low
                 heights.append((loss - low) / (high - low) if high > low else 0.5)
-            colour = PALETTE[1] if place == 0 else PALETTE[0] if place is not None and place < top else _GREY
-            width, alpha = (
-                (2.0, 1.0) if place == 0 else (0.9, 0.8) if place is not None and place < top else (0.7, faint)
-            )
+            colour, width, alpha = _GREY, 0.7, faint
+            if place is not None and place < top:
+                colour, width, alpha = (PALETTE[1], 2.0, 1.0) if place == 0 else (PALETTE[0], 0.9, 0.8)
             axis.plot(heights, color=colour, linestyle=":" if place is None else "-", linewidth=width, alpha=alpha)
         names = [words(dimension.name) + (" (log)" if dimension.log else "") for dimension in dimensions]
         for place in range(len(names) + 1):
@@ -135,11 +156,11 @@ def parallel_coordinates(rows: Sequence[Mapping[str, Any]], dimensions: Sequence
             axis.plot([], [], color=PALETTE[0], label=f"lowest tenth ({top})")
         if len(ranked) > top:
             axis.plot([], [], color=_GREY, label="others")
-        if len(ranked) < len(rows):
+        if len(ranked) < len(attempts):
             axis.plot([], [], color=_GREY, linestyle=":", label="halved or diverged")
         figure.legend(loc="outside lower center", ncols=4)
-        lowest = f"\nlowest validation loss {ranked[0]['objective']:.3g}: {ranked[0]['label']}" if ranked else ""
-        axis.set_title(f"{title}{lowest}")
+        lowest = f"\nlowest validation loss {ranked[0].objective:.3g}: {plain(ranked[0].label)}" if ranked else ""
+        axis.set_title(f"{plain(title)}{lowest}")
     return figure
 
 
@@ -156,12 +177,12 @@ def words(name: str) -> str:
 
 
 def short(value: str | int | float) -> str:
-    """A dimension's value in words."""
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+    """A dimension's value in words, as an axis names it."""
+    return f"{value:.3g}" if isinstance(value, float) else plain(str(value), _LETTERS)
 
 
-def _points(rows: Sequence[Mapping[str, Any]]) -> tuple[list[int], list[float]]:
-    return [row["number"] for row in rows], [row["objective"] for row in rows]
+def _points(attempts: Sequence[Attempt]) -> tuple[list[int], list[float]]:
+    return [each.number for each in attempts], [each.objective for each in attempts]
 
 
 def _height(dimension: Dimension, value: Any, fan: float = 0.0) -> float:

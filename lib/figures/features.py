@@ -1,4 +1,4 @@
-"""The picture of a feature set, in the style of `lib.evaluation.figures`: its values, its features, its rows, their rank."""
+"""The picture of a feature set: its values, its features, its rows, their rank."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from lib.evaluation.figures import PALETTE, STYLE
 from lib.features.statistics import FeatureStatistics
+from lib.figures.plane import draw_classes
+from lib.figures.style import GREY, PALETTE, STYLE, plain
 
-_GREY = "#BBBBBB"
 _NAMED = 8
 """Classes with a colour and a name of their own; the rest share one."""
 
@@ -51,7 +51,7 @@ def feature_portrait(
         _values(values, sample)
         _plane(plane, points, labels, class_names, shares)
         _rank(rank, shares)
-        figure.suptitle(f"{title}\nupper left: all rows; other panels: {sampled}")
+        figure.suptitle(f"{plain(title)}\nupper left: all rows; other panels: {sampled}")
     return figure
 
 
@@ -59,7 +59,7 @@ def _features(axis: Axes, of: FeatureStatistics) -> None:
     order = np.argsort(of.mean, kind="stable")
     places, middle, spread = np.arange(len(order)), of.mean[order], of.deviation[order]
     extremes = of.minimum[order], of.maximum[order]
-    axis.fill_between(places, *extremes, color=_GREY, alpha=0.5, linewidth=0, label="smallest to largest")
+    axis.fill_between(places, *extremes, color=GREY, alpha=0.5, linewidth=0, label="smallest to largest")
     low, high = middle - spread, middle + spread
     axis.fill_between(places, low, high, color=PALETTE[5], alpha=0.7, linewidth=0, label="± standard deviation")
     axis.plot(places, middle, color=PALETTE[0], linewidth=1.4, label="mean")
@@ -99,19 +99,7 @@ def _plane(
     class_names: Sequence[str],
     shares: npt.NDArray[np.floating],
 ) -> None:
-    counts = np.bincount(labels, minlength=len(class_names))
-    every = len(class_names) <= _NAMED
-    named = range(len(class_names)) if every else sorted(np.argsort(-counts, kind="stable")[: _NAMED - 1].tolist())
-    colours = np.full(len(labels), _GREY, dtype=object)
-    for index, label in enumerate(named):
-        colours[labels == label] = PALETTE[index]
-        axis.scatter([], [], color=PALETTE[index], label=_short(class_names[label]), s=20)
-    if not every:
-        axis.scatter([], [], color=_GREY, label=f"{len(class_names) - len(named)} other classes", s=20)
-    # Mixed, so that no class covers another; the classes without a name lie below those with one.
-    order = np.random.default_rng(0).permutation(len(points))
-    order = order[np.argsort(colours[order] != _GREY, kind="stable")]
-    axis.scatter(points[order, 0], points[order, 1], c=colours[order].tolist(), s=8, alpha=0.6, linewidths=0)
+    draw_classes(axis, points, labels, class_names, _NAMED, 16, 8)
     axis.set_xlabel(f"component 1 ({shares[0]:.1%} of variance)")
     axis.set_ylabel(f"component 2 ({shares[1]:.1%})" if len(shares) > 1 else "component 2")
     axis.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), borderaxespad=0, handletextpad=0.2)
@@ -131,7 +119,3 @@ def _rank(axis: Axes, shares: npt.NDArray[np.floating]) -> None:
     axis.set_ylabel("share of variance")
     axis.legend(loc="center right" if total[-1] > 0.7 else "upper left")
     axis.set_title("Share of variance by component")
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= 16 else f"{name[:15]}…"

@@ -20,6 +20,8 @@ from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator
 
+from lib.figures.style import shown
+
 ON_PICTURE = "on-picture-"
 """How the ids of texts begin that lie on a picture, whose colours suit the picture and not the page."""
 
@@ -115,4 +117,4 @@ def _few(texts: Iterable[str]) -> str:
 
 
 def _line(text: str) -> str:
-    return " ".join(text.split())
+    return " ".join(shown(text).split())

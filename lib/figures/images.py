@@ -1,0 +1,56 @@
+"""Images in rows, each with words above it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+
+from lib.figures.style import STYLE, panels, plain
+
+_LETTERS_AN_INCH = 15
+"""Of the words above an image."""
+
+
+class Wrong(Protocol):
+    """A row that was classified wrongly: positions of its class and of the predicted one, and the latter's probability."""
+
+    @property
+    def true(self) -> int: ...
+    @property
+    def predicted(self) -> int: ...
+    @property
+    def probability(self) -> float: ...
+
+
+def sample_grid(
+    images: Sequence[npt.NDArray[np.uint8]],
+    labels: Sequence[str],
+    title: str,
+    columns: int = 8,
+    size: tuple[float, float] = (1.1, 1.25),
+) -> Figure:
+    """Images in rows of `columns`, each of `size` inches with its class name, or other words, above it."""
+    with rc_context(STYLE):
+        figure, axes = panels(len(images), columns, *size)
+        for axis, image, label in zip(axes, images, labels, strict=True):
+            axis.imshow(image, cmap="gray" if image.ndim == 2 else None, interpolation="nearest")
+            axis.set_title(plain(label, int(_LETTERS_AN_INCH * size[0])), fontsize=7, fontweight="normal")
+            axis.set_axis_off()
+        figure.suptitle(plain(title))
+    return figure
+
+
+def wrong_images(
+    images: Sequence[npt.NDArray[np.uint8]], wrong: Sequence[Wrong], class_names: Sequence[str], title: str
+) -> Figure:
+    """The images of `wrong` in rows, each with its class, the predicted one, and the probability that was given to it."""
+    words = [
+        f"true {class_names[each.true]}\npredicted {class_names[each.predicted]}\nwith {each.probability:.1%}"
+        for each in wrong
+    ]
+    return sample_grid(images, words, title, columns=6, size=(1.45, 1.8))

@@ -1,0 +1,66 @@
+"""The one style of all figures: colours, sizes, how panels are laid out, and how text of a user is written."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+STYLE: Any = {
+    "figure.dpi": 110,
+    "savefig.dpi": 110,
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.titleweight": "bold",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.25,
+    "legend.frameon": False,
+    "figure.constrained_layout.use": True,
+}
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C564B", "#000000", "#7F7F7F", "#BCBD22")
+"""Okabe and Ito's colours, which colour-blind readers can distinguish, then three more for ten classes."""
+
+GREY = "#BBBBBB"
+"""What has no colour of its own."""
+
+_LEAST_WIDTH = 6.4
+"""Inches that a title of two lines needs, however few panels there are."""
+_UNSEEN = "\N{ZERO WIDTH SPACE}"
+
+
+def colour(index: int) -> str:
+    """A colour of `PALETTE`; after the last comes the first again."""
+    return PALETTE[index % len(PALETTE)]
+
+
+def plain(text: str, letters: int | None = None) -> str:
+    r"""Text of a user for matplotlib to show as it is: "$" begins no formula, and a leading "_" hides no legend entry.
+
+    Each line that has more than `letters` ends in an ellipsis.
+
+    >>> plain("price in $ and $"), plain("a long class name", 10)
+    ('price in \\$ and \\$', 'a long cl…')
+    """
+    if letters is not None:
+        text = "\n".join(line if len(line) <= letters else f"{line[: letters - 1]}…" for line in text.split("\n"))
+    text = text.replace("$", r"\$")
+    return f"{_UNSEEN}{text}" if text.startswith("_") else text
+
+
+def shown(text: str) -> str:
+    """What `plain` text looks like."""
+    return text.replace(r"\$", "$").replace(_UNSEEN, "")
+
+
+def panels(count: int, columns: int, width: float = 3.4, height: float = 2.6) -> tuple[Figure, list[Axes]]:
+    """A figure of `count` panels, each of `width` x `height` inches, in rows of at most `columns`."""
+    columns = min(count, columns)
+    rows = -(-count // columns)
+    figure = Figure(figsize=(max(width * columns, _LEAST_WIDTH), height * rows))
+    axes = figure.subplots(rows, columns, squeeze=False).ravel().tolist()
+    for spare in axes[count:]:
+        spare.set_visible(False)
+    return figure, axes[:count]
