@@ -14,8 +14,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict
 from lib.evaluation.checks import Learned
 from lib.evaluation.intervals import Difference, Estimate, Interval
 from lib.evaluation.paired import PairedPredictions
+from lib.mlp.course import Course, Ending
 from lib.mlp.labels import settings_key
-from lib.mlp.training import Course, Ending
 from lib.mlp.trial import Trial
 from lib.studies.presentation import Rows
 from lib.studies.study import ModelNote, Result
@@ -170,6 +170,10 @@ class Explored(_Part):
         One a configuration in the order tried: dimension -> value.
     objectives : tuple of float
         Mean over seeds of the best validation loss; infinite where it diverged.
+    finished : int
+        Configurations whose objectives compare: neither diverged nor halved.
+    lowest : int or None
+        Place, among the variant's points, of the lowest objective of a finished one.
     importances : dict of str to float, or None
         Each dimension's share in being among the best (PED-ANOVA), highest first; None where too few finished.
     best_share : float
@@ -300,12 +304,13 @@ class CalibrationBin(_Part):
 
 
 class WrongRow(_Part):
-    """A row that the chosen model was most sure and wrong about: positions of classes."""
+    """A row that the chosen model was most sure and wrong about: positions of classes, and their probabilities."""
 
     row: int
     true: int
     predicted: int
     probability: float
+    probability_of_true: float
 
 
 class Doubt(StrEnum):
@@ -323,7 +328,6 @@ class Doubt(StrEnum):
     RANDOM_WEIGHTS = "random weights"
     HIGHER_SCORE = "higher score"
     """A model scores higher than the chosen one."""
-    NOT_COMPARABLE_PIXELS = "pixels of several sizes"
 
 
 class Remark(_Part):
