@@ -188,7 +188,7 @@ class Features(Kind[FeatureNode, FeaturesResult]):
         from lib.figures.plane import scatter
 
         feature_set = open_feature_set(set_folder_of(result, study.where.features), verify=False)
-        X, labels, points, shares = _sample(feature_set)
+        X, labels, points, shares = sample_of_set(feature_set)
         names = feature_set.manifest.class_names
         every = result.sampled == result.splits["train"]
         sampled = f"{'all ' if every else ''}{result.sampled:,} training images of {result.dataset}"
@@ -330,7 +330,7 @@ def _describe(feature_set: FeatureSet, folder: Path) -> FeaturesResult:
     with bar(f"describe features of {manifest.dataset}", manifest.rows, "image") as advance:
         statistics = feature_statistics(feature_set, advance)
     _write_statistics(folder, statistics)
-    X, _, _, shares = _sample(feature_set)
+    X, _, _, shares = sample_of_set(feature_set)
     return FeaturesResult(
         settings=manifest.settings,
         dataset=manifest.dataset,
@@ -352,7 +352,7 @@ def _describe(feature_set: FeatureSet, folder: Path) -> FeaturesResult:
     )
 
 
-def _sample(
+def sample_of_set(
     feature_set: FeatureSet,
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64], npt.NDArray[np.floating], npt.NDArray[np.floating]]:
     """At most 2,000 training rows, the classes in proportion: values, labels, principal components, shares of variance.
