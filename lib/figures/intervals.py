@@ -1,17 +1,18 @@
-"""Configurations side by side: a dot a seed, the mean, and its 95 % interval, also in words."""
+"""Configurations or models in rows: a dot a seed, the mean, and its 95 % interval, also in words."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
-from lib.evaluation.intervals import LOSS, SHARE, Estimate, over_seeds
+from lib.evaluation.intervals import LOSS, SHARE, Interval, over_seeds
 from lib.figures.axis_window import Window
 from lib.figures.baseline_lines import BaselineLine, draw_lines, legend_keys
 from lib.figures.style import STYLE, colour, plain
@@ -30,6 +31,76 @@ class SummaryRow:
     accuracies: Sequence[float]
 
 
+@dataclass(frozen=True)
+class ModelRow:
+    """One model: what it is, its accuracy with each seed, and the first seed's with its interval over rows.
+
+    One that is `aside` does not widen the axis.
+    """
+
+    role: str
+    label: str
+    accuracies: Sequence[float]
+    over_rows: Interval
+    aside: bool = False
+
+
+@dataclass(frozen=True)
+class _Spread:
+    """What a row shows: a value a seed, an interval or None, and both in words."""
+
+    values: Sequence[float]
+    interval: tuple[float, float] | None
+    words: str
+    aside: bool = False
+
+    @classmethod
+    def over_seeds(cls, values: Sequence[float], within: tuple[float, float]) -> _Spread:
+        """With the interval of the mean over seeds."""
+        of = over_seeds(values, within)
+        if of.low is None or of.high is None:
+            return cls(
+                values, None, f"{of.mean:.4f}" if math.isfinite(of.mean) else of.words
+            )  # the title says "one seed"
+        return cls(values, (of.low, of.high), of.words)
+
+    @classmethod
+    def of_model(cls, row: ModelRow) -> _Spread:
+        """With the interval over seeds, or of one seed that over rows."""
+        if len(row.accuracies) > 1:
+            return replace(cls.over_seeds(row.accuracies, SHARE), aside=row.aside)
+        of = row.over_rows
+        words = f"{of.estimate:.4f} ({of.low:.4f} to {of.high:.4f})"
+        return cls(row.accuracies, (of.low, of.high), words, row.aside)
+
+
+def model_accuracies(rows: Sequence[ModelRow], title: str, quantity: str = "test accuracy") -> Figure:
+    """Accuracy of each model: a dot a seed, the mean, and its 95 % interval, also in words; one colour a role.
+
+    The interval is of the mean over seeds, and of a model with one seed over rows. The axis is as wide as the rows close
+    together need: an arrow at its edge stands for a row, or the end of an interval, beyond it.
+    """
+    with rc_context(STYLE):
+        figure = Figure(figsize=(9, 1.7 + 0.34 * len(rows)))
+        axis = figure.subplots()
+        roles = list(dict.fromkeys(row.role for row in rows))
+        colours = [colour(roles.index(row.role)) for row in rows]
+        _panel(axis, [_Spread.of_model(row) for row in rows], colours, quantity, may_be_log=False)
+        axis.set_yticks(range(len(rows) - 1, -1, -1), [plain(row.label, _LETTERS) for row in rows])
+        axis.set_ylim(-0.6, len(rows) - 0.4)
+        keys = [
+            Line2D([], [], color=colour(at), marker="o", markersize=4, label=plain(role))
+            for at, role in enumerate(roles)
+        ]
+        figure.legend(handles=keys, loc="outside lower center", ncols=len(keys))
+        seeds = {len(row.accuracies) for row in rows}
+        over_seeds = "mean ± standard deviation (95 % interval) over seeds"
+        over_rows = "one seed: 95 % interval over rows"
+        words = over_rows if seeds == {1} else f"{over_seeds}; {over_rows}" if 1 in seeds else over_seeds
+        figure.suptitle(f"{plain(title)}\n{words}")
+    return figure
+
+
 def axis_summary(
     rows: Sequence[SummaryRow], axis_label: str, title: str, baselines: Sequence[BaselineLine] = ()
 ) -> Figure:
@@ -45,10 +116,12 @@ def axis_summary(
         variants = list(dict.fromkeys(row.variant for row in rows))
         colours = [colour(variants.index(row.variant)) for row in rows]
         label = "best validation cross-entropy (nats)"
-        low, high = _panel(losses, [row.losses for row in rows], colours, label, LOSS)
-        drawn_losses = draw_lines(losses, [each.loss for each in baselines], low, high, "x")
-        low, high = _panel(accuracies, [row.accuracies for row in rows], colours, "best validation accuracy", SHARE)
-        drawn_accuracies = draw_lines(accuracies, [each.accuracy for each in baselines], low, high, "x")
+        spreads = [_Spread.over_seeds(row.losses, LOSS) for row in rows]
+        low, high = _panel(losses, spreads, colours, label, may_be_log=True)
+        drawn_losses = draw_lines(losses, [each.loss for each in baselines], low, high)
+        spreads = [_Spread.over_seeds(row.accuracies, SHARE) for row in rows]
+        low, high = _panel(accuracies, spreads, colours, "best validation accuracy", may_be_log=False)
+        drawn_accuracies = draw_lines(accuracies, [each.accuracy for each in baselines], low, high)
         several = len(variants) > 1
         names = [f"{row.variant}: {row.label}" if several else row.label for row in rows]
         losses.set_yticks(range(len(rows) - 1, -1, -1), [plain(name, _LETTERS) for name in names])
@@ -64,26 +137,23 @@ def axis_summary(
 
 
 def _panel(
-    axis: Axes, rows: Sequence[Sequence[float]], colours: Sequence[str], label: str, within: tuple[float, float]
+    axis: Axes, rows: Sequence[_Spread], colours: Sequence[str], label: str, *, may_be_log: bool
 ) -> tuple[float, float]:
     """Draw one quantity of all rows, the first on top; the lowest and highest seed that is shown."""
-    finite = [[value for value in values if math.isfinite(value)] for values in rows]
-    estimates = [over_seeds(values, within) for values in rows]
-    bounds = [(each.low, each.high) for each in estimates if each.low is not None and each.high is not None]
-    shown = Window.around(finite, bounds, may_be_log=within == LOSS)
+    finite = [[value for value in row.values if math.isfinite(value)] for row in rows]
+    fitted = [(values, row.interval) for values, row in zip(finite, rows, strict=True) if not row.aside]
+    bounds = [interval for _, interval in fitted if interval is not None]
+    shown = Window.around([values for values, _ in fitted], bounds, may_be_log=may_be_log)
     beyond = False
     places = range(len(rows) - 1, -1, -1)
-    for place, own, values, estimate in zip(places, colours, finite, estimates, strict=True):
+    for place, own, values, row in zip(places, colours, finite, rows, strict=True):
         inside = [value for value in values if shown.low <= value <= shown.high]
         axis.scatter(inside, [place] * len(inside), color=own, s=14, alpha=0.6, zorder=3)
         if values and shown.low <= np.mean(values) <= shown.high:
             axis.plot([np.mean(values)] * 2, [place - 0.3, place + 0.3], color=own, linewidth=2)
-        ends = values
-        if estimate.low is not None and estimate.high is not None:
-            ends = [*values, estimate.low, estimate.high]
-            if estimate.low <= shown.high and estimate.high >= shown.low:
-                line = np.clip([estimate.low, estimate.high], shown.low, shown.high)
-                axis.plot(line, [place] * 2, color=own, linewidth=1.2)
+        ends = [*values, *(row.interval or ())]
+        if row.interval is not None and row.interval[0] <= shown.high and row.interval[1] >= shown.low:
+            axis.plot(np.clip(row.interval, shown.low, shown.high), [place] * 2, color=own, linewidth=1.2)
         for edge, mark, out in (
             (shown.low, "<", any(end < shown.low for end in ends)),
             (shown.high, ">", any(end > shown.high for end in ends)),
@@ -91,7 +161,7 @@ def _panel(
             if out:
                 axis.plot([edge], [place], marker=mark, color=own, markersize=5, clip_on=False)
                 beyond = True
-        axis.text(1.02, place, _words(estimate), transform=axis.get_yaxis_transform(), va="center", fontsize=8)
+        axis.text(1.02, place, row.words, transform=axis.get_yaxis_transform(), va="center", fontsize=8)
     shown.put(axis)
     hints = [
         *(["logarithmic"] if shown.scale.log else []),
@@ -100,8 +170,3 @@ def _panel(
     axis.set_xlabel("\n".join([label, *(["; ".join(hints)] if hints else [])]))
     seen = [value for values in finite for value in values if shown.low <= value <= shown.high]
     return min(seen, default=0), max(seen, default=0)
-
-
-def _words(estimate: Estimate) -> str:
-    """The title states that there is one seed."""
-    return f"{estimate.mean:.4f}" if estimate.seeds == 1 and math.isfinite(estimate.mean) else estimate.words
