@@ -12,10 +12,9 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsAny, model_validator
 
 from lib.datasets.sources import AnySource
-from lib.errors import ConfigError
 from lib.profile.graph import Graph
 from lib.studies.features import FeatureNode
-from lib.studies.study import StudySettings, kind_named
+from lib.studies.study import StudySettings, kind_named, kind_names
 
 NodeName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$", max_length=60)]
 
@@ -28,11 +27,10 @@ def _parse_study(value: Any) -> Any:
         raise ValueError("a study is a mapping of settings, e.g. {kind: exploration, on: pets}")
     if "kind" not in value:
         raise ValueError("a study needs its kind, e.g. kind: sweep")
-    try:
-        kind = kind_named(str(value["kind"]))
-    except ConfigError as error:
-        raise ValueError(str(error)) from None
-    return kind.settings.model_validate(dict(value))
+    name = str(value["kind"])
+    if name not in kind_names():
+        raise ValueError(f"unknown kind of study {name!r}; known: {', '.join(kind_names())}")
+    return kind_named(name).settings.model_validate(dict(value))
 
 
 AnyStudy = Annotated[SerializeAsAny[StudySettings], BeforeValidator(_parse_study)]

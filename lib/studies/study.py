@@ -416,6 +416,9 @@ _KINDS: dict[str, str | Kind[Any, Any]] = {
 }
 """Name -> the kind, or the module whose KIND it is, imported when it is first asked for."""
 
+_OF_RUNS = {"pipeline": "lib.graph.summary"}
+"""The kind of a whole run's record, which no profile can have."""
+
 
 def register(kind: Kind[Any, Any]) -> None:
     """Make a kind of study known under its name.
@@ -432,7 +435,7 @@ def register(kind: Kind[Any, Any]) -> None:
 
 
 def kind_names() -> list[str]:
-    """Names of all kinds of study."""
+    """Names of all kinds of study that a profile can have."""
     return sorted(_KINDS)
 
 
@@ -444,12 +447,13 @@ def kind_named(name: str) -> Kind[Any, Any]:
     ConfigError
         When there is none; it names those that there are.
     """
-    found = _KINDS.get(name)
+    found = _KINDS.get(name) or _OF_RUNS.get(name)
     if found is None:
         raise ConfigError(f"unknown kind of study {name!r}; known: {', '.join(kind_names())}")
     if isinstance(found, str):
         found = cast("Kind[Any, Any]", import_module(found).KIND)
-        _KINDS[name] = found
+        if name in _KINDS:
+            _KINDS[name] = found
     return found
 
 

@@ -1,0 +1,117 @@
+"""What a node is given: data acquired, feature sets and records opened, each once, whatever else needs it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from lib.datasets import Dataset, acquire
+from lib.places import Places
+from lib.profile import Graph, Profile
+from lib.profile.graph import part_of
+from lib.studies.features import FeatureNode, open_set
+from lib.studies.record import StudyFolder, open_record
+from lib.studies.run import run_study, study_folder
+from lib.studies.study import Group, Input, Record, Study, StudySettings, Work, kind_of
+
+
+@dataclass(frozen=True)
+class ReadyNode:
+    """A node whose inputs are here: it can be cut into pieces, or run.
+
+    Attributes
+    ----------
+    inputs : mapping of str to Input
+        By role.
+    profile : mapping of str to JSON
+        The node and what it needs as a profile of its own; paths in it are absolute.
+    """
+
+    name: str
+    settings: StudySettings
+    inputs: Mapping[str, Input]
+    where: Places
+    folder: StudyFolder
+    profile: Mapping[str, Any]
+
+    def finished(self) -> Record[Any] | None:
+        """Its record, if it is done."""
+        return self.folder.finished()
+
+    def work(self) -> Work | None:
+        """Its work in units, if its kind can cut it and it is not done."""
+        if self.folder.finished() is not None:
+            return None
+        return kind_of(self.settings).work(Study(self.name, self.settings, self.inputs, self.folder, self.where))
+
+    def run(self) -> Record[Any]:
+        """Run it, or find its record. Raises what `run_study` raises."""
+        return run_study(self.name, self.settings, self.inputs, self.where, self.profile)
+
+
+def ready_node(profile: Profile, name: str, where: Places) -> ReadyNode:
+    """The node `name` with its inputs: data is acquired, feature sets and records that it needs are opened.
+
+    Raises
+    ------
+    DataError
+        When data cannot be had, or a study that it needs has no record.
+    FeatureSetError
+        When a feature set that it needs is not sealed, or damaged.
+    WeightsError
+        When weights are missing.
+    """
+    return Opened(profile, where).node(name)
+
+
+class Opened:
+    """The nodes of one profile as they are opened, one after another."""
+
+    def __init__(self, profile: Profile, where: Places) -> None:
+        self.profile = profile
+        self.graph: Graph = profile.graph
+        self.where = where
+        self._datasets: dict[str, Dataset] = {}
+        self._inputs: dict[str, Input] = {}
+
+    def dataset(self, name: str) -> Dataset:
+        """The data of a data node."""
+        if name not in self._datasets:
+            source: Any = self.graph[name].settings
+            self._datasets[name] = acquire(source, self.where.data, self.where.mirror)
+        return self._datasets[name]
+
+    def node(self, name: str) -> ReadyNode:
+        """A node that makes a record, with its inputs."""
+        settings = self.graph[name].study
+        inputs = {role: self.input(node.name) for role, node in self.graph.inputs(name).items()}
+        profile = self.part(name)
+        folder = study_folder(name, settings, inputs, self.where, profile)
+        return ReadyNode(name, settings, inputs, self.where, folder, profile)
+
+    def input(self, name: str) -> Input:
+        """What a node gives to those that need it."""
+        if name not in self._inputs:
+            self._inputs[name] = self._open(name)
+        return self._inputs[name]
+
+    def part(self, name: str) -> dict[str, Any]:
+        """The node and what it needs as a profile of its own, with absolute paths."""
+        sources = {
+            node: self.dataset(node).source
+            for node in self.graph.with_needs([name])
+            if self.graph[node].group is Group.DATA
+        }
+        return part_of(self.profile, self.graph, [name], sources)
+
+    def _open(self, name: str) -> Input:
+        node = self.graph[name]
+        if node.group is Group.DATA:
+            return Input(name, self.dataset(name))
+        if isinstance(node.settings, FeatureNode):
+            dataset = self.dataset(node.settings.of)
+            return Input(name, dataset, open_set(dataset, node.settings, self.where))
+        ready = self.node(name)
+        first = next(iter(ready.inputs.values()))
+        return Input(name, first.dataset, first.feature_set, open_record(ready.folder.path))
