@@ -1,4 +1,4 @@
-"""The command line: `python -m flows --help`.
+"""The command line: `probeflow --help`, or `python -m flows --help`.
 
 Only the standard library is imported until a command runs, so help comes at once.
 """
@@ -13,16 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from lib.config import Profile, Workers
+    from lib.places import Places, Workers
+    from lib.profile import Profile
 
-STAGES = (
-    "acquire, extract, sweep, evaluate, promote; or one study: "
-    "activations, hidden_units, learning_rates, exploration, features, classifier, tsne"
-)
+_ONLY = "a node, a group (data, features, studies) or a kind of study, with what it needs; may be given again"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit status: 0, 1 where something is found wanting, 2 for bad input, 130 when interrupted."""
+    """Run one command; returns the exit status: 0, 1 where a check fails, 2 for bad input, 130 when interrupted."""
     options = _parser().parse_args(arguments)
     # The flow's own log is in the Prefect UI; the terminal shows results, progress bars, and one line for an error.
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "INFO" if options.verbose else options.console)
@@ -45,14 +43,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
+    called = Path(sys.argv[0]).name
     parser = argparse.ArgumentParser(
-        prog="python -m flows",
-        description="probeflow: what small networks learn from frozen AlexNet features or raw pixels.",
+        prog="python -m flows" if called == "__main__.py" else called,
+        description="probeflow: what small networks learn from features of frozen networks, or from raw pixels.",
         epilog="Environment: PROBEFLOW_DATA (a path or s3://BUCKET/PREFIX), PROBEFLOW_CACHE (copies of what is at a URL), "
-        "PROBEFLOW_MLRUNS (where records lie), PROBEFLOW_MIRROR (where data comes from), "
+        "PROBEFLOW_MLRUNS (where MLflow's records lie), PROBEFLOW_MIRROR (where data comes from), "
         "PROBEFLOW_POOL, PROBEFLOW_CHUNKS, PROBEFLOW_CHUNK_IMAGES, PROBEFLOW_CHUNK_MINUTES (who extracts features and trains "
-        "sweeps), PROBEFLOW_WEBHOOK (whom set-up lets the server tell of failures), "
-        "MLFLOW_TRACKING_URI, PREFECT_API_URL (servers), PROBEFLOW_<SETTING>[__<PART>]=value (any profile setting).",
+        "sweeps), PROBEFLOW_WEBHOOK (where set-up lets the server report failures), "
+        "MLFLOW_TRACKING_URI, PREFECT_API_URL (servers), PROBEFLOW_<GROUP>__<NODE>__<SETTING>=value (any profile setting).",
     )
     parser.add_argument("-v", "--verbose", action="store_true", help="show the flows' own log")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -62,22 +61,24 @@ def _parser() -> argparse.ArgumentParser:
         sub.set_defaults(command=command, console="CRITICAL")
         return sub
 
-    run = add("run", _run, "run the whole pipeline, or one stage of it")
-    acquire = add("acquire", _stage("acquire"), "fetch and verify the data")
-    extract = add("extract", _stage("extract"), "extract AlexNet features into sealed Parquet shards")
-    sweep = add("sweep", _sweep, "run the sweeps")
-    evaluate = add("evaluate", _stage("evaluate"), "explore the images, train and test the classifier, draw t-SNE")
-    plan = add("plan", _plan, "say what a run would do, stage by stage: what is there, what is to do and why, how long")
+    attempt = add("try", _try, "explore a folder of images, extract features, train small networks on them, and report")
+    attempt.add_argument(
+        "images", metavar="FOLDER", help="<class>/*.jpg, or train/<class>/... and test/<class>/...; .tar, .zip"
+    )
+    attempt.add_argument("--weights", choices=["imagenet", "random"], default="imagenet", help="of AlexNet")
+    attempt.add_argument("--weights-file", metavar="PATH", help="a file with ImageNet weights, instead of a download")
+    attempt.add_argument(
+        "--layer", choices=["pool5", "fc7", "fc8"], default="pool5", help="of AlexNet (default: pool5)"
+    )
+    attempt.add_argument("--quick", action="store_true", help="few configurations and one seed: for a first look")
+    new = add("new", _new, "write a commented profile to edit")
+    new.add_argument("file", type=Path, metavar="FILE.yaml", help="must not be there yet")
+    new.add_argument("--images", metavar="FOLDER", help="your images; without it bundled photographs")
+    run = add("run", _run, "run a profile, or some of its nodes")
+    plan = add("plan", _plan, "say what a run would do, node by node: what is there, what is to do and why, how long")
     for sub in (run, plan):
-        sub.add_argument("--only", metavar="STAGE", help=f"one stage with what it needs: {STAGES}")
-    for sub in (sweep, plan):
-        sub.add_argument(
-            "--study",
-            action="append",
-            metavar="NAME",
-            help="one sweep, or several by giving it again: activations, hidden_units, learning_rates",
-        )
-    for sub in (run, extract, sweep, plan):
+        sub.add_argument("--only", action="append", metavar="NODE", help=_ONLY)
+    for sub in (run, plan, attempt):
         sub.add_argument(
             "--pool", metavar="NAME", help="extract features and train sweeps on the workers of this Prefect work pool"
         )
@@ -87,12 +88,15 @@ def _parser() -> argparse.ArgumentParser:
             help="child runs that an extraction or a sweep is cut into (default: one a worker online; "
             "an extraction has fewer when a chunk would hold less than PROBEFLOW_CHUNK_IMAGES, 20000)",
         )
-    for sub in (run, acquire, extract, sweep, evaluate, plan):
+    for sub in (run, plan):
+        _add_profile(sub)
         sub.add_argument(
-            "--profile", default="embedded", metavar="NAME", help="built-in profile: embedded or reference"
+            "--set",
+            action="append",
+            default=[],
+            metavar="PATH=VALUE",
+            help="e.g. features.fc8.layer=fc7; may be given again",
         )
-        sub.add_argument("--profile-file", type=Path, metavar="FILE", help="a profile of your own, in YAML")
-        sub.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="e.g. features.layer=fc7")
         sub.add_argument("--quarantine", action="store_true", help="set unreadable images aside, counted and listed")
     features = add("features", _features, "list the feature sets, or describe one, with a picture")
     features.add_argument("set", nargs="?", metavar="SET", help="its folder, or the beginning of its digest")
@@ -178,73 +182,83 @@ def _parser() -> argparse.ArgumentParser:
     ui = add("ui", _ui, "open the MLflow and Prefect UIs on this machine")
     ui.add_argument("--mlflow-port", type=int, default=5000)
     ui.add_argument("--prefect-port", type=int, default=4200)
-    doctor = add("doctor", _doctor, "say what works here: data, weights, GPU, servers, disk")
-    doctor.add_argument("--profile", default="embedded", metavar="NAME")
-    doctor.add_argument("--profile-file", type=Path, metavar="FILE")
+    _add_profile(add("doctor", _doctor, "say what works here for a profile: data, weights, GPU, servers, disk"))
     return parser
 
 
+def _add_profile(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--profile", default="embedded", metavar="NAME", help="built-in profile: embedded (default) or reference"
+    )
+    parser.add_argument("--profile-file", type=Path, metavar="FILE", help="a profile of your own, in YAML")
+
+
 def _run(options: argparse.Namespace) -> int:
-    return _pipeline(options, options.only)
-
-
-def _stage(name: str) -> Callable[[argparse.Namespace], int]:
-    return lambda options: _pipeline(options, name)
-
-
-def _sweep(options: argparse.Namespace) -> int:
-    _require_sweeps(options.study or ())
-    return _pipeline(options, options.study or "sweep")
-
-
-def _require_sweeps(names: Sequence[str]) -> None:
-    from lib.config import SWEEPS
-    from lib.errors import ConfigError
-
-    for study in names:
-        if study not in SWEEPS:
-            raise ConfigError(f"unknown sweep {study!r}; known: {', '.join(SWEEPS)}")
-
-
-def _pipeline(options: argparse.Namespace, only: str | list[str] | None) -> int:
-    from lib.config import places
-    from lib.files import require_writable
-
     profile, workers = _profile(options), _workers(options)
-    where = places()
-    require_writable(where.data)  # before Prefect's server takes its seconds to start
-    require_writable(where.mlruns)
-
+    where = _writable()
     from flows.report import run_and_report
 
-    return run_and_report(profile, only, where, workers)
+    return run_and_report(profile, options.only, where, workers)
+
+
+def _plan(options: argparse.Namespace) -> int:
+    from flows.plan import show_plan
+    from lib.places import places
+
+    return show_plan(_profile(options), options.only, places(), _workers(options))
+
+
+def _try(options: argparse.Namespace) -> int:
+    workers, where = _workers(options), _writable()
+    from flows.try_images import try_images
+
+    return try_images(
+        options.images, options.weights, options.weights_file, options.layer, options.quick, where, workers
+    )
+
+
+def _new(options: argparse.Namespace) -> int:
+    from lib.profile.starter import write_starter
+
+    profile = write_starter(options.file, options.images)
+    print(f"{options.file}: profile {profile.name!r}; edit it, then run it with --profile-file {options.file}")
+    return 0
+
+
+def _writable() -> Places:
+    """Where things are, once it is known that they can be written: before Prefect's server takes its seconds to start."""
+    from lib.files import require_writable
+    from lib.places import places
+
+    where = places()
+    require_writable(where.data)
+    require_writable(where.mlruns)
+    return where
 
 
 def _profile(options: argparse.Namespace) -> Profile:
-    from lib.config import load_profile
+    from lib.profile import load_profile
 
-    assignments = list(options.set) + (["images.unreadable=quarantine"] if options.quarantine else [])
-    return load_profile(options.profile, options.profile_file, assignments)
+    profile = load_profile(options.profile, options.profile_file, options.set)
+    if not options.quarantine:
+        return profile
+    aside = [
+        f"data.{name}.unreadable=quarantine"
+        for name, source in profile.data.items()
+        if "unreadable" in type(source).model_fields
+    ]
+    return load_profile(options.profile, options.profile_file, [*options.set, *aside])
 
 
 def _workers(options: argparse.Namespace) -> Workers:
-    from lib.config import workers_here
+    from lib.places import workers_here
 
     return workers_here(getattr(options, "pool", None), getattr(options, "chunks", None))
 
 
-def _plan(options: argparse.Namespace) -> int:
-    _require_sweeps(options.study or ())
-    from flows.plan import show_plan
-    from lib.config import places
-
-    stages = [*(options.study or ()), *([options.only] if options.only else ())]
-    return show_plan(_profile(options), stages, places(), _workers(options))
-
-
 def _features(options: argparse.Namespace) -> int:
     from flows.features import list_sets, show_set
-    from lib.config import places
+    from lib.places import places
 
     if options.set is None:
         if options.csv is not None or options.picture is not None:
@@ -257,39 +271,37 @@ def _features(options: argparse.Namespace) -> int:
 
 def _verify(options: argparse.Namespace) -> int:
     from flows.verify import verify_sets
-    from lib.config import places
+    from lib.places import places
 
     return verify_sets(options.set, places())
 
 
 def _resume(options: argparse.Namespace) -> int:
-    from flows.verify import profile_of_set
-    from lib.config import places
-
-    where = places()
-    profile = profile_of_set(options.set, where, options.device)
+    where = _writable()
     from flows.report import run_and_report
+    from flows.verify import profile_of_set
 
-    return run_and_report(profile, "features", where, _workers(options))
+    profile = profile_of_set(options.set, where, options.device)
+    return run_and_report(profile, ["features"], where, _workers(options))
 
 
 def _report(options: argparse.Namespace) -> int:
     from flows.report_page import make_report
-    from lib.config import places
+    from lib.places import places
 
     return make_report(options.folder, places())
 
 
 def _predict(options: argparse.Namespace) -> int:
     from flows.predict import predict
-    from lib.config import places
+    from lib.places import places
 
     return predict(options.images, options.csv, options.model, options.version, places())
 
 
 def _promote(options: argparse.Namespace) -> int:
     from flows.promote import promote, show_versions
-    from lib.config import places
+    from lib.places import places
 
     if options.version is None and not options.rollback:
         return show_versions(options.model, places())
@@ -298,14 +310,14 @@ def _promote(options: argparse.Namespace) -> int:
 
 def _compare(options: argparse.Namespace) -> int:
     from flows.compare import show_comparison
-    from lib.config import places
+    from lib.places import places
 
     return show_comparison(options.left, options.right, places())
 
 
 def _reproduce(options: argparse.Namespace) -> int:
     from flows.reproduce import reproduce_run
-    from lib.config import places
+    from lib.places import places
 
     return reproduce_run(options.past, options.keep, places())
 
@@ -355,7 +367,7 @@ def _ui(options: argparse.Namespace) -> int:
 
 def _doctor(options: argparse.Namespace) -> int:
     from flows.doctor import examine
-    from lib.config import load_profile
+    from lib.profile import load_profile
 
     return examine(load_profile(options.profile, options.profile_file))
 

@@ -31,9 +31,7 @@ HEARTBEAT_SECONDS = 30
 SILENCE_SECONDS = 120
 """Silence after which a running flow counts as lost: four heartbeats."""
 
-_FLOWS = (
-    "pipeline", "acquire", "extract", "sweep", "exploration", "classifier", "tsne", "extract-unit", "sweep-chunk",
-)  # fmt: skip
+_FLOWS = ("pipeline", "chunk")
 _RESTART_SECONDS = 15
 """From a crash to the restart."""
 _PENDING_MINUTES = 10
@@ -47,7 +45,7 @@ _EARLIER_NAME = "crash lost runs of "
 
 
 def described(parents: Sequence[UUID], webhook: UUID | None) -> list[AutomationCore]:
-    """The automations of a server with the deployments `parents` that are started again, and those who are told."""
+    """The automations of a server with the deployments `parents` that are started again, and the webhook that is called."""
     by_flow = [{"prefect.resource.role": "flow", "prefect.resource.name": list(_FLOWS)}]
     by_parent = [{"prefect.resource.id": [f"prefect.deployment.{each}" for each in sorted(parents, key=str)]}]
     found = [lost_runs()]
@@ -93,7 +91,7 @@ def described(parents: Sequence[UUID], webhook: UUID | None) -> list[AutomationC
     if webhook:
         found.append(
             _automation(
-                "tell of failures",
+                "report failures",
                 f"Tells the webhook (block {WEBHOOK!r}) of every deployed run that failed or crashed.",
                 _reactive(by_parent, _events("Failed", "Crashed", "TimedOut")),
                 _call(webhook, "ended"),

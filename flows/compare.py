@@ -7,8 +7,8 @@ import textwrap
 from collections.abc import Iterable
 
 from flows.tables import aligned
-from lib.config import Places
-from lib.studies.past import several
+from lib.graph.past import several
+from lib.places import Places
 from lib.tracking.comparison import Comparison, Figure, Side, compare
 from lib.tracking.store import connect
 

@@ -1,4 +1,4 @@
-"""What works here, and what to do about what does not: data, weights, GPU, servers, disk."""
+"""What works here for a profile, and what to do about what does not: data, weights, GPU, servers, disk."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from importlib.metadata import version
 
 from lib.addresses import without_credentials
-from lib.config import Places, Profile, places
 from lib.errors import ProbeflowError
+from lib.places import Places, places
+from lib.profile import Profile
 
 _ENOUGH_DISK = 5e9
 
@@ -29,10 +30,10 @@ class Finding:
 
 
 def examine(profile: Profile) -> int:
-    """Print what works and each mend; the exit status is 1 when something that `profile` needs does not."""
+    """Print what works and each fix; the exit status is 1 when something that `profile` needs does not."""
     failed = False
     for finding in _findings(profile, places()):
-        mark = "ok" if finding.works else ("MEND" if finding.needed else "-")
+        mark = "ok" if finding.works else ("FIX" if finding.needed else "-")
         sys.stdout.write(f"{mark:5s} {finding.subject:12s} {finding.words}\n")
         sys.stdout.flush()
         failed |= finding.needed and not finding.works
@@ -45,9 +46,9 @@ def _findings(profile: Profile, where: Places) -> Iterator[Finding]:
     yield Finding("versions", True, f"Python {running}, " + ", ".join(f"{name} {version(name)}" for name in packages))
     yield from _disk(where)
     yield from _data(profile, where)
-    yield _weights(profile, where)
+    yield from _weights(profile, where)
     yield _gpu(profile)
-    yield _precision(profile)
+    yield from _precision(profile)
     yield from _servers(where)
 
 
@@ -75,24 +76,26 @@ def _data(profile: Profile, where: Places) -> Iterator[Finding]:
         True,
         without_credentials(where.mirror or "") or "none set; downloads come from their public addresses",
     )
-    for source in profile.sources():
+    for name, source in profile.data.items():
         try:
             dataset = acquire(source, where.data, where.mirror)
         except ProbeflowError as problem:
-            yield Finding(source.source, False, str(problem))
+            yield Finding(name, False, str(problem))
         else:
-            rows = ", ".join(f"{len(split):,} {name}" for name, split in dataset.splits.items())
-            yield Finding(source.source, True, f"{rows} ({dataset.origin})")
+            rows = ", ".join(f"{len(split):,} {of}" for of, split in dataset.splits.items())
+            yield Finding(name, True, f"{dataset.name}, {rows} ({dataset.origin})")
 
 
-def _weights(profile: Profile, where: Places) -> Finding:
+def _weights(profile: Profile, where: Places) -> Iterator[Finding]:
     from lib.features.weights import weights_digest
 
-    try:
-        digest = weights_digest(profile.features, where.features / ".weights", where.mirror)
-    except ProbeflowError as problem:
-        return Finding("weights", False, str(problem))
-    return Finding("weights", True, f"{profile.features.describe()}, sha256 {digest[:16]}…")
+    for name, node in profile.features.items():
+        try:
+            digest = weights_digest(node.extraction, where.weights, where.mirror)
+        except ProbeflowError as problem:
+            yield Finding(name, False, str(problem))
+        else:
+            yield Finding(name, True, f"{node.extraction.describe()}, sha256 {digest[:16]}…")
 
 
 def _gpu(profile: Profile) -> Finding:
@@ -101,23 +104,26 @@ def _gpu(profile: Profile) -> Finding:
     if torch.cuda.is_available():
         names = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
         return Finding("GPU", True, ", ".join(names))
-    needed = profile.features.device.startswith("cuda")
+    needed = any(node.device.startswith("cuda") for node in profile.features.values())
     return Finding("GPU", False, "none seen by PyTorch: extraction runs on the CPU, slower; check the driver", needed)
 
 
-def _precision(profile: Profile) -> Finding:
+def _precision(profile: Profile) -> Iterator[Finding]:
     from lib.features.alexnet import choose_device, computes_fast
 
-    try:
-        device = choose_device(profile.features.device)
-    except ProbeflowError as problem:
-        return Finding("precision", False, str(problem))
-    fast = [name for name in ("bfloat16", "float16") if computes_fast(name, device)]
-    chosen = profile.features.precision
-    words = f"{chosen} on {device.type}; of the short ones it computes {' and '.join(fast) or 'none'} by itself"
-    if computes_fast(chosen, device):
-        return Finding("precision", True, words)
-    return Finding("precision", False, f"{words}: {chosen} is emulated, many times slower; take float32", needed=False)
+    for device_name, chosen in sorted({(node.device, node.precision) for node in profile.features.values()}):
+        try:
+            device = choose_device(device_name)
+        except ProbeflowError as problem:
+            yield Finding("precision", False, str(problem))
+            continue
+        fast = [name for name in ("bfloat16", "float16") if computes_fast(name, device)]
+        words = f"{chosen} on {device.type}; of the short ones it computes {' and '.join(fast) or 'none'} by itself"
+        if computes_fast(chosen, device):
+            yield Finding("precision", True, words)
+        else:
+            emulated = f"{words}: {chosen} is emulated, many times slower; take float32"
+            yield Finding("precision", False, emulated, needed=False)
 
 
 def _servers(where: Places) -> Iterator[Finding]:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from flows.tables import aligned, size
-from lib.config import Places
 from lib.errors import ConfigError
 from lib.features.manifest import Manifest
 from lib.features.quarantine import read_quarantine
@@ -19,11 +18,9 @@ from lib.features.sets import FoundSet, find_set, found_sets
 from lib.features.speed import read_speeds
 from lib.features.statistics import FeatureStatistics
 from lib.files import atomic_path, require_writable
+from lib.places import Places
 from lib.progress import bar
 from lib.storage.copies import shown
-
-if TYPE_CHECKING:
-    from lib.studies.features import Portrait
 
 PICTURE = "features.png"
 _REASONS = 5
@@ -34,7 +31,9 @@ def list_sets(where: Places) -> int:
     """Print a line for each set under the data folder, sealed or not."""
     sets = found_sets(where.features)
     if not sets:
-        sys.stdout.write(f"no feature sets in {shown(where.features)}; `python -m flows extract` makes one\n")
+        sys.stdout.write(
+            f"no feature sets in {shown(where.features)}; `python -m flows run --only features` makes one\n"
+        )
         return 0
     heads = ("set", "digest", ">rows", ">width", "state", ">size", "what")
     lines = [
@@ -82,17 +81,24 @@ def show_set(name: str, where: Places, csv: Path | None, picture: Path | None) -
     if csv is not None:
         require_writable(csv.parent)
 
-    from lib.studies.features import portray
-    from lib.studies.record import write_csv
+    from lib.features.statistics import feature_statistics
+    from lib.figures.features import feature_portrait
+    from lib.studies.features import sample_of_set
+    from lib.studies.record.folder import write_csv
 
-    with bar(f"features of {feature_set.manifest.dataset}", feature_set.manifest.rows, "image") as advance:
-        portrait = portray(feature_set, advance)
-    sys.stdout.write("\n".join(_lines(feature_set, portrait)) + "\n")
+    manifest = feature_set.manifest
+    with bar(f"features of {manifest.dataset}", manifest.rows, "image") as advance:
+        statistics = feature_statistics(feature_set, advance)
+    X, labels, points, shares = sample_of_set(feature_set)
+    sampled = f"{len(X):,} training images of {manifest.dataset}"
+    sys.stdout.write("\n".join(_lines(feature_set, statistics, len(X), shares)) + "\n")
+    title = f"{manifest.description}, {manifest.settings.precision} arithmetic, stored as {manifest.settings.storage}"
+    portrait = feature_portrait(statistics, X, labels, manifest.class_names, points, shares, title, sampled)
     with atomic_path(target) as temporary:
-        portrait.picture().savefig(temporary, format="png")
+        portrait.savefig(temporary, format="png")
     sys.stdout.write(f"\npicture: {target}\n")
     if csv is not None:
-        write_csv(csv, portrait.statistics.table())
+        write_csv(csv, statistics.table())
         sys.stdout.write(f"statistics of every feature: {csv}\n")
     return 0
 
@@ -104,7 +110,9 @@ def _require_file(path: Path, suffix: str) -> None:
         raise ConfigError(f"file {str(path)!r} is a folder; give the name of a file in it")
 
 
-def _lines(feature_set: FeatureSet, portrait: Portrait) -> Iterator[str]:
+def _lines(
+    feature_set: FeatureSet, statistics: FeatureStatistics, sampled: int, shares: npt.NDArray[np.floating]
+) -> Iterator[str]:
     manifest = feature_set.manifest
     yield f"{manifest.dataset}: {manifest.description}"
     yield ""
@@ -115,12 +123,11 @@ def _lines(feature_set: FeatureSet, portrait: Portrait) -> Iterator[str]:
         yield ""
         yield from _quarantined(feature_set.folder, manifest)
     yield ""
-    yield from _statistics(portrait.statistics)
-    first = ", ".join(f"{share:.1%}" for share in portrait.shares[:3])
-    total = portrait.shares.sum()
+    yield from _statistics(statistics)
+    first = ", ".join(f"{share:.1%}" for share in shares[:3])
     yield (
-        f"of the variance of {len(portrait.sample):,} training rows the first principal components have {first}; "
-        f"the first {len(portrait.shares)} together {total:.1%}"
+        f"of the variance of {sampled:,} training rows the first principal components have {first}; "
+        f"the first {len(shares)} together {shares.sum():.1%}"
     )
 
 
@@ -129,14 +136,13 @@ def _facts(feature_set: FeatureSet) -> Iterator[tuple[str, str]]:
     splits = ", ".join(f"{count:,} {split}" for split, count in manifest.splits.items())
     values = manifest.rows * manifest.width * np.dtype(settings.storage).itemsize
     stored = sum(shard.bytes for shard in manifest.shards)
-    random = settings.weights == "random"
     yield "folder", shown(folder)
     yield "digest", manifest.digest
     yield "dataset", f"{manifest.dataset}, digest {manifest.dataset_digest}"
     yield "rows", f"{manifest.rows:,}: {splits}"
     yield "quarantined", f"{manifest.quarantined:,} files" if manifest.quarantined else "none"
-    yield "model", f"AlexNet (torchvision {manifest.versions.get('torchvision', '?')}), layer {settings.layer}"
-    yield "weights", f"{f'RANDOM (seed {settings.seed})' if random else 'ImageNet'}, sha256 {manifest.weights_sha256}"
+    yield "model", f"{manifest.description} (torchvision {manifest.versions.get('torchvision', '?')})"
+    yield "weights", f"sha256 {manifest.weights_sha256}"
     yield "input", f"{settings.input_size} x {settings.input_size} px, {settings.interpolation}"
     yield "precision", f"computed in {settings.precision}, stored as {settings.storage}"
     yield "width", f"{manifest.width:,} values an image"

@@ -15,8 +15,8 @@ from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 from lib.errors import ConfigError
 
 _DESCRIPTIONS = {
-    "cpu": "Pipelines: they plan, hand chunks on, wait, and show results.",
-    "gpu": "Chunks of extractions and sweeps: one at a time on each GPU.",
+    "cpu": "Pipelines: they plan, submit chunks, wait, and show results.",
+    "gpu": "Nodes and chunks of nodes: one at a time on each GPU.",
 }
 
 QUEUES = ("urgent", "default", "nightly")
@@ -75,7 +75,7 @@ def make_pool(
         type=kind,
         base_job_template=content,
         concurrency_limit=limit or first_limit,
-        description=_DESCRIPTIONS.get(pool, "Chunks of extractions and sweeps.") + " Made by probeflow's set-up.",
+        description=_DESCRIPTIONS.get(pool, "Nodes and chunks of nodes.") + " Made by probeflow's set-up.",
     )
     try:
         client.create_work_pool(wanted)

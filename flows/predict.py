@@ -9,11 +9,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
-from lib.config import Places
 from lib.datasets.decoding import IMAGE_ENDINGS
 from lib.errors import ConfigError, StorageError
+from lib.places import Places
 from lib.progress import bar, silent
-from lib.studies.record import write_csv
+from lib.studies.record.folder import write_csv
 from lib.tracking.labelling import Labelled, label_images, load_version
 from lib.tracking.registry import CHAMPION, registered_name
 from lib.tracking.store import connect

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 import textwrap
 
-from lib.config import Places
 from lib.errors import ConfigError
+from lib.places import Places
 from lib.tracking.promotion import Decision, promote_by_hand, roll_back
 from lib.tracking.registry import DECISION_TAG, Registry, registered_name
 from lib.tracking.store import connect

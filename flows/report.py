@@ -1,65 +1,77 @@
-"""Running the pipeline from a terminal: the closing table, and where to look next."""
+"""Running a profile from a terminal: a line when a node begins and ends, the closing table, and where to look next."""
 
 from __future__ import annotations
 
+import logging
+import os
 import shutil
 import sys
 import textwrap
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from flows.servers import temporary_prefect
 from lib.addresses import without_credentials
-from lib.config import Places, Profile, Workers
-from lib.errors import ConfigError
+from lib.places import Places, Workers
+from lib.profile import Profile
 
 _LABEL_WIDTH = 15
 
 
-def run_and_report(profile: Profile, only: str | list[str] | None, where: Places, workers: Workers) -> int:
-    """Run the pipeline and print the closing table; the exit status is 0 when every stage ended well.
+def run_and_report(profile: Profile, only: Sequence[str] | None, where: Places, workers: Workers) -> int:
+    """Run a profile, or some nodes of it with what they need, and print the closing table; the exit status is 0.
 
     Raises
     ------
     ConfigError
-        For an unknown stage, or workers without a Prefect server that they share.
+        For an unknown node, or workers without a Prefect server that they share.
     """
+    profile.graph.chosen(only)  # before a server takes its seconds to start
     if workers.pool is not None:
         from tasks.pool import require_server
 
         require_server(workers.pool)
-    with temporary_prefect() as ready:
-        from flows.pipeline import STAGES, pipeline
-
-        named = [only] if isinstance(only, str) else only or []
-        if unknown := [name for name in named if name not in STAGES]:
-            raise ConfigError(f"unknown stage {unknown[0]!r}; known: {', '.join(STAGES)}")
-        stages = [name for name in named if name in STAGES]
-        import lib.studies.classifier
-        import lib.tracking.records  # noqa: F401  # what the stages need, imported while the server starts
+    with temporary_prefect() as ready, _nodes_on_terminal():
+        import lib.tracking.records  # noqa: F401  # what the tasks need, imported while the server starts
+        from flows.pipeline import pipeline
 
         ready()
-        result = pipeline(profile, stages or None, workers=workers)
+        result = pipeline(profile, only=list(only) if only else None, workers=workers)
     sys.stdout.write("\n".join(closing_table(result, where)) + "\n")
     return 0
 
 
+@contextmanager
+def _nodes_on_terminal() -> Iterator[None]:
+    """Print what the tasks of nodes log, unless Prefect's own log is shown."""
+    if os.environ.get("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL") == "INFO":
+        yield
+        return
+    logger, handler = logging.getLogger("tasks.node"), logging.StreamHandler(sys.stdout)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+
+
 def closing_table(result: Mapping[str, Any], where: Places) -> Iterable[str]:
-    """The lines that end a run: a line a study, the champion, where the record is, how to see it."""
+    """The lines that end a run: a few a node, the champion, where the record is, how to see it."""
     width = min(shutil.get_terminal_size((118, 40)).columns, 118)
     rule = "─" * width
     yield rule
     yield f"probeflow · profile {result['profile']}"
     yield rule
-    told: set[str] = set()  # studies share datasets; each warning of a dataset is said once
-    for name, outcome in result["studies"].items():
-        yield from _line(name.replace("_", " "), outcome["headline"], width)
-        if "done" in outcome:
-            yield from _line("", outcome["done"], width)
-        yield from _line("", _time(result["seconds"][name], outcome["training_seconds"]), width)
-        for flag in (*outcome["flags"], *(warning for warning in outcome["warnings"] if warning not in told)):
-            yield from _line("", f"! {flag}", width)
-        told.update(outcome["warnings"])
+    shown: set[str] = set()  # studies share datasets; each warning of a dataset is shown once
+    for name, outcome in result["nodes"].items():
+        yield from _line(name, outcome["headline"], width)
+        yield from _line("", _time(outcome["seconds"], outcome["training_seconds"]), width)
+        for warning in (*outcome["warnings"], *outcome["data_warnings"]):
+            if warning not in shown:
+                yield from _line("", f"! {warning}", width)
+        shown.update(outcome["data_warnings"])
     if promotion := result["promotion"]:
         what = f"{promotion['model']} version {promotion['version']}" if promotion["version"] else "none"
         if not promotion["promoted"]:
@@ -67,17 +79,18 @@ def closing_table(result: Mapping[str, Any], where: Places) -> Iterable[str]:
             what += f"; version {promotion['challenger']} refused" if promotion["challenger"] else "; refused"
         yield from _line("champion", f"{what}: {promotion['why']}", width)
     yield rule
-    if pipeline := result["pipeline"]:
-        if "report" in pipeline:
-            yield from _line("report", pipeline["report"], width)
-        yield from _line("reference table", f"{pipeline['folder']}/tables/reference-study.csv", width)
+    run = result["pipeline"]
+    if run:
+        yield from _line("report", run["report"], width)
+        for table in run["tables"]:
+            yield from _line("table", table, width)
     yield from _line(
-        "MLflow", without_credentials(where.tracking_uri) + (f" · run {pipeline['run_id']}" if pipeline else ""), width
+        "MLflow", without_credentials(where.tracking_uri) + (f" · run {run['run_id']}" if run else ""), width
     )
     label = "compare"
-    for name, outcome in result["studies"].items():
+    for name, outcome in result["nodes"].items():
         if "compare" in outcome:
-            about = f"{name.replace('_', ' ')}, its configurations as a table, best first:"
+            about = f"{name}, its configurations as a table, best first:"
             yield from _line(label, f"{about} {outcome['compare']}", width)
             label = ""
     from prefect.settings import PREFECT_API_URL, PREFECT_UI_URL

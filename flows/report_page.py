@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
-from lib.config import Places
 from lib.errors import DataError
+from lib.graph import studies_of
+from lib.places import Places
 from lib.report import write_report
 from lib.storage.copies import fetch, shown
-from lib.studies.pipeline import studies_of
-from lib.studies.record import StudyRecord, open_record
+from lib.studies.record import RECORD, open_record
+from lib.studies.study import Record
 
 
 def make_report(folder: Path | None, where: Places) -> int:
@@ -28,10 +30,10 @@ def make_report(folder: Path | None, where: Places) -> int:
     return 0
 
 
-def _latest(where: Places) -> StudyRecord:
+def _latest(where: Places) -> Record[Any]:
     runs = where.studies / "pipeline"
-    fetch(runs, lambda name: name.endswith("/record.json"), deep=True)
-    found = sorted(runs.glob("*/record.json"), key=lambda path: path.stat().st_mtime)
+    fetch(runs, lambda name: name.endswith(f"/{RECORD}"), deep=True)
+    found = sorted(runs.glob(f"*/{RECORD}"), key=lambda path: path.stat().st_mtime)
     if not found:
-        raise DataError(f"no whole run is recorded in {shown(runs)}; `python -m flows run` makes one, with its report")
+        raise DataError(f"no whole run is recorded in {shown(runs)}; `probeflow run` makes one, with its report")
     return open_record(found[-1].parent)

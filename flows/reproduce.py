@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from flows.tables import aligned
-from lib.config import Places
 from lib.errors import ConfigError
 from lib.files import require_writable
+from lib.places import Places
 from lib.provenance import made_now
 from lib.storage.copies import fetch_file, shown
 from lib.studies.past import records_of_key

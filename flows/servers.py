@@ -15,8 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from lib.addresses import without_credentials
-from lib.config import places
 from lib.errors import ConfigError
+from lib.places import places
 
 _HOST = "127.0.0.1"
 

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
-from pydantic import TypeAdapter, ValidationError
-
-from lib.config import Places, Profile, load_profile
 from lib.datasets import acquire
-from lib.datasets.sources import Source
+from lib.datasets.sources import SourceSettings, parse_source
 from lib.errors import ConfigError, FeatureSetError
-from lib.features import FeatureSettings, plan_extraction
 from lib.features import plan as plans
+from lib.features import plan_extraction
 from lib.features.manifest import read_manifest
 from lib.features.plan import SetPlan, read_plan
 from lib.features.sets import find_set, found_sets
 from lib.features.verify import Verdict, verify
+from lib.places import Places
+from lib.profile import Profile, parse_profile
 from lib.storage.copies import shown
 
 _SHOWN = 10
@@ -34,7 +34,9 @@ def verify_sets(name: str | None, where: Places) -> int:
         [find_set(name, where.features)] if name is not None else [each.folder for each in found_sets(where.features)]
     )
     if not folders:
-        sys.stdout.write(f"no feature sets in {shown(where.features)}; `python -m flows extract` makes one\n")
+        sys.stdout.write(
+            f"no feature sets in {shown(where.features)}; `python -m flows run --only features` makes one\n"
+        )
     bad = []
     for folder in folders:
         verdict = verify(folder)
@@ -64,7 +66,7 @@ def _lines(verdict: Verdict) -> list[str]:
 
 
 def profile_of_set(name: str, where: Places, device: str | None) -> Profile:
-    """A profile whose extraction is that of the set `name`: the data source and settings are those in its plan.
+    """A profile of one dataset and one feature set, `name`: the data source and settings are those in its plan.
 
     Raises
     ------
@@ -74,26 +76,28 @@ def profile_of_set(name: str, where: Places, device: str | None) -> Profile:
     folder = find_set(name, where.features)
     plan = read_plan(folder) if (folder / plans.NAME).exists() else read_manifest(folder)
     source = _source(plan, folder)
-    try:
-        settings = FeatureSettings.model_validate(plan.settings.model_dump() | {"device": device or "auto"})
-    except ValidationError:
-        raise ConfigError(f"device {device!r} is none; give auto, cpu, cuda or cuda:N") from None
+    settings = plan.settings.model_copy(update={"device": device or "auto"})
+    content = {
+        "name": re.sub(r"[^A-Za-z0-9._-]+", "-", plan.dataset).lstrip("._-") or "set",
+        "data": {"images": source.model_dump(mode="json")},
+        "features": {"features": settings.model_dump(mode="json") | {"of": "images"}},
+    }
+    profile = parse_profile(content)
     work = plan_extraction(acquire(source, where.data, where.mirror), settings, where.features, where.mirror)
     if work.digest != plan.digest:
         raise FeatureSetError(
-            f"the images or weights of {plan.dataset} are others than those that {folder} is of: give the former ones, "
-            "or extract, which makes another set"
+            f"the images or weights of {plan.dataset} differ from those of {folder}: restore them, or run the profile anew, "
+            "which makes another set"
         )
     if work.folder.resolve() != folder.resolve():
         raise FeatureSetError(f"{folder} is not under {where.features}: set PROBEFLOW_DATA to the folder that holds it")
-    return load_profile().model_copy(update={"images": source, "features": settings, "name": plan.dataset})
+    return profile
 
 
-def _source(plan: SetPlan, folder: Path) -> Source:
+def _source(plan: SetPlan, folder: Path) -> SourceSettings:
     try:
-        source: Source = TypeAdapter(Source).validate_python(plan.source)
-    except ValidationError:
+        return parse_source(plan.source)
+    except ConfigError as problem:
         raise FeatureSetError(
-            f"{folder} does not say where its images came from; run the command again that made it"
+            f"{folder} does not say where its images came from ({problem}); run the profile again that made it"
         ) from None
-    return source

@@ -23,7 +23,7 @@ from lib.profile import Profile, parse_profile
 from lib.report import write_report
 from lib.storage.copies import shown
 from lib.studies.record import RECORD, open_record
-from lib.studies.study import Record
+from lib.studies.study import Record, Work
 from tasks.policy import POLICY
 from tasks.pool import Job, run_on_worker, submit_all, workers_online
 
@@ -78,7 +78,7 @@ def run_on_pool(profile: Profile, name: str, workers: Workers) -> str:
         node = ready_node(profile, name, places())
         if record := node.finished():
             return record
-        given = {"pool": workers.pool, "minutes": workers.chunk_minutes, "profile": node.profile, "node": name}
+        given = {"pool": workers.pool, "minutes": workers.chunk_minutes, "profile": dict(node.profile), "node": name}
         pieces = _cut(name, node.work(), workers)
         submit_all(on_worker, [given | piece for piece in pieces], f"{name} on {workers.pool}")
         whole = [str(node.folder.path / RECORD)]
@@ -91,7 +91,7 @@ def run_on_pool(profile: Profile, name: str, workers: Workers) -> str:
     return str(record.folder)
 
 
-def _cut(name: str, work: Any, workers: Workers) -> list[dict[str, Any]]:
+def _cut(name: str, work: Work | None, workers: Workers) -> list[dict[str, Any]]:
     """The pieces of a node's work that hold something not yet stored, each as parameters of `on_worker`."""
     assert workers.pool is not None
     online = workers_online(workers.pool, CHUNK_FLOW)

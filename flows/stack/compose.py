@@ -10,8 +10,8 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from lib.config import describe
 from lib.errors import ConfigError
+from lib.validation import describe
 
 _SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
