@@ -50,7 +50,7 @@ class WeightedRows:
     @property
     def classes(self) -> int:
         """How many classes there are, with rows or without."""
-        return self.probabilities.shape[1]
+        return int(self.probabilities.shape[1])
 
     @cached_property
     def normalised(self) -> Values:
@@ -60,17 +60,20 @@ class WeightedRows:
     @cached_property
     def predicted(self) -> Labels:
         """The most probable class of each row, shape (n,)."""
-        return self.probabilities.argmax(axis=1)
+        predicted: Labels = self.probabilities.argmax(axis=1)
+        return predicted
 
     @cached_property
     def right(self) -> npt.NDArray[np.bool_]:
         """Whether it is the row's own, shape (n,)."""
-        return self.predicted == self.labels
+        right: npt.NDArray[np.bool_] = self.predicted == self.labels
+        return right
 
     @cached_property
     def total(self) -> Values:
         """Sum of weights, shape (k,)."""
-        return self.weights.sum(axis=1)
+        total: Values = self.weights.sum(axis=1)
+        return total
 
     @cached_property
     def hits(self) -> Values:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from lib.evaluation.intervals import Tested, p_words
 from lib.evaluation.resampling import Labels, Units
@@ -14,7 +15,7 @@ RESAMPLES = 10_000
 
 @dataclass(frozen=True)
 class PairedPredictions(Tested):
-    """Accuracy of the first model less the second's, with a 95 % interval of a paired bootstrap, and McNemar's test.
+    """Accuracy of the first model less the second's, with a 95 % interval of a paired bootstrap, and an exact test.
 
     Attributes
     ----------
@@ -23,7 +24,8 @@ class PairedPredictions(Tested):
     only_first, only_second : int
         Rows that one model alone had right.
     p_value : float
-        McNemar's exact test, two-sided (McNemar 1947, Psychometrika 12:153).
+        McNemar's exact test, two-sided (McNemar 1947, Psychometrika 12:153); of grouped rows, its generalisation
+        `sign_flip_p_value` over groups.
     """
 
     rows: int
@@ -42,22 +44,21 @@ def compare_predictions(
 ) -> PairedPredictions:
     """Compare the classes that two models predicted, `a` and `b`, with the true ones, `y`; all of shape (n,).
 
-    The bootstrap draws rows, with both models' answers, within each true class; rows of one of `groups` together.
-    McNemar's test takes every row as independent.
+    Rows of one of `groups`, shape (n,), are not independent: the bootstrap, which draws within each true class, draws them
+    together, and the test takes them as one.
 
     Raises
     ------
     ValueError
         When they are not of one length, or there are no rows.
     """
-    from scipy.stats import binomtest
-
     if not (a.shape == b.shape == y.shape) or y.ndim != 1 or not len(y):
         raise ValueError(f"predictions of shapes {a.shape} and {b.shape} cannot be compared on labels of {y.shape}")
     first, second = (a == y) & (b != y), (b == y) & (a != y)
+    lead_of_row = first.astype(np.int64) - second
     units = Units.of(y, groups)
     size = np.bincount(units.of_row)
-    lead = np.bincount(units.of_row, first.astype(float) - second)
+    lead = np.bincount(units.of_row, lead_of_row)
     rng = np.random.default_rng(seed)
     rows, leads = np.zeros(RESAMPLES), np.zeros(RESAMPLES)
     for own in units.members():
@@ -66,8 +67,32 @@ def compare_predictions(
         drawn = rng.multinomial(len(own), counts / len(own), RESAMPLES)
         rows += drawn @ kinds[0]
         leads += drawn @ kinds[1]
-    resampled = leads / rows
-    low, high = np.percentile(resampled, (2.5, 97.5))
+    low, high = np.percentile(leads / rows, (2.5, 97.5))
+    of_group = lead_of_row
+    if groups is not None:
+        of_group = np.bincount(np.unique(groups, return_inverse=True)[1], lead_of_row).astype(np.int64)
+    p_value = sign_flip_p_value(of_group)
     ahead, behind = int(first.sum()), int(second.sum())
-    p_value = float(binomtest(ahead, ahead + behind).pvalue) if ahead + behind else 1.0
     return PairedPredictions((ahead - behind) / len(y), float(low), float(high), len(y), ahead, behind, p_value)
+
+
+def sign_flip_p_value(leads: npt.NDArray[np.int64]) -> float:
+    """Exact two-sided p-value of a sum of independent whole numbers, shape (n,), each as likely to be negative.
+
+    If two models are alike, either could have been the first on any group of rows: a group's lead has either sign with
+    equal chance. Of leads of 1 and -1 this is McNemar's exact test.
+
+    >>> round(sign_flip_p_value(np.array([1, 1, 1, 1, 1, -1])), 4), sign_flip_p_value(np.array([5, 5, -1]))
+    (0.2188, 0.5)
+    """
+    from scipy.stats import binom
+
+    sizes, counts = np.unique(np.abs(leads[leads != 0]), return_counts=True)
+    chances = np.ones(1)  # of each sum of the sizes that are positive
+    for size, count in zip(sizes.tolist(), counts.tolist(), strict=True):
+        own = np.zeros(size * count + 1)
+        own[::size] = binom.pmf(np.arange(count + 1), count, 0.5)
+        chances = np.convolve(chances, own)
+    reach = len(chances) - 1
+    sums = 2 * np.arange(reach + 1) - reach
+    return min(1.0, float(chances[np.abs(sums) >= abs(int(leads.sum()))].sum()))

@@ -37,29 +37,24 @@ class Drawn:
         return f"{self.value:.4g}" if self.near else f"{self.value:.4g} (off the axis)"
 
 
-def draw_lines(axis: Axes, values: Sequence[float], low: float, high: float, along: Literal["x", "y"]) -> list[Drawn]:
-    """Lines where `along` has these values, and the axis as wide as they need.
+def draw_lines(axis: Axes, values: Sequence[float], low: float, high: float) -> list[Drawn]:
+    """Upright lines at these values, and the axis as wide as they need.
 
     What lies far from `low` and `high`, the ends of what is shown, is only named: the rest would be crowded by it.
     """
-    scale = Scale((axis.get_xscale() if along == "x" else axis.get_yscale()) == "log")
+    scale = Scale(axis.get_xscale() == "log")
     low, high = scale.to(low), scale.to(high)
     room = max(high - low, 0.02 * (1.0 if scale.log else abs(high)))
     drawn = [Drawn(value, low - room <= scale.to(value) <= high + room) for value in values]
     near = [each.value for each in drawn if each.near]
-    limits = axis.get_xlim() if along == "x" else axis.get_ylim()
-    limits = (
-        min([limits[0], *(scale.back(scale.to(value) - 0.05 * room) for value in near)]),
-        max([limits[1], *(scale.back(scale.to(value) + 0.05 * room) for value in near)]),
-    )
-    draw = axis.axvline if along == "x" else axis.axhline
+    left, right = axis.get_xlim()
     for index, each in enumerate(drawn):
         if each.near:
-            draw(each.value, color=PALETTE[7], linestyle=_dashes(index), linewidth=1, alpha=0.7, zorder=0.5)
-    if along == "x":
-        axis.set_xlim(*limits)
-    else:
-        axis.set_ylim(*limits)
+            axis.axvline(each.value, color=PALETTE[7], linestyle=_dashes(index), linewidth=1, alpha=0.7, zorder=0.5)
+    axis.set_xlim(
+        min([left, *(scale.back(scale.to(value) - 0.05 * room) for value in near)]),
+        max([right, *(scale.back(scale.to(value) + 0.05 * room) for value in near)]),
+    )
     return drawn
 
 

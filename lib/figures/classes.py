@@ -39,8 +39,9 @@ def class_distribution(counts: Mapping[str, Mapping[str, int]], title: str) -> F
             axis.set_xlabel(f"{len(names)} classes, the largest of each split first")
             axis.set_ylim(bottom=0)
         else:
-            turned = {"rotation": 45, "ha": "right"} if len(names) > 6 else {}
-            axis.set_xticks(range(len(names)), [plain(name, _LETTERS) for name in names], **turned)
+            axis.set_xticks(range(len(names)), [plain(name, _LETTERS) for name in names])
+            if len(names) > 6:
+                axis.tick_params("x", rotation=45, rotation_mode="xtick")
             axis.grid(axis="x", visible=False)
         axis.set_ylabel("images")
         axis.set_title(plain(title))

@@ -30,7 +30,7 @@ def confusion_matrix(confusion: npt.NDArray[np.int64], class_names: Sequence[str
         shown = np.sort(np.argsort(-wrong, kind="stable")[:_SHOWN])
         heading += f"\nthe {_SHOWN} of {classes} classes with the most wrong predictions"
     shares, counts = (confusion / totals)[np.ix_(shown, shown)], confusion[np.ix_(shown, shown)]
-    names = [plain(class_names[index], _LETTERS) for index in shown]
+    names = [plain(class_names[index], _LETTERS) for index in shown.tolist()]
     written = len(shown) <= _COUNTED
     with rc_context(STYLE | {"axes.grid": False}):
         size = 2.6 + (0.55 if written else 0.22) * len(shown)
@@ -42,8 +42,9 @@ def confusion_matrix(confusion: npt.NDArray[np.int64], class_names: Sequence[str
             text = f"{counts[row, column]}\n{shares[row, column]:.1%}"
             axis.text(column, row, text, ha="center", va="center", color=colour, fontsize=8)
         fits = len(shown) <= 4 and max(map(len, names)) <= 10
-        turned = {} if fits else {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
-        axis.set_xticks(range(len(shown)), names, fontsize=8 if written else 6, **turned)
+        axis.set_xticks(range(len(shown)), names, fontsize=8 if written else 6)
+        if not fits:
+            axis.tick_params("x", rotation=45, rotation_mode="xtick")
         axis.set_yticks(range(len(shown)), names, fontsize=8 if written else 6)
         axis.set_xlabel("predicted class (columns)")
         axis.set_ylabel("true class (rows)")
