@@ -17,7 +17,7 @@ from typing import IO
 from lib.datasets import catalogue as catalogues
 from lib.datasets.catalogue import Catalogue, Container, Rows, shown
 from lib.datasets.collection import Collection, classes_of, dataset_of
-from lib.datasets.containers import catalogue_of, find, name_of, splits_of
+from lib.datasets.containers import catalogue_of, container_splits, find, name_of, splits_of
 from lib.datasets.dataset import Dataset
 from lib.datasets.decoding import IMAGE_ENDINGS, Decoder, UnreadableError
 from lib.datasets.download import digest_of
@@ -88,6 +88,11 @@ def load(source: WebDataset, raw: Path, mirror: str | None) -> Dataset:
         ),
         source,
     )
+
+
+def splits_ahead(source: WebDataset, raw: Path, mirror: str | None) -> tuple[str, ...] | None:
+    """The splits that files on this machine are of."""
+    return container_splits(source.path, ".tar")
 
 
 def index(place: Place, container: Container) -> Catalogue:

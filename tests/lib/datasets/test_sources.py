@@ -74,14 +74,14 @@ class TestPhotoPatches:
         numbered = np.repeat(np.arange(427 * 640, dtype=np.float64).reshape(427, 640, 1), 3, axis=2)
         monkeypatch.setattr("sklearn.datasets.load_sample_image", lambda name: numbered)
         monkeypatch.setattr(photo_patches, "_tinted", lambda patch, rng: patch[:, :, 0])
-        cut = photo_patches.load(source)
+        cut = photo_patches.load(source, Path(), None)
         for label in (0, 1):
             seen = {name: np.unique(split.images[split.labels == label]) for name, split in cut.splits.items()}
             assert len(np.intersect1d(seen["train"], seen["test"])) == 0
             assert len(seen["test"]) > 10_000
 
     def test_impossible_settings_are_refused(self, tmp_path):
-        with pytest.raises(ConfigError, match=r"images.patch 128 is larger than images.block 64"):
+        with pytest.raises(ConfigError, match=r"patch 128 is larger than block 64"):
             acquire(PhotoPatches(patch=128), tmp_path)
 
 

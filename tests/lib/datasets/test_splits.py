@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lib.datasets import hold_out, hold_out_rows, require_no_leakage, shared_images
-from lib.datasets.dataset import Dataset, Split, build, packed
+from lib.datasets.dataset import Dataset, Split, build
+from lib.datasets.images import packed
 from lib.errors import DataError, LeakageError
 
 
