@@ -199,7 +199,7 @@ class Catalogue:
         )
 
 
-class Rows:
+class CatalogueBuilder:
     """Collects images one by one into a catalogue, few of them as Python objects at a time."""
 
     def __init__(self, values: Sequence[str] = ()) -> None:

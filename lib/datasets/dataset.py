@@ -209,7 +209,7 @@ class Dataset:
 
         def write(at: Rows) -> int:
             read = read_images(images, rows[at])
-            out[at] = np.asarray(read).reshape(len(at), -1).astype(np.float32) / maximum
+            out[at] = np.asarray(read).reshape(len(at), out.shape[1]).astype(np.float32) / maximum
             return len(at)
 
         if isinstance(images, np.ndarray):
@@ -219,7 +219,8 @@ class Dataset:
         order = np.argsort(rows, kind="stable")  # tables and tars are read fast from front to back alone
         parts = parts_to_read(images, rows[order], _PART_IMAGES, _PART_BYTES)
         positions = np.split(order, np.cumsum([len(part) for part in parts])[:-1])
-        with ThreadPoolExecutor(cores(), "pixels") as pool, bar(f"read {self.name}", len(rows), "image") as advance:
+        workers = cores() if hasattr(images, "read") else 1  # any other sequence need not be safe in threads
+        with ThreadPoolExecutor(workers, "pixels") as pool, bar(f"read {self.name}", len(rows), "image") as advance:
             for count in pool.map(write, positions):
                 advance(count)
 

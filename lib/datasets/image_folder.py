@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 
 from lib.datasets import catalogue as catalogues
 from lib.datasets.archives import SUFFIXES, is_archive, unpack
-from lib.datasets.catalogue import SPLIT_NAMES, SPLITS, WHOLE, Catalogue, Rows, shown, split_names
+from lib.datasets.catalogue import SPLIT_NAMES, SPLITS, WHOLE, Catalogue, CatalogueBuilder, shown, split_names
 from lib.datasets.collection import Collection, dataset_of
 from lib.datasets.dataset import Dataset
 from lib.datasets.decoding import IMAGE_ENDINGS, Decoder, UnreadableError
@@ -296,7 +296,7 @@ def _listing(place: Place, prefix: bytes, split: int, class_names: Sequence[str]
     """
     parts = []
     for label in class_names:
-        rows = Rows(class_names)
+        rows = CatalogueBuilder(class_names)
         for name, entry in _files(place, prefix + label.encode() + b"/" if label else prefix, ()):
             if label or _is_image(entry.name):
                 rows.add(name, label, entry.size, entry.stamp)
