@@ -19,7 +19,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, ValidationError, model_validator
 
 from lib.addresses import without_credentials
-from lib.datasets.sources import SOURCES, Source
+from lib.datasets.sources import Source, SourceSettings, kinds
 from lib.errors import ConfigError
 from lib.features.config import FeatureSettings
 from lib.mlp.trial import Trial
@@ -390,8 +390,7 @@ def describe(
     """
     parts = []
     for item in error.errors(include_url=False):
-        # A source's kind stands in the place of an error, though it is no part of the setting's name.
-        steps = [str(step) for step in item["loc"] if step not in SOURCES]
+        steps = [str(step) for step in item["loc"]]
         where = ".".join(steps) or "profile"
         if item["type"] == "extra_forbidden":
             parts.append(f"{where}: there is no such setting{_meant(steps, model, content or {})}")
@@ -436,6 +435,9 @@ def _setting_places(model: type[BaseModel], content: Mapping[str, Any]) -> Itera
 
 
 def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    if annotation is SourceSettings:
+        yield from kinds().values()
+        return
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
     for part in get_args(annotation):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import threading
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,6 +38,13 @@ SPLIT_NAMES = {
 
 WHOLE = -1
 """In place of a split: images that are still to be dealt to train and test."""
+
+
+def split_names(positions: Iterable[int]) -> tuple[str, ...]:
+    """The names of the splits at these positions, in order; what is still to be dealt becomes train and test."""
+    found = sorted(set(positions))
+    return ("train", "test") if WHOLE in found else tuple(SPLITS[position] for position in found)
+
 
 UNVERIFIED, FINE = 0, 1
 """States of a row; of a state above `FINE` the rest is the position of its reason, counted from 1."""
@@ -192,7 +199,7 @@ class Catalogue:
         )
 
 
-class Rows:
+class CatalogueBuilder:
     """Collects images one by one into a catalogue, few of them as Python objects at a time."""
 
     def __init__(self, values: Sequence[str] = ()) -> None:

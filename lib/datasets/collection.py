@@ -91,12 +91,12 @@ def dataset_of(collection: Collection, source: EncodedSource) -> Dataset:
     if len(failed):
         raise DataError(
             f"{len(failed):,} image(s) of {collection.shown} could not be read, e.g. {_told(catalogue, failed[:1])}; "
-            "mend that and run the same command again"
+            "fix that and run the same command again"
         )
     if len(bad) and source.unreadable == "refuse":
         raise DataError(
             f"{len(bad):,} unreadable image(s) in {collection.shown}, e.g. {_told(catalogue, bad)}; "
-            "repair or remove them, or set them aside with --quarantine (images.unreadable=quarantine)"
+            "repair or remove them, or set them aside with --quarantine (unreadable: quarantine)"
         )
     fine = wanted & (columns["state"] == FINE)
     splits = {}
@@ -107,7 +107,7 @@ def dataset_of(collection: Collection, source: EncodedSource) -> Dataset:
         where = collection.shown if position == WHOLE else SPLITS[position]
         if not counts.all():
             empty = collection.class_names[int(counts.argmin())]
-            raise DataError(f"class {empty!r} has no readable image in {where}; add some")
+            raise DataError(f"{f'class {empty!r} has ' if empty else ''}no readable image in {where}; add some")
         images = EncodedImages(catalogue, rows, collection.store, collection.decoder, collection.file)
         if position != WHOLE:
             splits[SPLITS[position]] = Split(images, labels)
@@ -190,7 +190,7 @@ def _quarantined(collection: Collection, rows: npt.NDArray[np.int64], classes: n
         content = {
             "name": [catalogue.name(row) for row in part],
             "split": [None if split == WHOLE else SPLITS[split] for split in splits],
-            "label": [None if label < 0 else collection.class_names[label] for label in labels],
+            "label": [None if label < 0 else collection.class_names[label] or None for label in labels],
             "bytes": np.maximum(columns["size"][part], 0),
             "reason": [shown(catalogue.reason(row).encode("utf-8", "backslashreplace")) for row in part],
         }

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from lib.datasets import catalogue as catalogues
-from lib.datasets.catalogue import SPLIT_NAMES, SPLITS, WHOLE, Catalogue, Container
+from lib.datasets.catalogue import SPLIT_NAMES, SPLITS, WHOLE, Catalogue, Container, split_names
 from lib.datasets.download import NOWHERE
 from lib.datasets.image_folder import root_name
 from lib.datasets.places import (
@@ -93,6 +93,23 @@ def splits_of(containers: Sequence[Container], place: Place) -> list[int]:
             f"{place.shown} has files of {', '.join(sorted(set(map(str, found))))} but none of train; add them"
         )
     return [SPLITS.index(str(split)) for split in found]
+
+
+def container_splits(path: str, suffix: str) -> tuple[str, ...] | None:
+    """The splits that the files of a path are of; None when they do not lie on this machine.
+
+    Raises
+    ------
+    DataError
+        As `splits_of`.
+    """
+    if is_url(path):
+        return None
+    try:
+        place, containers = find(path, suffix, NOWHERE)
+    except DataError:
+        return None
+    return split_names(splits_of(containers, place))
 
 
 def name_of(path: str, place: Place) -> str:

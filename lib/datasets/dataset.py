@@ -1,71 +1,41 @@
 """What every source yields: named splits of uint8 images with labels, and a digest of their content.
 
-Digits, letters and photographs are all images here; `pixels` is the view an MLP trains on.
+Digits, letters and photographs are all images here; `fill` and `pixels` are the view an MLP trains on.
 """
 
 from __future__ import annotations
 
 import hashlib
+import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
+from lib.datasets.images import Digests, Images, Rows, digests_of, parts_to_read, read_images, shapes_of, take_images
+from lib.datasets.splits import hold_out_rows
 from lib.errors import DataError
+from lib.machine import cores
+from lib.progress import bar
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-Digests = npt.NDArray[np.bytes_]
-"""16 bytes an image, dtype S16. An item loses trailing NULs, so digests are compared as arrays or by `tobytes`."""
+Shape = tuple[int, ...]
+"""Of an image: (height, width) or (height, width, 3)."""
 
-_READ_AT_ONCE = 256
+_PART_IMAGES, _PART_BYTES = 32, 16 << 20
+"""What a thread that decodes images reads at once."""
 
+_PART_ROWS = 4096
+"""What is copied at once of images in one array."""
 
-class Images(Protocol):
-    """A sequence of uint8 images, (height, width) or (height, width, 3). An ndarray of them is one."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: int, /) -> npt.NDArray[np.uint8]: ...
-
-
-class ReadsMany(Images, Protocol):
-    """Images that are cheaper to read several at a time."""
-
-    def read(self, rows: Sequence[int]) -> Sequence[npt.NDArray[np.uint8]]:
-        """The images at these rows, in that order."""
-        ...
-
-    def decoded_bytes(self, rows: range) -> npt.NDArray[np.int64]:
-        """Bytes of each of these images once decoded, without reading any."""
-        ...
-
-
-def read_images(images: Images, rows: range) -> npt.NDArray[np.uint8] | Sequence[npt.NDArray[np.uint8]]:
-    """Several images in order: a view (n, height, width[, 3]) where they lie in one array, else a list."""
-    if isinstance(images, np.ndarray):
-        return images[rows.start : rows.stop]
-    if hasattr(images, "read"):
-        found: Sequence[npt.NDArray[np.uint8]] = images.read(rows)
-        return found
-    return [images[row] for row in rows]
-
-
-def parts_to_read(images: Images, rows: range, most: int, most_bytes: int) -> list[range]:
-    """`rows` in parts of at most `most` images that take at most `most_bytes` once decoded, or of one image."""
-    if not hasattr(images, "decoded_bytes"):
-        return [rows[start : start + most] for start in range(0, len(rows), most)]
-    parts, first, held = [], 0, 0
-    for position, size in enumerate(images.decoded_bytes(rows).tolist()):
-        if position > first and (position - first == most or held + size > most_bytes):
-            parts.append(rows[first:position])
-            first, held = position, 0
-        held += size
-    return [*parts, rows[first:]]
+_SIZES_SHOWN = 3
 
 
 @dataclass(frozen=True)
@@ -91,11 +61,7 @@ class Split:
 
     def image_digests(self) -> Digests:
         """The content digest (decoded pixels and shape) of each image, in order: shape (n,), dtype S16."""
-        known = getattr(self.images, "digests", None)
-        if known is not None:  # taken when the images were verified
-            digests: Digests = known
-            return digests
-        return packed([image_digest(self.images[index]) for index in range(len(self))])
+        return digests_of(self.images)
 
 
 @dataclass(frozen=True)
@@ -135,11 +101,27 @@ class Dataset:
     source: dict[str, Any] | None = None
     _digests: dict[str, Digests] = field(default_factory=dict, repr=False, compare=False)
 
+    @property
+    def labelled(self) -> bool:
+        """Whether there is anything to predict: two or more classes. Images without labels are all of the class ""."""
+        return len(self.class_names) >= 2
+
     def digests(self, split: str) -> Digests:
         """Content digest of each image of a split, shape (n,), dtype S16; computed once, for it may read every image."""
         if split not in self._digests:
             self._digests[split] = self.splits[split].image_digests()
         return self._digests[split]
+
+    def hold_out(self, fraction: float, seed: int) -> tuple[Rows, Rows]:
+        """Training rows kept and held out, both sorted; groups and exact duplicates stay whole. See `hold_out_rows`.
+
+        Raises
+        ------
+        DataError
+            When a class has too few groups to leave one on each side.
+        """
+        train = self.splits["train"]
+        return hold_out_rows(train.labels, fraction, seed, train.groups, self.digests("train"))
 
     def require(self, split: str, reason: str) -> Split:
         """The split of that name.
@@ -154,53 +136,118 @@ class Dataset:
             raise DataError(f"dataset {self.name!r} has no {split} split (it has: {known}), but {reason}")
         return self.splits[split]
 
-    def pixels(self, split: str) -> npt.NDArray[np.float32]:
-        """The images of one named split as an MLP's input; see `pixels_of`."""
-        return self.pixels_of(self.splits[split])
+    @cached_property
+    def shapes(self) -> Mapping[Shape, int]:
+        """How many images of all splits have each shape, the most frequent first; verified images are not decoded."""
+        counts: Counter[Shape] = Counter()
+        for split in self.splits.values():
+            counts.update(shapes_of(split.images))
+        return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
-    def pixels_of(self, split: Split) -> npt.NDArray[np.float32]:
-        """A split's images as float32 rows in [0, 1], shape (n, height * width * channels).
+    def pixel_shape(self) -> Shape | None:
+        """The shape that all images of all splits have; None when there are several, see `shapes`."""
+        return next(iter(self.shapes)) if len(self.shapes) == 1 else None
+
+    def require_pixel_shape(self) -> Shape:
+        """The shape that all images have.
+
+        Raises
+        ------
+        DataError
+            When there are several; it names the most frequent ones.
+        """
+        return _only(self.shapes, self.name)
+
+    def pixel_bytes(self, rows: int) -> int:
+        """Bytes that `fill` needs for so many rows. Raises DataError when the images are of several sizes."""
+        return rows * math.prod(self.require_pixel_shape()) * np.dtype(np.float32).itemsize
+
+    def fill(self, out: npt.NDArray[np.float32], split: str, rows: Rows) -> None:
+        """Write the pixels of some rows of a split to `out`, scaled to [0, 1], reading a few megabytes at a time.
+
+        Parameters
+        ----------
+        out : ndarray of float32, shape (n, height * width * channels)
+            All of it is written: value / `maximum` in float32.
+        rows : ndarray of int64, shape (n,)
+            Positions in the split, in any order, also repeated.
+
+        Raises
+        ------
+        ChangedError
+            When an image is no longer the one that was verified.
+        DataError
+            When the images are of several sizes, or one cannot be read.
+        """
+        expected = (len(rows), math.prod(self.require_pixel_shape()))
+        if out.shape != expected or out.dtype != np.float32:
+            raise ValueError(f"out is {out.dtype} {out.shape}, not float32 {expected}")
+        self._fill(out, self.splits[split].images, rows)
+
+    def pixels(self, split: str) -> npt.NDArray[np.float32]:
+        """All images of a split as float32 rows in [0, 1], shape (n, height * width * channels).
 
         Raises
         ------
         DataError
             When the images are not all of one size.
         """
-        images = split.images
-        if isinstance(images, np.ndarray):
-            return images.reshape(len(images), -1).astype(np.float32) / np.float32(self.maximum)
-        shapes = _shapes(images)
-        if len(shapes) > 1:
-            sizes = ", ".join(sorted(str(shape[:2]) for shape in shapes)[:3])
-            raise DataError(f"dataset {self.name!r} has images of several sizes ({sizes} …): pixels need one size")
-        pixels = np.empty((len(images), int(np.prod(next(iter(shapes), ())))), np.float32)
-        for start in range(0, len(images), _READ_AT_ONCE):
-            rows = range(start, min(start + _READ_AT_ONCE, len(images)))
-            for row, image in zip(rows, read_images(images, rows), strict=True):
-                pixels[row] = image.reshape(-1)
-        pixels /= np.float32(self.maximum)
+        rows = np.arange(len(self.splits[split]))
+        pixels = np.empty((len(rows), math.prod(self.require_pixel_shape())), np.float32)
+        self.fill(pixels, split, rows)
         return pixels
 
+    def pixels_of(self, split: Split) -> npt.NDArray[np.float32]:
+        """The same of a split that need not be one of the dataset's."""
+        shape = _only(shapes_of(split.images), self.name)
+        pixels = np.empty((len(split), math.prod(shape)), np.float32)
+        self._fill(pixels, split.images, np.arange(len(split)))
+        return pixels
 
-def _shapes(images: Images) -> set[tuple[int, ...]]:
-    """The different shapes of some images; decodes them only when they do not know."""
-    known: npt.NDArray[Any] | None = getattr(images, "shapes", None)
-    if known is not None:
-        return {tuple(int(side) for side in shape) for shape in np.unique(known, axis=0)}
-    return {images[index].shape for index in range(len(images))}
+    def _fill(self, out: npt.NDArray[np.float32], images: Images, rows: Rows) -> None:
+        maximum = np.float32(self.maximum)
+
+        def write(at: Rows) -> int:
+            read = read_images(images, rows[at])
+            out[at] = np.asarray(read).reshape(len(at), out.shape[1]).astype(np.float32) / maximum
+            return len(at)
+
+        if isinstance(images, np.ndarray):
+            for start in range(0, len(rows), _PART_ROWS):
+                write(np.arange(start, min(start + _PART_ROWS, len(rows))))
+            return
+        order = np.argsort(rows, kind="stable")  # tables and tars are read fast from front to back alone
+        parts = parts_to_read(images, rows[order], _PART_IMAGES, _PART_BYTES)
+        positions = np.split(order, np.cumsum([len(part) for part in parts])[:-1])
+        workers = cores() if hasattr(images, "read") else 1  # any other sequence need not be safe in threads
+        with ThreadPoolExecutor(workers, "pixels") as pool, bar(f"read {self.name}", len(rows), "image") as advance:
+            for count in pool.map(write, positions):
+                advance(count)
 
 
-def packed(digests: Sequence[bytes]) -> Digests:
-    """Digests of 16 bytes each as one array, shape (n,), dtype S16."""
-    return np.frombuffer(b"".join(digests), "S16")
+def _only(shapes: Mapping[Shape, int], name: str) -> Shape:
+    if len(shapes) == 1:
+        return next(iter(shapes))
+    if not shapes:
+        raise DataError(f"dataset {name!r} has no images; add some")
+    shown = [f"{'x'.join(map(str, shape[:2]))}: {count:,}" for shape, count in list(shapes.items())[:_SIZES_SHOWN]]
+    more = " …" if len(shapes) > _SIZES_SHOWN else ""
+    raise DataError(
+        f"dataset {name!r} has images of several sizes ({', '.join(shown)}{more}) and pixels need one; "
+        "resize them to one size, or use features"
+    )
 
 
-def image_digest(image: npt.NDArray[np.uint8]) -> bytes:
-    """16-byte BLAKE2b digest of one decoded image: shape, then pixels."""
-    content = np.ascontiguousarray(image)
-    digest = hashlib.blake2b(repr(content.shape).encode(), digest_size=16)
-    digest.update(content.data)
-    return digest.digest()
+def take(split: Split, rows: Rows) -> Split:
+    """Some rows of a split."""
+    groups = None if split.groups is None else split.groups[rows]
+    return Split(take_images(split.images, rows), split.labels[rows], groups)
+
+
+def hold_out(split: Split, fraction: float, seed: int) -> tuple[Split, Split]:
+    """The split without its held-out rows, and those; groups and exact duplicates stay whole."""
+    kept, held = hold_out_rows(split.labels, fraction, seed, split.groups, split.image_digests())
+    return take(split, kept), take(split, held)
 
 
 def build(

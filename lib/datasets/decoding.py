@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 LARGEST_PIXELS = 89_478_485
 """Pillow's own limit: a quarter of a gibibyte at three bytes a pixel."""
 
+CHANNELS = 3
+"""Of every decoded image: red, green, blue."""
+
 IMAGE_ENDINGS = {"jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "ppm", "pgm", "jp2", "avif"}
 """Of the names of image files, where others may lie beside them."""
 
@@ -29,7 +32,7 @@ CANNOT_READ = "cannot be read: "
 
 NO_PERMISSION = "no permission to read it"
 ASKED_AGAIN = (CANNOT_READ, NO_PERMISSION)
-"""What such reasons begin with may be mended without a change of the image, so they are not kept."""
+"""What such reasons begin with may be fixed without a change of the image, so they are not kept."""
 
 _FORMAT = 1
 """Raised when the same bytes decode to other pixels than before."""
@@ -96,7 +99,7 @@ class Decoder:
                 pixels = opened.width * opened.height
         except Exception:  # decoding it will say what is wrong
             return 0
-        return 3 * pixels if pixels <= self.largest_pixels else 0
+        return CHANNELS * pixels if pixels <= self.largest_pixels else 0
 
     def inspect(self, data: bytes) -> Decoded:
         """The image's pixels and whether it has more frames. Raises UnreadableError.
@@ -172,7 +175,7 @@ def _grey16(picture: Image.Image) -> npt.NDArray[np.uint8]:
     transparent = picture.info.get("transparency")
     if isinstance(transparent, int):
         grey[values == transparent] = 255
-    return np.repeat(grey[:, :, None], 3, axis=2)
+    return np.repeat(grey[:, :, None], CHANNELS, axis=2)
 
 
 def _has_more_frames(opened: Image.Image) -> bool:

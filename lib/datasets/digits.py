@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
-from lib.datasets.dataset import Dataset, Split, build
+from lib.datasets.dataset import Dataset, Split, build, hold_out
 from lib.datasets.sources import Digits
-from lib.datasets.splits import hold_out
 
 _SEED = 0
 
 
-def load(source: Digits) -> Dataset:
+def load(source: Digits, raw: Path, mirror: str | None) -> Dataset:
     """Split the digits into train and test, stratified by class."""
     from sklearn.datasets import load_digits
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import random
-import shutil
 import time
 import urllib.error
 import urllib.parse
@@ -69,12 +68,12 @@ def fetch(file: RemoteFile, target: Path, mirror: str | None) -> Path:
             return target
         except _UnavailableError as problem:
             problems.append(f"{without_credentials(url)}: {problem}")
-    mend = (
+    fix = (
         f"check that the mirror holds {file.name}"
         if mirror
         else f"without network set PROBEFLOW_MIRROR=file:///FOLDER that holds {file.name}"
     )
-    raise DataError(f"cannot fetch {file.name} ({'; '.join(problems)}); {mend}")
+    raise DataError(f"cannot fetch {file.name} ({'; '.join(problems)}); {fix}")
 
 
 def _under(mirror: str, name: str) -> str:
@@ -177,14 +176,6 @@ def _pour(read: object, write: object, advance: Advance) -> None:
     while chunk := read.read(_CHUNK):  # type: ignore[attr-defined]
         write.write(chunk)  # type: ignore[attr-defined]
         advance(len(chunk))
-
-
-def copy_in(source: Path, target: Path) -> Path:
-    """Copy a local file to `target` atomically, unless the same content is there already."""
-    if not (target.exists() and digest_file(source) == digest_file(target)):
-        with atomic_path(target) as temporary:
-            shutil.copyfile(source, temporary)
-    return target
 
 
 def digest_of(*parts: str) -> str:

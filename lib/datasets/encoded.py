@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 from lib.datasets import catalogue as catalogues
 from lib.datasets.catalogue import Catalogue
-from lib.datasets.dataset import Digests, image_digest
-from lib.datasets.decoding import ASKED_AGAIN, Decoder, UnreadableError
+from lib.datasets.decoding import ASKED_AGAIN, CHANNELS, Decoder, UnreadableError
+from lib.datasets.images import Digests, Rows, image_digest
 from lib.errors import ChangedError, DataError
 
 
@@ -39,9 +39,7 @@ class EncodedImages:
         Where the catalogue is kept: an image found changed is struck from it.
     """
 
-    def __init__(
-        self, catalogue: Catalogue, rows: npt.NDArray[np.int64], store: ByteStore, decoder: Decoder, file: Path
-    ) -> None:
+    def __init__(self, catalogue: Catalogue, rows: Rows, store: ByteStore, decoder: Decoder, file: Path) -> None:
         self._catalogue = catalogue
         self._rows = rows
         self._store = store
@@ -54,7 +52,7 @@ class EncodedImages:
     def __getitem__(self, index: int) -> npt.NDArray[np.uint8]:
         return self.read([index])[0]
 
-    def read(self, rows: Sequence[int]) -> list[npt.NDArray[np.uint8]]:
+    def read(self, rows: Sequence[int] | Rows) -> list[npt.NDArray[np.uint8]]:
         """The images at these positions, in that order: uint8 (height, width, 3) each.
 
         Raises
@@ -68,7 +66,7 @@ class EncodedImages:
         fetched = self._store.fetch(self._catalogue, wanted)
         return [self._decoded(row, data) for row, data in zip(wanted, fetched, strict=True)]
 
-    def take(self, rows: npt.NDArray[np.int64]) -> EncodedImages:
+    def take(self, rows: Rows) -> EncodedImages:
         """The images at these positions."""
         return EncodedImages(self._catalogue, self._rows[rows], self._store, self._decoder, self._file)
 
@@ -78,10 +76,17 @@ class EncodedImages:
         found: Digests = self._catalogue.digests[self._rows].view("S16").reshape(-1)
         return found
 
-    def decoded_bytes(self, rows: range) -> npt.NDArray[np.int64]:
+    @property
+    def shapes(self) -> npt.NDArray[np.int32]:
+        """Height, width and channels of each image, shape (n, 3); nothing is read."""
+        columns = self._catalogue.columns
+        channels = np.full(len(self), CHANNELS, np.int32)
+        return np.column_stack([columns["height"][self._rows], columns["width"][self._rows], channels])
+
+    def decoded_bytes(self, rows: range | Rows) -> npt.NDArray[np.int64]:
         """Bytes of each of these images once decoded, shape (n,); nothing is read."""
-        columns, wanted = self._catalogue.columns, self._rows[rows.start : rows.stop]
-        found: npt.NDArray[np.int64] = 3 * columns["height"][wanted].astype(np.int64) * columns["width"][wanted]
+        columns, wanted = self._catalogue.columns, self._rows[np.asarray(rows, np.int64)]
+        found: npt.NDArray[np.int64] = CHANNELS * columns["height"][wanted].astype(np.int64) * columns["width"][wanted]
         return found
 
     def name(self, index: int) -> str:
@@ -95,7 +100,7 @@ class EncodedImages:
             pixels = self._decoder(data)
         except UnreadableError as problem:
             if str(problem).startswith(ASKED_AGAIN):
-                raise DataError(f"image {self._catalogue.name(row)}: {problem}; mend that and run it again") from None
+                raise DataError(f"image {self._catalogue.name(row)}: {problem}; fix that and run it again") from None
             raise self._changed(row, str(problem)) from None
         if image_digest(pixels) != self._catalogue.digests[row].tobytes():
             raise self._changed(row, "its pixels are others")

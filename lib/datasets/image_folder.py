@@ -1,21 +1,24 @@
 """Your own images: a folder of one folder a class, or an archive of one; decoded on access, verified once.
 
 Layouts: `train/<class>/…` with `test/<class>/…` (and `validation/…`, also called `val` or `valid`), or `<class>/…` (or
-`train/` alone), which is split by class with identical images kept on one side. Hidden files and folders are ignored.
+`train/` alone), which is split by class with identical images kept on one side. Images without any class folder have no
+labels. Hidden files and folders are ignored.
 """
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pyarrow.compute as pc
 
 from lib.datasets import catalogue as catalogues
 from lib.datasets.archives import SUFFIXES, is_archive, unpack
-from lib.datasets.catalogue import SPLIT_NAMES, SPLITS, WHOLE, Catalogue, Rows, shown
+from lib.datasets.catalogue import SPLIT_NAMES, SPLITS, WHOLE, Catalogue, CatalogueBuilder, shown, split_names
 from lib.datasets.collection import Collection, dataset_of
 from lib.datasets.dataset import Dataset
 from lib.datasets.decoding import IMAGE_ENDINGS, Decoder, UnreadableError
@@ -64,10 +67,14 @@ def load(source: ImageFolder, raw: Path, mirror: str | None) -> Dataset:
     root = _contents(place, b"")
     parts = _parts(source, place, root)
     inside = {prefix: _contents(place, prefix) if prefix else root for _, prefix in parts}
-    class_names = _classes(source, place, inside)
+    flat = _is_flat(source, inside)
+    class_names = [""] if flat else _classes(source, place, inside)
     decoder = Decoder(source.largest_pixels)
     file = folder / f"catalogue-{digest_of(place.shown, *(source.classes or ()))}.parquet"
     catalogue = catalogues.join_rows([_listing(place, prefix, position, class_names) for position, prefix in parts])
+    notes = _not_taken(root, {} if flat else inside, [prefix for _, prefix in parts])
+    if source.classes is None:
+        notes += _nested(place, catalogue, parts[0][0], class_names)
     catalogue, is_new = catalogues.compared(catalogue, catalogues.read(file, decoder.identity))
     return dataset_of(
         Collection(
@@ -81,10 +88,25 @@ def load(source: ImageFolder, raw: Path, mirror: str | None) -> Dataset:
             decoder=decoder,
             file=file,
             is_new=is_new,
-            notes=_beside(root, inside),
+            notes=notes,
         ),
         source,
     )
+
+
+def splits_ahead(source: ImageFolder, raw: Path, mirror: str | None) -> tuple[str, ...] | None:
+    """The splits of a folder on this machine; None for an archive or a URL.
+
+    Raises
+    ------
+    DataError
+        When the folder's layout cannot be read.
+    """
+    local = os.path.expanduser(source.path)  # noqa: PTH111 - Path's raises for homes of nobody
+    if is_url(source.path) or not os.path.isdir(local):  # noqa: PTH112 - and this for names too long
+        return None
+    place = LocalPlace(Path(local).resolve())
+    return split_names(position for position, _ in _parts(source, place, _contents(place, b"")))
 
 
 def root_name(path: str) -> str:
@@ -109,7 +131,7 @@ def _place(path: str, folder: Path, mirror: str | None) -> Place:
             return LocalPlace(_root(inner, folder, mirror))
         if not is_archive(Path(inner)):
             return RemotePlace(filesystem, inner, path)
-        copy = folder / digest_of(inner, str(stamp_of(info))) / Path(inner).name
+        copy = folder / digest_of(shown_path, inner, str(stamp_of(info))) / Path(inner).name
         if not copy.exists():
             with atomic_path(copy) as temporary:
                 filesystem.get_file(inner, str(temporary))
@@ -152,10 +174,14 @@ def _contents(place: Place, folder: bytes) -> _Contents:
             continue
         if entry.is_folder:
             found.folders.append(entry.name)
-        elif shown(entry.name).lower().rpartition(".")[2] in IMAGE_ENDINGS:
+        elif _is_image(entry.name):
             found.images.append(entry.name)
     found.folders.sort()
     return found
+
+
+def _is_image(name: bytes) -> bool:
+    return shown(name).lower().rpartition(".")[2] in IMAGE_ENDINGS
 
 
 def _parts(source: ImageFolder, place: Place, root: _Contents) -> list[tuple[int, bytes]]:
@@ -170,7 +196,7 @@ def _parts(source: ImageFolder, place: Place, root: _Contents) -> list[tuple[int
     found = [name for name in names if name.lower() in SPLIT_NAMES]
     if not found or (source.classes and set(source.classes) <= set(names)):  # a class may be called so
         return [(WHOLE, b"")]
-    or_class = "or, if that is a class, list all classes in images.classes"
+    or_class = "or, if that is a class, list all classes in the setting classes"
     splits: dict[str, str] = {}
     for name in found:
         split = SPLIT_NAMES[name.lower()]
@@ -186,6 +212,11 @@ def _parts(source: ImageFolder, place: Place, root: _Contents) -> list[tuple[int
     if len(splits) == 1:
         return [(WHOLE, b"train/")]
     return [(number, f"{splits[split]}/".encode()) for number, split in enumerate(SPLITS) if split in splits]
+
+
+def _is_flat(source: ImageFolder, inside: Mapping[bytes, _Contents]) -> bool:
+    """Whether the images lie in no class folders, so that they have no labels."""
+    return source.classes is None and all(found.images and not found.folders for found in inside.values())
 
 
 def _classes(source: ImageFolder, place: Place, inside: Mapping[bytes, _Contents]) -> list[str]:
@@ -204,7 +235,7 @@ def _classes(source: ImageFolder, place: Place, inside: Mapping[bytes, _Contents
         if more:
             raise DataError(
                 f"class {more[0]!r} of {place.shown}/{other.decode()[:-1]} is not in {root}; "
-                "add it there, or leave it out by listing the others in images.classes"
+                "add it there, or leave it out by listing the others in the setting classes"
             )
     return names
 
@@ -217,11 +248,11 @@ def _class_folders(place: Place, prefix: bytes, contents: _Contents) -> list[str
         raise DataError(f"class folder {shown(error.object)} in {root} is not named in UTF-8; rename it") from None
 
 
-def _beside(root: _Contents, inside: Mapping[bytes, _Contents]) -> list[str]:
-    """What to say of images that are in no class, and of folders that are no split."""
-    looked_at = {b"": root, **inside}
+def _not_taken(root: _Contents, labelled: Mapping[bytes, _Contents], prefixes: Sequence[bytes]) -> list[str]:
+    """Warnings of images that are in no class of `labelled` folders, and of folders that are no split."""
+    looked_at = labelled if b"" in prefixes else {b"": root, **labelled}
     images = [shown(prefix + name) for prefix, found in looked_at.items() for name in sorted(found.images)]
-    folders = [] if b"" in inside else [shown(name) for name in root.folders if name + b"/" not in inside]
+    folders = [] if b"" in prefixes else [shown(name) for name in root.folders if name + b"/" not in prefixes]
     notes = []
     for names, what in ((images, "image file(s) beside the class folders"), (folders, "folder(s) beside the splits")):
         if names:
@@ -230,13 +261,45 @@ def _beside(root: _Contents, inside: Mapping[bytes, _Contents]) -> list[str]:
     return notes
 
 
+def _nested(place: Place, catalogue: Catalogue, split: int, class_names: Sequence[str]) -> list[str]:
+    """A warning of class folders of a split whose images all lie in sub-folders: these may be the classes."""
+    labels = catalogue.columns["label"][catalogue.columns["split"] == split]  # the first rows, class by class
+    bounds = [0, *(np.flatnonzero(np.diff(labels)) + 1).tolist(), len(labels)] if len(labels) else []
+    found: dict[str, tuple[str, list[str]]] = {}
+    for start, stop in itertools.pairwise(bounds):
+        names = catalogue.names.slice(start, stop - start)
+        # Names are sorted by the parts of their paths, so that what the first and the last share is shared by all.
+        shared = os.path.commonprefix([names[0].as_py(), names[-1].as_py()])  # noqa: RUF071 - bytes, not paths
+        inner = shared[: shared.rfind(b"/") + 1]
+        if pc.min(pc.count_substring(names, b"/")).as_py() > inner.count(b"/"):
+            heads = (name.as_py()[len(inner) :].partition(b"/")[0] for name in names)
+            folders = [shown(head) for head, _ in itertools.islice(itertools.groupby(heads), _NAMED + 1)]
+            found[class_names[labels[start]]] = (shown(inner[:-1]), folders)
+    if not found:
+        return []
+    listed = [
+        f"{name}: {', '.join(folders[:_NAMED])}{' …' if len(folders) > _NAMED else ''}"
+        for name, (_, folders) in itertools.islice(found.items(), _NAMED)
+    ]
+    best, _ = max(found.values(), key=lambda each: len(each[1]))
+    return [
+        f"{len(found):,} class folder(s) hold only sub-folders ({'; '.join(listed)}{' …' if len(found) > _NAMED else ''}), "
+        "and all images below a class folder are of its class; if the sub-folders are the classes, set "
+        f"path: {place.shown}/{best}"
+    ]
+
+
 def _listing(place: Place, prefix: bytes, split: int, class_names: Sequence[str]) -> Catalogue:
-    """The files of a split, class by class, sorted by their paths, whatever order the file system has."""
+    """The files of a split, class by class, sorted by their paths, whatever order the file system has.
+
+    The one class "" is that of the image files in the split's own folder.
+    """
     parts = []
     for label in class_names:
-        rows = Rows(class_names)
-        for name, entry in _files(place, prefix + label.encode() + b"/", ()):
-            rows.add(name, label, entry.size, entry.stamp)
+        rows = CatalogueBuilder(class_names)
+        for name, entry in _files(place, prefix + label.encode() + b"/" if label else prefix, ()):
+            if label or _is_image(entry.name):
+                rows.add(name, label, entry.size, entry.stamp)
         parts.append(rows.catalogue().sorted_by_path())
         catalogues.give_back()
     listed = catalogues.join_rows(parts)

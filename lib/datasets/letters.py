@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lib.datasets.dataset import Dataset, Split, build
-from lib.datasets.download import RemoteFile, copy_in, fetch
+from lib.datasets.download import RemoteFile, digest_of, fetch
 from lib.datasets.sources import Letters
 from lib.errors import DataError
 from lib.files import digest_file
@@ -105,13 +105,13 @@ def _lost_row(split: Split, name: str) -> list[str]:
 def _find(name: str, folder: Path, mirror: str | None) -> Path:
     local = Path(name).expanduser()
     if local.is_file():
-        return copy_in(local, folder / local.name)
+        return local
     if mirror is None:
         raise DataError(
             f"letters file {name!r} not found and it has no public address: give its path, set PROBEFLOW_MIRROR, "
             "or use origin: archive"
         )
-    return fetch(RemoteFile(name), folder / Path(name).name, mirror)
+    return fetch(RemoteFile(name), folder / digest_of(name) / Path(name).name, mirror)
 
 
 def _from_archive(folder: Path, mirror: str | None) -> Dataset:

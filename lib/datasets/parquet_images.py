@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 from lib.datasets import catalogue as catalogues
 from lib.datasets.catalogue import UNKNOWN_SIZE, Catalogue, Container, shown
 from lib.datasets.collection import Collection, classes_of, dataset_of
-from lib.datasets.containers import catalogue_of, find, name_of, splits_of
+from lib.datasets.containers import catalogue_of, container_splits, find, name_of, splits_of
 from lib.datasets.dataset import Dataset
 from lib.datasets.decoding import Decoder, UnreadableError
 from lib.datasets.download import digest_of
@@ -239,6 +239,11 @@ def load(source: ParquetImages, raw: Path, mirror: str | None) -> Dataset:
         ),
         source,
     )
+
+
+def splits_ahead(source: ParquetImages, raw: Path, mirror: str | None) -> tuple[str, ...] | None:
+    """The splits that files on this machine are of."""
+    return container_splits(source.path, ".parquet")
 
 
 def _require_alike(place: Place, *files: tuple[Container, Sequence[str] | None]) -> None:

@@ -6,6 +6,8 @@ patch shares a pixel with a training patch. Every patch gets a random mean colou
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import numpy.typing as npt
 
@@ -17,7 +19,7 @@ CLASSES = {"temple": "china.jpg", "flower": "flower.jpg"}
 _LIGHTEST_TINT, _DARKEST_TINT = 160, 96
 
 
-def load(source: PhotoPatches) -> Dataset:
+def load(source: PhotoPatches, raw: Path, mirror: str | None) -> Dataset:
     """Cut, deal and tint the patches.
 
     Raises
@@ -29,7 +31,7 @@ def load(source: PhotoPatches) -> Dataset:
 
     if source.patch > source.block:
         raise ConfigError(
-            f"images.patch {source.patch} is larger than images.block {source.block}; make the block larger"
+            f"photo-patches: patch {source.patch} is larger than block {source.block}; make the block larger"
         )
     rng = np.random.default_rng(source.seed)
     parts: dict[str, list[tuple[npt.NDArray[np.uint8], int, int]]] = {"train": [], "test": []}
@@ -39,7 +41,7 @@ def load(source: PhotoPatches) -> Dataset:
         held = round(len(corners) * source.test_fraction)
         if not 0 < held < len(corners):
             raise ConfigError(
-                f"images.test_fraction {source.test_fraction} of {len(corners)} blocks leaves a side empty; "
+                f"photo-patches: test_fraction {source.test_fraction} of {len(corners)} blocks leaves a side empty; "
                 "use smaller blocks or another fraction"
             )
         test_blocks = set(rng.choice(len(corners), held, replace=False).tolist())

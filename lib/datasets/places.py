@@ -108,7 +108,7 @@ class LocalPlace:
             raise
         except OSError as error:
             raise DataError(
-                f"folder {self.shown}/{shown(folder)} cannot be listed ({error.strerror}); mend that or move it away"
+                f"folder {self.shown}/{shown(folder)} cannot be listed ({error.strerror}); fix that or move it away"
             ) from None
 
     def fetch(self, ranges: Iterable[Range]) -> Iterator[bytes | UnreadableError]:
@@ -163,7 +163,7 @@ class RemotePlace:
                 if info.get("size") is None:
                     raise DataError(
                         f"{self.shown} lists its files without their sizes, as web servers do; give tar shards or "
-                        "Parquet files there by name (images.source=webdataset or parquet, path with {000..009})"
+                        "Parquet files there by name (source: webdataset or parquet, path: with {000..009})"
                     )
                 yield Entry(os.fsencode(name), False, info["size"], stamp_of(info))
 
@@ -253,8 +253,8 @@ def open_filesystem(url: str, mirror: str | None = None) -> tuple[Any, str]:
         filesystem, path = fsspec.core.url_to_fs(url)
     except ImportError as error:
         package = re.search(r"[Ii]nstall (?:the )?(\w+)", str(error))
-        mend = f"pip install {package.group(1)}" if package else "install what it names"
-        raise ConfigError(f"{protocol}:// cannot be read here ({_line(error)}): {mend}") from None
+        fix = f"pip install {package.group(1)}" if package else "install what it names"
+        raise ConfigError(f"{protocol}:// cannot be read here ({_line(error)}): {fix}") from None
     except ValueError as error:
         known = ", ".join(("file", "s3", "gs", "abfs", "http", "https", "memory"))
         raise ConfigError(

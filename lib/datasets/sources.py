@@ -1,32 +1,64 @@
-"""The settings of each data source: typed, validated once, and drawn as a form by the Prefect UI."""
+"""The settings of each kind of data source, and the registry that knows the kinds.
+
+A new kind is one module with `load`, its settings, and one line `register(MySettings, "module.with.load")`. Settings are
+typed, validated once, and drawn as a form by the Prefect UI; a kind's module is imported when data of it is acquired.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, LiteralString
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError
+from pydantic_core import CoreSchema, ErrorDetails, InitErrorDetails, PydanticCustomError, core_schema
 
 from lib.datasets.decoding import LARGEST_PIXELS
+from lib.errors import ConfigError
+
+if TYPE_CHECKING:
+    from lib.datasets.dataset import Dataset
 
 CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 
-class _Source(BaseModel):
+class SourceSettings(BaseModel):
+    """What every kind of source has: the field `source`, a Literal whose default is the kind's name.
+
+    Attributes
+    ----------
+    known_splits : tuple of str, or None
+        The splits that each dataset of this kind has, where that is known beforehand.
+    path_fields : tuple of str
+        Fields that may hold a path on this machine.
+    """
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    known_splits: ClassVar[tuple[str, ...] | None] = None
+    path_fields: ClassVar[tuple[str, ...]] = ()
 
-class Digits(_Source):
+    source: str
+
+
+class Digits(SourceSettings):
     """scikit-learn's bundled 8x8 handwritten digits, 1,797 images: no download."""
+
+    known_splits: ClassVar = ("train", "test")
 
     source: Literal["digits"] = "digits"
     test_fraction: float = Field(0.25, gt=0, lt=1, description="Share of images kept for the test split.")
 
 
-class PhotoPatches(_Source):
+class PhotoPatches(SourceSettings):
     """Two-class texture task: patches of scikit-learn's two bundled photographs, mean colour made uninformative.
 
     Each photograph is cut into square blocks; whole blocks go to train or test, so no patch of one overlaps the other.
     """
+
+    known_splits: ClassVar = ("train", "test")
 
     source: Literal["photo-patches"] = "photo-patches"
     patch: int = Field(32, ge=8, le=128, description="Side of a patch in pixels.")
@@ -36,14 +68,19 @@ class PhotoPatches(_Source):
     seed: int = Field(0, ge=0, description="Seed of the dealing of blocks and of the random tints.")
 
 
-class Mnist(_Source):
+class Mnist(SourceSettings):
     """MNIST, 60,000 training and 10,000 test images of 28x28, through torchvision."""
+
+    known_splits: ClassVar = ("train", "test")
 
     source: Literal["mnist"] = "mnist"
 
 
-class Letters(_Source):
+class Letters(SourceSettings):
     """OCR letters, 16x8 binary pixels, ten classes (a e g i l n o r t u); no test split, as in the reference study."""
+
+    known_splits: ClassVar = ("train", "validation")
+    path_fields: ClassVar = ("train_csv", "validation_csv")
 
     source: Literal["letters"] = "letters"
     origin: Literal["csv", "archive"] = Field(
@@ -53,15 +90,19 @@ class Letters(_Source):
     validation_csv: str = Field("letters/largeValidation.csv", description="Path, or name under PROBEFLOW_MIRROR.")
 
 
-class Cifar10(_Source):
+class Cifar10(SourceSettings):
     """Some classes of CIFAR-10, 5,000 training and 1,000 test images each, through torchvision."""
+
+    known_splits: ClassVar = ("train", "test")
 
     source: Literal["cifar10"] = "cifar10"
     classes: tuple[str, ...] = Field(("airplane", "automobile"), min_length=2, description="Any two or more classes.")
 
 
-class EncodedSource(_Source):
+class EncodedSource(SourceSettings):
     """What all sources of encoded images (JPEG, PNG, …) have."""
+
+    path_fields: ClassVar = ("path",)
 
     test_fraction: float = Field(0.2, gt=0, lt=1, description="Share kept for test when the source has no test split.")
     seed: int = Field(0, ge=0, description="Seed of that split.")
@@ -103,13 +144,134 @@ class ParquetImages(EncodedSource):
     classes: tuple[str, ...] | None = Field(None, min_length=2, description="Classes to take; all when not given.")
 
 
-Source = Annotated[
-    Digits | PhotoPatches | Mnist | Letters | Cifar10 | ImageFolder | WebDataset | ParquetImages,
-    Field(discriminator="source"),
-]
+Load = Callable[[Any, Path, str | None], "Dataset"]
+"""Finds, verifies and loads the data of some settings, under a folder for raw files, from a mirror if there is one."""
 
-SOURCES: frozenset[str] = frozenset(
-    each.model_fields["source"].default
-    for each in (Digits, PhotoPatches, Mnist, Letters, Cifar10, ImageFolder, WebDataset, ParquetImages)
-)
-"""The names of all kinds of source."""
+
+@dataclass(frozen=True)
+class _Kind:
+    settings: type[SourceSettings]
+    loader: str | Load
+
+
+_kinds: dict[str, _Kind] = {}
+
+
+def register(settings: type[SourceSettings], loader: str | Load) -> None:
+    """Make a kind of source known by the default of its field `source`.
+
+    Parameters
+    ----------
+    loader : str or callable
+        A module's name, imported at the first use, whose `load` is taken, or such a function itself. A module may also
+        have `splits_ahead` (same parameters): the splits that there will be, or None.
+
+    Raises
+    ------
+    ConfigError
+        When another kind has that name.
+    """
+    name = settings.model_fields["source"].default
+    if not isinstance(name, str):
+        raise ConfigError(f'{settings.__name__} has no name: give it a field  source: Literal["x"] = "x"')
+    if name in _kinds and _kinds[name].settings is not settings:
+        raise ConfigError(
+            f"source {name!r} is {_kinds[name].settings.__name__} already; give {settings.__name__} another name"
+        )
+    _kinds[name] = _Kind(settings, loader)
+
+
+def kinds() -> dict[str, type[SourceSettings]]:
+    """The settings of each kind of source by its name."""
+    return {name: kind.settings for name, kind in _kinds.items()}
+
+
+def loader_of(source: SourceSettings) -> Load:
+    """What loads data of these settings. Raises ConfigError when their kind is not registered."""
+    kind = _kinds.get(source.source)
+    if kind is None:
+        raise ConfigError(f"there is no source {source.source!r}; known: {', '.join(_kinds)}")
+    if isinstance(kind.loader, str):
+        load: Load = import_module(kind.loader).load
+        return load
+    return kind.loader
+
+
+def look_ahead(source: SourceSettings, raw: Path, mirror: str | None) -> tuple[str, ...] | None:
+    """The splits that a source will have; None when they show only once it is fetched."""
+    if source.known_splits is not None:
+        return source.known_splits
+    kind = _kinds.get(source.source)
+    look = getattr(import_module(kind.loader), "splits_ahead", None) if kind and isinstance(kind.loader, str) else None
+    found: tuple[str, ...] | None = None if look is None else look(source, raw, mirror)
+    return found
+
+
+def parse_source(content: SourceSettings | Mapping[str, Any] | None) -> SourceSettings:
+    """The settings of a source, of the class that `content["source"]` names.
+
+    Raises
+    ------
+    ConfigError
+        For an unknown kind or a wrong setting, in one line.
+
+    Examples
+    --------
+    >>> parse_source({"source": "digits", "test_fraction": 0.5})
+    Digits(source='digits', test_fraction=0.5)
+    """
+    try:
+        return _validated(content)
+    except ValidationError as error:
+        raise ConfigError(f"data source: {'; '.join(map(_line, error.errors(include_url=False)))}") from None
+
+
+def _line(error: ErrorDetails) -> str:
+    where = "".join(f"{step}." for step in error["loc"]).rstrip(".")
+    given = "" if error["type"] == "missing" else f" (got {error['input']!r})"
+    return f"{where}: {error['msg']}{given}".removeprefix(": ")
+
+
+def _validated(content: Any) -> SourceSettings:
+    """The same; raises a ValidationError, whose places are those of the settings."""
+    if isinstance(content, SourceSettings):
+        return content
+    if not isinstance(content, Mapping):
+        raise _error("source_type", "give a mapping such as {source: folder, path: pets}", (), content)
+    known = ", ".join(_kinds)
+    if "source" not in content:
+        raise _error("missing", f"give the kind of source; known: {known}", ("source",), content)
+    name = content["source"]
+    if not isinstance(name, str) or name not in _kinds:
+        raise _error("source_unknown", f"there is no such source; known: {known}", ("source",), name)
+    return _kinds[name].settings.model_validate(content)
+
+
+def _error(name: LiteralString, message: str, where: tuple[str, ...], given: Any) -> ValidationError:
+    problem = PydanticCustomError(name, "{message}", {"message": message})
+    return ValidationError.from_exception_data("source", [InitErrorDetails(type=problem, loc=where, input=given)])
+
+
+class _ThroughTheRegistry:
+    """Has Pydantic validate a source by the registry, write it whole, and draw the form of every kind."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(_validated)
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"anyOf": [handler(each.__pydantic_core_schema__) for each in kinds().values()]}
+
+
+AnySource = Annotated[SourceSettings, _ThroughTheRegistry()]
+"""The type of a field or parameter that takes any registered kind of source."""
+
+Source = AnySource
+
+register(Digits, "lib.datasets.digits")
+register(PhotoPatches, "lib.datasets.photo_patches")
+register(Mnist, "lib.datasets.mnist")
+register(Letters, "lib.datasets.letters")
+register(Cifar10, "lib.datasets.cifar10")
+register(ImageFolder, "lib.datasets.image_folder")
+register(WebDataset, "lib.datasets.web_dataset")
+register(ParquetImages, "lib.datasets.parquet_images")

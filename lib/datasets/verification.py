@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from lib.datasets.catalogue import NOT_REGULAR, UNVERIFIED, Catalogue, Verified
-from lib.datasets.dataset import image_digest
 from lib.datasets.decoding import Decoder, UnreadableError
 from lib.datasets.encoded import ByteStore
+from lib.datasets.images import image_digest
 from lib.machine import cores
 from lib.progress import bar
 

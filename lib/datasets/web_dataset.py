@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import IO
 
 from lib.datasets import catalogue as catalogues
-from lib.datasets.catalogue import Catalogue, Container, Rows, shown
+from lib.datasets.catalogue import Catalogue, CatalogueBuilder, Container, shown
 from lib.datasets.collection import Collection, classes_of, dataset_of
-from lib.datasets.containers import catalogue_of, find, name_of, splits_of
+from lib.datasets.containers import catalogue_of, container_splits, find, name_of, splits_of
 from lib.datasets.dataset import Dataset
 from lib.datasets.decoding import IMAGE_ENDINGS, Decoder, UnreadableError
 from lib.datasets.download import digest_of
@@ -90,6 +90,11 @@ def load(source: WebDataset, raw: Path, mirror: str | None) -> Dataset:
     )
 
 
+def splits_ahead(source: WebDataset, raw: Path, mirror: str | None) -> tuple[str, ...] | None:
+    """The splits that files on this machine are of."""
+    return container_splits(source.path, ".tar")
+
+
 def index(place: Place, container: Container) -> Catalogue:
     """The samples of one tar, in its order.
 
@@ -100,7 +105,7 @@ def index(place: Place, container: Container) -> Catalogue:
     """
     name = container.name.encode("utf-8", "surrogateescape")
     told = f"{place.shown}/{shown(name)}"
-    rows, sample = Rows(), _Sample("")
+    rows, sample = CatalogueBuilder(), _Sample("")
     with remote_errors(told):
         try:
             with place.open(name) as file:
@@ -155,7 +160,7 @@ class _Sample:
             except (ValueError, RecursionError):  # the latter of brackets within brackets
                 self.problem = f"its label file {name} is no text or JSON"
 
-    def add_to(self, rows: Rows, container: bytes) -> None:
+    def add_to(self, rows: CatalogueBuilder, container: bytes) -> None:
         """Add the sample, once all of its members were seen."""
         if not self.key:
             return

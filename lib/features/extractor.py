@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from lib.datasets.dataset import Dataset, parts_to_read, read_images
+from lib.datasets.dataset import Dataset
+from lib.datasets.images import parts_to_read, read_images
 from lib.errors import FeatureSetError
 from lib.features.plan import SetPlan, blocks
 from lib.features.program import Program

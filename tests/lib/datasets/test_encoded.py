@@ -16,8 +16,8 @@ from PIL import Image
 from pydantic import TypeAdapter
 
 from lib.datasets import acquire, verification
-from lib.datasets.dataset import read_images
 from lib.datasets.decoding import Decoder
+from lib.datasets.images import read_images
 from lib.datasets.sources import ImageFolder, Source, WebDataset
 from lib.errors import ChangedError, DataError
 from tests.image_files import write_images

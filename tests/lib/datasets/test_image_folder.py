@@ -190,6 +190,97 @@ class TestLayouts:
         assert data.warnings == ("1 folder(s) beside the splits are not taken: extra",)
 
 
+class TestSubFoldersOfAClass:
+    @pytest.fixture
+    def numbers(self, tmp_path) -> Path:
+        """`Dataset/0` to `Dataset/9` and `Examples/`, as a downloaded archive is often laid out."""
+        write_images(tmp_path / "numbers" / "Dataset", map(str, range(10)), 6)
+        write_images(tmp_path / "numbers", ["Examples"], 3)
+        return tmp_path / "numbers"
+
+    def test_alone_are_warned_of_with_the_path_to_set(self, numbers, tmp_path):
+        data = acquire(ImageFolder(path=str(numbers)), tmp_path / "data")
+        assert data.class_names == ("Dataset", "Examples")
+        assert data.warnings == (
+            "1 class folder(s) hold only sub-folders (Dataset: 0, 1, 2, 3, 4 …), and all images below a class folder are "
+            f"of its class; if the sub-folders are the classes, set path: {numbers}/Dataset",
+        )
+        path = data.warnings[0].rpartition("path: ")[2]
+        pointed = acquire(ImageFolder(path=path), tmp_path / "data")
+        assert pointed.class_names == tuple(map(str, range(10)))
+        assert pointed.warnings == ()
+
+    def test_are_named_for_each_class_and_the_path_is_of_the_most(self, numbers, tmp_path):
+        for name in ("a", "b"):
+            (numbers / "Examples" / name).mkdir()
+        for number in range(3):
+            (numbers / "Examples" / f"{number}.png").rename(numbers / "Examples" / "ab"[number % 2] / f"{number}.png")
+        for split in ("train", "test"):
+            shutil.copytree(numbers, tmp_path / "parts" / split)
+        (warning,) = acquire(ImageFolder(path=str(tmp_path / "parts")), tmp_path / "data").warnings
+        assert warning.startswith("2 class folder(s) hold only sub-folders (Dataset: 0, 1, 2, 3, 4 …; Examples: a, b)")
+        assert warning.endswith(f"set path: {tmp_path}/parts/train/Dataset")
+
+    def test_beside_images_or_alone_are_no_classes(self, folder, tmp_path):
+        (folder / "cat" / "more").mkdir()
+        (folder / "cat" / "3.png").rename(folder / "cat" / "more" / "3.png")
+        (folder / "dog").rename(folder / "images")
+        (folder / "dog").mkdir()
+        (folder / "images").rename(folder / "dog" / "images")
+        assert acquire(ImageFolder(path=str(folder)), tmp_path / "data").warnings == ()
+
+    def test_are_no_matter_when_the_classes_are_listed(self, numbers, tmp_path):
+        source = ImageFolder(path=str(numbers), classes=("Examples", "Dataset"))
+        assert acquire(source, tmp_path / "data").warnings == ()
+
+
+class TestImagesWithoutClassFolders:
+    @pytest.fixture
+    def flat(self, tmp_path) -> Path:
+        folder = write_images(tmp_path / "flat", ["."], 20)
+        (folder / "README.md").write_text("what they are")
+        (folder / ".hidden").mkdir()
+        return folder
+
+    def test_have_no_labels(self, flat, tmp_path):
+        data = acquire(ImageFolder(path=str(flat)), tmp_path / "data")
+        assert (data.class_names, data.labelled, data.warnings) == (("",), False, ())
+        assert {name: split.labels.tolist() for name, split in data.splits.items()} == {
+            "train": [0] * 16,
+            "test": [0] * 4,
+        }
+        names = sorted(split.images.name(row) for split in data.splits.values() for row in range(len(split)))
+        assert names == sorted(f"{number}.png" for number in range(20))
+
+    def test_may_lie_in_split_folders(self, flat, tmp_path):
+        for split in ("train", "test"):
+            shutil.copytree(flat, tmp_path / "parts" / split)
+        shutil.copy(flat / "1.png", tmp_path / "parts" / "beside.png")
+        data = acquire(ImageFolder(path=str(tmp_path / "parts")), tmp_path / "data")
+        assert not data.labelled
+        assert {name: len(split) for name, split in data.splits.items()} == {"train": 20, "test": 20}
+        assert data.warnings == ("1 image file(s) beside the class folders are not taken: beside.png",)
+
+    def test_are_set_aside_without_a_class(self, flat, tmp_path):
+        (flat / "bad.png").write_text("no image")
+        data = acquire(ImageFolder(path=str(flat), unreadable="quarantine"), tmp_path / "data")
+        assert [row["label"] for row in data.quarantined.to_pylist()] == [None]
+        for path in flat.glob("*.png"):
+            path.write_text("no image")
+        with pytest.raises(DataError, match=r"^no readable image in .*/flat; add some"):
+            acquire(ImageFolder(path=str(flat), unreadable="quarantine"), tmp_path / "data")
+
+    def test_in_one_split_alone_are_refused(self, flat, folder, tmp_path):
+        shutil.copytree(flat, tmp_path / "parts" / "train")
+        shutil.copytree(folder, tmp_path / "parts" / "test")
+        with pytest.raises(DataError, match=r"/parts/train has 0 class folder\(s\)"):
+            acquire(ImageFolder(path=str(tmp_path / "parts")), tmp_path / "data")
+
+    def test_are_refused_when_classes_are_asked_for(self, flat, tmp_path):
+        with pytest.raises(DataError, match=r"class 'cat' is not in .*; it has: no folders"):
+            acquire(ImageFolder(path=str(flat), classes=("cat", "dog")), tmp_path / "data")
+
+
 class TestArchives:
     def test_zip_and_tar_hold_the_same_dataset(self, folder, tmp_path):
         digests = {acquire(ImageFolder(path=str(folder)), tmp_path / "data").digest}

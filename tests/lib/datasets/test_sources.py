@@ -4,21 +4,43 @@ from __future__ import annotations
 
 import gzip
 import pickle
+import subprocess
+import sys
 import tarfile
 from pathlib import Path
+from typing import ClassVar, Literal
 
 import numpy as np
 import pytest
+from pydantic import BaseModel, ValidationError
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torchvision.datasets import CIFAR10
 
-from lib.datasets import acquire, photo_patches
+from lib.datasets import Split, acquire, on_disk, photo_patches, sources, splits_ahead
+from lib.datasets.dataset import build
 from lib.datasets.letters import read_csv
-from lib.datasets.sources import Cifar10, Digits, Letters, Mnist, PhotoPatches
+from lib.datasets.sources import (
+    AnySource,
+    Cifar10,
+    Digits,
+    ImageFolder,
+    Letters,
+    Mnist,
+    ParquetImages,
+    PhotoPatches,
+    SourceSettings,
+    WebDataset,
+    kinds,
+    parse_source,
+    register,
+)
 from lib.errors import ConfigError, DataError
+from tests.image_files import encoded_noise, write_images
+from tests.lib.datasets.test_parquet_images import write_parquet
+from tests.lib.datasets.test_web_dataset import samples, write_tar
 
 
 def letter_row(label: int = 0, **changes: str) -> str:
@@ -74,14 +96,14 @@ class TestPhotoPatches:
         numbered = np.repeat(np.arange(427 * 640, dtype=np.float64).reshape(427, 640, 1), 3, axis=2)
         monkeypatch.setattr("sklearn.datasets.load_sample_image", lambda name: numbered)
         monkeypatch.setattr(photo_patches, "_tinted", lambda patch, rng: patch[:, :, 0])
-        cut = photo_patches.load(source)
+        cut = photo_patches.load(source, Path(), None)
         for label in (0, 1):
             seen = {name: np.unique(split.images[split.labels == label]) for name, split in cut.splits.items()}
             assert len(np.intersect1d(seen["train"], seen["test"])) == 0
             assert len(seen["test"]) > 10_000
 
     def test_impossible_settings_are_refused(self, tmp_path):
-        with pytest.raises(ConfigError, match=r"images.patch 128 is larger than images.block 64"):
+        with pytest.raises(ConfigError, match=r"patch 128 is larger than block 64"):
             acquire(PhotoPatches(patch=128), tmp_path)
 
 
@@ -157,6 +179,28 @@ class TestLetters:
         with pytest.raises(DataError, match="damaged"):
             acquire(Letters(origin="archive"), tmp_path / "b", (tmp_path / "mirror").as_uri())
 
+    def test_files_of_one_name_are_not_taken_for_each_other(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        for folder, pixel in (("mirror/a", "0"), ("mirror/b", "1"), ("here", "0")):
+            (tmp_path / folder).mkdir(parents=True)
+            for name in ("train.csv", "valid.csv"):
+                (tmp_path / folder / name).write_text(f"{letter_row(_1=pixel)}\n" * (3 if folder == "here" else 2))
+
+        def digest(folder: str, mirror: str | None) -> str:
+            names = {"train_csv": f"{folder}/train.csv", "validation_csv": f"{folder}/valid.csv"}
+            return acquire(Letters(**names), tmp_path / "data", mirror).digest
+
+        mirror = (tmp_path / "mirror").as_uri()
+        assert len({digest("here", None), digest("a", mirror), digest("b", mirror)}) == 3
+        assert on_disk(Letters(train_csv="a/train.csv", validation_csv="a/valid.csv"), tmp_path / "data") is not None
+
+    def test_files_here_are_found_from_another_folder(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "l.csv").write_text(f"{letter_row()}\n")
+        first = acquire(Letters(train_csv="l.csv", validation_csv="l.csv"), tmp_path / "data")
+        monkeypatch.chdir("/")
+        assert acquire(parse_source(first.source), tmp_path / "data").digest == first.digest
+
 
 class TestCifar10:
     @pytest.fixture
@@ -212,3 +256,147 @@ def _md5(path: Path) -> str:
     from lib.files import digest_file
 
     return digest_file(path, "md5")
+
+
+class Stripes(SourceSettings):
+    """A source of a test: as many striped images as one asks for."""
+
+    known_splits: ClassVar = ("train",)
+
+    source: Literal["stripes"] = "stripes"
+    count: int = 4
+
+
+def load_stripes(source: Stripes, raw: Path, mirror: str | None):
+    images = np.zeros((source.count, 4, 4), np.uint8)
+    images[::2, ::2], images[1::2, :, ::2] = 255, 255
+    return build("stripes", ["across", "down"], {"train": Split(images, np.arange(source.count) % 2)}, "made up")
+
+
+class Profile(BaseModel):
+    data: dict[str, AnySource]
+
+
+class TestTheRegistry:
+    @pytest.fixture(autouse=True)
+    def own(self, monkeypatch):
+        monkeypatch.setattr(sources, "_kinds", dict(sources._kinds))
+
+    def test_takes_a_source_by_one_line(self, tmp_path):
+        register(Stripes, load_stripes)
+        data = acquire(parse_source({"source": "stripes", "count": 6}), tmp_path)
+        assert (data.class_names, len(data.splits["train"])) == (("across", "down"), 6)
+        assert data.source == {"source": "stripes", "count": 6}
+        assert acquire(parse_source(data.source), tmp_path).digest == data.digest
+        assert splits_ahead(Stripes(), tmp_path) == ("train",)
+        profile = Profile.model_validate({"data": {"made": {"source": "stripes"}}})
+        assert profile.data["made"] == Stripes()
+        assert any(each["title"] == "Stripes" for each in _forms(Profile))
+
+    def test_imports_a_module_at_the_first_use(self, tmp_path, monkeypatch):
+        (tmp_path / "striped_source.py").write_text(
+            f"from {__name__} import load_stripes as load\ndef splits_ahead(source, raw, mirror): return ('train', str(raw))\n"
+        )
+        monkeypatch.syspath_prepend(tmp_path)
+        monkeypatch.setattr(Stripes, "known_splits", None)
+        register(Stripes, "striped_source")
+        assert "striped_source" not in sys.modules
+        assert splits_ahead(Stripes(), tmp_path) == ("train", str(tmp_path / "raw"))
+        assert len(acquire(Stripes(), tmp_path).splits["train"]) == 4
+
+    def test_refuses_a_second_source_of_one_name_and_one_without(self):
+        class Other(SourceSettings):
+            source: Literal["digits"] = "digits"
+
+        with pytest.raises(ConfigError, match="source 'digits' is Digits already; give Other another name"):
+            register(Other, load_stripes)
+        with pytest.raises(ConfigError, match="SourceSettings has no name"):
+            register(SourceSettings, load_stripes)
+        register(Digits, "lib.datasets.digits")
+
+    def test_of_another_source_nothing_is_acquired(self, tmp_path):
+        with pytest.raises(ConfigError, match="there is no source 'stripes'; known: digits, photo-patches"):
+            acquire(Stripes(), tmp_path)
+
+    KNOWN = "known: digits, photo-patches, mnist, letters, cifar10, folder, webdataset, parquet"
+
+    @pytest.mark.parametrize(
+        ("content", "where", "message"),
+        [
+            ({"source": "imagenet"}, ("source",), f"there is no such source; {KNOWN} (got 'imagenet')"),
+            ({"source": ["folder"]}, ("source",), f"there is no such source; {KNOWN} (got ['folder'])"),
+            ({"path": "pets"}, ("source",), f"give the kind of source; {KNOWN}"),
+            ("pets", (), "give a mapping such as {source: folder, path: pets} (got 'pets')"),
+            (None, (), "give a mapping such as {source: folder, path: pets} (got None)"),
+            ({"source": "folder"}, ("path",), "Field required"),
+            ({"source": "digits", "test_fraction": 2}, ("test_fraction",), "Input should be less than 1 (got 2)"),
+            ({"source": "digits", "colour": 1}, ("colour",), "Extra inputs are not permitted (got 1)"),
+        ],
+    )
+    def test_a_wrong_setting_is_named_with_its_place_and_value(self, content, where, message):
+        with pytest.raises(ConfigError) as caught:
+            parse_source(content)
+        assert str(caught.value) == ": ".join(["data source", *where, message])
+        with pytest.raises(ValidationError) as refused:
+            Profile.model_validate({"data": {"pets": content}})
+        (error,) = refused.value.errors()
+        assert error["loc"] == ("data", "pets", *where)
+        assert message.startswith(error["msg"])
+
+    def test_a_source_is_written_whole_and_read_again(self):
+        profile = Profile(data={"pets": ImageFolder(path="pets", classes=("a", "b")), "few": Digits(test_fraction=0.5)})
+        assert profile.model_dump()["data"]["few"] == {"source": "digits", "test_fraction": 0.5}
+        assert Profile.model_validate_json(profile.model_dump_json()) == profile
+        assert Profile.model_validate(profile.model_dump(mode="json")) == profile
+
+    def test_a_form_offers_every_source(self):
+        assert [each["properties"]["source"]["const"] for each in _forms(Profile)] == list(kinds())
+
+    def test_settings_need_no_heavy_library(self):
+        script = (
+            "import sys; from lib.datasets.sources import parse_source; "
+            "parse_source({'source': 'mnist'}); parse_source({'source': 'folder', 'path': 'x'}); "
+            "print([name for name in ('sklearn', 'scipy', 'torch', 'torchvision', 'PIL', 'fsspec') if name in sys.modules])"
+        )
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+        assert done.stdout == "[]\n"
+
+
+def _forms(model: type[BaseModel]) -> list[dict]:
+    return model.model_json_schema()["properties"]["data"]["additionalProperties"]["anyOf"]
+
+
+class TestSplitsAhead:
+    @pytest.mark.parametrize("source", [Digits(), PhotoPatches()])
+    def test_of_bundled_data_are_those_it_has(self, source, tmp_path):
+        assert splits_ahead(source, tmp_path) == tuple(acquire(source, tmp_path).splits)
+
+    @pytest.mark.parametrize("source", [Mnist(), Letters()])
+    def test_of_fetched_data_are_those_it_has(self, source, shared_data, tmp_path):
+        assert splits_ahead(source, tmp_path) == tuple(acquire(source, tmp_path, shared_data.as_uri()).splits)
+
+    @pytest.mark.parametrize("parts", [(), ("train",), ("train", "test"), ("train", "val"), ("train", "valid", "test")])
+    def test_of_local_files_are_those_they_have(self, parts, tmp_path, monkeypatch):
+        for number, part in enumerate(parts or (".",)):
+            write_images(tmp_path / "folder" / part, ("cat", "dog"), 5)
+            write_tar(tmp_path / "tars" / part / "x.tar", samples(number))
+            write_parquet(tmp_path / "tables" / part / "x.parquet", encoded_noise(number, 12), ["a", "b"] * 6)
+        for source in (
+            ImageFolder(path=str(tmp_path / "folder")),
+            WebDataset(path=str(tmp_path / "tars")),
+            ParquetImages(path=str(tmp_path / "tables")),
+        ):
+            ahead = splits_ahead(source, tmp_path / "data")
+            assert not (tmp_path / "data").exists()
+            assert ahead == tuple(acquire(source, tmp_path / "data").splits)
+            (tmp_path / "data").rename(tmp_path / f"used-{source.source}")
+
+    @pytest.mark.parametrize("kind", [ImageFolder, WebDataset, ParquetImages])
+    @pytest.mark.parametrize("path", ["s3://bucket/pets", "absent", "pets.tar", "a\0b", "x" * 5000])
+    def test_of_what_is_not_here_are_not_known(self, kind, path, tmp_path):
+        assert splits_ahead(kind(path=path), tmp_path, "s3://mirror") is None
+
+    def test_of_a_folder_that_is_no_dataset_are_refused(self, tmp_path):
+        write_images(tmp_path / "p" / "test", ("cat", "dog"), 2)
+        with pytest.raises(DataError, match="/p has test but no folder 'train'"):
+            splits_ahead(ImageFolder(path=str(tmp_path / "p")), tmp_path)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.datasets import load_digits
 
-from lib.datasets import hold_out, hold_out_rows, require_no_leakage, shared_images
-from lib.datasets.dataset import Dataset, Split, build, packed
+from lib.datasets import acquire, hold_out, hold_out_rows, require_no_leakage, shared_images
+from lib.datasets.dataset import Dataset, Split, build
+from lib.datasets.images import packed
+from lib.datasets.sources import PhotoPatches
 from lib.errors import DataError, LeakageError
 
 
@@ -52,6 +57,107 @@ def test_groups_stay_whole():
     kept, held = hold_out_rows(labels, 0.25, 0, groups)
     assert set(groups[kept]).isdisjoint(groups[held])
     assert len(held) == pytest.approx(45, abs=9)
+
+
+def former_rows(labels, fraction, seed, groups=None):
+    """The choice of rows as it was before duplicates were held together."""
+    rng = np.random.default_rng(seed)
+    names = np.arange(len(labels)) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
+    chosen = np.zeros(names.max(initial=-1) + 1, bool)
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels == label)
+        of_class = rng.permutation(np.unique(names[members]))
+        wanted = fraction * len(members)
+        sizes = np.cumsum(np.bincount(names[members], minlength=len(chosen))[of_class])
+        count = int(np.clip(1 + np.argmin(np.abs(sizes - wanted)), 1, len(of_class) - 1))
+        chosen[of_class[:count]] = True
+    held = chosen[names]
+    return np.flatnonzero(~held), np.flatnonzero(held)
+
+
+def digits_split() -> Split:
+    bunch = load_digits()
+    return Split(bunch.images.astype(np.uint8), bunch.target.astype(np.int64))
+
+
+def random_split() -> Split:
+    rng = np.random.default_rng(0)
+    return Split(rng.integers(0, 256, (3000, 28, 28), np.uint8), rng.integers(0, 10, 3000))
+
+
+def grouped_split() -> Split:
+    return acquire(PhotoPatches(), Path("unused")).splits["train"]
+
+
+class TestDuplicates:
+    @pytest.mark.parametrize("split", [digits_split, random_split, grouped_split])
+    @pytest.mark.parametrize(("fraction", "seed"), [(0.1, 0), (0.25, 0), (0.2, 7)])
+    def test_where_there_are_none_the_rows_are_those_of_former_versions(self, split, fraction, seed):
+        split = split()
+        assert len(np.unique(split.image_digests())) == len(split)
+        expected = former_rows(split.labels, fraction, seed, split.groups)
+        found = hold_out_rows(split.labels, fraction, seed, split.groups, split.image_digests())
+        for mine, former in zip(found, expected, strict=True):
+            np.testing.assert_array_equal(mine, former)
+        for part, rows in zip(hold_out(split, fraction, seed), expected, strict=True):
+            np.testing.assert_array_equal(part.images, split.images[rows])
+            np.testing.assert_array_equal(part.labels, split.labels[rows])
+
+    def test_stay_on_one_side(self):
+        split = random_split()
+        copies = np.random.default_rng(1).integers(0, len(split), 2000)
+        split = Split(
+            np.concatenate([split.images, split.images[copies]]), np.concatenate([split.labels, split.labels[copies]])
+        )
+        kept, held = hold_out(split, 0.2, 0)
+        assert not np.isin(held.image_digests(), kept.image_digests()).any()
+        assert len(held) == pytest.approx(1000, abs=20)
+
+    @given(st.lists(st.tuples(st.integers(0, 12), st.integers(0, 25)), min_size=6, max_size=60), st.integers(0, 5))
+    @settings(deadline=None, max_examples=100)
+    def test_make_one_of_the_groups_they_join(self, rows, seed):
+        groups, images = (np.array(column) for column in zip(*rows, strict=True))
+        joined = joined_groups(groups.tolist(), images.tolist())
+        labels = np.zeros(len(rows), np.int64)
+        digests = packed([bytes([image]) * 16 for image in images])
+        if len(set(joined)) < 2:
+            with pytest.raises(DataError, match="too few images or groups"):
+                hold_out_rows(labels, 0.3, seed, groups, digests)
+            return
+        found = hold_out_rows(labels, 0.3, seed, groups, digests)
+        for mine, expected in zip(found, former_rows(labels, 0.3, seed, joined), strict=True):
+            np.testing.assert_array_equal(mine, expected)
+
+    def test_that_lie_in_several_classes_may_leave_none_of_a_class(self):
+        digests = packed([bytes([image]) * 16 for image in (0, 1, 2, 3, 0, 1)])
+        labels = np.array([0, 0, 0, 0, 1, 1])
+        outcomes = []
+        for seed in range(20):
+            try:
+                kept, held = hold_out_rows(labels, 0.5, seed, digests=digests)
+            except DataError as error:
+                outcomes.append(str(error))
+            else:
+                assert set(labels[kept]) == set(labels[held]) == {0, 1}
+                outcomes.append("parted")
+        assert set(outcomes) == {
+            "parted",
+            "class 1 would be held out whole: all its groups also hold images of other classes; "
+            "check for images that lie in several classes, or add images",
+        }
+
+
+def joined_groups(groups: list[int], images: list[int]) -> list[int]:
+    """By a slow loop: the smallest group that each row's group is joined to by equal images."""
+    joined = list(groups)
+    changed = True
+    while changed:
+        changed = False
+        for one in range(len(joined)):
+            for other in range(len(joined)):
+                if (images[one] == images[other] or groups[one] == groups[other]) and joined[one] > joined[other]:
+                    joined[one], changed = joined[other], True
+    return joined
 
 
 def test_a_class_of_one_cannot_be_parted():
