@@ -5,26 +5,20 @@ from __future__ import annotations
 import sys
 import tempfile
 import textwrap
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from flows.tables import aligned
 from lib.errors import ConfigError
 from lib.files import require_writable
+from lib.graph import PastRun, Verdict, past_run, reproduce
+from lib.graph.past import records_of_key
+from lib.graph.reproduce import ALIKE, surroundings
 from lib.places import Places
 from lib.provenance import made_now
 from lib.storage.copies import fetch_file, shown
-from lib.studies.past import records_of_key
-from lib.studies.reproduction import (
-    ALIKE,
-    Difference,
-    PastRun,
-    StudyVerdict,
-    past_run,
-    reproduce,
-    surroundings,
-)
+from lib.studies.record import RECORD
 
 _WIDTH = 118
 _NAMED = 4
@@ -54,19 +48,21 @@ def reproduce_run(wanted: str, keep: Path | None, where: Places) -> int:
     with _place(keep) as folder:
         sys.stdout.write("\n".join(_begin(past, folder, keep)) + "\n")
         sys.stdout.flush()
-        verdicts = reproduce(past, where, folder)
+        verdicts = []
+        for verdict in reproduce(past, where, folder):
+            verdicts.append(verdict)
+            sys.stdout.write(f"{verdict.name}: {verdict.words}\n")
+            sys.stdout.flush()
     sys.stdout.write("\n".join(_lines(past, verdicts)) + "\n")
-    return 0 if all(each.same_figures for each in verdicts.values()) else 1
+    return 0 if all(each.same_figures for each in verdicts) else 1
 
 
 def _folder(wanted: str, where: Places) -> Path:
     folder = Path(wanted).expanduser()
     if folder.is_dir():
-        fetch_file(folder / "record.json")
-        if not (folder / "record.json").exists():
-            raise ConfigError(
-                f"{wanted!r} is a folder but no record (no record.json); give one of {shown(where.studies)}"
-            )
+        fetch_file(folder / RECORD)
+        if not (folder / RECORD).exists():
+            raise ConfigError(f"{wanted!r} is a folder but no record (no {RECORD}); give one of {shown(where.studies)}")
         return folder.absolute()
     folders = records_of_key(where.studies, wanted)
     if len(folders) == 1:
@@ -95,26 +91,24 @@ def _place(keep: Path | None) -> Iterator[Path]:
 
 def _begin(past: PastRun, folder: Path, keep: Path | None) -> Iterable[str]:
     record = past.record
-    yield f"probeflow · makes {record.parent.name!r} of {record.made.get('when', 'unknown date')} again: {shown(record.folder)}"
+    yield f"probeflow · makes {record.name!r} of {record.made.get('when', 'unknown date')} again: {shown(record.folder)}"
     yield f"in {folder}{'' if keep else ', which is removed at the end (--keep FOLDER keeps it)'}; nothing is logged to MLflow"
+
+
+def _lines(past: PastRun, verdicts: Sequence[Verdict]) -> Iterable[str]:
     yield ""
-
-
-def _lines(past: PastRun, verdicts: Mapping[str, StudyVerdict]) -> Iterable[str]:
-    yield from aligned(
-        ("study", "came out", "digests", ">figures the same"), [_row(each) for each in verdicts.values()]
-    )
-    told = [(each.study, *_cells(one)) for each in verdicts.values() for one in each.differences[:_MOST]]
-    if told:
+    yield from aligned(("node", "result", "digests", ">figures the same"), list(map(_row, verdicts)))
+    differing = [(each.name, one.what, one.then, one.now) for each in verdicts for one in each.differences[:_MOST]]
+    if differing:
         yield ""
-        yield from aligned(("study", "what differs", ">then", ">now"), told)
-        for each in verdicts.values():
+        yield from aligned(("node", "what differs", ">then", ">now"), differing)
+        for each in verdicts:
             if (more := len(each.differences) - _MOST) > 0:
-                yield f"{each.study}: and {more:,} more"
+                yield f"{each.name}: and {more:,} more"
     yield ""
     changed = surroundings(past.record.made, made_now())
     if changed:
-        yield "Made elsewhere than then" + (", which is the likely cause:" if told else ":")
+        yield "Made elsewhere than then" + (", which is the likely cause:" if differing else ":")
         for one in changed:
             yield from textwrap.wrap(f"  {one.what}: {one.then} -> {one.now}", _WIDTH, subsequent_indent="    ")
     else:
@@ -123,20 +117,16 @@ def _lines(past: PastRun, verdicts: Mapping[str, StudyVerdict]) -> Iterable[str]
     yield _verdict(verdicts)
 
 
-def _row(verdict: StudyVerdict) -> tuple[str, ...]:
+def _row(verdict: Verdict) -> tuple[str, ...]:
     digests = ", ".join(name if digest else f"{name.upper()}" for name, digest in verdict.digests.items())
     differing = sum(1 for each in verdict.differences if each.figure)
-    return verdict.study, verdict.words, digests, f"{verdict.figures - differing:,} of {verdict.figures:,}"
+    return verdict.name, verdict.words, digests, f"{verdict.figures - differing:,} of {verdict.figures:,}"
 
 
-def _cells(one: Difference) -> tuple[str, str, str]:
-    return one.what, one.then, one.now
-
-
-def _verdict(verdicts: Mapping[str, StudyVerdict]) -> str:
-    if all(each.same_bits for each in verdicts.values()):
+def _verdict(verdicts: Sequence[Verdict]) -> str:
+    if all(each.same_bits for each in verdicts):
         return "The run came out the same to the last bit."
-    if all(each.same_figures for each in verdicts.values()):
+    if all(each.same_figures for each in verdicts):
         return "The run came out with the same figures, though not to the last bit."
-    different = [name for name, each in verdicts.items() if not each.same_figures]
+    different = [each.name for each in verdicts if not each.same_figures]
     return f"The run came out DIFFERENT in {', '.join(different)}."

@@ -9,7 +9,6 @@ from flows.report import run_and_report
 from lib.datasets import acquire
 from lib.datasets.sources import parse_source
 from lib.errors import WeightsError
-from lib.features.config import FeatureSettings
 from lib.features.weights import weights_digest
 from lib.places import Places, Workers
 from lib.profile.starter import source_of, starter_profile
@@ -32,11 +31,13 @@ def try_images(
         When the weights cannot be had, before anything is computed.
     DataError
         When the images are no dataset.
+    ConfigError
+        For settings that contradict each other.
     """
-    given = {"weights": weights, "weights_file": weights_file, "layer": layer}
-    settings = FeatureSettings.model_validate(given)
+    wanted = starter_profile(images, 0, None, weights, weights_file, layer, quick)
+    (features,) = wanted.features.values()
     try:
-        weights_digest(settings, where.weights, where.mirror)
+        weights_digest(features.extraction, where.weights, where.mirror)
     except WeightsError as problem:
         raise WeightsError(
             f"{problem}. Here: --weights-file PATH for a file of your own, or --weights random for a control"

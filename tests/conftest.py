@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import pytest
 
-from lib.config import Profile
+from lib.profile import Profile
 from tests.object_store import DataPlace, s3_server
 from tests.processes import REPOSITORY, free_port, listens, running, wait_for
 from tests.small_profile import small_profile

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lib.config import Places, places
+from lib.places import Places, places
 from lib.storage.address import store_of
 from tests.processes import free_port, running, wait_for
 

@@ -147,7 +147,7 @@ def _filled(
     count: int | None = None,
 ) -> str:
     template = (resources.files("lib.profile") / "starter.yaml").read_text(encoding="utf-8")
-    sample = budget.mapped if count is None else min(budget.mapped, count)
+    sample = budget.mapped if count is None else max(10, min(budget.mapped, count // 2))  # of training rows
     given = f"weights_file: {json.dumps(weights_file)}" if weights_file else "# weights_file: a file of your own"
     return Template(template).substitute(
         file=file,

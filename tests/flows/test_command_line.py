@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -56,7 +57,7 @@ def files_in(folder: str) -> list[Path]:
 
 @pytest.mark.parametrize(
     "command",
-    [(), ("run",), ("plan",), ("features",), ("predict",), ("promote",), ("reproduce",), ("work",), ("doctor",)],
+    [(), *((name,) for name in ("try", "new", "run", "plan", "features", "predict", "promote", "reproduce", "doctor"))],
 )
 def test_help_imports_nothing_heavy(command):
     """The import list stands in for the second: it does not depend on how busy the machine is."""
@@ -69,19 +70,18 @@ def test_help_imports_nothing_heavy(command):
     ("arguments", "message"),
     [
         (["run", "--profile", "mine"], "unknown profile 'mine'; known: embedded, reference"),
-        (["run", "--only", "everything"], "unknown stage 'everything'; known: acquire, extract"),
-        (["sweep", "--study", "depth"], "unknown sweep 'depth'; known: activations, hidden_units, learning_rates"),
-        (["plan", "--study", "depth"], "unknown sweep 'depth'; known: activations, hidden_units, learning_rates"),
-        (["sweep", "--chunks", "2"], "workers: 2 chunks need a work pool to run on; name one"),
+        (["run", "--only", "everything"], "unknown node 'everything'; known: digits, patches, fc8"),
+        (["plan", "--only", "depth"], "unknown node 'depth'; known: digits, patches, fc8"),
+        (["run", "--chunks", "2"], "workers: 2 chunks need a work pool to run on; name one"),
         (["run", "--pool", "gpu"], "work pool 'gpu' needs a Prefect server that its workers share: start one with"),
-        (["extract", "--pool", "gpu"], "work pool 'gpu' needs a Prefect server that its workers share: start one with"),
         (["work", "--pool", "gpu"], "work pool 'gpu' needs a Prefect server that its workers share: start one with"),
         (["deploy", "--pool", "gpu", "--limit", "0"], "--limit 0: a pool must be let run one at least"),
         (["deploy", "--pool", "gpu"], "work pool 'gpu' needs a Prefect server that its workers share: start one with"),
-        (["sweep", "--study", "hidden_units", "--study", "depth"], "unknown sweep 'depth'"),
-        (["run", "--set", "activations.arms.sgd.grid.activation=[gelu]"], "'gelu'"),
-        (["run", "--set", "features.batch_size=-1"], "features.batch_size: input should be greater than 0 (got -1)"),
-        (["run", "--set", "images.source=cifar11"], "'cifar11'"),
+        (["run", "--set", "studies.activations.variants.sgd.grid.activation=[gelu]"], "'gelu'"),
+        (["run", "--set", "features.fc8.batch_size=-1"], "features.fc8.batch_size: input should be greater than 0"),
+        (["run", "--set", "data.patches.source=cifar11"], "'cifar11'"),
+        (["try", "/absent", "--weights", "random"], "'/absent' not found"),
+        (["new", "/absent/mine.yaml"], "/absent is no folder; make it first"),
         (["run", "--profile-file", "/absent.yaml"], "profile file /absent.yaml: cannot be read"),
     ],
 )
@@ -96,28 +96,55 @@ def served(home, prefect_server) -> dict[str, str]:
     return home | {"PREFECT_API_URL": prefect_server["PREFECT_API_URL"]}
 
 
-def test_data_that_cannot_be_had_gets_one_line(served, tmp_path):
-    arguments = ["--profile", "reference", "--set", "images.source=cifar10", "--set", "images.classes=[car, dog]"]
+def test_data_that_cannot_be_had_gets_one_line(served):
+    arguments = ["--profile", "reference", "--set", "data.images.classes=[car, dog]"]
     done = run("-m", "flows", "run", "--only", "exploration", *arguments, expect=2, **served)
     assert "CIFAR-10 has no class 'car'" in one_line(done)
-    done = run("-m", "flows", "sweep", "--study", "hidden_units", "--profile", "reference", expect=2, **served)
+    done = run("-m", "flows", "run", "--only", "hidden_units", "--profile", "reference", expect=2, **served)
     assert "no public address: give its path, set PROBEFLOW_MIRROR" in one_line(done)
     assert files_in(served["PROBEFLOW_DATA"]) == []
 
 
-def test_missing_weights_get_one_line(served, tmp_path):
+def test_missing_weights_get_one_line_before_anything_is_computed(served, tmp_path):
+    write_images(tmp_path / "pets", ("a", "b"), 12)
+    nowhere = served | {"PROBEFLOW_MIRROR": (tmp_path / "mirror").as_uri()}
     done = run(
-        "-m",
-        "flows",
-        "extract",
-        "--set",
-        "features.weights=imagenet",
-        expect=2,
-        PROBEFLOW_MIRROR=tmp_path.as_uri(),
-        **served,
+        "-m", "flows", "run", "--only", "features", "--set", "features.fc8.weights=imagenet", expect=2, **nowhere
     )
     assert "no ImageNet weights" in one_line(done)
-    assert "features.weights=random" in one_line(done)
+    done = run("-m", "flows", "try", str(tmp_path / "pets"), expect=2, **nowhere)
+    assert "no ImageNet weights" in one_line(done)
+    assert "--weights-file PATH" in one_line(done)
+    assert "--weights random" in one_line(done)
+    assert [
+        path for path in files_in(served["PROBEFLOW_DATA"]) if "features" in path.parts and "part-" in path.name
+    ] == []
+
+
+def test_try_goes_from_a_folder_of_images_to_the_report(served, tmp_path):
+    write_images(tmp_path / "pets", ("a", "b"), 40)
+    arguments = (str(tmp_path / "pets"), "--weights", "random", "--layer", "fc8", "--quick")
+    done = run("-m", "flows", "try", *arguments, **served)
+    assert re.search(r"^pets: 80 images of 2 classes$", done.stdout, re.MULTILINE)
+    for name in ("data", "look (exploration)", "fc8 (features)", "heads (sweep)", "map (map)", "report"):
+        begun, ended = re.findall(rf"^\d\d:\d\d:\d\d {re.escape(name)}: (.*)$", done.stdout, re.MULTILINE)
+        assert begun == "begins"
+        assert ended.endswith(" s]")
+    report = re.search(r"^report +(\S+)$", done.stdout, re.MULTILINE)
+    assert report is not None
+    assert Path(report[1]).is_file()
+
+
+def test_new_writes_a_profile_that_loads_and_overwrites_none(home, tmp_path):
+    file, pets = tmp_path / "mine.yaml", tmp_path / "my pets"
+    assert "profile 'mine'" in run("-m", "flows", "new", str(file), "--images", str(pets), **home).stdout
+    assert str(pets) in file.read_text()
+    assert "mine.yaml is there already" in one_line(run("-m", "flows", "new", str(file), expect=2, **home))
+    bundled = tmp_path / "2nd try.yaml"
+    run("-m", "flows", "new", str(bundled), **home)
+    planned = run("-m", "flows", "plan", "--profile-file", str(bundled), **home).stdout
+    assert "profile 2nd-try" in planned
+    assert re.search(r"^heads +sweep +to do ", planned, re.MULTILINE)
 
 
 def test_places_that_cannot_be_written_get_one_line(home, tmp_path):
@@ -130,7 +157,7 @@ def test_places_that_cannot_be_written_get_one_line(home, tmp_path):
 def test_unreadable_images_are_named_or_set_aside_by_option(served, tmp_path):
     pets = write_images(tmp_path / "pets", ("a", "b"), 12)
     (pets / "a" / "bad.png").write_text("no image")
-    folder = ["--only", "exploration", "--set", "images.source=folder", "--set", f"images.path={pets}"]
+    folder = ["--only", "exploration", "--set", "data.patches.source=folder", "--set", f"data.patches.path={pets}"]
     assert "e.g. a/bad.png (not an image" in one_line(run("-m", "flows", "run", *folder, expect=2, **served))
     done = run("-m", "flows", "run", *folder, "--quarantine", **served)
     assert "1 unreadable image(s) quarantined: a/bad.png" in done.stdout
@@ -139,41 +166,37 @@ def test_unreadable_images_are_named_or_set_aside_by_option(served, tmp_path):
 @pytest.mark.integration
 @pytest.mark.stack
 def test_the_pipeline_file_runs_as_a_script_and_the_command_line_reports(home):
-    variables = {}
-    for assignment in SMALL:
-        key, _, value = assignment.partition("=")
-        variables["PROBEFLOW_" + key.upper().replace(".", "__")] = value
+    variables = {"PROBEFLOW_DATA__PATCHES__STRIDE": "32", "PROBEFLOW_FEATURES__FC8__INPUT_SIZE": "64"}
     run(str(REPOSITORY / "flows" / "pipeline.py"), **home, **variables)
     done = run("-m", "flows", "run", **home, **variables)
     assert done.stderr == ""
     assert "RANDOM weights (seed 0)" in done.stdout
-    assert "probeflow-photo-patches version 1" in done.stdout
+    assert " version 1: " in done.stdout
 
 
-def test_plan_says_what_the_sweeps_would_do_and_does_nothing(home):
-    done = run("-m", "flows", "plan", "--study", "learning_rates", PROBEFLOW_POOL="gpu", PROBEFLOW_CHUNKS="2", **home)
+@pytest.fixture
+def small_file(tmp_path) -> str:
+    """The small profile as a file."""
+    file = tmp_path / "small.yaml"
+    file.write_text(json.dumps(SMALL))
+    return str(file)
+
+
+def test_plan_says_what_nodes_would_do_in_which_chunks_and_does_nothing(home, small_file):
+    variables = home | {"PROBEFLOW_POOL": "gpu", "PROBEFLOW_CHUNKS": "2", "PROBEFLOW_CHUNK_IMAGES": "200"}
+    only = ("--only", "hidden_units", "--only", "fc8")
+    done = run("-m", "flows", "plan", "--profile-file", small_file, *only, **variables)
     assert done.stderr == ""
-    assert re.search(r"^learning_rates +to do +18 +0 +18 ", done.stdout, re.MULTILINE)
-    assert "learning_rates: nothing of it is recorded yet" in done.stdout
-    assert set(re.findall(r"^learning_rates +(. of 2) ", done.stdout, re.MULTILINE)) == {"1 of 2", "2 of 2"}
+    assert re.search(r"^hidden_units +sweep +to do +4 +0 +4 ", done.stdout, re.MULTILINE)
+    assert re.search(r"^fc8 +features +to do +5 +5 ", done.stdout, re.MULTILINE)
+    assert "hidden_units: nothing of it is recorded yet" in done.stdout
+    for name in ("hidden_units", "fc8"):
+        assert re.findall(rf"^{name} +(. of 2) ", done.stdout, re.MULTILINE) == ["1 of 2", "2 of 2"]
     assert files_in(home["PROBEFLOW_DATA"]) == []
 
 
-def test_plan_says_what_extraction_would_do_in_which_chunks(home):
-    settings = [option for each in (*SMALL, "features.shard_rows=50") for option in ("--set", each)]
-    variables = {"PROBEFLOW_POOL": "gpu", "PROBEFLOW_CHUNKS": "2", "PROBEFLOW_CHUNK_IMAGES": "200"}
-    told = run("-m", "flows", "plan", *settings, **home, **variables).stdout
-    assert re.search(r"^features +to do +10 +10 ", told, re.MULTILINE)
-    assert "features of photo-patches, 480 images" in told
-    assert re.findall(r"^(. of .) +(\d+) +(\d+)$", told, re.MULTILINE) == [
-        ("1 of 2", "5", "250"),
-        ("2 of 2", "5", "230"),
-    ]
-    assert files_in(home["PROBEFLOW_DATA"]) == []
-
-
-def test_doctor_says_what_works_and_how_to_mend_the_rest(home, tmp_path):
-    assert "MEND" not in run("-m", "flows", "doctor", **home).stdout
+def test_doctor_says_what_works_and_how_to_fix_the_rest(home, tmp_path):
+    assert "FIX" not in run("-m", "flows", "doctor", **home).stdout
     done = run("-m", "flows", "doctor", "--profile", "reference", expect=1, PROBEFLOW_MIRROR=tmp_path.as_uri(), **home)
-    for subject in ("mnist", "letters", "cifar10", "weights"):
-        assert re.search(rf"^MEND +{subject} ", done.stdout, flags=re.MULTILINE), done.stdout
+    for subject in ("mnist", "letters", "images", "fc8"):
+        assert re.search(rf"^FIX +{subject} ", done.stdout, flags=re.MULTILINE), done.stdout

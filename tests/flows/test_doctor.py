@@ -12,4 +12,4 @@ def test_doctor_says_whether_the_store_answers(small, s3_place, monkeypatch, cap
     assert f"ok    data         {s3_place.address} answers and is writable; of its copies, " in capsys.readouterr().out
     monkeypatch.setenv("PROBEFLOW_DATA", "s3://nowhere/p")
     assert examine(small) == 1
-    assert "MEND  data         cannot write s3://nowhere/p: there is no bucket 'nowhere'" in capsys.readouterr().out
+    assert "FIX   data         cannot write s3://nowhere/p: there is no bucket 'nowhere'" in capsys.readouterr().out

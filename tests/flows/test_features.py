@@ -60,7 +60,7 @@ def test_without_a_set_it_lists_them_all_sealed_or_not(sets, capsys):
 
 def test_without_any_set_it_says_how_to_make_one(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("PROBEFLOW_DATA", str(tmp_path / "data"))
-    assert "`python -m flows extract` makes one" in features(capsys)
+    assert "`python -m flows run --only features` makes one" in features(capsys)
     assert not (tmp_path / "data").exists()
 
 

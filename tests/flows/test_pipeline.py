@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -15,23 +17,24 @@ from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settin
 from prefect.testing.utilities import prefect_test_harness
 
 from flows.features import list_sets
-from flows.pipeline import STAGES, pipeline
+from flows.pipeline import pipeline
 from flows.plan import show_plan
 from flows.report import closing_table
 from flows.reproduce import reproduce_run
 from flows.verify import verify_sets
-from lib.config import Workers, load_profile, places
 from lib.errors import ConfigError, DataError, LeakageError
 from lib.features.sets import find_set
 from lib.files import digest_file
-from lib.studies.pipeline_plan import plan_pipeline
+from lib.graph import plan_run
+from lib.places import Workers, places
 from lib.studies.record import open_record
+from lib.studies.study import kind_named, kind_names
 from lib.tracking.store import Tracking, connect
 from tasks.tracking import show_study
 from tests.image_files import write_images
 from tests.processes import running, wait_for
 from tests.report_page import require_self_contained
-from tests.small_profile import SMALL
+from tests.small_profile import SMALL, small_profile
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -51,6 +54,10 @@ def result(small):
     return pipeline(small)
 
 
+def record_of(outcome):
+    return open_record(Path(outcome["folder"]))
+
+
 def all_runs(study: str):
     client = connect(places()).client
     return client.search_runs([client.get_experiment_by_name(f"probeflow/{study}").experiment_id], max_results=1000)
@@ -66,58 +73,46 @@ def artifacts(key: str):
     return asyncio.run(read())
 
 
-def test_every_study_ends_with_a_headline_and_a_run(result):
-    assert list(result["studies"]) == [
-        "exploration", "features", "activations", "hidden_units", "learning_rates", "classifier", "tsne",
-    ]  # fmt: skip
-    for outcome in result["studies"].values():
+def test_every_node_ends_with_a_headline_and_a_run(result, small):
+    assert list(result["nodes"]) == [node.name for node in small.graph.recorded]
+    for name, outcome in result["nodes"].items():
+        assert outcome["name"] == name
         assert outcome["headline"]
         assert outcome["run_id"]
     assert result["promotion"]["promoted"]
 
 
-def test_the_closing_table_tells_all_that_a_user_needs(result):
+def test_the_closing_table_has_all_that_a_user_needs(result):
     text = "\n".join(closing_table(result, places()))
     for words in (
-        "hidden units",
+        "hidden_units",
         "RANDOM weights (seed 0)",
-        "probeflow-photo-patches version 1",
+        f"{result['promotion']['model']} version 1",
         "mlflow.db",
         "make ui",
         "all its trials took",
         "report.html",
     ):
         assert words in text
-    for study in ("activations", "hidden units", "learning rates", "classifier"):
+    for study in ("activations", "hidden_units", "classifier"):
         assert re.search(
             rf"{study}, its configurations as a table, best first:\s+http://127.0.0.1:5000/#/experiments/\d+/runs\?view",
             text,
         )
     assert "make ui (the links need it, on its default port)" in text
-    assert text.count("s in this run") == len(result["studies"])
-    assert all(seconds > 0 for seconds in result["seconds"].values())
+    assert text.count("s in this run") == len(result["nodes"])
+    assert all(outcome["seconds"] > 0 for outcome in result["nodes"].values())
     wide = [line for line in text.splitlines() if len(line) > 118 and "/" not in line]  # a path may be long
     assert wide == []
-
-
-def test_the_reference_table_is_an_artifact_in_prefect_and_in_mlflow(result):
-    (artifact,) = artifacts("pipeline-reference-study")[:1]
-    assert "0.9388" in str(artifact.data)
-    client = connect(places()).client
-    listed = {item.path for item in client.list_artifacts(result["pipeline"]["run_id"], "tables")}
-    assert listed == {"tables/reference-study.csv"}
 
 
 def test_the_report_stands_alone_lies_with_the_run_s_record_and_is_an_artifact_in_mlflow(result):
     report = Path(result["pipeline"]["report"])
     assert report == Path(result["pipeline"]["folder"]) / "report.html"
     page = require_self_contained(report.read_text())
-    assert len(page.all("svg")) == sum(
-        len(open_record(Path(outcome["folder"])).figures) for outcome in result["studies"].values()
-    )
-    for outcome in result["studies"].values():
+    assert len(page.all("svg")) == sum(len(record_of(outcome).figures) for outcome in result["nodes"].values())
+    for outcome in result["nodes"].values():
         assert outcome["headline"] in page.words
-    assert "0.9388" in page.words
     assert report.stat().st_size < 5_000_000
     client = connect(places()).client
     assert "report.html" in {item.path for item in client.list_artifacts(result["pipeline"]["run_id"])}
@@ -133,7 +128,7 @@ def test_prefect_links_to_the_report_s_page_where_mlflow_has_pages(result, monke
 
 def test_prefect_s_notes_lead_to_mlflow_s_comparison(result):
     (artifact,) = artifacts("activations-notes")[:1]
-    assert f"[all 8 configurations, best first]({result['studies']['activations']['compare']})" in artifact.data
+    assert f"[all 4 configurations, best first]({result['nodes']['activations']['compare']})" in artifact.data
     assert "(once `make ui` runs)" in artifact.data
 
 
@@ -142,38 +137,42 @@ def test_mlflow_runs_lead_back_to_their_flow_runs(result):
     assert tags == {"prefect.flow_run_id", "prefect.root_flow_run_id", "prefect.flow_run_name", "prefect.flow_run_url"}
 
 
+def untimed(outcomes):
+    return {name: {key: each for key, each in value.items() if key != "seconds"} for name, value in outcomes.items()}
+
+
 def test_running_again_computes_nothing_and_adds_no_run(result, small, monkeypatch):
-    before = {study: len(all_runs(study)) for study in result["studies"]}
-    monkeypatch.setattr("lib.studies.training.train_many", None)
-    monkeypatch.setattr("lib.features.program.CpuProgram.features", None)
+    before = {study: len(all_runs(study)) for study in result["nodes"]}
+    for name in kind_names():
+        monkeypatch.setattr(type(kind_named(name)), "compute", None)
     again = pipeline(small)
-    assert "already there and whole" in again["studies"]["features"].pop("done")
-    assert "made" in result["studies"]["features"]["done"]
-    assert again["studies"] == {
-        name: {key: value for key, value in outcome.items() if key != "done"}
-        for name, outcome in result["studies"].items()
-    }
-    assert {study: len(all_runs(study)) for study in result["studies"]} == before
+    assert untimed(again["nodes"]) == untimed(result["nodes"])
+    assert {study: len(all_runs(study)) for study in result["nodes"]} == before
 
 
-def told(value):
+def content(record):
     """What a record says, without how long it took and where it lies."""
-    if isinstance(value, dict):
-        times = ("folder", "speeds", "images_per_second")
-        return {key: told(each) for key, each in value.items() if key not in times and "seconds" not in key}
-    return [told(each) for each in value] if isinstance(value, list) else value
+
+    def plain(value):
+        if isinstance(value, dict):
+            times = ("folder", "speeds", "images_per_second")
+            return {key: plain(each) for key, each in value.items() if key not in times and "seconds" not in key}
+        return [plain(each) for each in value] if isinstance(value, list) else value
+
+    return plain(json.loads(record.result.model_dump_json()))
 
 
 @pytest.mark.stack
 def test_killed_and_gone_on_from_on_another_machine_that_shares_an_object_store_it_shows_the_same(
     result, small, s3_place, tmp_path, monkeypatch, capsys
 ):
-    on_path = {name: open_record(Path(outcome["folder"])) for name, outcome in result["studies"].items()}
+    on_path = {name: record_of(outcome) for name, outcome in result["nodes"].items()}
     features_on_path = places().features
     first, second, third = (s3_place.variables(name) for name in ("first", "second", "third"))
-    settings = [option for each in [*SMALL, "name=small"] for option in ("--set", each)]
+    profile = tmp_path / "small.yaml"
+    profile.write_text(json.dumps(SMALL))
     sweeps = places(first).studies / "activations"
-    with running(os.environ | first, tmp_path / "run.log", "flows", "run", *settings) as begun:
+    with running(os.environ | first, tmp_path / "run.log", "flows", "run", "--profile-file", str(profile)) as begun:
         wait_for(lambda: begun.poll() is not None or sweeps.is_dir())  # features are sealed, and a sweep has begun
         assert begun.poll() is None, (tmp_path / "run.log").read_text()[-3000:]
         os.killpg(begun.pid, signal.SIGKILL)
@@ -183,98 +182,94 @@ def test_killed_and_gone_on_from_on_another_machine_that_shares_an_object_store_
     with monkeypatch.context() as patch:
         patch.setattr("lib.features.program.CpuProgram.features", None)  # the killed run has made them all
         again = pipeline(small)
-    assert again["studies"].keys() == on_path.keys()
-    for name, outcome in again["studies"].items():
-        record, other = open_record(Path(outcome["folder"])), on_path[name]
-        assert (record.key, record.figures, record.headline.split(",")[0]) == (
-            other.key,
-            other.figures,
-            other.headline.split(",")[0],
-        )
-        assert told(record.summary) == told(other.summary)
-        assert told(record.parent.metrics) == told(other.parent.metrics)
+    assert again["nodes"].keys() == on_path.keys()
+    for name, outcome in again["nodes"].items():
+        record, other = record_of(outcome), on_path[name]
+        assert (record.key, record.figures) == (other.key, other.figures)
+        assert content(record) == content(other)
         for figure in record.figures:
-            assert digest_file(record.folder / "figures" / figure) == digest_file(other.folder / "figures" / figure)
+            one, two = (each.folder / "figures" / figure.file for each in (record, other))
+            assert digest_file(one) == digest_file(two)
 
     # A third machine, which has computed nothing, shows all of it.
     there = places(third)
     assert list_sets(there) == verify_sets(None, there) == 0
     assert f"in {s3_place.address}/features; `features DIGEST`" in capsys.readouterr().out
-    digest = on_path["features"].summary["digest"]
+    digest = on_path["fc8"].result.digest
     one, other = find_set(digest, features_on_path), find_set(digest, there.features)
     for file in (*one.glob("part-*"), one / "manifest.json"):
         assert file.read_bytes() == (other / file.name).read_bytes()
     assert open_record(there.studies / "classifier" / on_path["classifier"].key[:16]).key == on_path["classifier"].key
 
 
-def planned(profile, stages=None):
-    """The state of each stage of a run that has not begun."""
-    plan = plan_pipeline(profile, stages, places(), Workers())
-    return {stage.name: stage.state for stage in plan.stages}
+def planned(profile, only=None):
+    """The state of each node of a run that has not begun."""
+    return {node.name: node.state for node in plan_run(profile, only, places(), Workers()).nodes}
 
 
 def test_a_plan_finds_cached_what_has_run(result, small, capsys):
     assert set(planned(small).values()) == {"cached", "each run"}
-    assert list(planned(small)) == ["acquire", *result["studies"], "promote", "report"]
+    assert list(planned(small)) == ["digits", "patches", *result["nodes"], "promote", "report"]
     before = sorted(places().data.rglob("*"))
     assert show_plan(small, (), places(), Workers()) == 0
-    told = capsys.readouterr().out
-    for outcome in result["studies"].values():
-        assert outcome["folder"] in told or outcome["study"] == "features"
+    printed = capsys.readouterr().out
+    for outcome in result["nodes"].values():
+        assert outcome["folder"] in printed
     assert sorted(places().data.rglob("*")) == before
 
 
+EPOCHS = {"studies": {"activations": {"variants": {"sgd": {"base": {"epochs": 5}}}}}}
+
+
 @pytest.mark.parametrize(
-    ("change", "to_do", "told"),
+    ("change", "to_do", "reason"),
     [
-        ("features.layer=fc7", {"features", "classifier"}, "features: features.layer fc8 -> fc7"),
-        ("images.stride=30", {"exploration", "features", "classifier"}, "exploration: images.stride 32 -> 30"),
-        ("classifier.seeds=[1]", {"classifier"}, "classifier: classifier.seeds [0] -> [1]"),
+        ({"features": {"fc8": {"layer": "fc7"}}}, {"fc8", "classifier"}, "fc8: features.fc8.layer fc8 -> fc7"),
         (
-            "activations.arms.sgd.base.epochs=5",
-            {"activations", "tsne"},
-            "tsne: activations.arms.sgd.base.epochs 4 -> 5",
+            {"data": {"patches": {"stride": 30}}},
+            {"exploration", "fc8", "classifier"},
+            "exploration: data.patches.stride 32 -> 30",
         ),
-        ("features.device=cpu", set(), "All of it is there"),
+        (
+            {"studies": {"classifier": {"seeds": [1]}}},
+            {"classifier"},
+            "classifier: studies.classifier.seeds [0] -> [1]",
+        ),
+        (EPOCHS, {"activations", "map"}, "map: studies.activations.variants.sgd.base.epochs 4 -> 5"),
+        ({"features": {"fc8": {"batch_size": 8}}}, set(), "All of it is there"),
     ],
 )
-def test_a_plan_says_which_setting_makes_which_stage_run_anew(result, change, to_do, told, capsys):
-    changed = load_profile(assignments=[*SMALL, "name=small", change], environment={})
+def test_a_plan_says_which_setting_makes_which_node_run_anew(result, change, to_do, reason, capsys):
+    changed = small_profile(**change)
     states = planned(changed)
     assert {name for name, state in states.items() if state == "to do"} == to_do | ({"report"} if to_do else set())
     show_plan(changed, None, places(), Workers())
     out = capsys.readouterr().out
-    assert told in out
+    assert reason in " ".join(out.split())
     if to_do:
         assert re.search(r"^Time: about \d.* estimated from$", out, re.MULTILINE)
 
 
-def test_a_change_of_one_study_leaves_the_others(result, small):
-    changed = type(small).model_validate(small.model_dump(mode="json") | {"tsne": {"sample": 60, "perplexity": 5}})
-    told = planned(changed)
+def test_a_change_of_one_study_leaves_the_others(result):
+    changed = small_profile(studies={"map": {"sample": 60, "perplexity": 5}})
+    states = planned(changed)
     again = pipeline(changed)
-    same = {
-        name for name, outcome in again["studies"].items() if outcome["run_id"] == result["studies"][name]["run_id"]
-    }
-    assert same == set(result["studies"]) - {"tsne"} == {name for name in result["studies"] if told[name] == "cached"}
+    same = {name for name, outcome in again["nodes"].items() if outcome["run_id"] == result["nodes"][name]["run_id"]}
+    assert same == set(result["nodes"]) - {"map"} == {name for name in result["nodes"] if states[name] == "cached"}
 
 
 def test_a_run_made_again_is_the_same_to_the_last_bit_and_leaves_no_trace(result, tmp_path, capsys):
-    outcome = result["studies"]["hidden_units"]
+    outcome = result["nodes"]["hidden_units"]
     runs = len(all_runs("hidden_units"))
     before = sorted(places().data.rglob("*"))
     assert reproduce_run(outcome["run_id"][:12], tmp_path / "kept", places()) == 0
-    told = capsys.readouterr().out
-    assert re.search(r"^hidden_units +same to the last bit +data, tables +(\S+) of \1$", told, re.MULTILINE)
-    assert "Commit, versions and machine are the same as then." in told
+    printed = capsys.readouterr().out
+    assert re.search(r"^hidden_units +same to the last bit +.*tables +(\S+) of \1$", printed, re.MULTILINE)
+    assert "Commit, versions and machine are the same as then." in printed
     assert len(all_runs("hidden_units")) == runs
     assert sorted(places().data.rglob("*")) == before
     made = open_record(next((tmp_path / "kept").glob("data/studies/hidden_units/*")))
-    assert told_of(made) == told_of(open_record(Path(outcome["folder"])))
-
-
-def told_of(record):
-    return told(record.summary)
+    assert content(made) == content(record_of(outcome))
 
 
 def test_a_run_of_one_trial_or_with_no_record_here_cannot_be_made_again(result, tmp_path):
@@ -291,45 +286,57 @@ def test_a_run_of_one_trial_or_with_no_record_here_cannot_be_made_again(result, 
 @pytest.mark.stack
 def test_a_whole_run_made_again_is_the_same_to_the_last_bit(result, capsys):
     assert reproduce_run(result["pipeline"]["run_id"], None, places()) == 0
-    told = capsys.readouterr().out
-    assert len(re.findall(r"^\w+ +same to the last bit ", told, re.MULTILINE)) == len(result["studies"])
-    assert "data, features, shards, weights, tables" in told
-    assert "data, features, network, predictions, tables" in told
+    printed = capsys.readouterr().out
+    assert len(re.findall(r"^\w+ +same to the last bit ", printed, re.MULTILINE)) == len(result["nodes"])
 
 
 @pytest.mark.parametrize(
-    ("stage", "studies"),
+    ("only", "nodes"),
     [
-        ("acquire", []),
-        ("extract", ["features"]),
-        ("hidden_units", ["hidden_units"]),
-        ("sweep", ["activations", "hidden_units", "learning_rates"]),
-        (["hidden_units", "learning_rates"], ["hidden_units", "learning_rates"]),
-        (["extract", "hidden_units"], ["features", "hidden_units"]),
-        ("classifier", ["features", "classifier"]),
-        ("tsne", ["activations", "tsne"]),
-        ("promote", ["features", "classifier"]),
+        (["data"], []),
+        (["features"], ["fc8"]),
+        (["hidden_units"], ["hidden_units"]),
+        (["fc8", "hidden_units"], ["fc8", "hidden_units"]),
+        (["sweep"], ["fc8", "activations", "hidden_units", "classifier"]),
+        (["classifier"], ["fc8", "classifier"]),
+        (["map"], ["activations", "map"]),
     ],
 )
-def test_a_stage_runs_alone_with_what_it_needs(result, small, stage, studies):
-    assert stage in STAGES or set(stage) <= set(STAGES)
-    assert list(pipeline(small, stage)["studies"]) == studies
+def test_nodes_run_alone_with_what_they_need(result, small, only, nodes):
+    again = pipeline(small, only=only)
+    assert sorted(again["nodes"]) == sorted(nodes)
+    assert again["pipeline"] is None
 
 
-def test_leaking_test_images_stop_the_run(small, tmp_path):
+def test_a_profile_without_an_axis_a_map_or_a_test_runs_to_its_report():
+    plain = small_profile(
+        name="plain",
+        studies={
+            "activations": {"axis": None, "test": False},
+            "classifier": {"test": False, "also_on": []},
+            "map": None,
+        },
+        promote=None,
+    )
+    result = pipeline(plain)
+    assert result["promotion"] is None
+    assert Path(result["pipeline"]["report"]).exists()
+    assert list(result["nodes"]) == [node.name for node in plain.graph.recorded]
+
+
+def test_leaking_test_images_stop_the_run(tmp_path):
     for part in ("train", "test"):
         write_images(tmp_path / part, ("a", "b"), 6)
-    leaking = small.model_dump(mode="json") | {"images": {"source": "folder", "path": str(tmp_path)}}
     with pytest.raises(LeakageError, match="12 of 12 test images"):
-        pipeline(type(small).model_validate(leaking))
+        pipeline(small_profile(data={"pets": {"source": "folder", "path": str(tmp_path)}}))
 
 
-def test_bad_input_is_not_tried_again(small):
+def test_bad_input_is_not_tried_again():
     """A retry would take seconds; a ProbeflowError is final."""
-    import time
-
-    absent = small.model_dump(mode="json") | {"images": {"source": "folder", "path": "/absent"}}
+    absent = small_profile(
+        data={"pets": {"source": "folder", "path": "/absent"}}, studies={"exploration": {"on": "pets"}}
+    )
     started = time.monotonic()
     with pytest.raises(DataError, match="'/absent' not found"):
-        pipeline(type(small).model_validate(absent), "exploration")
+        pipeline(absent, only=["exploration"])
     assert time.monotonic() - started < 2 + 10

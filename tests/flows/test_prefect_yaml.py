@@ -17,8 +17,9 @@ from prefect.workers.process import ProcessWorker
 from flows.automations import _FLOWS, HEARTBEAT_SECONDS
 from flows.deployments import chunk_entries, entry_name
 from flows.pools import QUEUES
-from flows.settings import PROFILES
-from lib.config import profile_names
+from flows.settings import chosen
+from lib.errors import ConfigError
+from lib.profile import profile_names
 from tests.processes import REPOSITORY
 
 
@@ -84,15 +85,9 @@ def test_every_parameter_explains_itself_in_the_form(entry):
 
 
 def test_the_settings_of_every_model_in_a_form_are_described():
-    flow = load_flow_from_entrypoint("flows.pipeline.pipeline")
-    models = flow.parameters.definitions
-    lacking = {
-        f"{model}.{name}"
-        for model in ("Profile", "Workers", "SweepStudy", "Arm", "ClassifierStudy", "TsneStudy", "FeatureSettings")
-        for name, value in models[model]["properties"].items()
-        if not value.get("description")
-    }
-    assert lacking == set()
+    models = load_flow_from_entrypoint("flows.pipeline.pipeline").parameters.definitions
+    assert list(models) == ["Workers"]
+    assert [name for name, value in models["Workers"]["properties"].items() if not value.get("description")] == []
 
 
 @each_entry
@@ -125,8 +120,8 @@ def test_schedules_and_limits_are_valid(entry):
 def test_names_are_unique_and_all_that_issue_and_pools_need_is_there():
     names = [named(entry) for entry in ENTRIES]
     assert len(set(names)) == len(names)
-    assert {"pipeline/nightly-reference", "pipeline/hourly-check", "pipeline/on-demand", "sweep/manual"} <= set(names)
-    assert sorted(map(named, chunk_entries(content(), "big"))) == ["extract-unit/big", "sweep-chunk/big"]
+    assert {"pipeline/nightly-reference", "pipeline/hourly-check", "pipeline/on-demand"} <= set(names)
+    assert list(map(named, chunk_entries(content(), "big"))) == ["chunk/big"]
     assert {name.split("/")[0] for name in names} <= set(_FLOWS)  # all are watched
 
 
@@ -136,15 +131,32 @@ def test_no_folder_of_a_machine_is_baked_in():
 
 
 def test_the_form_offers_the_built_in_profiles():
-    assert sorted(PROFILES) == profile_names()
+    form = load_flow_from_entrypoint("flows.pipeline.pipeline").parameters.properties["profile"]
+    assert [each.get("enum") for each in form["anyOf"]] == [profile_names(), None]
+
+
+@each_entry
+def test_the_nodes_and_changes_that_a_deployment_names_are_its_profile_s(entry):
+    if "chunk" not in entry["tags"]:
+        given = entry["parameters"]
+        assert chosen(given["profile"], given.get("changes", ())).graph.chosen(given.get("only"))
 
 
 def test_the_file_names_the_prefect_that_is_installed():
     assert content()["prefect-version"] == version("prefect")
 
 
-def test_a_profile_is_given_by_name_or_whole_and_nothing_else():
+def test_a_profile_is_given_by_name_or_whole_and_what_is_wrong_is_one_line():
     flow = load_flow_from_entrypoint("flows.pipeline.pipeline")
-    assert flow.validate_parameters({"profile": "reference"})["profile"] == "reference"
-    with pytest.raises(Exception, match="profile"):
-        flow.validate_parameters({"profile": "absent"})
+    whole = chosen("reference")
+    given = flow.validate_parameters({"profile": whole})["profile"]
+    assert chosen(given) == whole
+    for profile, problem in (
+        ("absent", "unknown profile 'absent'"),
+        ({"name": "mine", "data": {}}, "profile 'mine': data"),
+    ):
+        with pytest.raises(ConfigError, match=problem) as caught:
+            chosen(flow.validate_parameters({"profile": profile})["profile"])
+        assert "\n" not in str(caught.value)
+    with pytest.raises(ConfigError, match=r"changes \['promote='\] are of a built-in profile"):
+        chosen(given, ["promote="])

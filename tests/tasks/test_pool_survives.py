@@ -1,4 +1,4 @@
-"""Waiting for pieces while things go wrong around it: a piece that hangs, a server that is away, a parent begun again."""
+"""Waiting for jobs while things go wrong around it: a job that hangs, a server that is away, a parent begun again."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def refusal(status: int) -> PrefectHTTPStatusError:
     return PrefectHTTPStatusError("refused", request=request, response=httpx.Response(status, request=request))
 
 
-def test_a_piece_that_runs_too_long_is_ended_by_its_worker_and_counts_as_crashed(server):
+def test_a_job_that_runs_too_long_is_ended_by_its_worker_and_counts_as_crashed(server):
     asked = server(Running(), Running(), Cancelling(), Cancelled())
     _, state = pool._wait(uuid4(), "gpu", "chunk", minutes=0)
     assert state.is_crashed()
@@ -67,7 +67,7 @@ def test_a_piece_that_runs_too_long_is_ended_by_its_worker_and_counts_as_crashed
     assert [name for name, *_ in asked.told] == ["Cancelling"]
 
 
-def test_a_piece_that_hangs_and_whose_worker_is_gone_is_ended_without_it(server, monkeypatch):
+def test_a_job_that_hangs_and_whose_worker_is_gone_is_ended_without_it(server, monkeypatch):
     monkeypatch.setattr(pool, "_HUNG_SECONDS", 0)
     asked = server(Running())
     _, state = pool._wait(uuid4(), "gpu", "chunk", minutes=0)
@@ -75,12 +75,12 @@ def test_a_piece_that_hangs_and_whose_worker_is_gone_is_ended_without_it(server,
     assert [(name, force) for name, _, force in asked.told] == [("Cancelling", False), ("Crashed", True)]
 
 
-def test_a_piece_that_completes_though_it_was_told_to_end_is_complete(server):
+def test_a_job_that_completes_though_it_was_told_to_end_is_complete(server):
     server(Running(), Running(), Completed())
     assert pool._wait(uuid4(), "gpu", "chunk", minutes=0)[1].is_completed()
 
 
-def test_without_a_limit_a_piece_may_run_for_ever(server):
+def test_without_a_limit_a_job_may_run_for_ever(server):
     asked = server(*[Running()] * 5, Completed())
     assert pool._wait(uuid4(), "gpu", "chunk")[1].is_completed()
     assert asked.told == []
@@ -104,7 +104,7 @@ def test_a_server_that_stays_away_is_an_error_in_the_end(server, monkeypatch):
         pool._wait(uuid4(), "gpu", "chunk")
 
 
-def test_a_piece_is_created_once_though_the_answer_was_lost_and_takes_its_parents_queue(server, monkeypatch):
+def test_a_job_is_created_once_though_the_answer_was_lost_and_takes_its_parents_queue(server, monkeypatch):
     server(Running())
     made, calls = {}, []
 
@@ -118,12 +118,12 @@ def test_a_piece_is_created_once_though_the_answer_was_lost_and_takes_its_parent
     monkeypatch.setattr(pool, "run_deployment", run_deployment)
     monkeypatch.setattr(pool, "FlowRun", SimpleNamespace)
     monkeypatch.setattr(pool, "flow_run", SimpleNamespace(get_root_flow_run_id=lambda: str(uuid4())))
-    created = pool._create(pool.Piece("extract-unit", "chunk", {}, "1/1", []), "gpu", "chunk", "key:1")
-    assert calls == [("extract-unit/gpu", "nightly")] * 2
+    created = pool._create(pool.Job("chunk", "heads chunk 1 of 1", {}, "1/1", []), "gpu", "chunk", "key:1")
+    assert calls == [("chunk/gpu", "nightly")] * 2
     assert [created] == [run.id for run in made.values()]
 
 
-def test_a_run_begun_again_waits_for_what_it_handed_out_before_however_that_ends(server, monkeypatch):
+def test_a_run_begun_again_waits_for_what_it_submitted_before_however_that_ends(server, monkeypatch):
     asked = server(Running())
     deployment = uuid4()
     asked.read_deployment_by_name = lambda name: SimpleNamespace(id=deployment)
@@ -140,5 +140,5 @@ def test_a_run_begun_again_waits_for_what_it_handed_out_before_however_that_ends
     monkeypatch.setattr(pool, "unfinished_children", lambda client, root: left)
     monkeypatch.setattr(pool, "_wait", wait)
     monkeypatch.setattr(pool, "flow_run", SimpleNamespace(get_root_flow_run_id=lambda: str(uuid4())))
-    pool.await_predecessors("sweep-chunk", "gpu")
+    pool.await_predecessors("chunk", "gpu")
     assert waited == ["mine", "lost"]

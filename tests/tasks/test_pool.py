@@ -1,4 +1,4 @@
-"""Pieces on workers, with Prefect's answers made up: who is asked again, and what is said in the end."""
+"""Jobs on workers, with Prefect's answers made up: who is asked again, and what is reported in the end."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from prefect.states import Cancelled, Completed, Crashed, Failed, Pending
 
 from lib.errors import ChangedError, ConfigError, WorkerError
 from tasks import pool
-from tasks.chunks import train_on_worker
-from tasks.pool import Piece, require_server, run_on_worker
+from tasks.node import CHUNK_FLOW, on_worker
+from tasks.pool import Job, require_server, run_on_worker
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def prefect_answers(monkeypatch):
     def answer(*states):
         left, keys = list(states), []
 
-        def create(piece, pool, title, idempotency_key):
+        def create(job, pool, title, idempotency_key):
             keys.append(idempotency_key)
             return uuid4()
 
@@ -39,25 +39,24 @@ def prefect_answers(monkeypatch):
     return answer
 
 
-def train(small, results=()):
-    return train_on_worker.fn(
-        "hidden_units", small.hidden_units, "gpu", number=1, of=2, trials=[0], key="k" * 64, results=list(results)
-    )
+def train(results=()):
+    title = "heads chunk 1 of 2"
+    return on_worker.fn({}, "heads", "gpu", title, positions=[0], key="k" * 64, results=list(results))
 
 
-def test_a_chunk_that_failed_and_crashed_is_done_a_third_time(small, prefect_answers):
+def test_a_chunk_that_failed_and_crashed_is_done_a_third_time(prefect_answers):
     keys = prefect_answers(Failed(message="CUDA error"), Crashed(), Completed())
-    assert train(small)["attempt"] == 3
+    assert train()["attempt"] == 3
     assert len(set(keys)) == 3
-    assert all("root" in key and ":1/2:" in key for key in keys)
+    assert all("root" in key and ":chunk 1 of 2:" in key for key in keys)
 
 
-def test_after_three_attempts_one_line_names_the_chunk_and_its_flow_run(small, prefect_answers):
+def test_after_three_attempts_one_line_names_the_chunk_and_its_flow_run(prefect_answers):
     prefect_answers(Crashed(), Crashed(), Failed(message="CUDA error:\nout of memory"))
     with pytest.raises(WorkerError) as caught:
-        train(small)
+        train()
     message = str(caught.value)
-    assert "hidden_units chunk 1 of 2 ended Failed in attempt 3 of 3: CUDA error: out of memory" in message
+    assert "heads chunk 1 of 2 ended Failed in attempt 3 of 3: CUDA error: out of memory" in message
     assert "'brave-crab'" in message
     assert "\n" not in message
 
@@ -65,23 +64,23 @@ def test_after_three_attempts_one_line_names_the_chunk_and_its_flow_run(small, p
 @pytest.mark.parametrize(
     "state", [Cancelled(), Failed(message="Flow run encountered an exception: DataError: other data")]
 )
-def test_a_chunk_that_was_cancelled_or_had_bad_input_is_not_done_again(small, prefect_answers, state):
+def test_a_chunk_that_was_cancelled_or_had_bad_input_is_not_done_again(prefect_answers, state):
     keys = prefect_answers(state)
     with pytest.raises(WorkerError, match="in attempt 1 of 3"):
-        train(small)
+        train()
     assert len(keys) == 1
 
 
-def test_an_image_that_changed_under_a_worker_is_told_as_that_so_that_the_parent_verifies_anew(prefect_answers):
+def test_an_image_that_changed_under_a_worker_is_reported_as_that_so_that_the_parent_verifies_anew(prefect_answers):
     prefect_answers(Failed(message="Flow run encountered an exception: ChangedError: a.png is another file by now"))
     with pytest.raises(ChangedError, match=r"a\.png is another file by now"):
-        run_on_worker(Piece("extract-unit", "features chunk 1 of 1", {}, "digest:1/1", []), "gpu")
+        run_on_worker(Job(CHUNK_FLOW, "fc8 chunk 1 of 1", {}, "digest:1/1", []), "gpu")
 
 
-def test_results_that_went_elsewhere_are_missed(small, prefect_answers, tmp_path):
+def test_results_that_went_elsewhere_are_missed(prefect_answers, tmp_path):
     prefect_answers(Completed())
     with pytest.raises(WorkerError, match="let PROBEFLOW_DATA of the workers name the same shared folder"):
-        train(small, [str(tmp_path / "absent.json")])
+        train([str(tmp_path / "absent.json")])
 
 
 class Server:
@@ -119,26 +118,26 @@ def server(monkeypatch):
     pool.begin()
 
 
-def test_a_chunk_that_no_worker_is_there_to_begin_is_cancelled_and_told(server):
+def test_a_chunk_that_no_worker_is_there_to_begin_is_cancelled_and_reported(server):
     with pytest.raises(
         WorkerError, match=r"waits, but no worker of pool 'gpu' is online; start one with `.*flows work --pool gpu`"
     ):
-        pool._wait(uuid4(), "gpu", "hidden_units chunk 1 of 2")
+        pool._wait(uuid4(), "gpu", "heads chunk 1 of 2")
     assert server.states == ["Cancelling"]
 
 
 def test_a_chunk_that_a_worker_accepted_and_never_began_counts_as_crashed(server, monkeypatch):
     server.workers = ["one"]
     monkeypatch.setattr(pool, "_PENDING_SECONDS", 0)
-    _, state = pool._wait(uuid4(), "gpu", "hidden_units chunk 1 of 2")
+    _, state = pool._wait(uuid4(), "gpu", "heads chunk 1 of 2")
     assert state.is_crashed()
 
 
-def test_chunks_are_cancelled_when_their_sweep_is_interrupted(server):
+def test_chunks_are_cancelled_when_their_run_is_interrupted(server):
     server.workers = ["one"]
     pool.give_up()
     with pytest.raises(WorkerError, match="cancelled, since its parent was interrupted"):
-        pool._wait(uuid4(), "gpu", "hidden_units chunk 1 of 2")
+        pool._wait(uuid4(), "gpu", "heads chunk 1 of 2")
     assert server.states == ["Cancelling"]
 
 
@@ -156,48 +155,37 @@ def test_a_flow_in_the_pool_itself_is_refused_since_it_would_wait_for_its_own_pl
     monkeypatch.setattr(pool, "flow_run", SimpleNamespace(get_root_flow_run_id=lambda: str(uuid4())))
     with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}):
         with pytest.raises(ConfigError, match="work pool 'gpu' has no worker online"):
-            pool.workers_online("gpu", "extract-unit")
+            pool.workers_online("gpu", CHUNK_FLOW)
         server.workers = ["one", "two"]
         with pytest.raises(ConfigError, match="this flow itself runs in work pool 'gpu'"):
-            pool.workers_online("gpu", "extract-unit")
+            pool.workers_online("gpu", CHUNK_FLOW)
         root.work_pool_name = "cpu"
-        assert pool.workers_online("gpu", "extract-unit") == 2
+        assert pool.workers_online("gpu", CHUNK_FLOW) == 2
 
 
 @pytest.mark.parametrize(
-    ("ends", "told"),
+    ("ends", "raised"),
     [
         ([{}, WorkerError("first"), WorkerError("second")], WorkerError("first")),
         ([WorkerError("first"), {}, ChangedError("a.png")], ChangedError("a.png")),
         ([{}, {}, {}], None),
     ],
 )
-def test_all_pieces_are_waited_for_and_the_error_that_can_be_mended_is_told_before_others(monkeypatch, ends, told):
-    handed = []
+def test_all_jobs_are_waited_for_and_the_error_that_can_be_fixed_is_raised_before_others(monkeypatch, ends, raised):
+    submitted = []
 
-    def submit(**piece):
-        handed.append(piece["number"])
-        return SimpleNamespace(result=lambda raise_on_failure: ends[piece["number"]])
+    def submit(**job):
+        submitted.append(job["number"])
+        return SimpleNamespace(result=lambda raise_on_failure: ends[job["number"]])
 
     monkeypatch.setattr(pool, "as_completed", list)
-    pieces = [{"number": number} for number in range(3)]
-    if told is None:
-        pool.hand_out(SimpleNamespace(submit=submit), pieces, "features")
+    jobs = [{"number": number} for number in range(3)]
+    if raised is None:
+        pool.submit_all(SimpleNamespace(submit=submit), jobs, "features")
     else:
-        with pytest.raises(type(told), match=str(told)):
-            pool.hand_out(SimpleNamespace(submit=submit), pieces, "features")
-    assert handed == [0, 1, 2]
-
-
-def test_an_interrupted_parent_gives_its_pieces_up(monkeypatch):
-    def interrupted(_):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(pool, "as_completed", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        pool.hand_out(SimpleNamespace(submit=lambda **_: None), [{}], "features")
-    assert pool._given_up.is_set()
-    pool.begin()
+        with pytest.raises(type(raised), match=str(raised)):
+            pool.submit_all(SimpleNamespace(submit=submit), jobs, "features")
+    assert submitted == [0, 1, 2]
 
 
 def test_without_a_server_a_pool_is_refused_with_what_to_start():
