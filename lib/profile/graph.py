@@ -77,7 +77,9 @@ class Graph:
                         "the whole profile, so rename one"
                     )
                 if name in RESERVED:
-                    raise ValueError(f"{group}.{name}: {name!r} names what a run does itself; give the node another name")
+                    raise ValueError(
+                        f"{group}.{name}: {name!r} names what a run does itself; give the node another name"
+                    )
                 needs = () if group is Group.DATA else kind_of(settings).needs(settings)
                 found[name] = Node(name, group, settings, tuple(needs))
         for node in found.values():
@@ -186,7 +188,9 @@ def _require_suitable(node: Node, need: Need, found: Mapping[str, Node]) -> None
         and each.name != node.name
         and (each.group is not Group.STUDIES or not need.kinds or each.kind in need.kinds)
     ]
-    known = f"nodes of {groups}{' of kind ' + ', '.join(need.kinds) if need.kinds else ''}: {', '.join(suitable) or 'none'}"
+    known = (
+        f"nodes of {groups}{' of kind ' + ', '.join(need.kinds) if need.kinds else ''}: {', '.join(suitable) or 'none'}"
+    )
     other = found.get(need.node)
     if other is None:
         raise ValueError(f"{where}: there is no node {need.node!r}; {known}")

@@ -6,10 +6,11 @@ What a setting is decides how its text is read: after `--set` nothing is YAML's 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, ClassVar, Literal, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -68,7 +69,7 @@ def load_profile(
     ConfigError
         For an unknown profile or setting, a value out of range, or nodes that form no graph; the message names it.
     """
-    content = _read_file(file) if file else _read(profile_text(name), f"profile {name}")
+    content = _read_file(file) if file else read_profile_text(profile_text(name), f"profile {name}")
     given = [
         _Given(variable.removeprefix(_PREFIX).split("__"), text, f"environment variable {variable}", exact=False)
         for variable, text in sorted(environment.items())
@@ -221,7 +222,15 @@ def _paths(model: type[BaseModel], content: Any) -> Iterator[tuple[str, ...]]:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML in which a name that is given twice is an error, not a silent loss."""
+    """YAML in which a name that is given twice is an error, not a silent loss, and only true and false are truth values.
+
+    In YAML 1.1, which PyYAML reads, a study's setting `on` and a class called `no` would be truth values, too.
+    """
+
+    yaml_implicit_resolvers: ClassVar[dict[str, list[tuple[str, re.Pattern[str]]]]] = {
+        first: [(tag, pattern) for tag, pattern in known if tag != "tag:yaml.org,2002:bool"]
+        for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         """The mapping of a node; raises for a key that stands there twice."""
@@ -237,6 +246,11 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
+)
+
+
 def _read_file(file: Path) -> dict[str, Any]:
     try:
         text = file.expanduser().read_text(encoding="utf-8-sig")
@@ -244,17 +258,18 @@ def _read_file(file: Path) -> dict[str, Any]:
         raise ConfigError(f"profile file {file}: cannot be read ({error.strerror}); check the path") from None
     except UnicodeDecodeError as error:
         raise ConfigError(f"profile file {file}: is not UTF-8 text ({error.reason}); save it as UTF-8") from None
-    content = _read(text, f"profile file {file}")
+    content = read_profile_text(text, f"profile file {file}")
     base = content.pop("extends", None)
     if base is None:
         return content
-    merged = _merge(_read(profile_text(str(base)), f"profile {base}"), content)
+    merged = _merge(read_profile_text(profile_text(str(base)), f"profile {base}"), content)
     for group in Group:  # a node that is set to nothing goes
         merged[group.value] = {name: node for name, node in (merged.get(group.value) or {}).items() if node is not None}
     return merged
 
 
-def _read(text: str, what: str) -> dict[str, Any]:
+def read_profile_text(text: str, what: str) -> dict[str, Any]:
+    """The settings in a profile's YAML, not yet validated; `what` names it in errors. Raises ConfigError."""
     try:
         content = yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader
     except yaml.YAMLError as error:

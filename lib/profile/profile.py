@@ -42,13 +42,17 @@ class Profile(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100, description="Shows in run names and tags.")
+    name: str = Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100, description="Shows in run names and tags."
+    )
     data: dict[NodeName, AnySource] = Field(min_length=1, description="Datasets by name.")
     features: dict[NodeName, FeatureNode] = Field(
         default_factory=dict, description="Feature sets by name: a dataset seen by a layer of a frozen network."
     )
     studies: dict[NodeName, AnyStudy] = Field(default_factory=dict, description="Studies by name.")
-    promote: str | None = Field(None, description="The sweep whose best network goes to the gate of the model registry.")
+    promote: str | None = Field(
+        None, description="The sweep whose best network goes to the gate of the model registry."
+    )
     claims: str | None = Field(None, description="Printed results and findings that the run is held against.")
 
     @model_validator(mode="after")

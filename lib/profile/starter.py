@@ -7,23 +7,21 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from string import Template
 from typing import Any, Literal
 
-import yaml
-
 from lib.errors import ConfigError, StorageError
 from lib.files import write_bytes
-from lib.profile.layering import parse_profile
+from lib.profile.layering import parse_profile, read_profile_text
 from lib.profile.profile import Profile
 
 LAYER = "pool5"
 
-_BUNDLED = "{source: photo-patches, stride: 16}"
+_BUNDLED = {"source": "photo-patches", "stride": 16}
 _WIDEST_PIXELS = 64 * 64 * 3
 """Values of one image beyond which raw pixels are no quick comparison."""
 
@@ -89,13 +87,13 @@ def write_starter(file: Path, images: str | None) -> Profile:
             "    # Your own images as <class>/*.jpg, or train/<class>/... and test/<class>/..., also a .tar or .zip of them:",
             "    # source: folder",
             "    # path: /path/to/images",
-            *_lines(yaml.safe_load(_BUNDLED)),
+            *_lines(_BUNDLED),
         ]
         text = _filled(file.name, name[:100], comments, budget_for(0), weights="random")
     else:
         path = images if "://" in images else str(Path(images).expanduser().absolute())
         text = _filled(file.name, name[:100], _lines(source_of(path)), budget_for(0))
-    profile = parse_profile(yaml.safe_load(text))
+    profile = parse_profile(read_profile_text(text, "the starter's profile"))
     write_bytes(file, text.encode())
     return profile
 
@@ -132,7 +130,7 @@ def starter_profile(
     text = _filled(
         "mine.yaml", name[:100], _lines(source_of(images)), budget, weights, weights_file, layer, also_on, count
     )
-    return parse_profile(yaml.safe_load(text))
+    return parse_profile(read_profile_text(text, "the starter's profile"))
 
 
 def _filled(
@@ -170,5 +168,5 @@ def _filled(
     )
 
 
-def _lines(settings: dict[str, Any]) -> list[str]:
+def _lines(settings: Mapping[str, Any]) -> list[str]:
     return [f"    {name}: {json.dumps(value)}" for name, value in settings.items()]
