@@ -280,7 +280,8 @@ class Work(Protocol):
     Every machine that resolves the same inputs has the same units under the same `key`.
     """
 
-    key: str
+    @property
+    def key(self) -> str: ...
 
     def missing(self, positions: Sequence[int] | None = None) -> list[int]:
         """Those of `positions` (default: all) that are not stored whole."""
@@ -372,6 +373,10 @@ class Kind(ABC, Generic[S, R]):
     def digests(self, settings: S, inputs: Mapping[str, Identified], where: Places) -> dict[str, str]:
         """What each input is called -> its digest."""
         return {role: each.digest for role, each in inputs.items()}
+
+    def intact(self, settings: S, inputs: Mapping[str, Identified], where: Places) -> bool:
+        """Whether what a record speaks of outside its folder is still there; else the record is made anew."""
+        return True
 
     @abstractmethod
     def compute(self, study: Study[S]) -> R:

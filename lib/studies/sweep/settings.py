@@ -35,14 +35,16 @@ class SweepSettings(StudySettings):
     on: str = Field(description="The data (raw pixels) or feature set that networks are trained on.")
     variants: dict[str, Variant] = Field(min_length=1, description="Named groups of trials, reported side by side.")
     axis: str | None = Field(
-        None, description="The setting whose values are compared: each value's winner is tested. Empty: only the best is."
+        None,
+        description="The setting whose values are compared: each value's winner is tested. Empty: only the best is.",
     )
     seeds: Seeds = Field((0, 1, 2), description="Each configuration is trained once with each seed.")
     validation_fraction: float = Field(
         0.2, gt=0, lt=1, description="Share of training rows held out when the dataset has no validation split."
     )
     standardise: bool | None = Field(
-        None, description="Scale each input by training rows to mean 0 and deviation 1; empty: of features, not of pixels."
+        None,
+        description="Scale each input by training rows to mean 0 and deviation 1; empty: of features, not of pixels.",
     )
     patience: PositiveInt | None = Field(
         None, description="End a trial after so many epochs without a lower validation loss; empty: never."
@@ -60,6 +62,15 @@ class SweepSettings(StudySettings):
         (), description="Other inputs of the same images: the winner's settings are trained and tested on them, too."
     )
 
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """The roles of its inputs: "on", then "also_on.0" and so on."""
+        return ("on", *(f"also_on.{place}" for place in range(len(self.also_on))))
+
+    def standardises(self, on_features: bool) -> bool:
+        """Whether all its inputs are standardised: as it says, else where it is on features."""
+        return on_features if self.standardise is None else self.standardise
+
     @model_validator(mode="after")
     def _consistent(self) -> SweepSettings:
         known = searched_fields()
@@ -67,9 +78,7 @@ class SweepSettings(StudySettings):
             raise ValueError(f"axis {self.axis!r} is no trial setting; known: {', '.join(known)}")
         for name, variant in self.variants.items():
             if self.axis is not None and self.axis not in variant.varied and variant.search is None:
-                raise ValueError(
-                    f"variant {name!r} does not vary the axis {self.axis!r}; add it to the variant's grid"
-                )
+                raise ValueError(f"variant {name!r} does not vary the axis {self.axis!r}; add it to the variant's grid")
             for rung in self.rungs if "epochs" not in variant.varied else ():
                 if rung.epoch >= variant.base.epochs:
                     raise ValueError(

@@ -1,0 +1,94 @@
+"""What a sweep's figures allow to be concluded: is the best significantly better, does a step along the axis matter."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+
+from lib.evaluation.intervals import LEVEL, Difference, holm, paired_difference
+from lib.studies.sweep.result import Configuration, Judgement, Rival, Step, Verdict
+from lib.studies.sweep.selection import Figure, final_accuracy, mean, values
+from lib.studies.sweep.settings import SweepSettings
+
+
+def judge(best: int, configurations: Sequence[Configuration]) -> Judgement:
+    """Whether the best is significantly better than each of the others that were not halved; see `Judgement`.
+
+    The runner-up alone would not do: a rival of lower mean but of more spread may be harder to exclude.
+    """
+    chosen = configurations[best]
+    others = [at for at, each in enumerate(configurations) if at != best and not each.halved]
+    others.sort(key=lambda at: -mean(configurations[at], final_accuracy))
+    leads = {at: _difference(chosen, configurations[at], final_accuracy) for at in others}
+    rivals = tuple(Rival(configuration=at, difference=lead) for at, lead in leads.items())
+    return Judgement(verdict=_verdict(chosen, [lead for lead in leads.values() if lead], len(others)), rivals=rivals)
+
+
+def _verdict(best: Configuration, leads: Sequence[Difference], others: int) -> Verdict:
+    if not others:
+        return Verdict.ONLY
+    if len(best.trials) < 2:
+        return Verdict.ONE_SEED
+    if not all(map(math.isfinite, values(best, final_accuracy))):
+        return Verdict.NOT_FINITE
+    if not leads:
+        return Verdict.ONLY
+    return Verdict.SIGNIFICANT if all(lead.p_value < LEVEL for lead in leads) else Verdict.NOT_SIGNIFICANT
+
+
+def _difference(one: Configuration, other: Configuration, figure: Figure) -> Difference | None:
+    """The mean of a figure's difference, paired over seeds."""
+    return paired_difference(values(one, figure), values(other, figure))
+
+
+def steps(settings: SweepSettings, configurations: Sequence[Configuration]) -> tuple[Step, ...]:
+    """Each step from one value of the axis to the next within a variant that varies nothing else.
+
+    None with a single seed, which tells nothing of the spread; along an axis of words, which has no order; and where trials
+    ended early, for averages over epochs compare only where the epochs are the same. Holm's correction is over the steps of
+    one variant and loss.
+    """
+    axis = settings.axis
+    if axis is None or len(settings.seeds) < 2:
+        return ()
+    of_variants = [
+        [at for at, each in enumerate(configurations) if each.variant == name]
+        for name, variant in settings.variants.items()
+        if variant.search is None and set(variant.grid) == {axis}
+    ]
+    every = [configurations[at] for of_variant in of_variants for at in of_variant]
+    early = any(trial.ended in ("patience", "halved") for each in every for trial in each.trials)
+    if early or any(isinstance(each.value(axis), str) for each in every):
+        return ()
+    return tuple(step for of_variant in of_variants for step in _steps(of_variant, configurations))
+
+
+def _steps(positions: Sequence[int], configurations: Sequence[Configuration]) -> list[Step]:
+    train = _changes(positions, configurations, lambda course: course.mean_train_loss)
+    validation = _changes(positions, configurations, lambda course: course.best_validation_loss)
+    return [
+        Step(
+            variant=configurations[before].variant,
+            before=before,
+            after=after,
+            train_loss=on_train,
+            train_loss_p=train_p,
+            validation_loss=on_validation,
+            validation_loss_p=validation_p,
+        )
+        for (before, after), (on_train, train_p), (on_validation, validation_p) in zip(
+            pairwise(positions), train, validation, strict=True
+        )
+    ]
+
+
+def _changes(
+    positions: Sequence[int], configurations: Sequence[Configuration], figure: Figure
+) -> list[tuple[Difference | None, float]]:
+    """From each to the next: the figure's change, and its p by Holm's correction; 1 where a loss is not finite."""
+    found = [
+        _difference(configurations[after], configurations[before], figure) for before, after in pairwise(positions)
+    ]
+    adjusted = iter(holm([each.p_value for each in found if each is not None]))
+    return [(each, 1.0 if each is None else next(adjusted)) for each in found]

@@ -1,0 +1,214 @@
+"""The rows that a sweep trains on and is judged by: one source of them, whether pixels or features of a frozen network.
+
+Rows lie in one array, those trained on before those watched, filled in place and standardised in place: there is never a
+second copy of them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from lib.datasets import Dataset
+from lib.errors import DataError
+from lib.files import digest_json
+from lib.mlp.standardise import Standardiser
+from lib.mlp.training import TrialData
+from lib.studies.study import Input, Study
+from lib.studies.sweep.result import Representation, Weights
+from lib.studies.sweep.settings import SweepSettings
+
+HOLD_OUT_SEED = 0
+PIXELS = "raw pixels"
+_EXAMPLES = 5
+
+Positions = npt.NDArray[np.int64]
+Part = tuple[str, Positions]
+"""A split, and which of its rows."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """The rows of one input of a sweep."""
+
+    input: Input
+    standardise: bool
+
+    @property
+    def dataset(self) -> Dataset:
+        """The images at the root of it."""
+        return self.input.dataset
+
+    @cached_property
+    def width(self) -> int:
+        """Values of one row."""
+        if self.input.feature_set is not None:
+            return self.input.feature_set.manifest.width
+        return math.prod(self.dataset.require_pixel_shape())
+
+    @property
+    def description(self) -> str:
+        """In words: "raw pixels", or network, layer and weights."""
+        return PIXELS if self.input.feature_set is None else self.input.feature_set.manifest.description
+
+    @property
+    def representation(self) -> Representation:
+        """What goes into the networks, as a record tells it."""
+        features = self.input.feature_set
+        return Representation(
+            node=self.input.name,
+            description=self.description,
+            weights=None if features is None else Weights(features.manifest.settings.weights),
+            width=self.width,
+            digest=self.input.digest,
+            standardised=self.standardise,
+        )
+
+    def fill(self, out: npt.NDArray[np.float32], split: str, rows: Positions) -> None:
+        """Write some rows of a split to `out`, shape (n, width)."""
+        features = self.input.feature_set
+        if features is None:
+            self.dataset.fill(out, split, rows)
+        else:
+            features.fill(out, features.rows(split).start + rows)
+
+    def candidates(self, fraction: float) -> Division:
+        """Training rows, and the validation rows that choices are made by: `fraction` of the former where there are none."""
+        whole = self._whole("train")
+        if "validation" in self.dataset.splits:
+            key = candidates_key(self.input.digest, self.standardise, None)
+            return Division(self, key, (whole,), (self._whole("validation"),))
+        kept, held = self.dataset.hold_out(fraction, HOLD_OUT_SEED)
+        key = candidates_key(self.input.digest, self.standardise, fraction)
+        return Division(self, key, (("train", kept),), (("train", held),))
+
+    def finals(self) -> Division:
+        """All development rows, and the test rows; the latter are watched for curves, and nothing is chosen by them.
+
+        Raises
+        ------
+        DataError
+            When the data has no test split.
+        """
+        self.dataset.require("test", "the sweep scores its winners on test rows (test: true)")
+        development = tuple(self._whole(split) for split in ("train", "validation") if split in self.dataset.splits)
+        key = _rows_key(self.input.digest, self.standardise, "finals")
+        return Division(self, key, development, (self._whole("test"),))
+
+    def _whole(self, split: str) -> Part:
+        count, features = len(self.dataset.splits[split]), self.input.feature_set
+        if features is not None and len(features.rows(split)) != count:
+            raise DataError(
+                f"feature set {features.folder} has {len(features.rows(split)):,} {split} rows and its data "
+                f"{self.dataset.name!r} has {count:,}; extract the features again"
+            )
+        return split, np.arange(count)
+
+
+def candidates_key(digest: str, standardise: bool, held_out: float | None) -> str:
+    """Names the rows of `Source.candidates`; part of the key under which a trial's result is kept.
+
+    `held_out` is the share of training rows that is held out; None where the data has validation rows.
+    """
+    return _rows_key(digest, standardise, "candidates", *(() if held_out is None else (held_out, HOLD_OUT_SEED)))
+
+
+def _rows_key(digest: str, standardise: bool, *rows: str | float) -> str:
+    return digest_json([digest, "standardised" if standardise else "raw", *rows])
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows as they are trained on and watched.
+
+    Attributes
+    ----------
+    data : TrialData
+        Views of one array.
+    standardiser : Standardiser or None
+        What was done to them.
+    examples : ndarray of float32, shape (n, width)
+        The first watched rows, at most five, as they were before that.
+    """
+
+    data: TrialData
+    standardiser: Standardiser | None
+    examples: npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Division:
+    """Which rows of a source are trained on and which are watched; they are read when they are first asked for.
+
+    Attributes
+    ----------
+    key : str
+        Digest of what decides them.
+    """
+
+    source: Source
+    key: str
+    train: tuple[Part, ...]
+    watched: tuple[Part, ...]
+
+    @cached_property
+    def y_train(self) -> npt.NDArray[np.int64]:
+        """Labels of the rows trained on, shape (n,)."""
+        return np.concatenate([self.source.dataset.splits[split].labels[rows] for split, rows in self.train])
+
+    @cached_property
+    def y_watched(self) -> npt.NDArray[np.int64]:
+        """Labels of the rows watched, shape (n,)."""
+        return np.concatenate([self.source.dataset.splits[split].labels[rows] for split, rows in self.watched])
+
+    @property
+    def groups(self) -> npt.NDArray[np.int64] | None:
+        """Groups of the rows watched, shape (n,), where rows are not independent."""
+        parts = [
+            groups[rows]
+            for split, rows in self.watched
+            if (groups := self.source.dataset.splits[split].groups) is not None
+        ]
+        return np.concatenate(parts) if parts else None
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Rows trained on, features, classes."""
+        return len(self.y_train), self.source.width, len(self.source.dataset.class_names)
+
+    @cached_property
+    def rows(self) -> Rows:
+        """The rows, read now if they were not before; held as long as this division is."""
+        count = len(self.y_train)
+        X = np.empty((count + len(self.y_watched), self.source.width), np.float32)
+        for place, (split, rows) in self._places():
+            self.source.fill(X[place : place + len(rows)], split, rows)
+        examples = X[count : count + _EXAMPLES].copy()
+        standardiser = None
+        if self.source.standardise:
+            standardiser = Standardiser.fit(X[:count])
+            standardiser.apply_in_place(X)
+        data = TrialData(X[:count], self.y_train, X[count:], self.y_watched, self.shape[2])
+        return Rows(data, standardiser, examples)
+
+    def release(self) -> None:
+        """Free the rows; who asks for them again reads them again."""
+        self.__dict__.pop("rows", None)
+
+    def _places(self) -> Iterator[tuple[int, Part]]:
+        place = 0
+        for part in (*self.train, *self.watched):
+            yield place, part
+            place += len(part[1])
+
+
+def sources_of(study: Study[SweepSettings]) -> list[Source]:
+    """The input that a sweep is on, then the others, in order."""
+    inputs = [study.inputs[role] for role in study.settings.roles]
+    standardise = study.settings.standardises(inputs[0].feature_set is not None)
+    return [Source(each, standardise) for each in inputs]
