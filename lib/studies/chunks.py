@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
-from lib.mlp.plan import operations
-from lib.mlp.program import kind_of
+from lib.mlp.grouping import operations
+from lib.mlp.stacked import kind_of
 from lib.mlp.trial import Trial
 
 SLACK = 1.05

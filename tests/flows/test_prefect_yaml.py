@@ -88,7 +88,7 @@ def test_the_settings_of_every_model_in_a_form_are_described():
     models = flow.parameters.definitions
     lacking = {
         f"{model}.{name}"
-        for model in ("Profile", "Workers", "SweepStudy", "Arm", "ClassifierStudy", "TsneStudy", "FeatureSettings")
+        for model in ("Profile", "Workers", "SweepStudy", "Variant", "ClassifierStudy", "TsneStudy", "FeatureSettings")
         for name, value in models[model]["properties"].items()
         if not value.get("description")
     }

@@ -23,9 +23,9 @@ from lib.evaluation.metrics import score
 from lib.evaluation.peers import train_sklearn
 from lib.evaluation.projections import pca, sample_by_class, tsne
 from lib.evaluation.reference import comparison
+from lib.mlp.labels import wrapped
 from lib.mlp.training import TrialData, train
 from lib.mlp.trial import Trial
-from lib.studies.labels import wrapped
 
 
 @pytest.fixture(scope="module")
