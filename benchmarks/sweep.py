@@ -39,7 +39,7 @@ from lib.evaluation.peers import train_sklearn
 from lib.files import atomic_path
 from lib.machine import cores
 from lib.mlp.fused import train_many
-from lib.mlp.plan import operations
+from lib.mlp.grouping import operations
 from lib.mlp.training import TrialData, estimator
 from lib.mlp.trial import Trial
 
@@ -93,7 +93,7 @@ def plain_torch(device: str) -> Contestant:
 
 
 def needed_flops(trials: Sequence[Trial], data: TrialData) -> float:
-    """Floating-point operations of the products that training needs (see `lib.mlp.plan.operations`)."""
+    """Floating-point operations of the products that training needs (see `lib.mlp.grouping.operations`)."""
     rows, features = data.X_train.shape
     return float(sum(trial.epochs * operations(trial, rows, features, data.n_classes) for trial in trials))
 

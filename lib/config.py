@@ -22,9 +22,10 @@ from lib.addresses import without_credentials
 from lib.datasets.sources import Source, SourceSettings, kinds
 from lib.errors import ConfigError
 from lib.features.config import FeatureSettings
-from lib.mlp.trial import Trial
+from lib.mlp.trial import Seeds, Trial
+from lib.search.grid import Grid
+from lib.search.variant import Variant
 from lib.storage.address import place_of
-from lib.studies.space import SearchSettings
 
 Axis = Literal["activation", "hidden", "learning_rate"]
 SweepName = Literal["activations", "hidden_units", "learning_rates"]
@@ -35,55 +36,9 @@ ProfileName = Literal["embedded", "reference"]
 _MEANT = 3
 """Settings that are offered in place of one that there is not."""
 
-Seeds = tuple[NonNegativeInt, ...]
-
 
 class _Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Arm(_Settings):
-    """One group of trials inside a sweep: a base trial, and a grid of values to try or a search in their place."""
-
-    base: Trial = Field(description="Settings shared by the arm's trials.")
-    grid: dict[str, tuple[Any, ...]] = Field(
-        default_factory=dict, description="Trial setting -> values to try, every combination of them."
-    )
-    search: SearchSettings | None = Field(None, description="Instead of a grid: a random or adaptive search.")
-
-    @model_validator(mode="after")
-    def _makes_trials(self) -> Arm:
-        for name, values in self.grid.items():
-            if name not in Trial.model_fields:
-                raise ValueError(
-                    f"grid names an unknown trial setting {name!r}; known: {', '.join(Trial.model_fields)}"
-                )
-            if not values:
-                raise ValueError(f"grid gives no value for {name!r}; give at least one or remove it")
-            if name == "seed":
-                raise ValueError("grid may not vary 'seed'; use the study's `seeds`")
-        if self.search is not None and self.grid:
-            raise ValueError("has both a grid and a search; keep one (grid: {} empties a built-in profile's)")
-        for setting in self.combinations() if self.search is None else self.search.space.corners():
-            self.trial(setting, 0)
-        return self
-
-    @property
-    def varied(self) -> tuple[str, ...]:
-        """The trial settings that vary within the arm."""
-        return tuple(self.grid) if self.search is None else self.search.space.varied
-
-    def combinations(self) -> list[dict[str, Any]]:
-        """Every combination of the grid's values."""
-        return [dict(zip(self.grid, values, strict=True)) for values in itertools.product(*self.grid.values())]
-
-    def trial(self, setting: Mapping[str, Any], seed: int) -> Trial:
-        """The base trial with some settings of its own."""
-        return Trial.model_validate(self.base.model_dump() | dict(setting) | {"seed": seed})
-
-    def trials(self, seeds: Sequence[int]) -> list[Trial]:
-        """Every combination of the grid, each with every seed; seeds vary fastest. A search's are not known ahead."""
-        return [self.trial(setting, seed) for setting in self.combinations() for seed in seeds]
 
 
 class Rung(_Settings):
@@ -98,8 +53,8 @@ class SweepStudy(_Settings):
 
     data: Source = Field(description="The dataset.")
     axis: Axis = Field(description="The setting whose values are compared.")
-    arms: dict[str, Arm] = Field(min_length=1, description="Named groups of trials, reported side by side.")
-    seeds: Seeds = Field((0, 1, 2), min_length=1, description="Each configuration is trained once with each seed.")
+    arms: dict[str, Variant] = Field(min_length=1, description="Named groups of trials, reported side by side.")
+    seeds: Seeds = Field((0, 1, 2), description="Each configuration is trained once with each seed.")
     validation_fraction: float = Field(
         1 / 6, gt=0, lt=1, description="Share of training rows held out when the dataset has no validation split."
     )
@@ -120,8 +75,6 @@ class SweepStudy(_Settings):
 
     @model_validator(mode="after")
     def _consistent(self) -> SweepStudy:
-        if len(set(self.seeds)) != len(self.seeds):
-            raise ValueError(f"seeds {list(self.seeds)} name one seed twice")
         for name, arm in self.arms.items():
             if arm.search is None and self.axis not in arm.grid:
                 raise ValueError(f"arm {name!r} does not vary the study's axis {self.axis!r}; add it to its grid")
@@ -141,8 +94,8 @@ class ClassifierStudy(_Settings):
     """The image classifier: candidates compared on validation rows, the best trained again and scored on test once."""
 
     base: Trial = Field(description="Settings shared by the candidates.")
-    grid: dict[str, tuple[Any, ...]] = Field(default_factory=dict, description="Trial setting -> values to try.")
-    seeds: Seeds = Field((0, 1, 2), min_length=1, description="Seeds of the final training; the first one is promoted.")
+    grid: Grid = Field({}, description="Trial setting -> values to try.")
+    seeds: Seeds = Field((0, 1, 2), description="Seeds of the final training; the first one is promoted.")
     validation_fraction: float = Field(0.2, gt=0, lt=1, description="Share of training rows held out for the choice.")
     pixel_baseline: bool = Field(True, description="Train the same network on raw pixels beside it.")
     compare_sklearn: bool = Field(
@@ -150,13 +103,13 @@ class ClassifierStudy(_Settings):
     )
 
     @cached_property
-    def arm(self) -> Arm:
-        """The candidates as an arm; its validation rules hold here too."""
-        return Arm(base=self.base, grid=self.grid)
+    def arm(self) -> Variant:
+        """The candidates as a variant; its validation rules hold here too."""
+        return Variant(base=self.base, grid=self.grid)
 
     @model_validator(mode="after")
     def _grid_makes_trials(self) -> ClassifierStudy:
-        Arm(base=self.base, grid=self.grid)
+        Variant(base=self.base, grid=self.grid)
         return self
 
 

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,13 +15,11 @@ from threadpoolctl import threadpool_limits
 
 from lib.errors import ConfigError
 from lib.machine import cores
+from lib.mlp.grouping import WORTHWHILE, Group
 from lib.mlp.layout import Layout
 from lib.mlp.numpy_program import NumpyProgram
-from lib.mlp.plan import WORTHWHILE, Group
-from lib.mlp.program import Program, Rows
+from lib.mlp.stacked import Backend, Rows, StackedProgram
 from lib.mlp.training import TrialData
-
-Backend = Literal["numpy", "torch"]
 
 Result = TypeVar("Result")
 
@@ -37,7 +35,7 @@ class Engine(Protocol):
     def rows(self, data: TrialData, dtype: np.dtype[Any]) -> Rows[Any]:
         """The rows of `data` where programs want them."""
 
-    def program(self, layout: Layout, rows: Rows[Any]) -> Program:
+    def program(self, layout: Layout, rows: Rows[Any]) -> StackedProgram:
         """A program with parameters of zero."""
 
     def side_by_side(self, work: Callable[[int], Result], items: Sequence[int]) -> Iterator[Result]:
@@ -84,7 +82,7 @@ class TorchEngine:
             moved(data.y_validation, np.int64),
         )
 
-    def program(self, layout: Layout, rows: Rows[Any]) -> Program:
+    def program(self, layout: Layout, rows: Rows[Any]) -> StackedProgram:
         """A program with parameters of zero."""
         from lib.mlp.torch_program import TorchProgram
 

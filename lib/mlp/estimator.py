@@ -167,6 +167,8 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
         """
         X = self._rows(X)
         layers = len(self.network_.sizes) - 2
+        if not layers:
+            raise ValueError("a linear probe has no hidden layer; take its inputs instead, or train a network with one")
         if not -layers <= layer < layers:
             raise ValueError(f"layer {layer} does not exist: the network has {layers} hidden layer(s)")
         space = Workspace(self.network_, EVALUATION_ROWS)

@@ -1,6 +1,6 @@
 """Train any mix of trials over one dataset as few stacked programs, on CPU or GPU.
 
-The caller passes trials and gets results in the same order. Trials that can share a program (`lib.mlp.program`) are
+The caller passes trials and gets results in the same order. Trials that can share a program (`lib.mlp.stacked`) are
 grouped; every trial keeps the initial weights and the row order that the NumPy estimator draws for its seed, so its
 result is the same, to rounding, as when it is trained alone by `lib.mlp.training.train`, whichever trials run beside it.
 A diverged trial agrees in its epoch and in all before; what its broken weights predict after that is not defined.
@@ -20,18 +20,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from safetensors import SafetensorError
-from safetensors.numpy import save as to_bytes
 
 from lib.errors import ConfigError
-from lib.files import digest_arrays, digest_json, write_bytes
-from lib.mlp.engine import Backend, Engine, lanes_on, make_engine
+from lib.files import digest_arrays, digest_json
+from lib.mlp.engine import Engine, backend_of, lanes_on, make_engine
 from lib.mlp.estimator import MLPClassifier, Record
+from lib.mlp.grouping import Group, group_trials, n_parameters
 from lib.mlp.initialisation import row_orders, streams
 from lib.mlp.layout import Layout
 from lib.mlp.network import Network
-from lib.mlp.plan import Group, plan
-from lib.mlp.program import Program
-from lib.mlp.store import ENGINE, read_tensors
+from lib.mlp.stacked import STATE, Backend, StackedProgram, kind_of
+from lib.mlp.store import ENGINE, read_tensors, write_vectors
 from lib.mlp.training import Ending, TrialData, TrialResult, estimator
 from lib.mlp.trial import Trial
 
@@ -117,24 +116,27 @@ def train_many(
         raise ConfigError("early stopping and halving compare validation losses, but the data has no validation rows")
     if not trials:
         return []
+    computed_by = backend_of(device, backend)
     lanes = lanes or lanes_on(device, backend)
     (rows, features), itemsize = data.X_train.shape, np.dtype(dtype).itemsize
-    groups = plan(trials, rows, features, data.n_classes, itemsize, memory, lanes, len(data.X_validation))
+    groups = group_trials(
+        trials, rows, features, data.n_classes, itemsize, memory, lanes, len(data.X_validation), computed_by
+    )
     with make_engine(device, backend, memory, lanes, groups) as engine:
-        sweep = _Sweep(trials, data, np.dtype(dtype), engine, stopping, groups)
+        training = _FusedTraining(trials, data, np.dtype(dtype), engine, stopping, groups)
         if checkpoint is not None:
-            sweep.restore(checkpoint.path)
-        saved_epoch, saved_at = sweep.epoch, time.monotonic()
-        while sweep.running():
-            sweep.run_epoch(on_epoch)
+            training.restore(checkpoint.path)
+        saved_epoch, saved_at = training.epoch, time.monotonic()
+        while training.running():
+            training.run_epoch(on_epoch)
             if checkpoint is None:
                 continue
-            due_epoch = checkpoint.every_epochs is not None and sweep.epoch - saved_epoch >= checkpoint.every_epochs
+            due_epoch = checkpoint.every_epochs is not None and training.epoch - saved_epoch >= checkpoint.every_epochs
             due_time = checkpoint.every_seconds is not None and time.monotonic() - saved_at >= checkpoint.every_seconds
-            if due_epoch or due_time or not sweep.running():
-                sweep.save(checkpoint.path)
-                saved_epoch, saved_at = sweep.epoch, time.monotonic()
-        return sweep.results()
+            if due_epoch or due_time or not training.running():
+                training.save(checkpoint.path)
+                saved_epoch, saved_at = training.epoch, time.monotonic()
+        return training.results()
 
 
 @dataclass
@@ -155,7 +157,7 @@ class _State:
             self.best_loss, self.best_epoch = loss, len(self.history)
 
 
-class _Sweep:
+class _FusedTraining:
     """The programs of one call, epoch by epoch in step with each other, so that rungs compare all trials."""
 
     def __init__(
@@ -174,7 +176,7 @@ class _Sweep:
         self.epoch = 0
         self.states = [_State() for _ in self.trials]
         self.groups = [list(group.trials) for group in groups]
-        self.programs: list[Program | None] = [None] * len(groups)
+        self.programs: list[StackedProgram | None] = [None] * len(groups)
         self.steps = [0] * len(groups)
         self.orders = {trial.seed: row_orders(len(data.X_train), streams(trial.seed)[1]) for trial in self.trials}
         # Programs that do not fit into memory together take turns; their parameters then wait in `states`.
@@ -220,7 +222,7 @@ class _Sweep:
         if program is None:
             return
         for position, trial in enumerate(self.groups[index]):
-            self.states[trial].vectors = program.export(position, state=True)
+            self.states[trial].vectors = program.export(position, state=self.states[trial].ended is None)
         self.steps[index] = program.steps
         self.programs[index] = None
 
@@ -253,11 +255,11 @@ class _Sweep:
             return
         self._put_away(index)
         for trial in self.groups[index]:
-            if trial not in left:
+            if trial not in left:  # it was put away before it had ended, when programs take turns
                 self.states[trial].vectors = {"parameters": self.states[trial].vectors["parameters"]}
         self.groups[index] = left
 
-    def _program(self, members: Sequence[int], steps: int) -> Program:
+    def _program(self, members: Sequence[int], steps: int) -> StackedProgram:
         layout = Layout([self.trials[index] for index in members], self.features, self.classes)
         program = self.engine.program(layout, self.rows)
         program.steps = steps
@@ -273,13 +275,13 @@ class _Sweep:
         return network.parameters
 
     def results(self) -> list[TrialResult]:
-        """What came of each trial; all have ended."""
+        """What came of each trial; all have ended. Their parameters move to the results."""
         return [self._result(trial, state) for trial, state in zip(self.trials, self.states, strict=True)]
 
     def _result(self, trial: Trial, state: _State) -> TrialResult:
         model: MLPClassifier = estimator(trial)
         network = Network((self.features, *trial.hidden, self.classes), trial.activation, self.dtype)
-        network.parameters[:] = state.vectors["parameters"]
+        network.parameters[:] = state.vectors.pop("parameters")
         model.adopt(network, np.arange(self.classes))
         model.history_ = state.history
         model.diverged_epoch_ = len(state.history) if state.ended == "diverged" else None
@@ -298,15 +300,9 @@ class _Sweep:
 
     def save(self, path: Path) -> None:
         """Write the whole state, atomically."""
-        tensors: dict[str, npt.NDArray[np.floating]] = {}
-        for index, (members, program) in enumerate(zip(self.groups, self.programs, strict=True)):
-            if program is None:
-                continue
-            self.steps[index] = program.steps
-            for position, trial in enumerate(members):
-                tensors |= {f"{trial}.{name}": value for name, value in program.export(position, state=True).items()}
-        for trial, state in enumerate(self.states):
-            tensors |= {f"{trial}.{name}": value for name, value in state.vectors.items()}
+        for index, program in enumerate(self.programs):
+            if program is not None:
+                self.steps[index] = program.steps
         course = {
             "identity": self._identity(),
             "epoch": self.epoch,
@@ -315,7 +311,28 @@ class _Sweep:
             "ended": [state.ended for state in self.states],
             "history": [state.history for state in self.states],
         }
-        write_bytes(path, to_bytes(tensors, {"course": json.dumps(course)}))
+        write_vectors(path, self._sizes(), self._vectors(), self.dtype, {"course": json.dumps(course)})
+
+    def _sizes(self) -> dict[str, int]:
+        """Length of each vector of a checkpoint by name, in the order of `_vectors`."""
+        names = {trial: tuple(state.vectors) for trial, state in enumerate(self.states)}
+        for members, program in zip(self.groups, self.programs, strict=True):
+            for trial in members if program is not None else ():
+                names[trial] = ("parameters", *STATE[kind_of(self.trials[trial])])
+        sizes = [n_parameters(trial, self.features, self.classes) for trial in self.trials]
+        return {f"{trial}.{name}": sizes[trial] for trial in names for name in names[trial]}
+
+    def _vectors(self) -> Iterator[npt.NDArray[np.floating]]:
+        """Parameters and optimiser state of all trials, one trial at a time in memory."""
+        running = {
+            trial: (program, position)
+            for members, program in zip(self.groups, self.programs, strict=True)
+            for position, trial in enumerate(members)
+            if program is not None
+        }
+        for trial, state in enumerate(self.states):
+            program, position = running.get(trial, (None, 0))
+            yield from (program.export(position, state=True) if program is not None else state.vectors).values()
 
     def restore(self, path: Path) -> None:
         """Go on from a checkpoint of the same call, if there is one; one of another call, or a damaged one, is ignored."""

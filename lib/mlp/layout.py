@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import accumulate, groupby
 from typing import Any
 
@@ -236,15 +237,26 @@ class Layout:
             return np.repeat(np.argsort(self.slots), self.classes)
         return np.repeat(np.arange(len(self.trials)), self._units[layer])
 
-    def per_parameter(self, of_trial: Array) -> Array:
-        """A vector of this layout that holds, for every parameter, the value of its trial in `of_trial`."""
-        parts = [np.repeat(of_trial[self.trials_of_rows(0)], self.inputs)]
-        parts += [
-            np.repeat(of_trial[list(block.members)], block.outputs * block.inputs)
-            for later in self.later
-            for block in later.blocks
-        ]
-        return np.concatenate(parts + [of_trial[self.trials_of_rows(layer)] for layer in range(len(self.rows))])
+    @cached_property
+    def _runs(self) -> tuple[Index, Index]:
+        """Runs of parameters of one trial, in the vector's order: the trial of each, and where it ends."""
+        trials = [np.arange(len(self.trials))]
+        lengths = [self.inputs * np.array(self._units[0])]
+        for block in (block for later in self.later for block in later.blocks):
+            trials.append(np.array(block.members))
+            lengths.append(np.full(block.count, block.outputs * block.inputs))
+        for layer in range(len(self.rows)):
+            trials.append(self.trials_of_rows(layer))
+            lengths.append(np.ones(self.rows[layer], np.int64))
+        return np.concatenate(trials), np.cumsum(np.concatenate(lengths))
+
+    def per_parameter(self, of_trial: Array, part: slice | None = None) -> Array:
+        """For every parameter of a slice of the vector (of all, unless given) the value of its trial in `of_trial`."""
+        start, stop = (0, self.size) if part is None else (part.start, part.stop)
+        trials, ends = self._runs
+        first, last = np.searchsorted(ends, [start, stop - 1], "right")
+        inside = np.diff(np.clip(ends[first : last + 1], start, stop), prepend=start).astype(np.int64)
+        return np.repeat(of_trial[trials[first : last + 1]], inside)
 
 
 def _gathered(shapes: Sequence[tuple[int, int]], last: bool) -> dict[tuple[int, int], list[int]]:

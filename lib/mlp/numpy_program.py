@@ -20,7 +20,7 @@ from lib.mlp.layout import Index, Layout
 from lib.mlp.losses import softmax_cross_entropy, subtract_one
 from lib.mlp.network import EVALUATION_ROWS
 from lib.mlp.optimizers import Adam, Momentum, Stepper
-from lib.mlp.program import STATE, Rows, epoch_figures, kind_of
+from lib.mlp.stacked import STATE, Rows, epoch_figures, kind_of
 
 Array = npt.NDArray[np.floating]
 
@@ -56,6 +56,25 @@ class _Update:
     weights: Array | None
 
 
+@dataclass(frozen=True)
+class _SpanStepper:
+    """Updates the parameters of `span`, of which those of `weights` have an L2 penalty, if there is one."""
+
+    span: slice
+    stepper: Stepper
+    weights: slice
+    penalty: Array | None
+    scratch: Array
+
+    def step(self, parameters: Array, gradient: Array, count: int) -> None:
+        """One step by the gradient of a mini-batch of `count` rows."""
+        if self.penalty is not None:
+            np.divide(parameters[self.weights], count, out=self.scratch)
+            np.multiply(self.scratch, self.penalty, out=self.scratch)
+            gradient[self.weights] += self.scratch
+        self.stepper.step(parameters[self.span], gradient[self.span])
+
+
 class NumpyProgram:
     """Parameters and optimiser state of many trials, and the epoch that trains them.
 
@@ -69,7 +88,7 @@ class NumpyProgram:
     ----------
     parameters : ndarray, shape (layout.size,)
     state : dict of str to ndarray, each of that shape
-        The optimiser's (see `lib.mlp.program.STATE`).
+        The optimiser's (see `lib.mlp.stacked.STATE`).
     """
 
     def __init__(self, layout: Layout, rows: Rows[npt.NDArray[Any]]) -> None:
@@ -85,8 +104,7 @@ class NumpyProgram:
         self._slot_seed = np.array([layout.seeds.index(trial.seed) for trial in layout.trials])[self._in_slots]
         self._batch = min(layout.trials[0].batch_size, len(rows.X))
         rates = np.array([trial.learning_rate for trial in layout.trials], dtype)
-        self._penalties: Array | None = None
-        self._steppers: list[tuple[slice, Stepper]] = []
+        self._steppers: list[_SpanStepper] = []
         # Plain SGD's step size goes into the output's delta once, and from there into every layer's update.
         self._output_scale: Array = np.ones((len(layout.trials), 1, 1), dtype)
         if self.kind == "sgd":
@@ -97,26 +115,31 @@ class NumpyProgram:
         self.gradient = np.zeros_like(self.parameters)
         self.first_gradient, _, self._bias_gradients = self.views(self.gradient)
         self._steppers = list(self._make_steppers(rates))
-        if any(trial.l2 for trial in layout.trials):
-            penalties = np.array([trial.l2 for trial in layout.trials], dtype)
-            self._penalties = layout.per_parameter(penalties)[: layout.n_weights]
 
-    def _make_steppers(self, rates: Array) -> Iterator[tuple[slice, Stepper]]:
+    def _make_steppers(self, rates: Array) -> Iterator[_SpanStepper]:
         """One for each span of parameters, so that an optimiser's many passes over a span stay in cache."""
-        of_all, dtype = self.layout.per_parameter(rates), rates.dtype
-        if self.kind == "momentum":
-            momenta = self.layout.per_parameter(np.array([trial.momentum for trial in self.layout.trials], dtype))
-            velocity = self.state["velocity"]
-            for span in self._spans():
-                yield span, Momentum(of_all[span], momenta[span], velocity[span])
-            return
-        scratch = np.empty(_SPAN, dtype)
-        mean, square = self.state["mean"], self.state["square"]
-        for span in self._spans():
-            yield span, Adam(of_all[span], mean[span], square[span], scratch[: span.stop - span.start])
+        layout, state = self.layout, self.state
+        momenta, penalties = (
+            np.array([getattr(trial, name) for trial in layout.trials], rates.dtype) for name in ("momentum", "l2")
+        )
+        scratch = np.empty(min(_SPAN, layout.size), rates.dtype)
+        for start in range(0, layout.size, _SPAN):
+            span = slice(start, min(start + _SPAN, layout.size))
+            rate = self._of_span(rates, span)
+            stepper: Stepper
+            if self.kind == "momentum":
+                stepper = Momentum(rate, self._of_span(momenta, span), state["velocity"][span])
+            else:
+                stepper = Adam(rate, state["mean"][span], state["square"][span], scratch[: span.stop - start])
+            weights = slice(start, min(span.stop, layout.n_weights))
+            penalised = penalties.any() and start < layout.n_weights
+            penalty = self._of_span(penalties, weights) if penalised else None
+            yield _SpanStepper(span, stepper, weights, penalty, scratch[: max(0, weights.stop - start)])
 
-    def _spans(self) -> Iterator[slice]:
-        return (slice(start, min(start + _SPAN, self.layout.size)) for start in range(0, self.layout.size, _SPAN))
+    def _of_span(self, of_trial: Array, span: slice) -> Array:
+        """The value of each parameter's trial, or one number where all are equal: a wide layer's spans are of one trial."""
+        values = self.layout.per_parameter(of_trial, span)
+        return values[0] if (values == values[0]).all() else values
 
     def views(self, flat: Array) -> tuple[Array, list[list[Array]], list[Array]]:
         """Of a vector laid out as `parameters`: first layer (rows, inputs); later layers' blocks (count, outputs, inputs),
@@ -138,9 +161,9 @@ class NumpyProgram:
     @steps.setter
     def steps(self, steps: int) -> None:
         self._steps = steps
-        for _, stepper in self._steppers:
-            if isinstance(stepper, Adam):
-                stepper.steps = steps
+        for each in self._steppers:
+            if isinstance(each.stepper, Adam):
+                each.stepper.steps = steps
 
     def run_epoch(self, orders: Mapping[int, npt.NDArray[np.int64]]) -> dict[str, list[float]]:
         """Train for one epoch, evaluate, and return figures by name, a value a trial (see `epoch_figures`)."""
@@ -187,11 +210,8 @@ class NumpyProgram:
         _update(space.updates[0])
         self._step_biases(space)
         self._steps += 1
-        if self._penalties is not None:
-            n_weights = self.layout.n_weights
-            self.gradient[:n_weights] += self._penalties * (self.parameters[:n_weights] / space.count)
-        for span, stepper in self._steppers:
-            stepper.step(self.parameters[span], self.gradient[span])
+        for each in self._steppers:
+            each.step(self.parameters, self.gradient, space.count)
         return loss, right
 
     def _forward(self, space: _Space) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as to_bytes
 
 from lib.errors import DataError
-from lib.files import digest_json, write_bytes, write_json
+from lib.files import atomic_path, digest_json, write_bytes, write_json
 from lib.mlp.estimator import MLPClassifier
 from lib.mlp.network import Network
 from lib.mlp.training import TrialResult
@@ -56,6 +57,34 @@ def read_tensors(path: str | Path) -> tuple[dict[str, npt.NDArray[Any]], dict[st
     """Tensors and metadata of a safetensors file; raises OSError or SafetensorError when it cannot be read."""
     with safe_open(path, framework="numpy") as file:
         return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118 - not a dict
+
+
+def write_vectors(
+    path: Path,
+    sizes: Mapping[str, int],
+    vectors: Iterable[npt.NDArray[np.floating]],
+    dtype: np.dtype[Any],
+    metadata: Mapping[str, str],
+) -> None:
+    """Write vectors as a safetensors file, atomically; they are taken one by one, so they need not be in memory together.
+
+    Parameters
+    ----------
+    sizes : mapping of str to int
+        Length of each vector by name, in the order of `vectors`.
+    dtype : float32 or float64
+    """
+    header: dict[str, Any] = {"__metadata__": dict(metadata)}
+    stop = 0
+    for name, size in sizes.items():
+        start, stop = stop, stop + size * dtype.itemsize
+        header[name] = {"dtype": f"F{8 * dtype.itemsize}", "shape": [size], "data_offsets": [start, stop]}
+    content = json.dumps(header, separators=(",", ":")).encode()
+    content += b" " * (-len(content) % 8)  # data begins at a multiple of eight bytes
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        file.write(len(content).to_bytes(8, "little") + content)
+        for vector in vectors:
+            file.write(np.ascontiguousarray(vector, dtype.newbyteorder("<")).data)
 
 
 def load_network(path: str | Path) -> MLPClassifier:

@@ -19,7 +19,7 @@ from torch import Tensor
 from lib.mlp.layout import Block, Index, Layout
 from lib.mlp.network import EVALUATION_ROWS
 from lib.mlp.optimizers import Adam
-from lib.mlp.program import STATE, Rows, epoch_figures, kind_of
+from lib.mlp.stacked import STATE, Rows, epoch_figures, kind_of
 
 _aten = torch.ops.aten
 
@@ -136,7 +136,7 @@ class TorchProgram:
     ----------
     parameters : Tensor, shape (layout.size,)
     state : dict of str to Tensor, each of that shape
-        The optimiser's (see `lib.mlp.program.STATE`).
+        The optimiser's (see `lib.mlp.stacked.STATE`).
     """
 
     def __init__(self, layout: Layout, rows: Rows[Tensor]) -> None:

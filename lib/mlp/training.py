@@ -48,6 +48,14 @@ class TrialResult:
     ended: Ending = "finished"
 
     @property
+    def ended_words(self) -> str:
+        """How it ended, for reading: "finished", "halved at epoch 10"."""
+        if self.ended == "finished":
+            return "finished"
+        how = "out of patience" if self.ended == "patience" else self.ended
+        return f"{how} at epoch {len(self.history)}"
+
+    @property
     def seconds(self) -> float:
         """Wall time of the training, in seconds."""
         return self.history[-1]["seconds"]

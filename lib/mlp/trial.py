@@ -1,14 +1,40 @@
-"""One trial: the settings of one network's training."""
+"""One trial: the settings of one network's training, each with what shows and searches it.
+
+A field of `Trial` is all that names a hyperparameter: its label, its MLflow parameter (`lib.mlp.labels`) and its part of
+a search space and a grid (`lib.search`) are made from it.
+"""
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt
+from pydantic.fields import FieldInfo
 
 Activation = Literal["relu", "sigmoid", "tanh", "linear"]
 Initialisation = Literal["zero", "uniform", "normal", "xavier", "he"]
 Optimizer = Literal["sgd", "adam"]
+
+
+@dataclass(frozen=True)
+class Hyperparameter:
+    """How a field of `Trial` is shown and searched; a field without one is shown by its name.
+
+    Attributes
+    ----------
+    label : str
+        A setting in words; "{}" stands for the value.
+    values : str
+        What a search space's values are, in words.
+    searched : bool
+        Whether grids and searches may vary it.
+    """
+
+    label: str
+    values: str = ""
+    searched: bool = True
 
 
 class Trial(BaseModel):
@@ -16,13 +42,80 @@ class Trial(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    hidden: tuple[PositiveInt, ...] = Field((100,), description="Units of each hidden layer, input side first.")
-    activation: Activation = Field("relu", description="Activation of every hidden layer; the output is softmax.")
-    init: Initialisation = Field("he", description="Distribution of the initial weights; biases start at zero.")
-    optimizer: Optimizer = Field("sgd", description="Plain or momentum SGD, or Adam.")
-    learning_rate: float = Field(0.1, gt=0, allow_inf_nan=False, description="Constant step size.")
-    momentum: float = Field(0.0, ge=0, lt=1, description="Momentum of SGD; unused by Adam.")
-    l2: float = Field(0.0, ge=0, allow_inf_nan=False, description="L2 penalty on weights, as scikit-learn's alpha.")
-    batch_size: PositiveInt = Field(128, description="Rows in a mini-batch.")
-    epochs: PositiveInt = Field(100, description="Passes over the training rows.")
-    seed: int = Field(0, ge=0, description="Seed of initial weights and row order.")
+    hidden: Annotated[
+        tuple[PositiveInt, ...],
+        Hyperparameter("layers {}", "Shapes, e.g. [[], [64], [64, 32]], or ranges of depth and units."),
+    ] = Field((100,), description="Units of each hidden layer, input side first; [] is a linear probe.")
+    activation: Annotated[Activation, Hyperparameter("{}", "Activations.")] = Field(
+        "relu", description="Activation of every hidden layer; the output is softmax."
+    )
+    init: Annotated[Initialisation, Hyperparameter("{} init", "Initialisations.")] = Field(
+        "he", description="Distribution of the initial weights; biases start at zero."
+    )
+    optimizer: Annotated[Optimizer, Hyperparameter("{}", "Optimisers.")] = Field(
+        "sgd", description="Plain or momentum SGD, or Adam."
+    )
+    learning_rate: Annotated[float, Hyperparameter("rate {}", "Step sizes; a range is best logarithmic.")] = Field(
+        0.1, gt=0, allow_inf_nan=False, description="Constant step size."
+    )
+    momentum: Annotated[float, Hyperparameter("momentum {}", "Momenta of SGD.")] = Field(
+        0.0, ge=0, lt=1, description="Momentum of SGD; unused by Adam."
+    )
+    l2: Annotated[float, Hyperparameter("L2 {}", "L2 penalties.")] = Field(
+        0.0, ge=0, allow_inf_nan=False, description="L2 penalty on weights, as scikit-learn's alpha."
+    )
+    batch_size: Annotated[
+        PositiveInt, Hyperparameter("batch {}", "Rows in a mini-batch; a few choices are fastest.")
+    ] = Field(128, description="Rows in a mini-batch.")
+    epochs: Annotated[PositiveInt, Hyperparameter("{} epochs", "Passes over the training rows.")] = Field(
+        100, description="Passes over the training rows."
+    )
+    seed: Annotated[int, Hyperparameter("seed {}", searched=False)] = Field(
+        0, ge=0, description="Seed of initial weights and row order."
+    )
+
+
+def hyperparameter(name: str, field: FieldInfo) -> Hyperparameter:
+    """What shows and searches the field `name` of `Trial`."""
+    given = next((each for each in field.metadata if isinstance(each, Hyperparameter)), None)
+    return given or Hyperparameter(f"{name.replace('_', ' ')} {{}}", field.description or "")
+
+
+def searched_fields(model: type[Trial] = Trial) -> dict[str, FieldInfo]:
+    """The fields that grids and searches may vary, in the order of `Trial`."""
+    return {name: field for name, field in model.model_fields.items() if hyperparameter(name, field).searched}
+
+
+def require_distinct(name: str, values: Iterable[Any]) -> None:
+    """Refuse a value that is given twice; 0.1 and 0.10, 64 and 64.0, [64] and (64,) are one value.
+
+    Raises
+    ------
+    ValueError
+        It names the setting and the value.
+    """
+    seen: set[Hashable] = set()
+    for value in values:
+        if (key := _hashable(value)) in seen:
+            raise ValueError(f"{name}: the value {_plain(value)} is given twice; keep one")
+        seen.add(key)
+
+
+def _hashable(value: Any) -> Hashable:
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return tuple(map(_hashable, value))
+    key: Hashable = value  # equal numbers of different types are equal keys
+    return key
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _distinct_seeds(seeds: tuple[int, ...]) -> tuple[int, ...]:
+    require_distinct("seeds", seeds)
+    return seeds
+
+
+Seeds = Annotated[tuple[NonNegativeInt, ...], Field(min_length=1), AfterValidator(_distinct_seeds)]
+"""Seeds of a configuration's trials: at least one, and none twice, for a copy of a trial is no more evidence."""

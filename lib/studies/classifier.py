@@ -27,6 +27,7 @@ from lib.evaluation.metrics import Scores, decided, score
 from lib.features import FeatureSet, FeatureSettings
 from lib.files import digest_json
 from lib.mlp.estimator import MLPClassifier
+from lib.mlp.labels import label, params, width
 from lib.mlp.standardise import Standardiser
 from lib.mlp.store import save_network
 from lib.mlp.training import TrialData, TrialResult
@@ -50,7 +51,6 @@ from lib.studies.configuration import STATISTICS, Configuration, seed_curves, ta
 from lib.studies.configuration_runs import with_configuration
 from lib.studies.features import settings_of
 from lib.studies.identity import Identity
-from lib.studies.labels import label, params, width
 from lib.studies.predictions import Predictions, save_predictions
 from lib.studies.record import DatasetNote, ModelNote, RunNote, StudyFolder, StudyRecord
 from lib.studies.training import train_all

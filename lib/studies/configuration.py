@@ -11,8 +11,8 @@ import numpy as np
 from lib.config import SweepStudy
 from lib.evaluation.checks import learning_flag
 from lib.evaluation.intervals import LOSS, SHARE, Estimate, over_seeds
+from lib.mlp.labels import label, params
 from lib.mlp.training import TrialData, TrialResult
-from lib.studies.labels import ending, label, params
 
 STATISTICS: dict[str, Callable[[TrialResult], float]] = {
     "mean_train_loss": lambda result: result.mean_train_loss,
@@ -55,7 +55,7 @@ class Configuration:
     @property
     def ended(self) -> str:
         """How its trials ended, each way once."""
-        return ", ".join(dict.fromkeys(ending(result) for result in self.results))
+        return ", ".join(dict.fromkeys(result.ended_words for result in self.results))
 
     def over_seeds(self, name: str) -> Estimate:
         """One of `STATISTICS` over the seeds."""

@@ -25,9 +25,9 @@ from lib.evaluation.intervals import (
     paired_difference,
 )
 from lib.evaluation.measures import MEASURES, estimates, measure
+from lib.mlp.labels import value as axis_value
 from lib.studies.classifier_comparison import class_rows, confusion_rows, measure_rows
 from lib.studies.configuration import seed_curves, statistic_columns
-from lib.studies.labels import value as axis_value
 from lib.studies.predictions import Predictions, save_predictions
 from lib.studies.record import StudyFolder
 from lib.studies.sweep_baselines import Beside

@@ -8,8 +8,8 @@ from typing import Any
 
 from lib.config import Places, SweepName, SweepStudy, Workers
 from lib.datasets import Dataset, on_disk
-from lib.mlp.engine import lanes_on
-from lib.mlp.plan import plan as programs_of
+from lib.mlp.engine import backend_of, lanes_on
+from lib.mlp.grouping import group_trials
 from lib.mlp.trial import Trial
 from lib.studies.device import program_memory, training_device
 from lib.studies.work import require_separable, sweep_work
@@ -128,7 +128,9 @@ def programs(
     if not trials:
         return []
     memory = memory if shape else None
-    groups = programs_of(trials, *(shape or (_MANY_ROWS, 1, 1)), memory=memory, lanes=lanes_on(device))
+    groups = group_trials(
+        trials, *(shape or (_MANY_ROWS, 1, 1)), memory=memory, lanes=lanes_on(device), backend=backend_of(device)
+    )
     return [
         ProgramPlan(
             len(group.trials),

@@ -8,8 +8,8 @@ from typing import Any
 
 from lib.evaluation import search_figures
 from lib.evaluation.heat_map import heat_map
+from lib.search.space import Dimension
 from lib.studies.record import StudyFolder
-from lib.studies.space import Dimension
 from lib.studies.tried import Tried
 
 EVALUATOR = "Optuna's PED-ANOVA"
@@ -101,12 +101,12 @@ def _two(
 
 
 def _importances(tried: Tried) -> dict[str, float] | None:
-    from lib.studies.importance import importances  # Optuna; only where several settings vary
+    from lib.search.importance import importances  # Optuna; only where several settings vary
 
     return importances(tried.dimensions, tried.finished)
 
 
 def _best_share(tried: Tried) -> float:
-    from lib.studies.importance import best_share
+    from lib.search.importance import best_share
 
     return best_share(len(tried.finished))

@@ -25,12 +25,13 @@ from lib.mlp.store import trial_key
 from lib.mlp.training import TrialData, TrialResult
 from lib.mlp.trial import Trial
 from lib.progress import Advance, bar
+from lib.search.opening import open_search
+from lib.search.search import Search
 from lib.storage.copies import fetch
 from lib.studies.baselines import Baseline, keep_baseline
 from lib.studies.configuration import Configuration, configurations_of, winner, winners
 from lib.studies.identity import Identity
 from lib.studies.record import StudyFolder, StudyRecord
-from lib.studies.search import Search, open_search
 from lib.studies.sweep_baselines import Beside, train_beside
 from lib.studies.sweep_record import seal_sweep
 from lib.studies.training import train_all, train_configurations

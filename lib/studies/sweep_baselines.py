@@ -17,11 +17,11 @@ from lib.evaluation.checks import LEARNED_MARGIN
 from lib.evaluation.figures import Reference
 from lib.evaluation.intervals import p_words
 from lib.evaluation.metrics import decided, score
+from lib.mlp.labels import params
 from lib.mlp.training import TrialData
 from lib.mlp.trial import Trial
 from lib.studies.baselines import Baseline, baseline_run, train_baselines
 from lib.studies.classifier_comparison import Judged, comparison_rows, difference_words
-from lib.studies.labels import params
 from lib.studies.record import RunNote, StudyFolder
 
 _FEATURES = "raw pixels"

@@ -11,14 +11,14 @@ from lib.datasets.dataset import Dataset
 from lib.evaluation import figures
 from lib.evaluation.checks import LEARNED_MARGIN, same_model_flags, study_flag
 from lib.evaluation.intervals import Estimate
+from lib.mlp.labels import params, wrapped
 from lib.mlp.store import save_network
+from lib.search.search import Search
 from lib.studies.comparison import steps, verdict
 from lib.studies.configuration import Configuration, best_of, final_accuracy, ranked_rows, seed_curves, winner
 from lib.studies.finals import prediction_digests, report_finals
 from lib.studies.findings import answers
-from lib.studies.labels import params, wrapped
 from lib.studies.record import DatasetNote, ModelNote, RunNote, StudyFolder, StudyRecord
-from lib.studies.search import Search
 from lib.studies.search_report import ending_sentences, report_searches, trial_flags
 from lib.studies.settings_report import report_settings, way_words
 from lib.studies.sweep_baselines import Beside
@@ -159,7 +159,7 @@ def seal_sweep(
                 **({"rungs": ", ".join(f"{r.keep:g} after {r.epoch}" for r in study.rungs)} if study.rungs else {}),
                 **{
                     f"best.{name}": value
-                    for name, value in params(best.results[0].trial, best.arm).items()
+                    for name, value in ({"arm": best.arm} | params(best.results[0].trial)).items()
                     if name != "seed"
                 },
             },

@@ -12,10 +12,10 @@ import numpy.typing as npt
 from lib.config import SweepStudy
 from lib.evaluation.metrics import Scores
 from lib.files import digest_json
+from lib.mlp.labels import params
 from lib.mlp.training import TrialResult
 from lib.studies.configuration import Configuration, ranked
 from lib.studies.configuration_runs import ROLE_TAG, ROWS_TAG, with_configuration
-from lib.studies.labels import ending, params
 from lib.studies.record import RunNote
 
 _WATCHED = ("validation_accuracy", "validation_loss")
@@ -44,9 +44,9 @@ def sweep_runs(
     ranks = {id(each): place for place, each in enumerate(ranked(configurations), start=1)}
     for each in configurations:
         name = f"{each.arm}: {each.label}" if many_arms else each.label
-        arm = each.arm if many_arms else None
+        arm: dict[str, str | int | float] = {"arm": each.arm} if many_arms else {}
         trials = [
-            trial_run(parent_key, "candidate", name, result, params(result.trial, arm), flag)
+            trial_run(parent_key, "candidate", name, result, arm | params(result.trial), flag)
             for result, flag in zip(each.results, each.flags, strict=True)
         ]
         runs += with_configuration(name, trials, ranks[id(each)])
@@ -108,14 +108,14 @@ def trial_run(
     return RunNote(
         key=digest_json([parent_key, role, shown]),
         name=f"{name} · seed {result.trial.seed}",
-        params=shown | {"ended": ending(result)},
+        params=shown | {"ended": result.ended_words},
         metrics=metrics,
         history=history,
         tags={
             ROLE_TAG: role,
             ROWS_TAG: watched.removesuffix("_"),
             "probeflow.engine": "probeflow",
-            "probeflow.ended": ending(result),
+            "probeflow.ended": result.ended_words,
         }
         | ({"probeflow.flag": flag} if flag else {}),
     )

@@ -7,13 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from lib.config import Arm
 from lib.evaluation.search_figures import finished
 from lib.mlp.training import TrialResult
-from lib.mlp.trial import Trial
-from lib.studies.labels import width
-from lib.studies.search import Search, objective
-from lib.studies.space import Dimension, Point, Value
+from lib.search.search import Search, objective
+from lib.search.space import Dimension
+from lib.search.variant import Variant
 
 
 class Configured(Protocol):
@@ -61,35 +59,13 @@ class Tried:
         return min(self.finished, key=lambda row: float(row["objective"]), default=None)
 
 
-def tried(arm: Arm, search: Search, configurations: Sequence[Configured]) -> Tried:
+def tried(arm: Variant, search: Search, configurations: Sequence[Configured]) -> Tried:
     """What one arm tried, from its search and its `configurations` in the order asked for."""
-    if arm.search is None:
-        trials = [each.results[0].trial for each in configurations]
-        points: list[Point] = [{name: _shown(name, trial) for name in arm.varied} for trial in trials]
-        dimensions = tuple(Dimension(name, _choices(name, trials)) for name in arm.varied)
-        way = "grid"
-    else:
-        from lib.studies.optuna_search import OptunaSearch
-
-        assert isinstance(search, OptunaSearch)
-        points, dimensions, way = search.points(), search.dimensions, arm.search.sampler
+    points, dimensions = search.points(), search.dimensions
+    way = "grid" if arm.search is None else arm.search.sampler
     rows = []
     for number, (point, each) in enumerate(zip(points, configurations, strict=True), start=1):
         value = objective(each.results)
         shown = value if math.isfinite(value) else None
         rows.append({"number": number, "label": each.label, **point, "objective": shown, "ended": each.ended})
     return Tried(way, tuple(each for each in dimensions if each.size > 1), rows)
-
-
-def _shown(name: str, trial: Trial) -> Value:
-    """A trial's setting as a dimension has it: hidden layers in words."""
-    value: Value = width(trial.hidden) if name == "hidden" else getattr(trial, name)
-    return value
-
-
-def _choices(name: str, trials: Sequence[Trial]) -> tuple[Value, ...]:
-    """A setting's different values, numbers and hidden layers rising, words as they came."""
-    different = {getattr(trial, name): _shown(name, trial) for trial in trials}
-    if any(isinstance(value, str) for value in different):
-        return tuple(different.values())
-    return tuple(different[value] for value in sorted(different))

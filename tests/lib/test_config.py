@@ -72,7 +72,7 @@ def test_another_source_replaces_the_old_one_whole(tmp_path):
         ("features.layer=fc9", "features.layer: .*'fc9'"),
         ("features.device=tpu", "features.device"),
         ("features.weights_file=w.pth", "weights_file 'w.pth' needs weights: imagenet"),
-        ("activations.seeds=[1, 1]", "name one seed twice"),
+        ("activations.seeds=[1, 1]", "seeds: the value 1 is given twice; keep one"),
         ("nonsense.x=1", "--set nonsense.x: unknown setting 'nonsense'; known: name, activations"),
         ("images.strid=8", "images.strid: there is no such setting; did you mean 'images.stride'?"),
         (

@@ -202,6 +202,8 @@ def test_last_hidden_layer_reproduces_the_predictions(digits):
     np.testing.assert_array_equal(model.classes_[logits.argmax(axis=1)], model.predict(X))
     with pytest.raises(ValueError, match="layer 2 does not exist"):
         model.hidden_activations(X, 2)
+    with pytest.raises(ValueError, match="a linear probe has no hidden layer; take its inputs instead"):
+        MLPClassifier((), epochs=1, random_state=0).fit(X, y).hidden_activations(X)
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,8 @@ from threadpoolctl import threadpool_info
 
 from lib.errors import ConfigError
 from lib.mlp.fused import Checkpoint, Rung, Stopping, train_many
+from lib.mlp.grouping import group_trials, operations
 from lib.mlp.layout import Layout, arrange
-from lib.mlp.plan import operations, plan
 from lib.mlp.training import TrialData, TrialResult, train
 from lib.mlp.trial import Trial
 
@@ -78,6 +78,40 @@ def test_any_mix_equals_training_each_alone(mix, lanes, data, backend):
 
 
 @pytest.mark.parametrize("backend", ["numpy", "torch"])
+@pytest.mark.parametrize(
+    "optimiser", [{}, {"momentum": 0.9}, {"l2": 0.1}, {"optimizer": "adam"}, {"optimizer": "adam", "l2": 0.1}]
+)
+def test_linear_probes_equal_training_each_alone(data, backend, optimiser):
+    mix = [
+        Trial(hidden=(), learning_rate=rate, batch_size=50, epochs=3, seed=seed, init=init, **optimiser)
+        for rate in (0.01, 0.05)
+        for seed in (0, 1, 2)
+        for init in ("he", "zero")
+    ]
+    assert [len(group.trials) for group in group_trials(mix, 203, 12, 4, backend=backend)] == [12]
+    for fused, trial in zip(train_many(mix, data, dtype=np.float64, backend=backend), mix, strict=True):
+        assert parameters(fused).shape == (12 * 4 + 4,)
+        assert_same(train(trial, data), fused)
+
+
+def test_wide_rows_are_trained_on_where_they_lie():
+    """Memory beside the rows is that of the programs planned, and of the parameters handed over in the end."""
+    rng = np.random.default_rng(0)
+    X, y = rng.random((2000, 3000), np.float32), rng.integers(0, 4, 2000)
+    wide = TrialData(X[:1500], y[:1500], X[1500:], y[1500:], 4)
+    for mix in (
+        [Trial(hidden=(), batch_size=64, epochs=1, learning_rate=rate) for rate in (0.01, 0.02, 0.03)],
+        [Trial(hidden=(64, 8), batch_size=64, epochs=1, optimizer="adam", l2=0.1, seed=seed) for seed in range(3)],
+    ):
+        (planned,) = group_trials(mix, 1500, 3000, 4, watched=500)
+        tracemalloc.start()
+        train_many(mix, wide, lanes=1)
+        taken = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert taken < 1.2 * (planned.bytes + 4 * planned.parameters) < X.nbytes
+
+
+@pytest.mark.parametrize("backend", ["numpy", "torch"])
 def test_single_precision_ends_at_the_same_accuracy(data, backend):
     single = TrialData(
         data.X_train.astype(np.float32), data.y_train, data.X_validation.astype(np.float32), data.y_validation, 4
@@ -102,7 +136,7 @@ def test_neighbours_grouping_and_memory_do_not_change_a_trial(data, backend):
     (alone,) = train_many([trial], data, dtype=np.float64, backend=backend)
     together = train_many(mix, data, dtype=np.float64, backend=backend)
     assert_same(alone, together[-1])
-    assert len(plan(mix, 203, 12, 4, 8, memory=200_000, lanes=2, watched=150)) > 2
+    assert len(group_trials(mix, 203, 12, 4, 8, memory=200_000, lanes=2, watched=150)) > 2
     taking_turns = train_many(mix, data, dtype=np.float64, backend=backend, memory=200_000, lanes=2)
     for one, other in zip(together, taking_turns, strict=True):
         assert_same(one, other)
@@ -134,13 +168,13 @@ def test_many_shapes_padded_to_few_equal_training_each_alone(data, backend, opti
 
 def test_work_is_cut_into_as_many_balanced_parts_as_there_are_cores():
     mix = [Trial(hidden=(width,), seed=seed) for width in (5, 20, 50, 100, 200) for seed in range(5)]
-    assert len(plan(mix, 9000, 128, 10)) == 1
-    parts = plan(mix, 9000, 128, 10, lanes=2)
+    assert len(group_trials(mix, 9000, 128, 10)) == 1
+    parts = group_trials(mix, 9000, 128, 10, lanes=2)
     assert sorted(index for part in parts for index in part.trials) == list(range(len(mix)))
     assert len(parts) == 2
     assert max(part.operations for part in parts) < 0.6 * sum(part.operations for part in parts)
     large = [Trial(hidden=(256, 128, 64), seed=seed) for seed in range(4)]
-    assert len(plan(large, 60_000, 784, 10, lanes=2)) == 4  # each fills a core's cache
+    assert len(group_trials(large, 60_000, 784, 10, lanes=2)) == 4  # each fills a core's cache
 
 
 def test_operations_are_those_of_the_products():
@@ -288,7 +322,7 @@ def test_planned_memory_is_about_what_is_taken():
         [Trial(hidden=tuple(map(int, rng.integers(65, 130, 3))), batch_size=100, epochs=1) for _ in range(30)],
     ]
     for mix in mixes:
-        planned = sum(group.bytes for group in plan(mix, 1000, 40, 4, 4, watched=150))
+        planned = sum(group.bytes for group in group_trials(mix, 1000, 40, 4, 4, watched=150))
         tracemalloc.start()
         train_many(mix, data, lanes=1)
         taken = tracemalloc.get_traced_memory()[1]
@@ -302,7 +336,7 @@ def test_what_cannot_be_done_is_said(data):
     with pytest.raises(ConfigError, match="no validation rows"):
         train_many([Trial()], blind, stopping=Stopping(patience=1))
     with pytest.raises(ConfigError, match=r"trial \(100,\) with batch_size 128 needs"):
-        plan([Trial()], 1000, 12, 4, memory=1000)
+        group_trials([Trial()], 1000, 12, 4, memory=1000)
     with pytest.raises(ConfigError, match="backend numpy computes on the cpu only, not on 'cuda:0'"):
         train_many([Trial()], data, device="cuda:0", backend="numpy")
     with pytest.raises(ConfigError, match="patience must be at least 1 epoch, got 0"):

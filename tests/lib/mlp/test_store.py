@@ -13,8 +13,15 @@ from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
 from lib.errors import DataError
-from lib.mlp.standardise import Standardiser
-from lib.mlp.store import load_network, load_result, save_network, save_result, trial_key
+from lib.mlp.store import (
+    load_network,
+    load_result,
+    read_tensors,
+    save_network,
+    save_result,
+    trial_key,
+    write_vectors,
+)
 from lib.mlp.training import TrialData, train
 from lib.mlp.trial import Trial
 
@@ -62,6 +69,7 @@ def test_a_clean_process_predicts_the_same(tmp_path, data):
 def test_a_result_comes_back_whole_and_a_diverged_one_keeps_its_epoch(tmp_path, data):
     for trial in (
         Trial(hidden=(5,), epochs=3),
+        Trial(hidden=(), epochs=3),
         Trial(hidden=(50, 50), activation="linear", learning_rate=1e9, epochs=3),
     ):
         result = train(trial, data)
@@ -110,18 +118,14 @@ def test_the_key_changes_with_every_setting_and_the_data():
     assert set(json.loads(base.model_dump_json())) == set(Trial.model_fields)
 
 
-def test_standardisation_folds_into_the_network():
-    rng = np.random.default_rng(2)
-    X = np.concatenate([rng.normal(5, 0.001, (200, 3)), rng.normal(0, 100, (200, 3)), np.full((200, 1), 4.0)], axis=1)
-    y = (X[:, 0] > 5).astype(np.int64)
-    standardise = Standardiser.fit(X)
-    rows = standardise.apply(X)
-    assert rows[:, :6].mean() == pytest.approx(0, abs=1e-6)
-    assert rows[:, :6].std() == pytest.approx(1, abs=1e-5)
-    assert (rows[:, 6] == 0).all()
-    from lib.mlp.estimator import MLPClassifier
-
-    model = MLPClassifier((8,), epochs=50, batch_size=16, random_state=0).fit(rows, y)
-    folded = standardise.fold(model)
-    np.testing.assert_allclose(folded.predict_proba(X), model.predict_proba(rows), atol=1e-5)
-    assert folded.score(X, y) > 0.95
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_vectors_written_one_by_one_are_read_as_any_safetensors_file(tmp_path, dtype):
+    vectors = {"0.parameters": np.arange(5, dtype=dtype), "0.mean": np.zeros(0, dtype), "1.x": np.ones(3, dtype)[::-1]}
+    sizes = {name: len(vector) for name, vector in vectors.items()}
+    write_vectors(tmp_path / "v", sizes, iter(vectors.values()), np.dtype(dtype), {"course": '{"é": 1}'})
+    tensors, metadata = read_tensors(tmp_path / "v")
+    assert metadata == {"course": '{"é": 1}'}
+    assert set(tensors) == set(vectors)
+    for name, vector in vectors.items():
+        np.testing.assert_array_equal(tensors[name], vector)
+        assert tensors[name].dtype == dtype

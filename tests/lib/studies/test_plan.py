@@ -9,7 +9,7 @@ from lib.config import load_profile, places, workers_here
 from lib.datasets import acquire
 from lib.errors import ConfigError
 from lib.mlp.engine import cores
-from lib.mlp.plan import plan as programs_of
+from lib.mlp.grouping import group_trials
 from lib.studies import device
 from lib.studies.plan import plan_sweep
 from lib.studies.sweep import run_sweep
@@ -32,7 +32,7 @@ def test_planned_programs_are_those_that_train(small, where, monkeypatch):
     def listen(trials, data, **options):
         rows, features = data.X_train.shape
         lanes = min(cores(), len(trials))
-        seen.extend(programs_of(trials, rows, features, data.n_classes, memory=options["memory"], lanes=lanes))
+        seen.extend(group_trials(trials, rows, features, data.n_classes, memory=options["memory"], lanes=lanes))
         return train_many(trials, data, **options)
 
     monkeypatch.setattr("lib.studies.training.train_many", listen)

@@ -68,12 +68,12 @@ def test_a_search_stands_beside_a_grid_and_shows_what_mattered(searched):
     assert len(table(searched, "search-study")) == 12
 
 
-def test_labels_have_three_digits_and_are_all_different(searched):
+def test_labels_have_four_digits_and_are_all_different(searched):
     labels = [each["label"] for each in searched.summary["configurations"] if each["arm"] == "study"]
     assert len(set(labels)) == 12
     for label in labels:
         assert re.fullmatch(r"#\d+ · (\d+ units|layers \d+-\d+) · (relu|tanh) · rate (\S+)", label)
-        assert len(label.rsplit(" ", 1)[1].replace(".", "").replace("e+0", "").lstrip("0")) <= 3
+        assert len(label.rsplit(" ", 1)[1].replace(".", "").replace("e+0", "").lstrip("0")) <= 4
 
 
 def test_a_search_over_a_range_has_one_winner_and_a_grid_one_for_each_value(searched):

@@ -11,18 +11,18 @@ import numpy as np
 import optuna
 import pytest
 
-from lib.config import Arm
 from lib.evaluation.heat_map import heat_map
 from lib.evaluation.search_figures import parallel_coordinates
 from lib.evaluation.vector import describe, svg_bytes
 from lib.mlp.training import TrialResult
+from lib.search.grid_search import GridSearch
+from lib.search.importance import importances
+from lib.search.space import Dimension
+from lib.search.variant import Variant
 from lib.studies.configuration import Configuration
-from lib.studies.importance import importances
 from lib.studies.record import StudyFolder
-from lib.studies.search import GridSearch
 from lib.studies.search_report import trial_flags
 from lib.studies.settings_report import report_settings, settings_sentences
-from lib.studies.space import Dimension
 from lib.studies.tried import Tried, tried
 
 UNITS = tuple(map(str, (5, 10, 20, 50, 100, 200, 400)))
@@ -129,7 +129,7 @@ def test_parallel_coordinates_of_500_say_whose_loss_is_lowest_and_stay_small(man
 
 
 def arm_of(grid: dict, losses: list[float]) -> Tried:
-    arm = Arm(base={}, grid=grid)
+    arm = Variant(base={}, grid=grid)
     configurations = []
     for setting, loss in zip(arm.combinations(), losses, strict=True):
         history = ({"epoch": 1, "validation_loss": loss, "validation_accuracy": 0.5},)

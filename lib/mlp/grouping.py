@@ -1,4 +1,4 @@
-"""How the trials of a call are grouped into programs, and what each program takes.
+"""Which trials of a call share a program, and what each program takes.
 
 Trials of one depth, batch size and kind of optimiser can share a program. On the CPU programs run side by side, one a
 core, so the work is cut into parts that are balanced and, where each part still has enough to do, small enough for a
@@ -14,7 +14,7 @@ from itertools import pairwise
 from lib.errors import ConfigError
 from lib.mlp.layout import FEW, arrange, padded
 from lib.mlp.network import EVALUATION_ROWS
-from lib.mlp.program import STATE, Kind, kind_of
+from lib.mlp.stacked import STATE, Backend, Kind, kind_of
 from lib.mlp.trial import Trial
 
 _CACHE = 1 << 19
@@ -42,7 +42,7 @@ class Group:
     operations: int
 
 
-def plan(
+def group_trials(
     trials: Sequence[Trial],
     rows: int,
     features: int,
@@ -51,6 +51,7 @@ def plan(
     memory: int | None = None,
     lanes: int = 1,
     watched: int = EVALUATION_ROWS,
+    backend: Backend = "numpy",
 ) -> list[Group]:
     """How `trials` are grouped into programs over `rows` training rows.
 
@@ -64,6 +65,8 @@ def plan(
         Programs that run side by side, one on each core; 1 on a GPU.
     watched : int
         Validation rows.
+    backend : {"numpy", "torch"}
+        What computes.
 
     Raises
     ------
@@ -83,7 +86,7 @@ def plan(
     groups = []
     for (depth, batch, kind), members in alike.items():
         gathers = len({trials[index].hidden for index in members}) > FEW
-        need = _Need(rows, features, classes, itemsize, watched, batch, gathers)
+        need = _Need(rows, features, classes, itemsize, watched, batch, gathers, backend)
 
         def group(part: Sequence[int], depth: int = depth, kind: Kind = kind, need: _Need = need) -> Group:
             of_part = [trials[index] for index in part]
@@ -123,10 +126,11 @@ class _Need:
     watched: int
     batch: int
     gathers: bool
+    backend: Backend
 
     def parameters(self, trial: Trial) -> int:
         """Weights and biases of a trial."""
-        return _parameters(_sizes(trial, self.features, self.classes))
+        return n_parameters(trial, self.features, self.classes)
 
     def bytes(self, trials: Sequence[Trial]) -> int:
         """Bytes of a program that trains `trials`, with the drawing of their initial weights, one after the other."""
@@ -145,13 +149,19 @@ class _Need:
     def _of_trial(self, trial: Trial) -> int:
         kind, hidden = kind_of(trial), [padded(units) if self.gathers else units for units in trial.hidden]
         parameters = _parameters((self.features, *hidden, self.classes))
-        # Parameters, gradients, state, and a rate and a momentum for each; a penalty is two temporary vectors more.
-        vectors = 1 if kind == "sgd" else 4 + len(STATE[kind]) + (2 if trial.l2 else 0)
+        vectors = 1 if kind == "sgd" else 2 + len(STATE[kind])  # parameters, gradients, state
+        if self.backend == "torch" and kind != "sgd":
+            vectors += 4 if trial.l2 else 2  # a rate and a momentum for each; a penalty is two temporary vectors more
         # A step keeps outputs, deltas and a scratch, and outputs and deltas again as they are gathered on either side; an
         # evaluation outputs alone, twice when its last part is shorter. Classes have temporaries, and labels' positions.
         evaluated = min(self.watched, EVALUATION_ROWS) * (2 if self.watched > EVALUATION_ROWS else 1)
         per_unit = (7 * self._columns + 3 * evaluated) if self.gathers else (3 * self._columns + evaluated)
         return self.itemsize * (parameters * vectors + (sum(hidden) + 3 * self.classes) * per_unit) + 24 * self._columns
+
+
+def n_parameters(trial: Trial, features: int, classes: int) -> int:
+    """Weights and biases of a trial's network."""
+    return _parameters(_sizes(trial, features, classes))
 
 
 def operations(trial: Trial, rows: int, features: int, classes: int) -> int:

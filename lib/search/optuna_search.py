@@ -1,4 +1,4 @@
-"""Random and adaptive searches as Optuna studies, kept as Optuna journals in the study's folder.
+"""Random and adaptive searches as Optuna studies, kept as Optuna journals in a folder.
 
 A killed search goes on: stored rounds are given again as they were, and what is proposed next depends on the settings
 and the stored rounds alone. Only a study that searches imports this module, and with it Optuna.
@@ -23,8 +23,9 @@ from optuna.trial import FrozenTrial, TrialState
 from lib.errors import DataError
 from lib.files import digest_json, write_bytes
 from lib.mlp.training import TrialResult
-from lib.studies.search import objective
-from lib.studies.space import Dimension, Point, SearchSettings
+from lib.search.search import objective
+from lib.search.settings import SearchSettings
+from lib.search.space import Dimension, Point
 
 _ROUND = "round"
 
@@ -77,12 +78,16 @@ class OptunaSearch:
             size = left if self.settings.sampler == "random" else min(left, self.settings.round_size)
             self._propose(size)
             trials = self._members(self._round)
-        return [self.settings.space.settings(trial.params) for trial in trials]
+        return [self.settings.space.settings(self._point(trial)) for trial in trials]
 
     def points(self) -> list[Point]:
         """Where in the space each configuration lies, in the order asked for."""
         trials = self._study.get_trials(deepcopy=False)
-        return [dict(trial.params) for trial in trials if _ROUND in trial.user_attrs]
+        return [self._point(trial) for trial in trials if _ROUND in trial.user_attrs]
+
+    def _point(self, trial: FrozenTrial | optuna.Trial) -> Point:
+        """What is trained for a draw."""
+        return {each.name: each.short(trial.params[each.name]) for each in self.dimensions}
 
     def tell(self, results: Sequence[Sequence[TrialResult]]) -> None:
         """Store what came of the round; a stored round keeps what it was told."""
@@ -110,12 +115,12 @@ class OptunaSearch:
         for _ in range(count):
             self._study.sampler = sampler
             trial = self._study.ask(self._distributions)
-            while _identity(trial.params) in seen:
+            while _identity(self._point(trial)) in seen:
                 self._study.tell(trial, state=TrialState.FAIL)  # set aside: it would only repeat what is known
                 self._study.sampler = at_random
                 trial = self._study.ask(self._distributions)
             trial.set_user_attr(_ROUND, self._round)
-            seen.add(_identity(trial.params))
+            seen.add(_identity(self._point(trial)))
         self._journal.write(self._path)
 
     def _samplers(self, number: int) -> tuple[BaseSampler, BaseSampler]:

@@ -1,6 +1,7 @@
 """What a search may try: for each trial setting a list of choices or a range, flattened to named dimensions.
 
-A sampler sees dimensions (numbers and words); `Space.settings` turns a point of them back into trial settings.
+A sampler sees dimensions (numbers and words); `Space.settings` turns a point of them back into trial settings. The
+settings that a space has are those of `Trial`: a new field of it is a new one here.
 """
 
 from __future__ import annotations
@@ -8,22 +9,22 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import (
     BaseModel,
     ConfigDict,
     Discriminator,
     Field,
-    NonNegativeInt,
-    PositiveInt,
     Tag,
+    ValidationInfo,
+    create_model,
     field_validator,
     model_validator,
 )
 
-from lib.mlp.trial import Activation, Initialisation, Optimizer
-from lib.studies.labels import width
+from lib.mlp.labels import width
+from lib.mlp.trial import Trial, hyperparameter, require_distinct, searched_fields
 
 Value = str | int | float
 Point = dict[str, Value]
@@ -76,7 +77,7 @@ class Layers(_Settings):
     @model_validator(mode="after")
     def _layers_exist(self) -> Layers:
         if self.depth.low < 1 or self.units.low < 1:
-            raise ValueError("depth and units start at 1 or more; softmax regression is a choice of its own: [[]]")
+            raise ValueError("depth and units start at 1 or more; a linear probe is a choice of shape: hidden: [[]]")
         return self
 
 
@@ -84,13 +85,25 @@ def _kind(value: Any) -> str:
     return "range" if isinstance(value, Mapping | BaseModel) else "choices"
 
 
-_kinds = Discriminator(_kind)
-_Chosen = Annotated[tuple[float, ...], Field(min_length=1), Tag("choices")]
-_ChosenInt = Annotated[tuple[int, ...], Field(min_length=1), Tag("choices")]
-_ChosenLayers = Annotated[tuple[tuple[int, ...], ...], Field(min_length=1), Tag("choices")]
-FloatSpace = Annotated[Annotated[FloatRange, Tag("range")] | _Chosen, _kinds]
-IntSpace = Annotated[Annotated[IntRange, Tag("range")] | _ChosenInt, _kinds]
-LayerSpace = Annotated[Annotated[Layers, Tag("range")] | _ChosenLayers, _kinds]
+def _values(name: str, annotation: Any) -> Any:
+    """What a space takes for a setting of this type: choices, and where there are any, ranges."""
+    choices = Annotated[tuple[annotation, ...], Field(min_length=1), Tag("choices")]
+    ranged = Layers if name == "hidden" else {float: FloatRange, int: IntRange}.get(annotation)
+    if ranged is None:
+        return Annotated[tuple[annotation, ...], Field(min_length=1)] | None
+    return Annotated[Annotated[ranged, Tag("range")] | choices, Discriminator(_kind)] | None
+
+
+def space_fields(model: type[Trial]) -> type[BaseModel]:
+    """The settings of a space: the searched fields of `model`, all optional.
+
+    Limits of a field are not asked of each value here; `Space.corners` makes trials of the extreme ones.
+    """
+    fields: dict[str, Any] = {
+        name: (_values(name, field.annotation), Field(None, description=hyperparameter(name, field).values))
+        for name, field in searched_fields(model).items()
+    }
+    return create_model("SpaceFields", __base__=_Settings, **fields)
 
 
 @dataclass(frozen=True)
@@ -113,28 +126,25 @@ class Dimension:
             return 1
         return self.high - self.low + 1 if self.whole else math.inf
 
+    def short(self, value: Value) -> Value:
+        """A drawn value to the four digits that matter, as it is then trained: a label states it in full."""
+        if isinstance(value, str) or self.choices or self.whole or self.low == self.high:
+            return value
+        same = math.floor(math.log10(max(abs(self.low), abs(self.high)) / (self.high - self.low)))
+        return min(max(float(f"{value:.{4 + max(0, same)}g}"), self.low), self.high)
 
-class Space(_Settings):
+
+class Space(space_fields(Trial)):  # type: ignore[misc]  # its fields are made from those of `Trial`
     """Trial setting -> values to try: a list of choices, or a range {low, high, log}. What is not given stays the base's.
 
     Trials of one depth, batch size and kind of optimiser train as one program, so few of these make a fast search.
     """
 
-    hidden: LayerSpace | None = Field(None, description="Shapes, e.g. [[64], [64, 32]], or ranges of depth and units.")
-    activation: tuple[Activation, ...] | None = Field(None, min_length=1, description="Activations.")
-    init: tuple[Initialisation, ...] | None = Field(None, min_length=1, description="Initialisations.")
-    optimizer: tuple[Optimizer, ...] | None = Field(None, min_length=1, description="Optimisers.")
-    learning_rate: FloatSpace | None = Field(None, description="Step sizes; a range is best logarithmic.")
-    momentum: FloatSpace | None = Field(None, description="Momenta of SGD.")
-    l2: FloatSpace | None = Field(None, description="L2 penalties.")
-    batch_size: IntSpace | None = Field(None, description="Rows in a mini-batch; a few choices are fastest.")
-    epochs: IntSpace | None = Field(None, description="Passes over the training rows.")
-
     @field_validator("*")
     @classmethod
-    def _choices_differ(cls, value: Any) -> Any:
-        if isinstance(value, tuple) and len(set(value)) != len(value):
-            raise ValueError(f"choices {list(value)} name one value twice")
+    def _choices_differ(cls, value: Any, info: ValidationInfo) -> Any:
+        if isinstance(value, tuple):
+            require_distinct(str(info.field_name), value)
         return value
 
     @property
@@ -147,6 +157,11 @@ class Space(_Settings):
         """Those of them that are given as ranges."""
         return tuple(name for name in self.varied if not isinstance(getattr(self, name), tuple))
 
+    @property
+    def choices(self) -> dict[str, tuple[Any, ...]]:
+        """Those of them that are given as choices, with these."""
+        return {name: value for name in self.varied if isinstance(value := getattr(self, name), tuple)}
+
     def dimensions(self) -> tuple[Dimension, ...]:
         """What a sampler draws; `hidden` as a range is two dimensions, depth and units."""
         found: list[Dimension] = []
@@ -157,16 +172,20 @@ class Space(_Settings):
             elif isinstance(value, FloatRange | IntRange):
                 found.append(_range(name, value))
             else:
-                found.append(Dimension(name, tuple(width(each) if name == "hidden" else each for each in value)))
+                found.append(Dimension(name, tuple(map(shown, value))))
         return tuple(found)
 
     def settings(self, point: Mapping[str, Value]) -> dict[str, Any]:
         """The trial settings of a point."""
-        settings: dict[str, Any] = {name: value for name, value in point.items() if name not in ("depth", "units")}
-        if isinstance(self.hidden, Layers):
-            settings["hidden"] = (int(point["units"]),) * int(point["depth"])
-        elif self.hidden is not None:
-            settings["hidden"] = next(each for each in self.hidden if width(each) == point["hidden"])
+        settings: dict[str, Any] = {}
+        for name in self.varied:
+            value = getattr(self, name)
+            if isinstance(value, Layers):
+                settings[name] = (int(point["units"]),) * int(point["depth"])
+            elif isinstance(value, tuple):
+                settings[name] = next(each for each in value if shown(each) == point[name])
+            else:
+                settings[name] = point[name]
         return settings
 
     def corners(self) -> list[dict[str, Any]]:
@@ -179,6 +198,12 @@ class Space(_Settings):
         ]
 
 
+def shown(value: Any) -> Value:
+    """A trial's setting as a dimension has it: a shape in words such as "64-32"."""
+    of_dimension: Value = width(value) if isinstance(value, tuple) else value
+    return of_dimension
+
+
 def _range(name: str, value: FloatRange | IntRange) -> Dimension:
     return Dimension(name, (), value.low, value.high, value.log, isinstance(value, IntRange))
 
@@ -186,30 +211,3 @@ def _range(name: str, value: FloatRange | IntRange) -> Dimension:
 def _ends(dimension: Dimension) -> tuple[Value, ...]:
     kind = int if dimension.whole else float
     return (kind(dimension.low), kind(dimension.high))
-
-
-class SearchSettings(_Settings):
-    """A search in place of a grid: which configurations are trained is drawn at random or proposed by Optuna."""
-
-    sampler: Literal["random", "tpe"] = Field(
-        "tpe", description="random: all drawn ahead. tpe: Optuna's TPESampler, which learns from the rounds before."
-    )
-    configurations: PositiveInt = Field(description="How many configurations are trained, each with every seed.")
-    round_size: PositiveInt = Field(
-        8, description="tpe: configurations proposed and trained together; fewer learn more often, more train faster."
-    )
-    startup: PositiveInt = Field(10, description="tpe: configurations drawn at random before it begins to learn.")
-    seed: NonNegativeInt = Field(0, lt=2**31, description="Seed of the sampler.")
-    space: Space = Field(description="What may vary.")
-
-    @model_validator(mode="after")
-    def _space_holds_them(self) -> SearchSettings:
-        size = math.prod(dimension.size for dimension in self.space.dimensions())
-        if not self.space.varied:
-            raise ValueError("the space varies nothing; give it at least one setting, e.g. learning_rate")
-        if size < self.configurations:
-            raise ValueError(
-                f"the space holds only {size:.0f} configurations, fewer than the {self.configurations} asked for; "
-                "lower `configurations`, widen the space, or use a grid"
-            )
-        return self

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import Field, ValidationError
 
-from lib.config import Arm, Profile, load_profile
+from lib.config import Profile, load_profile
 from lib.errors import ConfigError
-from lib.studies.space import Space
+from lib.mlp.trial import Trial
+from lib.search.space import Dimension, FloatRange, Space, space_fields
+from lib.search.variant import Variant
 
 ARM = "learning_rates.arms.study"
 EMPTIED = f"{ARM}.grid={{}}"
@@ -43,13 +49,78 @@ def test_shapes_may_be_choices_even_of_no_layer():
     assert [space.settings({"hidden": word})["hidden"] for word in ("none", "64-32")] == [(), (64, 32)]
 
 
+class Regularised(Trial):
+    """A trial with hyperparameters more, declared nowhere else."""
+
+    dropout: float = Field(0.0, ge=0, lt=1, description="Share of units left out.")
+    warm_up: int = Field(0, ge=0, description="Steps of rising rate.")
+    schedule: Literal["constant", "cosine"] = "constant"
+
+
+def test_a_space_has_every_searched_field_of_a_trial_and_a_new_one_by_itself():
+    assert list(Space.model_fields) == [name for name in Trial.model_fields if name != "seed"]
+    assert all(field.description for field in Space.model_fields.values())
+    wider = space_fields(Regularised)
+    given = {"dropout": {"low": 0, "high": 0.5}, "warm_up": [1, 2], "schedule": ["constant", "cosine"]}
+    space = wider.model_validate(given)
+    assert (space.dropout, space.warm_up) == (FloatRange(low=0, high=0.5), (1, 2))
+    for wrong in ({"dropout": ["a"]}, {"warm_up": {"low": 0.5, "high": 1}}, {"schedule": ["linear"]}):
+        with pytest.raises(ValidationError):
+            wider.model_validate(wrong)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"grid": {"learning_rate": [0.1, 0.10]}}, "learning_rate: the value 0.1 is given twice; keep one"),
+        ({"grid": {"learning_rate": [0.1, "0.1"]}}, "learning_rate: the value 0.1 is given twice"),
+        ({"grid": {"batch_size": [64, 64.0]}}, "batch_size: the value 64 is given twice"),
+        ({"grid": {"hidden": [[64], [32], (64,)]}}, r"hidden: the value \[64\] is given twice"),
+        ({"grid": {"hidden": [[64], [0]]}}, r"grid.hidden.1.0"),
+        ({"grid": {"learning_rate": [-1]}}, "greater than 0"),
+        ({"grid": {"l2": []}}, "gives no value for 'l2'"),
+        ({"grid": {"seed": [1, 2]}}, "may not vary 'seed'"),
+        (
+            {"grid": {"hidden": [[], [64]], "activation": ["relu", "tanh"]}},
+            r"hidden \[\] has no activation, so relu, tanh",
+        ),
+        ({"base": {"hidden": []}, "grid": {"activation": ["relu", "tanh"]}}, "give hidden .* a variant of its own"),
+        (
+            {"search": {"configurations": 2, "space": {"hidden": [[], [64]], "activation": ["relu", "tanh"]}}},
+            r"hidden \[\] has no activation",
+        ),
+    ],
+)
+def test_a_variant_that_would_train_one_network_twice_or_none_is_refused(content, message):
+    with pytest.raises(ValidationError, match=message):
+        Variant.model_validate({"base": {}} | content)
+
+
+def test_a_variant_of_linear_probes_alone_or_with_one_activation_is_fine():
+    alone = Variant.model_validate({"base": {"hidden": []}, "grid": {"l2": [0, 1]}})
+    assert {trial.hidden for trial in alone.trials((0, 1))} == {()}
+    both = Variant.model_validate({"base": {}, "grid": {"hidden": [[], [8]], "activation": ["tanh"]}})
+    assert both.grid["hidden"] == ((), (8,))
+    assert Variant.model_validate_json(both.model_dump_json()) == both
+
+
+@given(low=st.floats(1e-6, 1e3), share=st.floats(1e-5, 1e3), at=st.floats(0, 1))
+def test_a_drawn_number_is_one_of_few_digits_in_its_range(low, share, at):
+    dimension = Dimension("learning_rate", (), low, low * (1 + share))
+    drawn = min(dimension.low + at * (dimension.high - dimension.low), dimension.high)
+    short = dimension.short(drawn)
+    assert dimension.low <= short <= dimension.high
+    assert abs(short - drawn) <= 1e-3 * max(dimension.high - dimension.low, drawn)
+    assert dimension.short(short) == short
+
+
 @pytest.mark.parametrize(
     ("search", "message"),
     [
         ("{configurations: 2, space: {}}", "the space varies nothing"),
         ("{configurations: 0, space: {l2: [0, 1]}}", r"configurations: input should be greater than 0 \(got 0\)"),
         ("{configurations: 3, space: {l2: [0, 1]}}", "holds only 2 configurations, fewer than the 3 asked for"),
-        ("{configurations: 2, space: {l2: [1, 1]}}", "name one value twice"),
+        ("{configurations: 2, space: {l2: [1, 1]}}", "l2: the value 1.0 is given twice"),
         ("{configurations: 2, space: {lr: [1, 2]}}", "space.lr: there is no such setting"),
         ("{configurations: 2, space: {activation: [relu, gelu]}}", "'gelu'"),
         ("{configurations: 2, sampler: gp, space: {l2: [0, 1]}}", "sampler: .*'gp'"),
@@ -104,4 +175,4 @@ def test_the_form_that_prefect_draws_knows_the_search():
     schema = Profile.model_json_schema()
     assert {"SearchSettings", "Space", "FloatRange", "IntRange", "Layers", "Rung"} <= set(schema["$defs"])
     assert all("description" in field for field in schema["$defs"]["SearchSettings"]["properties"].values())
-    assert "search" in Arm.model_json_schema()["properties"]
+    assert "search" in Variant.model_json_schema()["properties"]

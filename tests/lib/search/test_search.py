@@ -9,13 +9,15 @@ import sys
 import optuna
 import pytest
 
-from lib.config import Arm
 from lib.errors import DataError
 from lib.mlp.training import TrialResult
 from lib.mlp.trial import Trial
-from lib.studies.optuna_search import OptunaSearch
-from lib.studies.search import GridSearch, objective, open_search
-from lib.studies.space import SearchSettings
+from lib.search.grid_search import GridSearch
+from lib.search.opening import open_search
+from lib.search.optuna_search import OptunaSearch
+from lib.search.search import objective
+from lib.search.settings import SearchSettings
+from lib.search.variant import Variant
 
 SPACE = {
     "learning_rate": {"low": 1e-4, "high": 1, "log": True},
@@ -50,17 +52,29 @@ def journal(path) -> optuna.Study:
 
 
 def test_a_grid_is_one_round_of_everything(tmp_path):
-    search = open_search(Arm(base=Trial(), grid={"l2": (0, 1), "init": ("he", "xavier")}), tmp_path, "arm")
+    search = open_search(Variant(base=Trial(), grid={"l2": (0, 1), "init": ("he", "xavier")}), tmp_path, "arm")
     assert isinstance(search, GridSearch)
     assert go(search) == [[{"l2": l2, "init": init} for l2 in (0, 1) for init in ("he", "xavier")]]
     assert list(tmp_path.iterdir()) == []
+    assert [(each.name, each.choices) for each in search.dimensions] == [("l2", (0, 1)), ("init", ("he", "xavier"))]
+    assert search.points() == [{"l2": l2, "init": init} for l2 in (0, 1) for init in ("he", "xavier")]
+
+
+def test_what_is_drawn_is_trained_to_four_digits_and_told_by_its_points(tmp_path):
+    search = OptunaSearch(settings(configurations=10, sampler="random"), tmp_path / "log", "arm")
+    asked = search.ask()
+    rates = [setting["learning_rate"] for setting in asked]
+    assert [float(f"{rate:.4g}") for rate in rates] == rates == [point["learning_rate"] for point in search.points()]
+    assert rates == pytest.approx(
+        [trial.params["learning_rate"] for trial in journal(tmp_path / "log").trials], rel=1e-3
+    )
 
 
 def test_only_a_search_imports_optuna():
     script = (
-        "import sys, lib.studies.sweep; from pathlib import Path; from lib.config import Arm; from lib.mlp.trial import Trial;"
-        "lib.studies.sweep.open_search(Arm(base=Trial(), grid={'l2': (0,)}), Path(), 'a').ask();"
-        "sys.exit('optuna' in sys.modules)"
+        "import sys; from pathlib import Path; from lib.search.opening import open_search;"
+        "from lib.search.variant import Variant;"
+        "open_search(Variant(base={}, grid={'l2': (0,)}), Path(), 'a').ask(); sys.exit('optuna' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
 

@@ -1,4 +1,4 @@
-"""What a stacked program is to the sweep that runs it, whichever library computes: NumPy on the CPU, torch on a GPU."""
+"""What a stacked program is to the engine that runs it, whichever library computes: NumPy on the CPU, torch on a GPU."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from lib.mlp.trial import Trial
 
+Backend = Literal["numpy", "torch"]
 Kind = Literal["sgd", "momentum", "adam"]
 
 STATE: dict[Kind, tuple[str, ...]] = {"sgd": (), "momentum": ("velocity",), "adam": ("mean", "square")}
@@ -43,7 +44,7 @@ class Rows(Generic[ArrayT]):
     y_validation: ArrayT
 
 
-class Program(Protocol):
+class StackedProgram(Protocol):
     """Parameters and optimiser state of many trials of one depth, batch size and kind of optimiser.
 
     `steps` counts the steps taken, which Adam's bias correction needs.

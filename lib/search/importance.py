@@ -1,6 +1,6 @@
 """How much each setting that varied decides whether a configuration is among the best: Optuna's PED-ANOVA.
 
-The same figure for a grid and for a search, so that arms compare. Only a study in which several settings vary imports
+The same figure for a grid and for a search, so that variants compare. Only a study in which several settings vary imports
 this module, and with it Optuna.
 """
 
@@ -13,8 +13,8 @@ from typing import Any
 import optuna
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 
-from lib.studies.optuna_search import distribution
-from lib.studies.space import Dimension
+from lib.search.optuna_search import distribution
+from lib.search.space import Dimension
 
 FEWEST = 4
 """Finished configurations below which importances say nothing."""
