@@ -86,7 +86,7 @@ def _data(profile: Profile, where: Places) -> Iterator[Finding]:
 
 
 def _weights(profile: Profile, where: Places) -> Finding:
-    from lib.features.weights import weights_digest
+    from lib.backbones.weights import weights_digest
 
     try:
         digest = weights_digest(profile.features, where.features / ".weights", where.mirror)
@@ -106,7 +106,7 @@ def _gpu(profile: Profile) -> Finding:
 
 
 def _precision(profile: Profile) -> Finding:
-    from lib.features.alexnet import choose_device, computes_fast
+    from lib.features.device import choose_device, computes_fast
 
     try:
         device = choose_device(profile.features.device)

@@ -135,7 +135,7 @@ def _facts(feature_set: FeatureSet) -> Iterator[tuple[str, str]]:
     yield "dataset", f"{manifest.dataset}, digest {manifest.dataset_digest}"
     yield "rows", f"{manifest.rows:,}: {splits}"
     yield "quarantined", f"{manifest.quarantined:,} files" if manifest.quarantined else "none"
-    yield "model", f"AlexNet (torchvision {manifest.versions.get('torchvision', '?')}), layer {settings.layer}"
+    yield "model", f"{settings.entry.title} (torchvision {manifest.versions.get('torchvision', '?')}), layer {settings.layer}"
     yield "weights", f"{f'RANDOM (seed {settings.seed})' if random else 'ImageNet'}, sha256 {manifest.weights_sha256}"
     yield "input", f"{settings.input_size} x {settings.input_size} px, {settings.interpolation}"
     yield "precision", f"computed in {settings.precision}, stored as {settings.storage}"

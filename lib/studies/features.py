@@ -17,7 +17,7 @@ from lib.evaluation.projections import principal_components, sample_by_class
 from lib.features import FeatureSet, FeatureSettings
 from lib.features.manifest import Manifest
 from lib.features.plan import read_plan
-from lib.features.reading import Features
+from lib.features.rows import Features
 from lib.features.speed import read_speeds, speed_words
 from lib.features.statistics import FeatureStatistics, feature_statistics
 from lib.progress import Advance, bar, silent

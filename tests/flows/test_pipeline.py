@@ -145,7 +145,7 @@ def test_mlflow_runs_lead_back_to_their_flow_runs(result):
 def test_running_again_computes_nothing_and_adds_no_run(result, small, monkeypatch):
     before = {study: len(all_runs(study)) for study in result["studies"]}
     monkeypatch.setattr("lib.studies.training.train_many", None)
-    monkeypatch.setattr("lib.features.program.CpuProgram.features", None)
+    monkeypatch.setattr("lib.features.cpu_program.CpuProgram.features", None)
     again = pipeline(small)
     assert "already there and whole" in again["studies"]["features"].pop("done")
     assert "made" in result["studies"]["features"]["done"]
@@ -181,7 +181,7 @@ def test_killed_and_gone_on_from_on_another_machine_that_shares_an_object_store_
     for name, value in second.items():
         monkeypatch.setenv(name, value)
     with monkeypatch.context() as patch:
-        patch.setattr("lib.features.program.CpuProgram.features", None)  # the killed run has made them all
+        patch.setattr("lib.features.cpu_program.CpuProgram.features", None)  # the killed run has made them all
         again = pipeline(small)
     assert again["studies"].keys() == on_path.keys()
     for name, outcome in again["studies"].items():
