@@ -18,11 +18,11 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from lib.backbones.weights import weights_digest
 from lib.datasets.decoding import LARGEST_PIXELS, Decoder, UnreadableError
 from lib.errors import ConfigError, DataError, WeightsError
 from lib.features.config import FeatureSettings
 from lib.features.plan import feature_set_digest
-from lib.features.weights import weights_digest
 from lib.files import digest_file
 from lib.mlp.estimator import MLPClassifier
 from lib.mlp.store import load_network
@@ -143,7 +143,7 @@ class ImageClassifier:
         WeightsError
             When AlexNet's weights are not those that the classifier was trained with.
         """
-        from lib.features.program import make_program
+        from lib.features.programs import make_program
 
         try:
             read = Recipe.model_validate_json(recipe.read_bytes())
@@ -186,11 +186,12 @@ class ImageClassifier:
 
 def _require_same_draw(recipe: Recipe) -> None:
     """Refuse random weights that are others than those of the training: torch does not promise its generator's numbers."""
-    from lib.features.weights import random_digest
+    from lib.backbones.weights import random_digest
 
-    if recipe.torch != version("torch") and random_digest(recipe.features.seed) != recipe.weights_sha256:
+    features = recipe.features
+    if recipe.torch != version("torch") and random_digest(features.backbone, features.seed) != recipe.weights_sha256:
         raise WeightsError(
-            f"torch {version('torch')} draws other random weights with seed {recipe.features.seed} than torch "
+            f"torch {version('torch')} draws other random weights with seed {features.seed} than torch "
             f"{recipe.torch}, with which this classifier was trained; install that version"
         )
 

@@ -21,8 +21,8 @@ import numpy as np
 import torch
 
 from lib.datasets.dataset import Dataset, Split, build
-from lib.features import FeatureSettings, extract, program
-from lib.features.alexnet import load_network
+from lib.backbones.network import load_network
+from lib.features import FeatureSettings, extract, programs
 from lib.storage.address import place_of
 
 SETTINGS = FeatureSettings(weights="random", input_size=63, batch_size=3, shard_rows=4, device="cpu")
@@ -77,7 +77,7 @@ def main(folder: Path, kills: int, seed: int, url: str | None = None) -> None:
     if url is not None:
         import s3fs  # noqa: F401  # in children it would take longer than they live
     network = load_network(SETTINGS, folder / "cache", None)
-    program.load_network = lambda *_: network
+    programs.load_network = lambda *_: network
     rng = np.random.default_rng(seed)
     killed, sets, how = 0, 0, Counter()
     while killed < kills:

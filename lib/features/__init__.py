@@ -1,7 +1,8 @@
-"""Frozen AlexNet features: from images to sealed Parquet shards, and back to arrays."""
+"""Features of frozen networks: from images to sealed Parquet shards, and back to arrays."""
 
 from lib.features.config import FeatureSettings
-from lib.features.reading import Features, FeatureSet, open_feature_set
+from lib.features.reading import FeatureSet, open_feature_set
+from lib.features.rows import Features
 from lib.features.work import ExtractionWork, extract, extract_shards, plan_extraction
 
 __all__ = [

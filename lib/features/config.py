@@ -2,53 +2,78 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
+from pydantic import Field, PositiveInt, model_validator
 
-LAYERS = {"fc8": 1000, "fc7": 4096, "pool5": 9216}
-"""Layer -> width: the logits, the second fully connected layer after its ReLU, the pooled last convolution."""
+from lib.backbones.backbone import Backbone, Interpolation
+from lib.backbones.config import NetworkSettings, without_default
 
 
-class FeatureSettings(BaseModel):
-    """How images become features. All but device and batch size decide the features, and so their digest."""
+class FeatureSettings(NetworkSettings):
+    """How images become features. All but device and batch size decide the features, and so their digest.
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    Attributes
+    ----------
+    preprocessing : {"squash", "crop"}
+        How an image becomes the square that the network takes. "squash": resized to it, whatever its shape, so that all of
+        the image is seen. "crop": as torchvision does for the backbone's weights: the shorter side is resized (256 for an
+        input of 224, and in that proportion for others), then the square is cut out of the middle. torchvision rounds
+        pixels to whole numbers after resizing, which is not done here: a pixel differs by less than 1.5 of 255.
+    input_size : int
+        Side of that square in pixels; the backbone's own when none is given.
+    interpolation : {"bilinear", "bicubic", "nearest"}
+        The backbone's own when none is given.
+    """
 
-    weights: Literal["imagenet", "random"] = Field("imagenet", description="Pretrained, or random (said everywhere).")
-    weights_file: str | None = Field(None, description="A local file with ImageNet weights, instead of torchvision's.")
-    seed: int = Field(0, ge=0, description="Seed of random weights.")
-    layer: Literal["fc8", "fc7", "pool5"] = Field("fc8", description="fc8 (1000 logits), fc7 (4096) or pool5 (9216).")
-    input_size: int = Field(
-        224, ge=63, le=1024, description="Side of the square that images are resized to, in pixels."
+    preprocessing: Literal["squash", "crop"] = Field(
+        "squash", description="squash: resize to the square. crop: torchvision's resize and centre crop."
     )
-    interpolation: Literal["bilinear", "bicubic", "nearest"] = Field("bilinear", description="How images are resized.")
+    input_size: int = Field(
+        224,
+        ge=1,
+        le=1024,
+        description="Side of the square that the network takes, in pixels; empty: the backbone's own (224).",
+        json_schema_extra=without_default,
+    )
+    interpolation: Interpolation = Field(
+        "bilinear",
+        description="How images are resized; empty: as the backbone's weights state it.",
+        json_schema_extra=without_default,
+    )
     precision: Literal["float32", "bfloat16", "float16"] = Field("float32", description="Arithmetic of the network.")
     storage: Literal["float32", "float16"] = Field("float32", description="Number format in the Parquet shards.")
     shard_rows: PositiveInt = Field(4096, description="Images in a shard.")
     batch_size: PositiveInt | None = Field(None, description="Images computed at once; empty: found within memory.")
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu, cuda or cuda:N.")
 
+    @classmethod
+    def _defaults(cls, backbone: Backbone) -> dict[str, Any]:
+        own = backbone.preprocessing
+        return super()._defaults(backbone) | {"input_size": own.input_size, "interpolation": own.interpolation}
+
     @model_validator(mode="after")
-    def _file_is_imagenet(self) -> FeatureSettings:
-        if self.weights_file and self.weights != "imagenet":
-            raise ValueError(f"weights_file {self.weights_file!r} needs weights: imagenet, got weights: {self.weights}")
+    def _size_fits(self) -> Self:
+        least, most = self.entry.input_sizes
+        if not least <= self.input_size <= most:
+            takes = f"{least} pixels" if least == most else f"{least} to {most} pixels"
+            raise ValueError(f"input_size {self.input_size} does not fit {self.backbone}, which takes {takes}")
         return self
 
     @property
-    def width(self) -> int:
-        """Features of one image."""
-        return LAYERS[self.layer]
+    def shorter_side(self) -> int:
+        """Length that "crop" resizes an image's shorter side to, in pixels."""
+        return self.entry.preprocessing.shorter_side(self.input_size)
 
     def identity(self) -> dict[str, Any]:
-        """The settings that decide the features' values and layout in shards."""
-        return self.model_dump(exclude={"device", "batch_size", "weights_file"} | self._unused())
+        """The settings that decide the features' values and layout in shards.
 
-    def _unused(self) -> set[str]:
-        return {"seed"} if self.weights == "imagenet" else set()
-
-    def describe(self) -> str:
-        """In words, for every table, tag and figure: "AlexNet fc8, RANDOM weights (seed 0)"."""
-        if self.weights == "random":
-            return f"AlexNet {self.layer}, RANDOM weights (seed {self.seed})"
-        return f"AlexNet {self.layer}, ImageNet weights"
+        AlexNet's squashed images have the identity that they had before there were others, so that sets stay valid.
+        """
+        left_out = {"device", "batch_size", "weights_file", "backbone", "preprocessing"}
+        settings = self.model_dump(exclude=left_out | ({"seed"} if self.weights == "imagenet" else set()))
+        if self.backbone != "alexnet":
+            settings |= self.entry.identity(self.layer)
+        if self.preprocessing == "crop":
+            settings |= {"preprocessing": "crop", "shorter_side": self.shorter_side}
+        return settings

@@ -15,9 +15,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from lib.backbones.network import CutNetwork
 from lib.errors import ConfigError
-from lib.features.alexnet import CutAlexNet, device_name
 from lib.features.config import FeatureSettings
+from lib.features.device import device_name
 from lib.features.program import Array, Rows
 from lib.features.resize import Pixels, Resizer
 from lib.machine import cores
@@ -34,7 +35,7 @@ class CudaProgram:
     """One GPU computes block after block, while threads read the next ones and the last ones travel back."""
 
     def __init__(
-        self, network: CutAlexNet, settings: FeatureSettings, device: torch.device, batch_size: int | None
+        self, network: CutNetwork, settings: FeatureSettings, device: torch.device, batch_size: int | None
     ) -> None:
         self._device = device
         self.device_name = device_name(device)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
@@ -117,7 +118,13 @@ def plan_set(dataset: Dataset, settings: FeatureSettings, weights_sha256: str) -
 
 def set_folder(root: Path, plan: SetPlan) -> Path:
     """Where the set lies under the root of all sets."""
-    return root / plan.dataset / plan.digest[:16]
+    return root / folder_name(plan.dataset) / plan.digest[:16]
+
+
+def folder_name(dataset: str) -> str:
+    """A dataset's name as the name of a folder anywhere: letters, digits and a few signs, not hidden, not too long."""
+    name = re.sub(r"[^\w .+@-]", "-", dataset)[:60].strip(" .")
+    return name or "dataset"
 
 
 def write_plan(folder: Path, plan: SetPlan) -> None:

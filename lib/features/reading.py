@@ -8,7 +8,6 @@ those they never hold more than a row group. float16 stays float16 throughout.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,7 @@ import numpy.typing as npt
 from lib.errors import FeatureSetError
 from lib.features import manifest as manifests
 from lib.features.manifest import Manifest, read_manifest
+from lib.features.rows import Features, RowGroup
 from lib.features.shard_reading import OpenShard, missing
 from lib.files import digest_file
 from lib.storage.copies import fetch
@@ -30,34 +30,8 @@ if TYPE_CHECKING:
 
 COLUMNS = ("sample_id", "label", "split", "features")
 
-
-@dataclass(frozen=True)
-class Features:
-    """Rows of one split: X float32 or float16 (n, width), y int64 (n,), sample_ids int64 (n,)."""
-
-    X: npt.NDArray[np.floating]
-    y: npt.NDArray[np.int64]
-    sample_ids: npt.NDArray[np.int64]
-
-    def __len__(self) -> int:
-        return len(self.y)
-
-    def __getitem__(self, rows: slice) -> Features:
-        """Some of the rows, as views."""
-        return Features(self.X[rows], self.y[rows], self.sample_ids[rows])
-
-
-@dataclass(frozen=True)
-class RowGroup:
-    """What one row group of a shard holds of a split: which of its rows, and the sample id of the first of them."""
-
-    shard: int
-    group: int
-    within: slice
-    first: int
-
-    def __len__(self) -> int:
-        return int(self.within.stop - self.within.start)
+_AT_ONCE = 64
+"""Rows that are picked out of a row group at once: they are copied on their way."""
 
 
 class FeatureSet:
@@ -125,30 +99,35 @@ class FeatureSet:
         FeatureSetError
             When the set has no sample of such an id.
         """
-        ids = np.atleast_1d(np.asarray(sample_ids))
-        if ids.size and (ids.ndim != 1 or not np.issubdtype(ids.dtype, np.integer)):
-            raise FeatureSetError(f"sample ids must be a list of whole numbers, got {ids.dtype} of shape {ids.shape}")
-        if wrong := ids[(ids < 0) | (ids >= self.manifest.rows)].tolist():
-            raise FeatureSetError(
-                f"feature set {self.folder} has no sample {wrong[0]}; it has 0 to {self.manifest.rows - 1}"
-            )
+        ids = self._checked(sample_ids)
         chosen = self._empty(len(ids))
-        order = np.argsort(ids, kind="stable")
-        ordered = ids[order]
-        for shard, rows in enumerate(self.manifest.cut()):
-            if not _places(ordered, rows):
-                continue
-            with self._open(shard) as opened:
-                for group, held in enumerate(opened.groups):
-                    if places := _places(ordered, held):
-                        X, y, _ = opened.read(group)
-                        source, target = (
-                            ordered[places.start : places.stop] - held.start,
-                            order[places.start : places.stop],
-                        )
-                        chosen.X[target], chosen.y[target] = X[source], y[source]
+        self._scatter(ids, chosen.X, chosen.y)
         chosen.sample_ids[:] = ids
         return chosen
+
+    def fill(self, out: npt.NDArray[np.float32], sample_ids: npt.NDArray[np.int64]) -> None:
+        """Fill an array of the caller's with the features of these samples, in the order given.
+
+        Row groups that hold one of them are read in turn, so beside `out` memory holds one row group; what is stored as
+        float16 becomes float32 in `out` itself.
+
+        Parameters
+        ----------
+        out : ndarray of float32, shape (n, width)
+        sample_ids : ndarray of int64, shape (n,)
+
+        Raises
+        ------
+        FeatureSetError
+            When `out` has another type or shape, or the set has no sample of such an id.
+        """
+        ids = self._checked(sample_ids)
+        shape = (len(ids), self.manifest.width)
+        if out.dtype != np.float32 or out.shape != shape:
+            raise FeatureSetError(
+                f"an array of float32 and shape {shape} is needed to fill, got {out.dtype} and {out.shape}"
+            )
+        self._scatter(ids, out)
 
     def frame(self, split: str, columns: Sequence[str] = COLUMNS, wide: bool = False) -> pd.DataFrame:
         """A split for pandas.
@@ -228,6 +207,38 @@ class FeatureSet:
             with self._open(shard) as opened:
                 for each in together:
                     yield Features(*opened.read(each.group))[each.within]
+
+    def _checked(self, sample_ids: npt.ArrayLike) -> npt.NDArray[np.integer]:
+        ids = np.atleast_1d(np.asarray(sample_ids))
+        if ids.size and (ids.ndim != 1 or not np.issubdtype(ids.dtype, np.integer)):
+            raise FeatureSetError(f"sample ids must be a list of whole numbers, got {ids.dtype} of shape {ids.shape}")
+        if wrong := ids[(ids < 0) | (ids >= self.manifest.rows)].tolist():
+            raise FeatureSetError(
+                f"feature set {self.folder} has no sample {wrong[0]}; it has 0 to {self.manifest.rows - 1}"
+            )
+        return ids
+
+    def _scatter(
+        self, ids: npt.NDArray[np.integer], X: npt.NDArray[np.floating], y: npt.NDArray[np.int64] | None = None
+    ) -> None:
+        """Write features and labels of samples to the places that their ids have in `ids`."""
+        order = np.argsort(ids, kind="stable")
+        ordered = ids[order]
+        for shard, rows in enumerate(self.manifest.cut()):
+            if not _places(ordered, rows):
+                continue
+            with self._open(shard) as opened:
+                for group, held in enumerate(opened.groups):
+                    places = _places(ordered, held)
+                    if not places:
+                        continue
+                    features, labels, _ = opened.read(group)
+                    for start in range(places.start, places.stop, _AT_ONCE):
+                        piece = slice(start, min(start + _AT_ONCE, places.stop))
+                        source, target = ordered[piece] - held.start, order[piece]
+                        X[target] = features[source]
+                        if y is not None:
+                            y[target] = labels[source]
 
     def _open(self, shard: int) -> OpenShard:
         return OpenShard(self.folder, self.manifest, shard)

@@ -1,20 +1,21 @@
-"""Images as the network wants them: resized to its input and normalised, on its device, from uint8.
+"""Images as the network wants them: a normalised square on its device, from uint8.
 
-Resizing is linear in the pixels, so enlarging images of one size is two products with small matrices, which are what
-`torch.nn.functional.interpolate` does to the identity: the same result, several times faster on a CPU, and already
-channels-last. Shrinking, and all that is cubic, goes through `interpolate` itself, with antialiasing.
+Resizing is linear in the pixels and does one axis after the other, so enlarging images of one size is two products with small
+matrices, which are what `torch.nn.functional.interpolate` does to the identity: the same result, several times faster on a
+CPU, already channels-last, and of a crop only what is seen. Shrinking goes through `interpolate` itself, with antialiasing.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch.nn.functional import interpolate
 
-from lib.features.alexnet import DEVIATION, MEAN
 from lib.features.config import FeatureSettings
 
 Pixels = npt.NDArray[np.uint8] | Sequence[npt.NDArray[np.uint8]]
@@ -25,18 +26,24 @@ _LARGEST_RATIO = 32
 _MATRICES = 32
 """Sizes of images whose matrices are kept."""
 
+_REACH = 3
+"""Pixels on each side that an enlarged one may depend on, and one to spare: cubic kernels reach two."""
+
 
 class Resizer:
     """Turns uint8 images into the network's input (n, 3, size, size), normalised, channels-last, of `dtype`."""
 
     def __init__(self, settings: FeatureSettings, device: torch.device, dtype: torch.dtype) -> None:
         self._size, self._mode = settings.input_size, settings.interpolation
+        self._shorter_side = settings.shorter_side if settings.preprocessing == "crop" else None
         self._device, self._dtype = device, dtype
-        # float16 products are slow on a CPU; their results are rounded to it instead.
-        self._product_dtype = torch.float32 if device.type == "cpu" and dtype == torch.float16 else dtype
-        self._mean = 255 * torch.tensor(MEAN, device=device)
-        self._deviation = 255 * torch.tensor(DEVIATION, device=device)
-        self._matrices: dict[tuple[int, int], tuple[torch.Tensor, torch.Tensor]] = {}
+        # float16 products are slow on a CPU, and cubic ones are whole pixels: their results are rounded to it instead.
+        plain = self._mode == "bicubic" or (device.type == "cpu" and dtype == torch.float16)
+        self._product_dtype = torch.float32 if plain else dtype
+        own = settings.entry.preprocessing
+        self._mean = 255 * torch.tensor(own.mean, device=device)
+        self._deviation = 255 * torch.tensor(own.deviation, device=device)
+        self._matrices: dict[tuple[int, int], _Matrices] = {}
 
     def __call__(self, images: Sequence[torch.Tensor] | torch.Tensor) -> torch.Tensor:
         """The network's input of uint8 images on the device: one tensor (n, height, width[, 3]), or single ones."""
@@ -56,55 +63,108 @@ class Resizer:
 
     def _of_one_size(self, images: torch.Tensor) -> torch.Tensor:
         height, width = images.shape[1:3]
-        # Cubic weights overshoot, so their result is cut to the pixels' range before normalising, which no product does.
-        enlarges = max(height, width) <= self._size and self._mode != "bicubic"
-        return self._multiplied(images) if enlarges else self._interpolated(images)
+        target = self._target(height, width)
+        if height > target[0] or width > target[1]:
+            return self._interpolated(images, target)
+        if self._mode != "bicubic":
+            return self._multiplied(images, target)
+        return self._cubic(images, target) if self._shorter_side else self._interpolated(images, target)
 
-    def _interpolated(self, images: torch.Tensor) -> torch.Tensor:
+    def _target(self, height: int, width: int) -> tuple[int, int]:
+        """Size of the resized image, of which the square in the middle is seen; as torchvision's `Resize` rounds it."""
+        if self._shorter_side is None:
+            return self._size, self._size
+        if height <= width:
+            return self._shorter_side, int(self._shorter_side * width / height)
+        return int(self._shorter_side * height / width), self._shorter_side
+
+    def _start(self, length: int) -> int:
+        """Where the square begins along an axis; as torchvision's `CenterCrop` rounds it."""
+        return round((length - self._size) / 2)
+
+    def _interpolated(self, images: torch.Tensor, target: tuple[int, int]) -> torch.Tensor:
         smooth = self._mode != "nearest"
         pixels = _coloured(images).permute(0, 3, 1, 2).float()
-        if max(pixels.shape[2:]) > _LARGEST_RATIO * self._size:
+        if any(before > _LARGEST_RATIO * after for before, after in zip(pixels.shape[2:], target, strict=True)):
             pixels = pixels.cpu()  # a GPU's antialiasing kernel holds a pixel's whole support in shared memory
         resized = interpolate(
             pixels,
-            (self._size, self._size),
+            target,
             mode=self._mode,
             align_corners=False if smooth else None,
             # When enlarging it changes nothing of bilinear; of bicubic it chooses torchvision's and Pillow's kernel.
             antialias=smooth,
         ).to(self._device)
-        resized.clamp_(0, 255)
-        resized.sub_(self._mean[:, None, None]).div_(self._deviation[:, None, None])
-        return resized.to(self._dtype, memory_format=torch.channels_last)
+        top, left = (self._start(length) for length in target)
+        return self._normalised(resized[:, :, top : top + self._size, left : left + self._size])
 
-    def _multiplied(self, images: torch.Tensor) -> torch.Tensor:
+    def _normalised(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Cubic weights overshoot, so pixels (n, 3, size, size) are cut to their range first."""
+        pixels.clamp_(0, 255)
+        pixels.sub_(self._mean[:, None, None]).div_(self._deviation[:, None, None])
+        return pixels.to(self._dtype, memory_format=torch.channels_last)
+
+    def _multiplied(self, images: torch.Tensor, target: tuple[int, int]) -> torch.Tensor:
         """Weights sum to 1, so normalising the few pixels first gives what normalising the many would."""
-        count, height, width = images.shape[:3]
-        down, across = self._weights(height, width)
-        pixels = (_coloured(images).float() - self._mean) / self._deviation
-        rows = torch.matmul(down, pixels.reshape(count, height, 3 * width)).to(self._product_dtype)
-        resized = torch.matmul(rows.view(-1, 3 * width), across).to(self._dtype)
-        return resized.view(count, self._size, self._size, 3).permute(0, 3, 1, 2)
+        matrices = self._weights(images, target)
+        pixels = (_coloured(images[:, matrices.rows, matrices.columns]).float() - self._mean) / self._deviation
+        return matrices.applied_to(pixels).to(self._dtype)
 
-    def _weights(self, height: int, width: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Matrices (size, height) and (3 * width, 3 * size): the second keeps the three channels of a pixel together."""
+    def _cubic(self, images: torch.Tensor, target: tuple[int, int]) -> torch.Tensor:
+        matrices = self._weights(images, target)
+        pixels = _coloured(images[:, matrices.rows, matrices.columns]).float()
+        return self._normalised(matrices.applied_to(pixels))
+
+    def _weights(self, images: torch.Tensor, target: tuple[int, int]) -> _Matrices:
+        height, width = images.shape[1:3]
         key = (height, width)
         found = self._matrices.get(key)
         if found is None:
-            down, across = self._line(height), self._line(width)
+            (rows, down), (columns, across) = self._line(height, target[0]), self._line(width, target[1])
             channels = torch.eye(3, device=self._device)
-            spread = torch.einsum("ow,cd->wcod", across, channels).reshape(3 * width, 3 * self._size)
-            found = down, spread.to(self._product_dtype)
+            spread = torch.einsum("ow,cd->wcod", across, channels).reshape(3 * across.shape[1], 3 * self._size)
+            found = _Matrices(rows, columns, down, spread.to(self._product_dtype))
             # Several threads come here: a new dictionary each time, never one that changes under another's hands.
             self._matrices = ({} if len(self._matrices) >= _MATRICES else self._matrices) | {key: found}
         return found
 
-    def _line(self, length: int) -> torch.Tensor:
-        """What resizing does along one axis, as a matrix (size, length)."""
-        smooth = self._mode != "nearest"
-        unit = torch.eye(length, device=self._device)[:, None, :, None]
-        line = interpolate(unit, (self._size, 1), mode=self._mode, align_corners=False if smooth else None)
-        return line[:, 0, :, 0].T.contiguous()
+    def _line(self, length: int, target: int) -> tuple[slice, torch.Tensor]:
+        """What resizing and cropping do along one axis: the pixels that are seen, and a matrix (size, so many)."""
+        start, ratio = self._start(target), length / target
+        first = max(0, math.floor(start * ratio) - _REACH)
+        last = min(length, math.ceil((start + self._size) * ratio) + _REACH)
+        unit = torch.eye(last - first, device=self._device)
+        unit = torch.nn.functional.pad(unit, (first, length - last))[:, None, :, None]
+        smooth, cubic = self._mode != "nearest", self._mode == "bicubic"
+        line = interpolate(
+            unit, (target, 1), mode=self._mode, align_corners=False if smooth else None, antialias=cubic
+        )  # fmt: skip
+        return slice(first, last), line[:, 0, start : start + self._size, 0].T.contiguous()
+
+
+@dataclass(frozen=True)
+class _Matrices:
+    """Which pixels are seen, and the products that enlarge them.
+
+    Attributes
+    ----------
+    down : Tensor, shape (size, rows)
+    across : Tensor, shape (3 * columns, 3 * size)
+        Keeps the three channels of a pixel together.
+    """
+
+    rows: slice
+    columns: slice
+    down: torch.Tensor
+    across: torch.Tensor
+
+    def applied_to(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Images (n, 3, size, size), channels-last, of float32 pixels (n, rows, columns, 3)."""
+        count, height, width = pixels.shape[:3]
+        size = len(self.down)
+        rows = torch.matmul(self.down, pixels.reshape(count, height, 3 * width)).to(self.across.dtype)
+        resized = torch.matmul(rows.view(-1, 3 * width), self.across)
+        return resized.view(count, size, size, 3).permute(0, 3, 1, 2)
 
 
 def _coloured(images: torch.Tensor) -> torch.Tensor:

@@ -8,17 +8,14 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
 from lib.errors import ConfigError
-from lib.features.reading import Features
-
-if TYPE_CHECKING:
-    from lib.features.reading import FeatureSet
+from lib.features.rows import Features, SplitReader
 
 Pair = tuple[torch.Tensor, torch.Tensor]
 """Features (width,) and label (), or of n rows (n, width) and (n,)."""
@@ -27,7 +24,7 @@ Pair = tuple[torch.Tensor, torch.Tensor]
 class SplitDataset(Dataset[Pair]):
     """The rows of a split by their position in it; see `FeatureSet.torch_dataset`."""
 
-    def __init__(self, feature_set: FeatureSet, split: str, cache_bytes: int) -> None:
+    def __init__(self, feature_set: SplitReader, split: str, cache_bytes: int) -> None:
         self._set = feature_set
         self._groups = feature_set.row_groups(split)
         self._first = feature_set.rows(split).start
@@ -72,7 +69,7 @@ class SplitDataset(Dataset[Pair]):
 class SplitStream(IterableDataset[Pair]):
     """Batches of a split, row group after row group; see `FeatureSet.torch_stream`."""
 
-    def __init__(self, feature_set: FeatureSet, split: str, batch_size: int, shuffle: bool, mix: int) -> None:
+    def __init__(self, feature_set: SplitReader, split: str, batch_size: int, shuffle: bool, mix: int) -> None:
         if batch_size < 1 or mix < 1:
             raise ConfigError(f"a stream needs batch_size and mix of at least 1, got {batch_size} and {mix}")
         self._set = feature_set

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from lib.backbones.weights import weights_digest
 from lib.datasets.dataset import Dataset
 from lib.errors import ConfigError, DataError, FeatureSetError
 from lib.features import plan as plans
@@ -23,7 +24,6 @@ from lib.features.quarantine import quarantine_is_whole, write_quarantine
 from lib.features.reading import FeatureSet, open_feature_set
 from lib.features.shards import check_shard, restore_entry, shard_name, stray_shards
 from lib.features.speed import Speed, write_speed
-from lib.features.weights import weights_digest
 from lib.files import remove_abandoned, remove_file, require_writable
 from lib.progress import bar
 from lib.storage.copies import fetch, shown
@@ -119,9 +119,9 @@ class ExtractionWork:
             if not missing:
                 return []
             # Here, for they import PyTorch, which a run with nothing to compute need not.
-            from lib.features.alexnet import choose_device
+            from lib.features.device import choose_device
             from lib.features.extractor import write_shards
-            from lib.features.program import make_program
+            from lib.features.programs import make_program
 
             started = time.perf_counter()
             kind = choose_device(self.settings.device).type

@@ -6,6 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from lib.backbones.weights import weights_digest
 from lib.config import Places, Workers
 from lib.datasets import Dataset, on_disk
 from lib.datasets.download import NOWHERE
@@ -15,7 +16,6 @@ from lib.features import FeatureSet, FeatureSettings, manifest
 from lib.features.plan import cut, plan_set, set_folder
 from lib.features.shards import shard_name
 from lib.features.units import Unit, cut_units
-from lib.features.weights import weights_digest
 from lib.features.work import ExtractionWork
 from lib.storage.copies import sizes
 

@@ -94,9 +94,9 @@ def log_image_classifier(
     with TemporaryDirectory(prefix="probeflow-model-") as folder:
         artifacts = {"network": str(record.folder / record.model.network)}
         if settings.weights == "imagenet":
-            from lib.features.alexnet import save_weights
+            from lib.backbones.network import save_weights
 
-            weights = Path(folder) / "alexnet.safetensors"
+            weights = Path(folder) / f"{settings.backbone}.safetensors"
             save_weights(settings, cache, mirror, weights)
             recipe = recipe.model_copy(update={"weights_file_sha256": digest_file(weights)})
             artifacts["weights"] = str(weights)

@@ -1,0 +1,143 @@
+"""A backbone as a network that ends at a layer, with weights that are always named: ImageNet's or seeded random ones.
+
+Weights files are read with `weights_only`, so a file cannot run code; of their tensors only those that the layer needs are
+asked for.
+"""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from safetensors.torch import save as safetensors_bytes
+from torch import nn
+from torchvision.models.feature_extraction import create_feature_extractor
+
+from lib.backbones.backbone import Backbone, Cut
+from lib.backbones.config import NetworkSettings
+from lib.backbones.random_weights import random_network
+from lib.backbones.weights import weights_path
+from lib.errors import WeightsError
+from lib.files import write_bytes
+
+
+class CutNetwork(nn.Module):
+    """A network up to one layer.
+
+    Attributes
+    ----------
+    trunk : Module
+        From normalised images (n, 3, size, size) to rows (n, …): the whole of it, or its first part.
+    head : Module or None
+        The second part, of backbones with a fast path.
+    width : int
+        Features of one image.
+    """
+
+    def __init__(self, backbone: Backbone, network: nn.Module, layer: str) -> None:
+        super().__init__()
+        cut = backbone.cut(layer)
+        self.width = cut.width
+        self.head: nn.Module | None = None
+        if backbone.split is None:
+            self.trunk: nn.Module = _UpTo(network, cut)
+        else:
+            self.trunk, self.head = backbone.split(network, layer)
+        self.eval()
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Features (n, width) of normalised images (n, 3, size, size)."""
+        rows: torch.Tensor = self.trunk(images)
+        return rows if self.head is None else self.head(rows)
+
+
+class _UpTo(nn.Module):
+    """A network up to a node of its graph; what comes after it is dropped."""
+
+    def __init__(self, network: nn.Module, cut: Cut) -> None:
+        super().__init__()
+        self.extractor = create_feature_extractor(network, {cut.node: "cut"}, suppress_diff_warning=True)
+        self._pool = cut.pool
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        found: torch.Tensor = self.extractor(images)["cut"]
+        if self._pool == "mean":
+            return found.mean(dim=(2, 3))
+        return found[:, 0] if self._pool == "first" else found.flatten(1)
+
+
+def load_network(settings: NetworkSettings, cache: Path, mirror: str | None) -> CutNetwork:
+    """The network in evaluation mode on the CPU, float32.
+
+    Raises
+    ------
+    WeightsError
+        When ImageNet weights cannot be had, or a file does not hold those that the layer needs.
+    """
+    if settings.weights == "random":
+        network = random_network(settings.entry, settings.seed)
+    else:
+        network, _ = _pretrained(settings, cache, mirror)
+    return CutNetwork(settings.entry, network, settings.layer)
+
+
+def save_weights(settings: NetworkSettings, cache: Path, mirror: str | None, target: Path) -> None:
+    """Write the ImageNet weights that the layer needs as a safetensors file, which `weights_file` takes too.
+
+    Raises
+    ------
+    WeightsError
+        As `load_network`.
+    """
+    network, needed = _pretrained(settings, cache, mirror)
+    state = network.state_dict()
+    write_bytes(target, safetensors_bytes({name: state[name].contiguous() for name in needed}))
+
+
+def _pretrained(settings: NetworkSettings, cache: Path, mirror: str | None) -> tuple[nn.Module, list[str]]:
+    """The network with the weights of a file as far as the layer needs them, and the names of these."""
+    backbone, path = settings.entry, weights_path(settings, cache, mirror)
+    network = random_network(backbone, 0)
+    needed, held = _needed(network, backbone.cut(settings.layer)), _read(path, backbone)
+    if lacking := [name for name in needed if name not in held]:
+        able = [layer for layer, cut in backbone.cuts.items() if not set(_needed(network, cut)) - set(held)]
+        if not able:
+            raise _other_weights(path, backbone, f"it has no {lacking[0]}")
+        raise WeightsError(
+            f"weights file {path} has no {lacking[0]}, which {backbone.title} {settings.layer} needs; it is enough for: "
+            f"{', '.join(able)}"
+        )
+    own = network.state_dict()
+    for name in needed:
+        if held[name].shape != own[name].shape:
+            raise _other_weights(path, backbone, f"{name} is {tuple(held[name].shape)}, not {tuple(own[name].shape)}")
+    network.load_state_dict({name: held[name] for name in needed}, strict=False)
+    return network, needed
+
+
+def _needed(network: nn.Module, cut: Cut) -> list[str]:
+    """Names of the parameters and running statistics that lead to the cut; counters of training batches do not."""
+    return [name for name in _UpTo(network, cut).extractor.state_dict() if not name.endswith("num_batches_tracked")]
+
+
+def _read(path: Path, backbone: Backbone) -> dict[str, torch.Tensor]:
+    """The tensors of a file: PyTorch's own kind, read without running code, or safetensors."""
+    try:
+        safe = path.suffix == ".safetensors"
+        held = load_file(path) if safe else torch.load(path, map_location="cpu", weights_only=True)
+        if not all(isinstance(value, torch.Tensor) for value in held.values()):
+            raise TypeError("it is no mapping of names to tensors")
+    except (
+        pickle.UnpicklingError, RuntimeError, EOFError, AttributeError, TypeError, KeyError, ValueError, SafetensorError,
+    ) as error:  # fmt: skip
+        raise _other_weights(path, backbone, " ".join(str(error).split())[:160]) from None
+    return dict(held)
+
+
+def _other_weights(path: Path, backbone: Backbone, problem: str) -> WeightsError:
+    return WeightsError(
+        f"weights file {path} does not hold torchvision's {backbone.title} weights ({problem}); give another"
+    )

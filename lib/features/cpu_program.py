@@ -1,0 +1,103 @@
+"""The network on CPU cores, each of which computes blocks of its own."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import numpy as np
+import torch
+
+from lib.backbones.network import CutNetwork
+from lib.features.config import FeatureSettings
+from lib.features.device import device_name
+from lib.features.program import Array, Rows
+from lib.features.resize import Pixels, Resizer
+from lib.machine import cores
+
+
+class CpuProgram:
+    """Each core computes blocks of its own, from reading to features, in one thread without waiting for the others.
+
+    A network with a head takes a few images at a time through its trunk, whose activations stay in cache, and the whole
+    block through its head. oneDNN gives a row the same bits in any such batch, but not in a very small one, so small
+    blocks are padded. Of other networks that is not known, so they always compute batches of one size, padded: then a row's
+    bits cannot depend on how many others there are.
+    """
+
+    CONVOLVED = 32
+    """Images that go through a trunk at once: measured to be fastest from 8 to 64 on processors with AVX-512."""
+
+    BLOCK = 256
+    """Images that go through a head at once: beyond it AlexNet's rate grows by less than 1 %."""
+
+    LEAST = 32
+
+    BATCH = 8
+    """Images that go through a network without a head at once: more are not faster."""
+
+    def __init__(self, network: CutNetwork, settings: FeatureSettings, batch_size: int | None) -> None:
+        device = torch.device("cpu")
+        self.device_name = device_name(device)
+        self.batch_size = batch_size or (self.LEAST if network.head is None else self.BLOCK)
+        self._storage = settings.storage
+        self._dtype: torch.dtype = getattr(torch, settings.precision)
+        self._network = network.to(dtype=self._dtype).to(memory_format=torch.channels_last)
+        self._resize = Resizer(settings, device, self._dtype)
+
+    def features(self, rows: Rows, blocks: Iterable[range]) -> Iterator[Array]:
+        """See `Program.features`."""
+        lanes, threads = cores(), torch.get_num_threads()
+        waiting: deque[Future[Array]] = deque()
+        pool = ThreadPoolExecutor(lanes, "extract", initializer=torch.set_num_threads, initargs=(1,))
+        try:
+            for block in blocks:
+                waiting.append(pool.submit(self._block, rows, block))
+                if len(waiting) > 2 * lanes:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+            torch.set_num_threads(threads)  # MKL's number is the process's, not the lane's
+
+    def _block(self, rows: Rows, block: range) -> Array:
+        with torch.inference_mode():
+            compute = self._in_batches if self._network.head is None else self._in_two_parts
+            return as_stored(compute(rows, block)[: len(block)], self._storage)
+
+    def _in_two_parts(self, rows: Rows, block: range) -> torch.Tensor:
+        parts = [
+            self._network.trunk(self._resize(_tensors(rows.read(part)))) for part in rows.parts(block, self.CONVOLVED)
+        ]
+        assert self._network.head is not None
+        features: torch.Tensor = self._network.head(_padded(torch.cat(parts), self.LEAST))
+        return features
+
+    def _in_batches(self, rows: Rows, block: range) -> torch.Tensor:
+        images = torch.cat([self._resize(_tensors(rows.read(part))) for part in rows.parts(block, self.BATCH)])
+        batches = [self._network(_padded(batch, self.BATCH)) for batch in torch.split(images, self.BATCH)]
+        return torch.cat(batches)
+
+
+def as_stored(features: torch.Tensor, storage: str) -> Array:
+    """Features on the CPU as an array of `storage`'s dtype; what float16 cannot hold becomes infinite."""
+    stored: Array = features.to(getattr(torch, storage)).numpy()
+    return stored
+
+
+def _padded(batch: torch.Tensor, least: int) -> torch.Tensor:
+    """The batch with rows of zeros after it, if it has fewer than `least`."""
+    if len(batch) >= least:
+        return batch
+    padded = torch.cat([batch, batch.new_zeros(least - len(batch), *batch.shape[1:])])
+    return padded.contiguous(memory_format=torch.channels_last) if batch.ndim == 4 else padded
+
+
+def _tensors(images: Pixels) -> torch.Tensor | list[torch.Tensor]:
+    if not isinstance(images, np.ndarray):
+        if len({image.shape for image in images}) > 1:
+            return [torch.from_numpy(image.copy()) for image in images]  # decoded images are not writable
+        images = np.stack(images)
+    return torch.from_numpy(np.ascontiguousarray(images))
