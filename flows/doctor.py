@@ -87,7 +87,7 @@ def _data(profile: Profile, where: Places) -> Iterator[Finding]:
 
 
 def _weights(profile: Profile, where: Places) -> Iterator[Finding]:
-    from lib.features.weights import weights_digest
+    from lib.backbones.weights import weights_digest
 
     for name, node in profile.features.items():
         try:
@@ -109,7 +109,7 @@ def _gpu(profile: Profile) -> Finding:
 
 
 def _precision(profile: Profile) -> Iterator[Finding]:
-    from lib.features.alexnet import choose_device, computes_fast
+    from lib.features.device import choose_device, computes_fast
 
     for device_name, chosen in sorted({(node.device, node.precision) for node in profile.features.values()}):
         try:

@@ -116,7 +116,7 @@ def _programs(plan: RunPlan) -> Iterator[str]:
     for node in plan.nodes:
         for shape in Counter(map(_shape, node.forecast.programs)):
             same = [program for program in node.forecast.programs if _shape(program) == shape]
-            depth, batch_size, optimizer = shape
+            depth, batch_size, optimiser = shape
             rows.append(
                 (
                     node.name,
@@ -124,7 +124,7 @@ def _programs(plan: RunPlan) -> Iterator[str]:
                     f"{sum(each.trials for each in same):,}",
                     str(depth),
                     f"{batch_size:,}",
-                    optimizer,
+                    optimiser,
                     _sum([each.parameters for each in same]),
                     _largest([each.bytes for each in same]),
                 )
@@ -132,12 +132,12 @@ def _programs(plan: RunPlan) -> Iterator[str]:
     if rows:
         yield ""
         yield "The trials of a program train side by side; programs of one shape share a line:"
-        heads = (">programs", ">trials", ">hidden layers", ">batch size", "optimizer", ">parameters", ">memory of each")
+        heads = (">programs", ">trials", ">hidden layers", ">batch size", "optimiser", ">parameters", ">memory of each")
         yield from aligned(("node", *heads), rows)
 
 
 def _shape(program: Any) -> tuple[int, int, str]:
-    return program.depth, program.batch_size, program.optimizer
+    return program.depth, program.batch_size, program.optimiser
 
 
 def _sum(counts: Sequence[int | None]) -> str:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import sys
 from typing import Literal
 
+from lib.backbones.weights import weights_digest
+
 from flows.report import run_and_report
 from lib.datasets import acquire
 from lib.datasets.sources import parse_source
 from lib.errors import WeightsError
-from lib.features.weights import weights_digest
 from lib.places import Places, Workers
 from lib.profile.starter import source_of, starter_profile
 

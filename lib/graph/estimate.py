@@ -43,7 +43,9 @@ def estimate(forecast: Forecast, kind: str, records: Sequence[PastRecord]) -> Es
         ratio = forecast.amount / past.amount
         worked = origin.seconds if past.seconds is None else min(past.seconds, origin.seconds)
         shown = 0.0 if origin.node_seconds is None else max(0.0, origin.node_seconds - origin.seconds)
-        found.append(_Told(shown + origin.seconds - worked + worked * ratio, f"{record.content['name']} of {record.when}", ratio))
+        found.append(
+            _Told(shown + origin.seconds - worked + worked * ratio, f"{record.content['name']} of {record.when}", ratio)
+        )
     return _middle(found)
 
 

@@ -12,7 +12,7 @@ from lib.profile import Graph, Profile
 from lib.profile.graph import part_of
 from lib.studies.features import FeatureNode, open_set
 from lib.studies.record import StudyFolder, open_record
-from lib.studies.run import run_study, study_folder
+from lib.studies.run import finished_study, run_study, study_folder
 from lib.studies.study import Group, Input, Record, Study, StudySettings, Work, kind_of
 
 
@@ -37,11 +37,11 @@ class ReadyNode:
 
     def finished(self) -> Record[Any] | None:
         """Its record, if it is done."""
-        return self.folder.finished()
+        return finished_study(self.folder, self.settings, self.inputs, self.where)
 
     def work(self) -> Work | None:
         """Its work in units, if its kind can cut it and it is not done."""
-        if self.folder.finished() is not None:
+        if self.finished() is not None:
             return None
         return kind_of(self.settings).work(Study(self.name, self.settings, self.inputs, self.folder, self.where))
 

@@ -6,11 +6,9 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-from lib.features.config import FeatureSettings
 from lib.profile import parse_profile
 from lib.storage.copies import fetch
 from lib.studies.record import FORMAT, RECORD, Identity, Origin, StudyFolder, read_origin
@@ -24,6 +22,9 @@ KEY_LETTERS = 6
 _NAMED = 3
 _SHORT = 12
 _LONGEST = 40
+
+_IDLE = ("device", "batch_size", "weights_file")
+"""Settings of a feature set that decide nothing that its digest does not tell."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,9 @@ def differences(wanted: Identity, origin: Origin | None) -> list[str]:
     then, now = flat(before.profile), flat(wanted.profile)
     paths = changes(then, now)
     own = tuple(f"{group}.{wanted.name}." for group in Group)
-    told = [f"{path} {_value(then.get(path))} -> {_value(now.get(path))}" for path in paths if _is_of(path, own, behind)]
+    told = [
+        f"{path} {_value(then.get(path))} -> {_value(now.get(path))}" for path in paths if _is_of(path, own, behind)
+    ]
     for role in changed:
         named = tuple(f"{place}{role.partition('.')[0]}" for place in own)
         if not any(path in named or path.startswith(behind[role]) for path in paths):
@@ -166,12 +169,7 @@ def changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
 def _is_idle(path: str) -> bool:
     """Whether a setting decides no result: a profile's name, and how features are computed."""
     group, _, rest = path.partition(".")
-    return path == "name" or (group == Group.FEATURES and rest.partition(".")[2] in _idle())
-
-
-@cache
-def _idle() -> frozenset[str]:
-    return frozenset(FeatureSettings.model_fields) - set(FeatureSettings(weights="random").identity())
+    return path == "name" or (group == Group.FEATURES and rest.partition(".")[2] in _IDLE)
 
 
 def flat(parts: Mapping[str, Any], before: str = "") -> dict[str, Any]:
@@ -198,7 +196,9 @@ def _older(record: PastRecord, wanted: Identity) -> str:
     if made != FORMAT:
         return f"the record of {record.when} has format {made}, now {FORMAT}"
     version = record.content.get("version")
-    return "" if version == wanted.version else f"the record of {record.when} has version {version}, now {wanted.version}"
+    return (
+        "" if version == wanted.version else f"the record of {record.when} has version {version}, now {wanted.version}"
+    )
 
 
 def _value(value: Any) -> str:

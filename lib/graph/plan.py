@@ -5,10 +5,10 @@ Keys are made as the studies themselves make them, so a plan says what the run t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, cast
 
 from lib.datasets import Dataset, on_disk
 from lib.datasets.download import NOWHERE
@@ -22,9 +22,10 @@ from lib.places import Places, Workers
 from lib.profile import Node, Profile
 from lib.storage.copies import shown
 from lib.studies.record import StudyFolder
-from lib.studies.study import Forecast, Group, kind_of
+from lib.studies.run import finished_study
+from lib.studies.study import Forecast, Group, Identified, kind_of
 
-_NONE = Estimate(0.0, "")
+_NONE, _NOTHING = Estimate(0.0, ""), Forecast()
 
 
 class State(StrEnum):
@@ -70,7 +71,7 @@ class NodePlan:
     state: State
     told: str
     key: str | None = None
-    forecast: Forecast = Forecast()
+    forecast: Forecast = _NOTHING
     pieces: tuple[PiecePlan, ...] = ()
     estimate: Estimate = _NONE
 
@@ -141,7 +142,8 @@ class _Planner:
     def _of_node(self, node: Node, outlook: Outlook) -> NodePlan:
         settings, kind = node.study, kind_of(node.study)
         identity, folder = outlook.identity(node.name), outlook.folder(node.name)
-        if folder is not None and folder.finished() is not None:
+        known = cast("Mapping[str, Identified]", outlook.inputs(node.name))
+        if folder is not None and finished_study(folder, settings, known, self.where) is not None:
             return NodePlan(node.name, kind.name, State.CACHED, shown(folder.path), folder.key)
         forecast = kind.forecast(node.name, settings, outlook.inputs(node.name), self.where, folder)
         told = why_to_do(self.where.studies, identity) if identity is not None else self._waits_for(node, outlook)

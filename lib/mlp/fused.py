@@ -23,6 +23,7 @@ from safetensors import SafetensorError
 
 from lib.errors import ConfigError
 from lib.files import digest_arrays, digest_json
+from lib.mlp.course import Ending
 from lib.mlp.engine import Engine, backend_of, lanes_on, make_engine
 from lib.mlp.estimator import MLPClassifier, Record
 from lib.mlp.grouping import Group, group_trials, n_parameters
@@ -31,7 +32,7 @@ from lib.mlp.layout import Layout
 from lib.mlp.network import Network
 from lib.mlp.stacked import STATE, Backend, StackedProgram, kind_of
 from lib.mlp.store import ENGINE, read_tensors, write_vectors
-from lib.mlp.training import Ending, TrialData, TrialResult, estimator
+from lib.mlp.training import TrialData, TrialResult, estimator
 from lib.mlp.trial import Trial
 
 OnEpoch = Callable[[int, Record], None]

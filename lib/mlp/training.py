@@ -1,16 +1,15 @@
-"""Train one trial, and the figures that reports take from it."""
+"""Train one trial."""
 
 from __future__ import annotations
 
-import math
 import warnings
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 from sklearn.exceptions import ConvergenceWarning
 
+from lib.mlp.course import Course, Ending
 from lib.mlp.estimator import Listener, MLPClassifier, Record
 from lib.mlp.trial import Trial
 
@@ -33,13 +32,9 @@ class TrialData:
     n_classes: int
 
 
-Ending = Literal["finished", "diverged", "patience", "halved"]
-"""How a trial ended: after all its epochs, by a loss that is not finite, by early stopping, or at a rung of halving."""
-
-
 @dataclass(frozen=True)
-class TrialResult:
-    """What came of a trial. `history` holds one record an epoch, as `MLPClassifier.history_`."""
+class TrialResult(Course):
+    """What came of a trial: its network, and its course."""
 
     trial: Trial
     history: tuple[Record, ...]
@@ -48,53 +43,9 @@ class TrialResult:
     ended: Ending = "finished"
 
     @property
-    def ended_words(self) -> str:
-        """How it ended, for reading: "finished", "halved at epoch 10"."""
-        if self.ended == "finished":
-            return "finished"
-        how = "out of patience" if self.ended == "patience" else self.ended
-        return f"{how} at epoch {len(self.history)}"
-
-    @property
-    def seconds(self) -> float:
-        """Wall time of the training, in seconds."""
-        return self.history[-1]["seconds"]
-
-    @property
     def n_parameters(self) -> int:
         """Weights and biases."""
         return len(self.network.network_.parameters)
-
-    @property
-    def best_epoch(self) -> int:
-        """The epoch of the lowest validation loss, from 1."""
-        losses = [record["validation_loss"] for record in self.history]
-        return 1 + min(range(len(losses)), key=lambda index: (not math.isfinite(losses[index]), losses[index]))
-
-    @property
-    def best_validation_loss(self) -> float:
-        """Lowest validation cross-entropy of any epoch, in nats."""
-        return self.history[self.best_epoch - 1]["validation_loss"]
-
-    @property
-    def best_validation_accuracy(self) -> float:
-        """Highest validation accuracy of any epoch."""
-        return max(record["validation_accuracy"] for record in self.history)
-
-    @property
-    def final_validation_accuracy(self) -> float:
-        """Validation accuracy after the last epoch; 0 for a diverged trial, so that it is never chosen."""
-        return 0.0 if self.diverged_epoch is not None else self.history[-1]["validation_accuracy"]
-
-    @property
-    def mean_train_loss(self) -> float:
-        """Training cross-entropy averaged over the epochs, the reference study's "average"."""
-        return float(np.mean([record["train_loss"] for record in self.history]))
-
-    @property
-    def mean_validation_loss(self) -> float:
-        """Validation cross-entropy averaged over the epochs, the reference study's "average"."""
-        return float(np.mean([record["validation_loss"] for record in self.history]))
 
 
 def estimator(trial: Trial) -> MLPClassifier:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from lib.mlp.training import TrialResult
+from lib.mlp.course import Course
 from lib.search.space import Dimension, Point, shown
 from lib.search.variant import Variant
 
@@ -28,7 +28,7 @@ class GridSearch:
         asked, self._left = self._left, []
         return asked
 
-    def tell(self, results: Sequence[Sequence[TrialResult]]) -> None:
+    def tell(self, results: Sequence[Sequence[Course]]) -> None:
         """Nothing depends on it."""
 
     def points(self) -> list[Point]:

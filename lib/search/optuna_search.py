@@ -22,7 +22,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from lib.errors import DataError
 from lib.files import digest_json, write_bytes
-from lib.mlp.training import TrialResult
+from lib.mlp.course import Course
 from lib.search.search import objective
 from lib.search.settings import SearchSettings
 from lib.search.space import Dimension, Point
@@ -89,7 +89,7 @@ class OptunaSearch:
         """What is trained for a draw."""
         return {each.name: each.short(trial.params[each.name]) for each in self.dimensions}
 
-    def tell(self, results: Sequence[Sequence[TrialResult]]) -> None:
+    def tell(self, results: Sequence[Sequence[Course]]) -> None:
         """Store what came of the round; a stored round keeps what it was told."""
         for trial, of_configuration in zip(self._members(self._round), results, strict=True):
             if trial.state.is_finished():

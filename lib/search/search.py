@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from lib.mlp.training import TrialResult
+from lib.mlp.course import Course
 from lib.search.space import Dimension, Point
 
 
@@ -27,14 +27,14 @@ class Search(Protocol):
     def ask(self) -> list[dict[str, Any]]:
         """Trial settings of the next round's configurations; none when the search is over."""
 
-    def tell(self, results: Sequence[Sequence[TrialResult]]) -> None:
+    def tell(self, results: Sequence[Sequence[Course]]) -> None:
         """What came of the round asked for last: each configuration's results, one a seed."""
 
     def points(self) -> list[Point]:
         """Where in the dimensions each configuration lies, in the order asked for."""
 
 
-def objective(results: Sequence[TrialResult]) -> float:
+def objective(results: Sequence[Course]) -> float:
     """Best validation loss, in nats, as a mean over seeds; infinite when any seed diverged."""
     if any(result.ended == "diverged" for result in results):
         return math.inf

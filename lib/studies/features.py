@@ -169,6 +169,10 @@ class Features(Kind[FeatureNode, FeaturesResult]):
         """The digest of the set."""
         return {"features": _plan(inputs["of"].dataset, settings, where).digest}
 
+    def intact(self, settings: FeatureNode, inputs: Mapping[str, Identified], where: Places) -> bool:
+        """Whether the set is sealed and whole; every byte is read, of a shared one when it is brought here."""
+        return _ahead(inputs["of"].dataset, settings, where)[2]
+
     def compute(self, study: Study[FeatureNode]) -> FeaturesResult:
         """Extract what is missing, seal the set, and describe it in one pass over all rows and one over a sample."""
         from lib.features import FeatureSet
@@ -226,10 +230,9 @@ class Features(Kind[FeatureNode, FeaturesResult]):
         }
         if result.speeds:
             metrics["images_per_second"] = max(each.images_per_second for each in result.speeds)
-        params: dict[str, str | int | float] = {
-            name: value if isinstance(value, str | int | float) else str(value)
-            for name, value in settings.identity().items()
-        }
+        params: dict[str, str | int | float] = settings.model_dump(
+            exclude={"weights_file", "batch_size", "device"} | ({"seed"} if settings.weights == "imagenet" else set())
+        )
         return Presentation(
             title=f"Features of {result.dataset}",
             question=self.question,
@@ -290,26 +293,28 @@ KIND = Features()
 
 def set_folder_of(result: FeaturesResult, root: Path) -> Path:
     """The folder of the set that a result describes, under the root of all sets on this machine."""
-    return root / result.dataset / result.digest[:16]
+    from lib.features.plan import folder_name
+
+    return root / folder_name(result.dataset) / result.digest[:16]
 
 
 def open_set(dataset: Dataset, settings: FeatureNode, where: Places) -> FeatureSet:
-    """The sealed set of a node, every byte of which is read.
+    """The sealed set of a node; its run has read every byte.
 
     Raises
     ------
     FeatureSetError
-        When it is not extracted, or damaged.
+        When it is not extracted, or a shard is gone.
     """
     from lib.features import open_feature_set
     from lib.features.plan import set_folder
 
-    return open_feature_set(set_folder(where.features, _plan(dataset, settings, where)))
+    return open_feature_set(set_folder(where.features, _plan(dataset, settings, where)), verify=False)
 
 
 def _plan(dataset: Dataset, settings: FeatureNode, where: Places) -> SetPlan:
+    from lib.backbones.weights import weights_digest
     from lib.features.plan import plan_set
-    from lib.features.weights import weights_digest
 
     extraction = settings.extraction
     return plan_set(dataset, extraction, weights_digest(extraction, where.weights, where.mirror))
@@ -387,13 +392,13 @@ def _ahead(dataset: Dataset, settings: FeatureNode, where: Places) -> tuple[Sequ
     from lib.datasets.download import NOWHERE
     from lib.errors import WeightsError
     from lib.features import ExtractionWork, FeatureSet, manifest
-    from lib.features.plan import cut, set_folder
+    from lib.features.plan import cut, folder_name, set_folder
     from lib.features.shards import shard_name
     from lib.storage.copies import sizes
 
     shards = cut(sum(len(split) for split in dataset.splits.values()), settings.shard_rows)
     every = list(range(len(shards)))
-    if where.store is None and not (where.features / dataset.name).is_dir():
+    if where.store is None and not (where.features / folder_name(dataset.name)).is_dir():
         return shards, every, False
     try:
         plan = _plan(dataset, settings, where.model_copy(update={"mirror": NOWHERE}))
@@ -411,7 +416,7 @@ def _ahead(dataset: Dataset, settings: FeatureNode, where: Places) -> tuple[Sequ
 
 def _device(wanted: str) -> str:
     """The kind of device that extraction will take: "cpu" or "cuda"."""
-    from lib.features.alexnet import choose_device
+    from lib.features.device import choose_device
 
     return choose_device(wanted).type
 

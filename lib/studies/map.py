@@ -43,7 +43,9 @@ class MapSettings(StudySettings):
 
     kind: Literal["map"] = "map"
     of: str = Field(description="The sweep whose chosen network is looked at.")
-    sample: PositiveInt | None = Field(2000, description="Training rows to map, drawn by class; empty means all (slow).")
+    sample: PositiveInt | None = Field(
+        2000, description="Training rows to map, drawn by class; empty means all (slow)."
+    )
     perplexity: float = Field(30, gt=0, description="Van der Maaten and Hinton's perplexity.")
     iterations: int = Field(1000, gt=_EXAGGERATION, description="Steps of optimisation, 250 of early exaggeration.")
     seed: NonNegativeInt = Field(0, description="Seed of the row sample and of t-SNE.")

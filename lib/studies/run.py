@@ -8,7 +8,7 @@ from typing import Any
 from lib.datasets import Dataset, leakage_warnings, require_no_leakage
 from lib.places import Places
 from lib.studies.record import Identity, StudyFolder
-from lib.studies.study import DatasetNote, Input, Record, Study, StudySettings, kind_of
+from lib.studies.study import DatasetNote, Identified, Input, Record, Study, StudySettings, kind_of
 
 
 def study_folder(
@@ -19,6 +19,14 @@ def study_folder(
     digests = kind.digests(settings, inputs, where)
     identity = Identity(kind.name, name, kind.version, kind.decisive(settings), digests, profile)
     return StudyFolder(where.studies, identity)
+
+
+def finished_study(
+    folder: StudyFolder, settings: StudySettings, inputs: Mapping[str, Identified], where: Places
+) -> Record[Any] | None:
+    """The record of a study that has been done already, if all that it speaks of is still there."""
+    record = folder.finished()
+    return record if record is not None and kind_of(settings).intact(settings, inputs, where) else None
 
 
 def run_study(
@@ -39,7 +47,7 @@ def run_study(
         Whatever the kind's `compute` raises.
     """
     folder = study_folder(name, settings, inputs, where, profile)
-    if record := folder.finished():
+    if record := finished_study(folder, settings, inputs, where):
         return record
     kind = kind_of(settings)
     study = Study(name, settings, inputs, folder, where)
