@@ -266,6 +266,7 @@ AnySource = Annotated[SourceSettings, _ThroughTheRegistry()]
 """The type of a field or parameter that takes any registered kind of source."""
 
 Source = AnySource
+"""The same, as flows and tasks call it."""
 
 register(Digits, "lib.datasets.digits")
 register(PhotoPatches, "lib.datasets.photo_patches")

@@ -36,7 +36,7 @@ def hold_out_rows(
     Examples
     --------
     >>> hold_out_rows(np.array([0, 0, 0, 0, 1, 1, 1, 1]), 0.25, seed=0)
-    (array([0, 1, 3, 4, 6, 7]), array([2, 5]))
+    (array([0, 1, 3, 4, 5, 6]), array([2, 7]))
     """
     rng = np.random.default_rng(seed)
     names = np.arange(len(labels)) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
