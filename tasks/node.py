@@ -20,7 +20,6 @@ from lib.gpu import gpu_to_itself
 from lib.graph import check_graph, ready_node, summarise
 from lib.places import Workers, places
 from lib.profile import Profile, parse_profile
-from lib.report import write_report
 from lib.storage.copies import shown
 from lib.studies.record import RECORD, open_record
 from lib.studies.study import Record, Work
@@ -176,6 +175,8 @@ def _require_key(node: str, here: str, there: str) -> None:
 @task(name="summarise", **POLICY)
 def summarise_run(profile: Profile, folders: dict[str, str]) -> str:
     """The run's own record over the records in `folders`, with the report beside it; returns its folder."""
+    from lib.report import write_report
+
     with _logged("report") as log:
         records = {name: open_record(Path(folder)) for name, folder in folders.items()}
         record = summarise(profile, records, places())
