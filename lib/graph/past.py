@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lib.profile import parse_profile
+from lib.profile import Graph, parse_profile
 from lib.storage.copies import fetch
 from lib.studies.record import FORMAT, RECORD, Identity, Origin, StudyFolder, read_origin
 from lib.studies.record.folder import FOLDER_LETTERS
@@ -123,9 +123,11 @@ def differences(wanted: Identity, origin: Origin | None) -> list[str]:
     before = origin.identity
     roles = dict.fromkeys([*wanted.digests, *before.digests])
     changed = [role for role in roles if wanted.digests.get(role) != before.digests.get(role)]
-    behind = _behind(wanted, changed)
-    if behind is None:
+    graph = parse_profile(wanted.profile).graph
+    if wanted.name not in graph.nodes:  # a whole run, whose inputs are its studies
         return [f"{role} changed" for role in changed]
+    needs = {need.role: need.node for need in graph[wanted.name].needs}
+    behind = {role: _behind(graph, [needs[role]] if role in needs else needs.values()) for role in changed}
     then, now = flat(before.profile), flat(wanted.profile)
     paths = changes(then, now)
     own = tuple(f"{group}.{wanted.name}." for group in Group)
@@ -133,8 +135,10 @@ def differences(wanted: Identity, origin: Origin | None) -> list[str]:
         f"{path} {_value(then.get(path))} -> {_value(now.get(path))}" for path in paths if _is_of(path, own, behind)
     ]
     for role in changed:
+        # What is called otherwise than the inputs is made by the node itself: its own settings explain it, too.
+        explains = behind[role] + (() if role in needs else own)
         named = tuple(f"{place}{role.partition('.')[0]}" for place in own)
-        if not any(path in named or path.startswith(behind[role]) for path in paths):
+        if not any(path in named or path.startswith(explains) for path in paths):
             digest, earlier = wanted.digests.get(role, ""), before.digests.get(role, "")
             told.append(f"{role} digest {earlier[:_SHORT] or 'none'} -> {digest[:_SHORT] or 'none'}")
     return told
@@ -144,20 +148,9 @@ def _is_of(path: str, own: tuple[str, ...], behind: Mapping[str, tuple[str, ...]
     return path.startswith(own) or any(path.startswith(places) for places in behind.values())
 
 
-def _behind(wanted: Identity, changed: list[str]) -> dict[str, tuple[str, ...]] | None:
-    """Of each changed input the places of its settings, in the profile; None of a whole run, whose inputs are its studies."""
-    graph = parse_profile(wanted.profile).graph
-    if wanted.name not in graph.nodes:
-        return None
-    needs = {need.role: need.node for need in graph[wanted.name].needs}
-    # A kind may call its digests otherwise than its inputs: then any of these may have changed.
-    return {
-        role: tuple(
-            f"{graph[name].group}.{name}."
-            for name in graph.with_needs([needs[role]] if role in needs else needs.values())
-        )
-        for role in changed
-    }
+def _behind(graph: Graph, names: Iterable[str]) -> tuple[str, ...]:
+    """The places in a profile of the settings of some nodes and what they need."""
+    return tuple(f"{graph[name].group}.{name}." for name in graph.with_needs(names))
 
 
 def changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
