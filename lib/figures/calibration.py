@@ -14,6 +14,8 @@ from lib.evaluation.intervals import Interval
 from lib.figures.style import STYLE, colour, plain
 
 _GREY = "0.55"
+_LETTERS = 80
+"""Of a model's name, at most."""
 
 
 class Bin(Protocol):
@@ -64,6 +66,6 @@ def calibration_curves(
         rows.set_ylabel(rows_are)
         rows.set_xlabel("confidence: probability of the predicted class")
         rows.set_xlim(1 / classes - 0.03, 1.03)
-        figure.legend(*curve.get_legend_handles_labels(), loc="outside lower center", ncols=3)
+        figure.legend(*curve.get_legend_handles_labels(), loc="outside lower center", ncols=1)
         figure.suptitle(plain(title))
     return figure

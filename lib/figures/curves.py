@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib import rc_context
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from lib.evaluation.intervals import over_seeds
 from lib.figures.style import PALETTE, STYLE, panels, plain
@@ -72,6 +73,7 @@ def training_curves(
         band = np.concatenate([seen, *bounds])
         for axis in axes:
             axis.set_xlim(1 - 0.04 * longest, 1.04 * longest)
+            axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))
             if seen.size:
                 axis.set_yscale("log")
                 # Bands are shown whole up to twice the means' range: the interval of a mean near 0 may reach below 0.

@@ -1,0 +1,238 @@
+"""The figures and tables of a sweep, made of its typed result; only images and kept predictions are read beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from lib.mlp.labels import wrapped
+from lib.studies.presentation import Rows
+from lib.studies.study import Drawing, Study, Table
+from lib.studies.sweep.predictions import read_predictions
+from lib.studies.sweep.result import Explored, ModelRole, SweepResult
+from lib.studies.sweep.rows import sources_of
+from lib.studies.sweep.runs import sampler_words
+from lib.studies.sweep.settings import SweepSettings
+from lib.studies.sweep.tables import tables
+from lib.studies.sweep.words import configuration_name, endings, in_order, model_name, number, rows_words
+
+if TYPE_CHECKING:
+    from lib.search.space import Dimension
+
+_PANELS, _PANEL_WIDTH, _ROWS = 12, 30, 40
+"""Configurations that a figure draws a panel (so many letters wide) or a row for."""
+
+_CURVES = 6
+"""Models whose ROC and calibration are drawn, at most."""
+
+_ROLES = {
+    ModelRole.WINNER: "network, chosen on validation rows",
+    ModelRole.ALSO_ON: "same settings on another input",
+    ModelRole.BASELINE: "baseline",
+}
+_SAME = "scikit-learn MLPClassifier at the same settings"
+
+
+def draw(result: SweepResult, study: Study[SweepSettings]) -> Iterator[Drawing | Table]:
+    """All figures, the one that says most first, then all tables."""
+    title = f"{study.name} on {result.representations[0].description} of {study.dataset.name}"
+    if result.judged_on is Rows.TEST:
+        yield _accuracies(result, title)
+    yield _summary(result, title)
+    yield from _training(result, title)
+    yield from _finals(result, title)
+    yield from _answers(result, study, title)
+    for each in result.explored:
+        yield from _explored(result, each, title)
+    yield from tables(result)
+
+
+def _accuracies(result: SweepResult, title: str) -> Drawing:
+    """All models by their test accuracies."""
+    from lib.figures.intervals import ModelRow, model_accuracies
+
+    rows = [
+        ModelRow(
+            _SAME if model.baseline == "sklearn-mlp" else _ROLES[model.role],
+            model_name(result, position)
+            + (" (chosen)" if position == result.chosen and len(result.models) > 1 else ""),
+            [score.measures["accuracy"] for score in model.scores],
+            model.accuracy,
+            aside=model.baseline == "majority",
+        )
+        for position, model in ((at, result.models[at]) for at in in_order(result))
+    ]
+    heading = f"{title}\naccuracy on {result.judged_rows:,} test rows"
+    return Drawing("test-accuracy", "Test accuracy of all models", model_accuracies(rows, heading, "test accuracy"))
+
+
+def _summary(result: SweepResult, title: str) -> Drawing:
+    """All configurations with their seeds; baselines as lines where they were asked about the same rows."""
+    from lib.figures.baseline_lines import BaselineLine
+    from lib.figures.intervals import SummaryRow, axis_summary
+
+    positions, left_out = _best(result, range(len(result.configurations)), _ROWS)
+    rows = []
+    for position in positions:
+        each = result.configurations[position]
+        halved = f" · {endings(each.trials)}" if each.halved else ""
+        rows.append(
+            SummaryRow(
+                each.variant,
+                configuration_name(result, position, variant=False) + halved,
+                [trial.best_validation_loss for trial in each.trials],
+                [trial.best_validation_accuracy for trial in each.trials],
+            )
+        )
+    lines = [
+        BaselineLine(
+            model_name(result, position), model.scores[0].measures["accuracy"], model.scores[0].measures["loss"]
+        )
+        for position, model in enumerate(result.models)
+        if model.role is ModelRole.BASELINE and result.judged_on is Rows.VALIDATION
+    ]
+    figure = axis_summary(rows, "configuration", f"{title}{left_out}", lines)
+    return Drawing("summary", "All configurations with their seeds", figure)
+
+
+def _training(result: SweepResult, title: str) -> Iterator[Drawing]:
+    """Loss curves of each variant's configurations."""
+    from lib.figures.curves import Panel, training_curves
+
+    for variant, suffix, words in _variants(result):
+        of_variant = [at for at, each in enumerate(result.configurations) if each.variant == variant]
+        positions, left_out = _best(result, of_variant, _PANELS)
+        panels = []
+        for position in positions:
+            each = result.configurations[position]
+            halved = f" · {endings(each.trials)}" if each.halved else ""
+            name = configuration_name(result, position, variant=False) + halved
+            panels.append(Panel(wrapped(name, _PANEL_WIDTH), [trial.history for trial in each.trials]))
+        figure = training_curves(panels, f"{title}{words}: cross-entropy{left_out}")
+        yield Drawing(f"loss-curves{suffix}", f"Loss curves{words}", figure, variant if suffix else "")
+
+
+def _finals(result: SweepResult, title: str) -> Iterator[Drawing]:
+    """Errors and losses of the models that were trained again, on training and test rows."""
+    from lib.figures.curves import Panel, training_curves
+
+    if result.judged_on is not Rows.TEST:
+        return
+    trained = [(at, model) for at, model in enumerate(result.models) if model.trials][:_PANELS]
+    panels = [
+        Panel(wrapped(model_name(result, at), _PANEL_WIDTH), [trial.history for trial in model.trials])
+        for at, model in trained
+    ]
+    error = training_curves(panels, f"{title}: error on training and test rows", "error", "test")
+    yield Drawing("error-curves", "Error of the final networks on training and test rows", error)
+    loss = training_curves(panels, f"{title}: cross-entropy on training and test rows", "loss", "test")
+    yield Drawing("final-loss-curves", "Loss of the final networks on training and test rows", loss)
+
+
+def _answers(result: SweepResult, study: Study[SweepSettings], title: str) -> Iterator[Drawing]:
+    """What the chosen model's first seed, and models beside it, answered on the judged rows."""
+    from lib.figures.calibration import calibration_curves
+    from lib.figures.images import wrong_images
+    from lib.figures.matrix import confusion_matrix
+    from lib.figures.roc import roc_and_precision_recall
+
+    rows = f"{rows_words(result)} rows"
+    chosen = result.models[result.chosen]
+    of_chosen = f"{title}: {rows}\n{model_name(result, result.chosen)}, first seed"
+    matrix = confusion_matrix(np.array(result.confusion, dtype=np.int64), result.classes, of_chosen)
+    yield Drawing("confusion-matrix", "True classes and predicted ones", matrix)
+    kept = read_predictions(study.folder.path)
+    compared = {model_name(result, position): position for position in _compared(result)}
+    probabilities = {name: kept.probabilities[result.models[at].answers] for name, at in compared.items()}
+    curves = roc_and_precision_recall(kept.labels, probabilities, result.classes, f"{title}: {rows}")
+    yield Drawing("roc-and-precision-recall", "ROC, precision and recall", curves)
+    error = number(chosen.measured["ece"].estimate, 3)
+    words = f"{title}: calibration\nexpected calibration error of {model_name(result, result.chosen)}: {error}"
+    networks = {name: at for name, at in compared.items() if result.models[at].role is not ModelRole.BASELINE}
+    bins = {name: result.calibration[at] for name, at in networks.items()}
+    yield Drawing("calibration", "Calibration", calibration_curves(bins, len(result.classes), words, rows))
+    if result.most_wrong:
+        images = _images(study, result, [each.row for each in result.most_wrong])
+        words = f"{title}: the {len(images)} surest of {result.wrong_rows:,} wrong predictions on {rows}"
+        wrong = wrong_images(images, result.most_wrong, result.classes, words)
+        yield Drawing("most-wrong", "The images it was most surely wrong about", wrong)
+
+
+def _compared(result: SweepResult) -> list[int]:
+    """The models whose curves are drawn, the chosen first: other inputs, and baselines that know more than class shares."""
+    own = result.models[result.chosen].configuration
+    beside = [
+        position
+        for position, model in enumerate(result.models)
+        if model.role is not ModelRole.WINNER and model.configuration in (None, own) and model.baseline != "majority"
+    ]
+    return [result.chosen, *beside][:_CURVES]
+
+
+def _images(study: Study[SweepSettings], result: SweepResult, rows: Sequence[int]) -> list[npt.NDArray[np.uint8]]:
+    """Images of the judged rows at these positions."""
+    source = sources_of(study)[0]
+    tested = result.judged_on is Rows.TEST
+    division = source.finals() if tested else source.candidates(study.settings.validation_fraction)
+    places = [(split, int(row)) for split, positions in division.watched for row in positions]
+    return [study.dataset.splits[split].images[row] for split, row in (places[row] for row in rows)]
+
+
+def _explored(result: SweepResult, explored: Explored, title: str) -> Iterator[Drawing]:
+    """What a variant tried: a search's course, and where several settings vary, where in them the low losses lie."""
+    from lib.figures.heat_map import heat_map
+    from lib.figures.search import Attempt, importance_bars, parallel_coordinates, search_history, words
+
+    of_variant = [(at, each) for at, each in enumerate(result.configurations) if each.variant == explored.variant]
+    attempts = [
+        Attempt(each.number, configuration_name(result, at, variant=False), point, objective, each.halved)
+        for (at, each), point, objective in zip(of_variant, explored.points, explored.objectives, strict=True)
+    ]
+    suffix, brackets = (f"-{explored.variant}", f" ({explored.variant})") if len(result.explored) > 1 else ("", "")
+    variant = explored.variant if suffix else ""
+    heading = f"{title}{brackets}: %s, {sampler_words(explored.sampler)}"
+    dimensions = {each.name: each for each in _dimensions(result.settings, explored)}
+    if len(dimensions) > 1:
+        picture = parallel_coordinates(attempts, list(dimensions.values()), heading % "configurations")
+        yield Drawing(
+            f"parallel-coordinates{suffix}", f"Settings and losses of all configurations{brackets}", picture, variant
+        )
+        shown = list(explored.importances or dimensions)[:2]
+        if (len(dimensions) == 2 or explored.importances) and explored.finished:
+            one, other = (dimensions[name] for name in shown)
+            names = f"{words(one.name)} and {words(other.name)}"
+            picture = heat_map(attempts, (one, other), heading % names)
+            yield Drawing(f"heat-map{suffix}", f"Lowest loss by {names}{brackets}", picture, variant)
+    if explored.importances:
+        picture = importance_bars(explored.importances, heading % "importance of settings")
+        yield Drawing(f"importances{suffix}", f"Importance of each setting{brackets}", picture, variant)
+    if explored.sampler != "grid":
+        picture = search_history(attempts, heading % "course")
+        yield Drawing(f"search-history{suffix}", f"Course of the search{brackets}", picture, variant)
+
+
+def _dimensions(settings: SweepSettings, explored: Explored) -> list[Dimension]:
+    """What varied in a variant, as it lies on an axis."""
+    from lib.search.grid_search import GridSearch
+
+    variant = settings.variants[explored.variant]
+    every = GridSearch(variant).dimensions if variant.search is None else variant.search.space.dimensions()
+    return [each for each in every if each.name in explored.dimensions]
+
+
+def _variants(result: SweepResult) -> Iterator[tuple[str, str, str]]:
+    """Each variant, and of several what its figures' files and titles end with."""
+    several = len(result.settings.variants) > 1
+    for variant in result.settings.variants:
+        yield (variant, f"-{variant}", f" ({variant})") if several else (variant, "", "")
+
+
+def _best(result: SweepResult, positions: Sequence[int], limit: int) -> tuple[list[int], str]:
+    """At most `limit` of these configurations, the best first if some are left out, and words that say so for a title."""
+    if len(positions) <= limit:
+        return list(positions), ""
+    ranked = sorted(positions, key=lambda position: result.configurations[position].rank)
+    return ranked[:limit], f" (the best {limit} of {len(positions):,})"

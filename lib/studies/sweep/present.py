@@ -1,0 +1,370 @@
+"""What people are shown of a sweep: title, headline, notes in sections, warnings and runs, all made of its record."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from lib.evaluation.intervals import LOSS, SHARE, Interval, over_seeds, p_words
+from lib.evaluation.measures import MEASURES
+from lib.figures.search import words as dimension_words
+from lib.mlp.labels import params
+from lib.studies.presentation import Presentation, Rows, Section, Tried, escaped
+from lib.studies.study import Record
+from lib.studies.sweep.result import Configuration, Explored, Lead, ModelRole, SweepResult
+from lib.studies.sweep.runs import runs_below, sampler_words, study_run
+from lib.studies.sweep.words import (
+    OUTCOMES,
+    brief_verdict,
+    configuration_name,
+    decimals_for,
+    difference_words,
+    endings,
+    estimate_words,
+    in_order,
+    interval_words,
+    is_random,
+    model_name,
+    number,
+    plain_value,
+    remarks_words,
+    rows_words,
+    settings_words,
+    step_words,
+    verdict_words,
+)
+
+_NOTED = 20
+"""Configurations that the notes list."""
+
+_UNFOLDED = 12
+"""Rows of a table up to which a page shows it open."""
+
+_EVALUATOR = "Optuna's PED-ANOVA"
+
+
+def present(record: Record[SweepResult]) -> Presentation:
+    """What people are shown of a sweep: a pure function of its record."""
+    result = record.result
+    shown_input = result.representations[0].description
+    title = f"{record.name} on {shown_input} of {record.dataset.name}"
+    return Presentation(
+        title=title,
+        question=f"Which settings of a small network learn best on {shown_input}?",
+        headline=headline(result),
+        sections=tuple(_sections(record)),
+        warnings=(*remarks_words(result), *record.dataset.warnings),
+        parent=study_run(record, title),
+        runs=runs_below(record),
+        tried=tuple(_tried(result, each) for each in result.explored),
+        input=shown_input,
+    )
+
+
+def headline(result: SweepResult) -> str:
+    """The best configuration, its accuracy with its interval, and whether it is significantly better than the others."""
+    name = configuration_name(result, result.best)
+    random = " (RANDOM weights)" if is_random(result) else ""
+    verdict = brief_verdict(result)
+    if result.judged_on is Rows.TEST:
+        return f"{name}{random}: test accuracy {_brief_score(result, result.chosen)}; on validation rows {verdict}"
+    trials = result.configurations[result.best].trials
+    final = over_seeds([each.final_validation_accuracy for each in trials], SHARE)
+    if final.standard_deviation is None or final.low is None or final.high is None:
+        return f"{name}{random}: validation accuracy {number(final.mean)}, one seed; {verdict}"
+    decimals = decimals_for(final.standard_deviation)
+    return (
+        f"{name}{random}: validation accuracy {number(final.mean, decimals)} ± {number(final.standard_deviation, decimals)} "
+        f"(95 % interval {number(final.low, decimals)} to {number(final.high, decimals)}, {final.seeds} seeds); {verdict}"
+    )
+
+
+def _brief_score(result: SweepResult, model: int) -> str:
+    """A model's accuracy over seeds; of one seed, over rows."""
+    over = result.over_seeds(model, "accuracy")
+    if over.standard_deviation is None or over.low is None or over.high is None:
+        first = result.models[model].accuracy
+        decimals = decimals_for((first.high - first.low) / 2)
+        ends = f"{number(first.low, decimals)} to {number(first.high, decimals)}"
+        return f"{number(first.estimate, decimals)} (95 % interval over rows {ends}, one seed)"
+    decimals = decimals_for(over.standard_deviation)
+    ends = f"{number(over.low, decimals)} to {number(over.high, decimals)}"
+    spread = number(over.standard_deviation, decimals)
+    return f"{number(over.mean, decimals)} ± {spread} (95 % interval {ends}, {over.seeds} seeds)"
+
+
+def _sections(record: Record[SweepResult]) -> Iterator[Section]:
+    """The long parts last: MLflow shows the first 8,000 letters of a note."""
+    result = record.result
+    yield Section("", _setting(record))
+    yield Section("Choice", _choice(result))
+    if len(result.models) > 1 or result.judged_on is Rows.TEST:
+        yield Section("Test results" if result.judged_on is Rows.TEST else "Comparison with baselines", _models(result))
+    yield Section("Configurations", _configurations(result))
+    if sentences := list(_explored(result)):
+        yield Section("What was tried and what mattered", "\n".join(f"- {sentence}" for sentence in sentences))
+    if result.steps:
+        assert result.settings.axis is not None
+        along = dimension_words(result.settings.axis)
+        yield Section(f"Steps along the {along}", _steps(result), len(result.steps) > _UNFOLDED)
+    yield Section("Measures", _measures(result))
+    yield Section("Classes", _classes(result), len(result.per_class) > _UNFOLDED)
+
+
+def _setting(record: Record[SweepResult]) -> str:
+    result = record.result
+    first = result.representations[0]
+    rows = f"{result.train_rows:,} training and {result.validation_rows:,} validation rows"
+    if result.held_out:
+        rows += " (held out of the training split)"
+    if result.judged_on is Rows.TEST:
+        rows += f", {result.judged_rows:,} test rows"
+    scaled = ", standardised by training rows" if first.standardised else ""
+    seeds, count = len(result.settings.seeds), len(result.configurations)
+    trained = f"{count:,} configuration{'s' if count > 1 else ''}"
+    if len(result.settings.variants) > 1:
+        trained += f" in {len(result.settings.variants)} variants"
+    data = f"Data: {escaped(record.dataset.origin)}, {rows}. Input: {escaped(first.description)}, {first.width:,} values{scaled}."
+    if seeds == 1:
+        return f"{data} {trained}, each trained with one seed, so no figure has an interval over seeds."
+    return (
+        f"{data} {trained}, each trained with {seeds} seeds. Figures over seeds are mean ± standard deviation (95 % "
+        "confidence interval of the mean, Student's t)."
+    )
+
+
+def _choice(result: SweepResult) -> str:
+    best = result.configurations[result.best]
+    final = over_seeds([each.final_validation_accuracy for each in best.trials], SHARE)
+    lines = [
+        f"Best by validation accuracy after the last epoch: **{escaped(configuration_name(result, result.best))}**, "
+        f"{estimate_words(final)}; {escaped(verdict_words(result))}."
+    ]
+    if len(result.configurations) > 1 and len(best.trials) > 1:
+        lines.append(
+            "Differences are paired over seeds, with Student's t; the best is called significantly better only where each of "
+            "these tests is below 5 %."
+        )
+    epochs = ", ".join(str(each.best_epoch) for each in best.trials)
+    each_seed = " (one a seed)" if len(best.trials) > 1 else ""
+    lines.append(f"Its validation loss was lowest after epoch {epochs} of {best.trial.epochs}{each_seed}.")
+    settings = ", ".join(
+        f"{name.replace('_', ' ')} {plain_value(value)}" for name, value in params(best.trial).items() if name != "seed"
+    )
+    return " ".join(lines) + f"\n\nIts settings: {escaped(settings)}."
+
+
+def _models(result: SweepResult) -> str:
+    """All models on the rows that the study judges by, and the chosen one's lead over each other."""
+    rows = rows_words(result)
+    leads = {lead.model: lead for lead in result.leads}
+    paired = any(lead.over_seeds is not None for lead in result.leads)
+    over_rows = "Wilson's" if result.groups is None else f"a bootstrap's over {result.groups:,} groups of rows"
+    if result.judged_on is Rows.TEST:
+        winners = sum(each.role is ModelRole.WINNER for each in result.models)
+        axis = "" if result.settings.axis is None else f" of each {dimension_words(result.settings.axis)}"
+        who = f"The winner{axis} was" if winners == 1 or axis else "The winners were"
+        text = [
+            f"{who} chosen on validation rows, trained again on all {result.train_rows + result.validation_rows:,} training "
+            f"and validation rows, and scored once on {result.judged_rows:,} test rows."
+        ]
+    else:
+        text = [
+            f"All are trained on the same rows and scored on the same {result.judged_rows:,} validation rows. These favour the "
+            "network, whose settings were chosen by them."
+        ]
+    text.append(f"Always answering the most frequent class would score {number(result.majority)}.")
+    several = any(len(model.scores) > 1 for model in result.models)
+    head = [f"{rows} accuracy over seeds"] if several else []
+    head += [
+        f"{'first seed' if several else f'{rows} accuracy'} (95 % confidence interval over rows)",
+        "log loss (nats)",
+    ]
+    if result.leads:
+        head += ["chosen model less this one, first seed"]
+        head += ["the same, paired over seeds"] if paired else []
+    table = []
+    for position in in_order(result):
+        model = result.models[position]
+        name = escaped(model_name(result, position))
+        if model.role is ModelRole.BASELINE and model.settings:
+            name += f" ({escaped(settings_words(result, position))})"
+        cells = [
+            f"**{name}** (chosen)" if position == result.chosen else name,
+            *([_over_seeds(result, position)] if several else []),
+            interval_words(model.accuracy),
+            number(model.measured["loss"].estimate),
+        ]
+        if result.leads:
+            lead = leads.get(position)
+            cells.append("-" if lead is None else _lead(lead))
+            if paired:
+                cells.append("-" if lead is None or lead.over_seeds is None else difference_words(lead.over_seeds))
+        table.append(cells)
+    notes = [f"Intervals over rows are {over_rows}."]
+    if result.leads:
+        notes.append(
+            "The lead of the chosen model is its accuracy less the other's on the same rows, first seeds, with a paired "
+            f"bootstrap's 95 % confidence interval and McNemar's exact test (Holm's correction over {len(result.leads)}); "
+            "significant is below 5 %."
+        )
+    return "\n\n".join([" ".join(text), _table(["model", *head], table), " ".join(notes)])
+
+
+def _over_seeds(result: SweepResult, position: int) -> str:
+    seeds = len(result.models[position].scores)
+    return estimate_words(result.over_seeds(position, "accuracy")) if seeds > 1 else "one seed"
+
+
+def _lead(lead: Lead) -> str:
+    same = lead.same_rows
+    if not same.only_first and not same.only_second:
+        return "no row differs"
+    ends = f" ({number(same.low)} to {number(same.high)})" if same.low < same.high else ""
+    return f"{number(same.estimate)}{ends}, {p_words(lead.p)}: {OUTCOMES[lead.outcome]}"
+
+
+def _configurations(result: SweepResult) -> str:
+    ranked = sorted(range(len(result.configurations)), key=lambda position: result.configurations[position].rank)
+    table = []
+    for position in ranked[:_NOTED]:
+        each = result.configurations[position]
+        figures = [
+            over_seeds([trial.final_validation_accuracy for trial in each.trials], SHARE),
+            over_seeds([trial.best_validation_loss for trial in each.trials], LOSS),
+            over_seeds([trial.mean_validation_loss for trial in each.trials], LOSS),
+            over_seeds([trial.mean_train_loss for trial in each.trials], LOSS),
+        ]
+        name = escaped(configuration_name(result, position)) + _ended(each)
+        table.append([str(each.rank), name, *map(estimate_words, figures)])
+    head = [
+        "rank",
+        "configuration",
+        "final validation accuracy",
+        "best validation loss",
+        "mean validation loss",
+        "mean train loss",
+    ]
+    left_out = len(ranked) - len(table)
+    more = (
+        f"\n\n{left_out:,} more configurations, ranked below these, are in the table `configurations.csv`."
+        if left_out
+        else ""
+    )
+    return _table(head, table) + more
+
+
+def _ended(each: Configuration) -> str:
+    return f" ({endings(each.trials)})" if any(trial.ended in ("halved", "diverged") for trial in each.trials) else ""
+
+
+def _explored(result: SweepResult) -> Iterator[str]:
+    """What each variant tried, which loss was lowest, and what mattered; then halving and early stopping."""
+    for each in result.explored:
+        if len(each.dimensions) < 2:
+            continue
+        start = f"{escaped(each.variant)}: {sampler_words(each.sampler)} over {len(each.points):,} configurations"
+        if each.lowest is not None:
+            name = configuration_name(result, _position(result, each, each.lowest), variant=False)
+            start += f"; lowest validation loss {number(each.objectives[each.lowest])} with {escaped(name)}"
+        if each.importances is None:
+            yield f"{start}. The {each.finished:,} that finished are too few, or too alike, to say which setting matters."
+            continue
+        shares = ", ".join(f"{dimension_words(name)} {share:.2f}" for name, share in each.importances.items())
+        yield (
+            f"{start}. The importance of each setting for being among the {100 * each.best_share:.0f} % of lowest loss "
+            f"({_EVALUATOR}, shares of 1, {each.finished:,} finished configurations): {shares}."
+        )
+    settings = result.settings
+    if settings.rungs:
+        halved = sum(each.halved for each in result.configurations)
+        rungs = ", ".join(f"{100 * rung.keep:.0f} % go on after epoch {rung.epoch}" for rung in settings.rungs)
+        yield (
+            f"Successive halving ({rungs}) by the validation loss of seed {settings.seeds[0]} dropped {halved:,} of "
+            f"{len(result.configurations):,} configurations; they have that seed alone, are compared with none and cannot win."
+        )
+    if settings.patience is not None:
+        trials = [trial for each in result.configurations for trial in each.trials]
+        stopped = sum(trial.ended == "patience" for trial in trials)
+        again = (
+            " A winner's final training takes as many epochs as its trial did." if result.judged_on is Rows.TEST else ""
+        )
+        yield (
+            f"Patience of {settings.patience} epochs ended {stopped:,} of {len(trials):,} trials early; means over epochs are "
+            f"over those that ran.{again}"
+        )
+
+
+def _position(result: SweepResult, explored: Explored, place: int) -> int:
+    """The position in the study of a variant's configuration, by its place in the order tried."""
+    of_variant = [at for at, each in enumerate(result.configurations) if each.variant == explored.variant]
+    return of_variant[place]
+
+
+def _steps(result: SweepResult) -> str:
+    several = len(result.settings.variants) > 1
+    table = []
+    for step in result.steps:
+        before, after = (configuration_name(result, at, variant=False) for at in (step.before, step.after))
+        words = [
+            step_words(difference, p)
+            + ("" if difference is None else f" ({number(difference.estimate)}, {p_words(p)})")
+            for difference, p in (
+                (step.train_loss, step.train_loss_p),
+                (step.validation_loss, step.validation_loss_p),
+            )
+        ]
+        table.append([*([escaped(step.variant)] if several else []), escaped(f"{before} to {after}"), *words])
+    head = [*(["variant"] if several else []), "step", "mean train loss", "best validation loss"]
+    how = "Mean differences, paired over seeds; p by Holm's correction over the steps of a variant. Intervals are in `steps.csv`."
+    return f"{_table(head, table)}\n\n{how}"
+
+
+def _measures(result: SweepResult) -> str:
+    """All measures of the chosen model."""
+    model = result.models[result.chosen]
+    several = len(model.scores) > 1
+    table = []
+    for name, first in model.measured.items():
+        over = [estimate_words(result.over_seeds(result.chosen, name))] if several else []
+        table.append([MEASURES[name].words, *over, interval_words(first)])
+    head = ["measure", *(["over seeds"] if several else []), "first seed (95 % confidence interval of a bootstrap)"]
+    name = escaped(model_name(result, result.chosen))
+    who = f"Of the chosen model, {name}, on {result.judged_rows:,} {rows_words(result)} rows."
+    return f"{who}\n\n{_table(head, table)}"
+
+
+def _classes(result: SweepResult) -> str:
+    table = []
+    for name, each in zip(result.classes, result.per_class, strict=True):
+        shares = [_share(each.precision), _share(each.recall)]
+        table.append([escaped(name), *shares, number(each.f1), f"{each.support:,}"])
+    how = "Of the chosen model's first seed, with Wilson's 95 % confidence intervals."
+    return f"{how}\n\n{_table(['class', 'precision', 'recall', 'F1', f'{rows_words(result)} rows'], table)}"
+
+
+def _share(of: Interval | None) -> str:
+    return "-" if of is None else interval_words(of)
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _tried(result: SweepResult, explored: Explored) -> Tried:
+    """A variant's settings: those that all its trials have, and those that vary."""
+    trials = [
+        trial.trial for each in result.configurations if each.variant == explored.variant for trial in each.trials
+    ]
+    values: dict[str, dict[str | int | float, None]] = {}
+    for trial in trials:
+        for name, value in params(trial).items():
+            values.setdefault(name, {})[value] = None
+    seeds = values.pop("seed")
+    return Tried(
+        explored.variant,
+        {name: next(iter(found)) for name, found in values.items() if len(found) == 1},
+        {name: tuple(found) for name, found in values.items() if len(found) > 1},
+        tuple(int(seed) for seed in seeds),
+        len(trials),
+    )

@@ -1,0 +1,327 @@
+"""What a sweep's configurations, models, differences and doubts are called: plain text, made of the typed result last.
+
+Nothing reads it back: what is looked up goes by a position, a setting or an enum.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from lib.evaluation.intervals import LEVEL, Difference, Estimate, Interval, p_words
+from lib.mlp.labels import setting
+from lib.mlp.trial import Trial
+from lib.studies.presentation import Rows
+from lib.studies.sweep.result import (
+    Doubt,
+    Judgement,
+    ModelRole,
+    Outcome,
+    Remark,
+    Rival,
+    SweepResult,
+    TrialOutcome,
+    Verdict,
+    Weights,
+)
+from lib.studies.sweep.settings import Baseline
+
+BASELINES: dict[Baseline, str] = {
+    "majority": "majority class",
+    "logistic": "logistic regression",
+    "knn": "k nearest neighbours",
+    "sklearn-mlp": "scikit-learn MLPClassifier",
+}
+
+OUTCOMES = {
+    Outcome.AHEAD: "the chosen model is significantly better",
+    Outcome.BEHIND: "the chosen model is significantly worse",
+    Outcome.NOT_SIGNIFICANT: "not significantly different",
+}
+
+_NAMED = 12
+"""Trials of a variant that a warning names one by one, at most."""
+
+
+def number(value: float, decimals: int = 4) -> str:
+    """A figure with so many decimals."""
+    return f"{value:.{decimals}f}" if math.isfinite(value) else "not finite"
+
+
+def estimate_words(of: Estimate, decimals: int = 4) -> str:
+    """Mean ± standard deviation (95 % confidence interval), such as "0.9721 ± 0.0031 (0.9690 to 0.9752)"."""
+    mean = number(of.mean, decimals)
+    if of.standard_deviation is None or of.low is None or of.high is None:
+        return mean
+    return f"{mean} ± {number(of.standard_deviation, decimals)} ({_ends(of.low, of.high, decimals)})"
+
+
+def interval_words(of: Interval, decimals: int = 4) -> str:
+    """An estimate and its interval, such as "0.9721 (0.9690 to 0.9752)"."""
+    if not (math.isfinite(of.low) and math.isfinite(of.high)):
+        return number(of.estimate, decimals)
+    return f"{number(of.estimate, decimals)} ({_ends(of.low, of.high, decimals)})"
+
+
+def decimals_for(spread: float) -> int:
+    """Decimals by which a spread has two significant digits: from 2 to 4.
+
+    >>> decimals_for(0.031), decimals_for(0.0042), decimals_for(0.0)
+    (3, 4, 4)
+    """
+    return max(2, min(4, 1 - math.floor(math.log10(spread)))) if spread > 0 and math.isfinite(spread) else 4
+
+
+def difference_words(of: Difference) -> str:
+    """A paired difference, its 95 % confidence interval and its p-value."""
+    if of.low == of.high:
+        return f"{number(of.estimate)} with each of {of.pairs} seeds"
+    return f"{number(of.estimate)} ({_ends(of.low, of.high, 4)}), {p_words(of.p_value)}"
+
+
+def _ends(low: float, high: float, decimals: int) -> str:
+    return f"{number(low, decimals)} to {number(high, decimals)}"
+
+
+def label(trial: Trial, varied: Sequence[str], *, searched: bool) -> str:
+    """A trial by the settings that vary; numbers that a search drew with three digits."""
+
+    def shown(of: Any) -> Any:
+        return float(f"{of:.3g}") if searched and isinstance(of, float) else of
+
+    return " · ".join(setting(name, shown(getattr(trial, name)), type(trial)) for name in varied)
+
+
+def configuration_name(result: SweepResult, position: int, *, variant: bool = True) -> str:
+    """A configuration by what varies in its variant, and of several variants by that; of a search by its number, too."""
+    of = result.configurations[position]
+    named = label(of.trial, of.varied, searched=of.searched)
+    named = f"#{of.number} · {named}" if of.searched else named
+    if variant and len(result.settings.variants) > 1:
+        return f"{of.variant}: {named}" if named else of.variant
+    return named or "base settings"
+
+
+def model_name(result: SweepResult, position: int) -> str:
+    """A scored model: a winner by its configuration, a baseline by its method, and either by its input if that is another."""
+    of = result.models[position]
+    if of.baseline is not None:
+        name = BASELINES[of.baseline]
+        alike = [
+            each.configuration
+            for each in result.models
+            if each.baseline == of.baseline and each.representation == of.representation
+        ]
+        if len(alike) > 1 and of.configuration is not None:
+            name += f" · {configuration_name(result, of.configuration)}"
+    elif of.role is ModelRole.ALSO_ON:
+        name = "same settings"
+    else:
+        assert of.configuration is not None
+        name = configuration_name(result, of.configuration)
+    if of.representation == result.models[result.chosen].representation:
+        return name
+    return f"{name} on {result.representations[of.representation].node}"
+
+
+def in_order(result: SweepResult) -> list[int]:
+    """Positions of the scored models as they are listed: each winner before the baselines at its settings, then the rest."""
+    positions = list(range(len(result.models)))
+    winners = [at for at in positions if result.models[at].role is ModelRole.WINNER]
+
+    def place(at: int) -> tuple[int, int]:
+        model = result.models[at]
+        if model.role is ModelRole.ALSO_ON or model.configuration is None:
+            return len(winners), at
+        settings = [result.models[winner].configuration for winner in winners]
+        return settings.index(model.configuration), at
+
+    return sorted(positions, key=place)
+
+
+def settings_words(result: SweepResult, position: int) -> str:
+    """The settings of a scored model that were chosen: of a baseline its own."""
+    of = result.models[position]
+    if of.settings:
+        return ", ".join(f"{name} {plain_value(value)}" for name, value in of.settings.items())
+    if of.configuration is None:
+        return ""
+    configuration = result.configurations[of.configuration]
+    return label(configuration.trial, configuration.varied, searched=configuration.searched)
+
+
+def plain_value(value: str | float) -> str:
+    """A setting's value in words."""
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def endings(trials: Sequence[TrialOutcome]) -> str:
+    """How trials ended, each way once."""
+    return ", ".join(dict.fromkeys(each.ended_words for each in trials))
+
+
+def rows_words(result: SweepResult) -> str:
+    """The rows that models are scored on."""
+    return "test" if result.judged_on is Rows.TEST else "validation"
+
+
+def is_random(result: SweepResult) -> bool:
+    """Whether the network that made the features has random weights."""
+    return result.representations[0].weights is Weights.RANDOM
+
+
+def verdict_words(result: SweepResult) -> str:
+    """Whether the best configuration is significantly better than the others, the runner-up first, with differences."""
+    judgement = result.judgement
+    plain = _without_difference(result, judgement)
+    if plain is not None:
+        return plain
+    finite = _finite(judgement)
+    near = [each for each in finite if not _significant(each)]
+    second, rest = finite[0], len(finite) - 1
+    runner_up = f"the runner-up, {_rival(result, second)}"
+    if not near:
+        more = f", and than {_the_others(rest)}" if rest else ""
+        return f"significantly better than {runner_up}{more}"
+    if second in near:
+        more = f", nor from {_the_others(len(near) - 1, rest)}" if len(near) > 1 else ""
+        return f"not significantly different from {runner_up}{more}"
+    return f"significantly better than {runner_up}, but not significantly different from {_rival(result, near[0])}"
+
+
+def brief_verdict(result: SweepResult) -> str:
+    """The same in a clause."""
+    judgement = result.judgement
+    plain = _without_difference(result, judgement)
+    if plain is not None:
+        return plain
+    second = _finite(judgement)[0]
+    name = configuration_name(result, second.configuration)
+    if judgement.verdict is Verdict.SIGNIFICANT:
+        return (
+            "significantly better than all others" if len(judgement.rivals) > 1 else f"significantly better than {name}"
+        )
+    if _significant(second):
+        return f"significantly better than the runner-up, {name}, but not than all others"
+    return f"not significantly different from the runner-up, {name}"
+
+
+def _without_difference(result: SweepResult, judgement: Judgement) -> str | None:
+    """The verdict where no difference led to it."""
+    if judgement.verdict is Verdict.ONE_SEED:
+        second = configuration_name(result, judgement.rivals[0].configuration)
+        return f"one seed cannot say whether it is better than {second}"
+    if judgement.verdict is Verdict.ONLY:
+        finite = " whose figures are finite with every seed" if judgement.rivals else ""
+        return f"the only configuration{finite}"
+    if judgement.verdict is Verdict.NOT_FINITE:
+        return "no configuration's figures are finite with every seed"
+    return None
+
+
+def _finite(judgement: Judgement) -> list[Rival]:
+    return [each for each in judgement.rivals if each.difference is not None]
+
+
+def _significant(rival: Rival) -> bool:
+    return rival.difference is not None and rival.difference.significant
+
+
+def _rival(result: SweepResult, rival: Rival) -> str:
+    assert rival.difference is not None
+    of = rival.difference
+    by = difference_words(of)
+    if of.low != of.high:
+        ends = f"{number(of.low)} to {number(of.high)}"
+        by = f"{number(of.estimate)}, 95 % confidence interval {ends}, {p_words(of.p_value)}"
+    return f"{configuration_name(result, rival.configuration)} (by {by})"
+
+
+def _the_others(count: int, of: int | None = None) -> str:
+    if of is None or count == of:
+        return "the other" if count == 1 else f"each of the other {count}"
+    return f"{count} of the other {of}"
+
+
+def step_words(difference: Difference | None, p: float) -> str:
+    """What a loss does from one value of the axis to the next; `p` is by Holm's correction."""
+    if difference is None:
+        return "a loss is not finite"
+    if p >= LEVEL:
+        return "no significant change"
+    return "falls" if difference.estimate < 0 else "rises"
+
+
+def remarks_words(result: SweepResult) -> list[str]:
+    """What a reader should know before believing the figures, a sentence each.
+
+    Trials that did not learn are named one by one; of a variant that searches, which tries such settings on purpose, or
+    that has many, one sentence counts them.
+    """
+    alone = [each for each in result.remarks if each.configuration is None and each.doubt is not Doubt.HIGHER_SCORE]
+    sentences = [*(_remark_words(result, remark) for remark in alone), *_higher_words(result)]
+    for variant, settings in result.settings.variants.items():
+        of_variant = [
+            remark
+            for remark in result.remarks
+            if remark.configuration is not None and result.configurations[remark.configuration].variant == variant
+        ]
+        if of_variant and (settings.search is not None or len(of_variant) > _NAMED):
+            named = f"{variant}: " if len(result.settings.variants) > 1 else ""
+            tried = sum(each.variant == variant for each in result.configurations)
+            count = len({remark.configuration for remark in of_variant})
+            sentences.append(
+                f"{named}{count:,} of {tried:,} configurations diverged or did not learn with some seed; "
+                "configurations.csv names them"
+            )
+        else:
+            sentences += [_trial_remark(result, remark) for remark in of_variant]
+    return sentences
+
+
+def _higher_words(result: SweepResult) -> Iterator[str]:
+    """The models that score higher than the chosen one: those that are significantly better, and those that are not."""
+    for significant, words in ((True, "significantly higher"), (False, "higher, but not significantly,")):
+        named = [
+            f"{model_name(result, remark.model)} (by {remark.figure:.4f})"
+            for remark in result.remarks
+            if remark.doubt is Doubt.HIGHER_SCORE and remark.significant is significant and remark.model is not None
+        ]
+        if named:
+            listed = named[0] if len(named) == 1 else f"{', '.join(named[:-1])} and {named[-1]}"
+            verb = "scores" if len(named) == 1 else "score"
+            yield f"{listed} {verb} {words} than the chosen model (accuracy of the first seed)"
+
+
+def _trial_remark(result: SweepResult, remark: Remark) -> str:
+    assert remark.configuration is not None
+    what = "diverged" if remark.doubt is Doubt.DIVERGED else "did not learn"
+    return f"{configuration_name(result, remark.configuration)}, seed {remark.seed}: {what}"
+
+
+def _remark_words(result: SweepResult, remark: Remark) -> str:
+    rows = rows_words(result)
+    model = "" if remark.model is None else model_name(result, remark.model)
+    count, figure = remark.count or 0, remark.figure or 0.0
+    match remark.doubt:
+        case Doubt.NOTHING_LEARNED:
+            return (
+                f"none of the {count:,} trials learned; check the learning rates and the data before reading any figure"
+            )
+        case Doubt.SAME_ANSWERS:
+            assert remark.other is not None
+            other = model_name(result, remark.other)
+            return (
+                f"{model} and {other} gave bit-identical probabilities: one model may have been scored under two names"
+            )
+        case Doubt.BASELINE_DID_NOT_LEARN:
+            return f"{model} did not learn at its settings ({rows} accuracy {figure:.3f})"
+        case Doubt.GROUPED_ROWS:
+            return (
+                f"the {result.judged_rows:,} {rows} rows come in {count:,} groups that are not independent: the bootstrap draws "
+                "whole groups, but McNemar's test takes each row as independent, so its p-values are too small"
+            )
+        case Doubt.RANDOM_WEIGHTS:
+            return "the frozen network's weights are RANDOM: nothing here speaks for or against trained features"
+    raise ValueError(f"a remark {remark.doubt!r} without the configuration that it is about")
