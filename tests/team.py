@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import os
 import shutil
 import signal
@@ -20,15 +21,18 @@ from prefect.client.schemas.filters import FlowRunFilter
 from prefect.client.schemas.objects import FlowRun
 from prefect.deployments import run_deployment
 
-from lib.studies.record import StudyRecord, open_record
+from lib.profile import Profile
+from lib.studies.record import open_record
+from lib.studies.study import Record
 from lib.tracking.store import KEY_TAG
 from tests.processes import children, wait_for
 from tests.stack import Stack
 
 
-def start(name: str, changes: Sequence[str], only: list[str] | None = None) -> UUID:
-    """Start a run of the deployment `pipeline/on-demand` on the embedded profile with `changes`; returns its id."""
-    parameters = {"profile": "embedded", "changes": list(changes), "only": only}
+def start(name: str, profile: Profile | str, only: list[str] | None = None) -> UUID:
+    """Start a run of the deployment `pipeline/on-demand` on a profile; returns its id."""
+    given = profile if isinstance(profile, str) else profile.model_dump(mode="json")
+    parameters = {"profile": given, "only": only}
     run = run_deployment("pipeline/on-demand", parameters=parameters, timeout=0, flow_run_name=name)
     return run.id
 
@@ -62,10 +66,10 @@ def restarts(run: FlowRun) -> bool:
     return run.state.is_crashed() and run.run_count <= 2
 
 
-def running_chunk(client: SyncPrefectClient, flow: str, parent: UUID) -> FlowRun | None:
-    """A running chunk of `flow` that this pipeline handed out, if there is one now."""
+def running_chunk(client: SyncPrefectClient, node: str, parent: UUID) -> FlowRun | None:
+    """A running chunk of the node that this pipeline submitted, if there is one now."""
     for run in all_runs(client, state={"type": {"any_": ["RUNNING"]}}, deployment_id={"is_null_": False}):
-        if client.read_flow(run.flow_id).name == flow and under(client, run, parent):
+        if run.name.startswith(f"{node} chunk ") and under(client, run, parent):
             return run
     return None
 
@@ -95,32 +99,30 @@ def prefect_worker(pid: int) -> int:
     raise AssertionError(f"process {pid} keeps no worker")
 
 
-def records(data: Path) -> dict[tuple[str, str], StudyRecord]:
-    """The finished studies of a data folder, by study and key."""
-    found = [open_record(path.parent) for path in (data / "studies").glob("*/*/record.json")]
-    return {(record.study, record.key): record for record in found}
+def records(data: Path) -> dict[tuple[str, str], Record]:
+    """The finished studies of a data folder, by name and key."""
+    found = [open_record(path.parent) for path in (data / "studies").glob("[!.]*/*/record.json")]
+    return {(record.name, record.key): record for record in found}
 
 
-def figures(record: StudyRecord) -> dict[str, Any]:
+def content(record: Record) -> Any:
     """All that a study found, without what tells of time and place."""
 
     def plain(value: Any) -> Any:
         if isinstance(value, dict):
-            return {name: plain(item) for name, item in value.items() if name != "folder" and "second" not in name}
-        return [plain(item) for item in value] if isinstance(value, list | tuple) else value
+            times = ("folder", "speeds", "profile")
+            return {name: plain(item) for name, item in value.items() if name not in times and "second" not in name}
+        return [plain(item) for item in value] if isinstance(value, list) else value
 
-    return {
-        "summary": plain(record.summary),
-        "parent": plain(record.parent.metrics),
-        "children": {child.key: plain([child.params, child.metrics, list(child.history)]) for child in record.children},
-    }
+    return plain(json.loads(record.result.model_dump_json()))
 
 
 def require_one_run_each(mlflow: MlflowClient, data: Path) -> int:
     """MLflow shows each trial and each study of a data folder exactly once, and finished; returns how many runs."""
     expected = Counter()
     for record in records(data).values():
-        expected.update([record.parent.key, *(child.key for child in record.children)])
+        shown = record.present()
+        expected.update([shown.parent.key, *(run.key for run in shown.runs)])
     experiments = [each for each in mlflow.search_experiments() if each.name.startswith("probeflow/")]
     logged, token = [], None
     while token != "":

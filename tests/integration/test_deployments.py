@@ -86,7 +86,7 @@ def test_the_watches_are_there_and_the_webhooks_address_is_shown_nowhere(team, c
     assert names == {
         OURS + name
         for name in ("crash lost runs", "restart crashed runs", "crash stuck runs", "cancel endless runs", "late runs",
-                     "tell of failures")
+                     "report failures")
     }  # fmt: skip
     assert TOKEN not in team["said"]
     block = client.read_block_document_by_name(WEBHOOK, "webhook", include_secrets=False)
@@ -107,7 +107,7 @@ def test_set_up_again_changes_nothing_but_removes_what_is_ours_and_described_no_
     ours = lost_runs()
     for name in (f"{OURS}of an earlier version", "crash lost runs of sweep-chunk/gpu", "somebody else's"):
         client.create_automation(ours.model_copy(update={"name": name, "actions": [DoNothing()]}))
-    manual = client.read_deployment_by_name("sweep/manual").id
+    manual = client.read_deployment_by_name("pipeline/on-demand").id
     client.create_deployment_schedules(manual, [(CronSchedule(cron="0 0 * * *"), False)])
     before = {name: client.read_deployment_by_name(name).id for name in ENTRIES}
     watches = {each.name: each for each in client.read_automations()}

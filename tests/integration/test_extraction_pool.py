@@ -10,17 +10,17 @@ import pytest
 from prefect import get_client
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from lib.config import load_profile
 from lib.datasets import acquire
 from lib.features import extract, open_feature_set
 from lib.files import digest_file
+from lib.profile import load_profile
 from tests.processes import children, flow_runs, flows, kill_flow_run, running, wait_for
 
 pytestmark = [pytest.mark.integration, pytest.mark.stack]
 SETTINGS = [
-    "images.stride=16",
-    "features.shard_rows=16",
-    "features.batch_size=16",
+    "data.patches.stride=16",
+    "features.fc8.shard_rows=16",
+    "features.fc8.batch_size=16",
 ]  # slow enough to be killed on the way
 
 
@@ -36,7 +36,7 @@ def test_an_extraction_in_chunks_equals_the_same_inline_though_a_chunk_was_kille
         get_client(sync_client=True) as client,
     ):
         wait_for(lambda: client.read_workers_for_work_pool("images"))
-        command = ("flows", "extract", "--pool=images", "--chunks=2", *settings)
+        command = ("flows", "run", "--only", "fc8", "--pool=images", "--chunks=2", *settings)
         with running(on_server, tmp_path / "extract.log", *command) as extraction:
 
             def runs():
@@ -46,16 +46,20 @@ def test_an_extraction_in_chunks_equals_the_same_inline_though_a_chunk_was_kille
                 return sorted((tmp_path / "data" / "features").glob("*/*/part-*.parquet"))
 
             wait_for(lambda: extraction.poll() is not None or len(shards()) >= 2)
-            (struck,) = [name for name, run in runs().items() if "features chunk" in name and run.state.is_running()]
+            (struck,) = [name for name, run in runs().items() if "fc8 chunk" in name and run.state.is_running()]
             kill_flow_run(runs()[struck].id)
             kept = {path: path.stat().st_mtime_ns for path in shards()}
-            inline = extract(acquire(profile.images, tmp_path / "inline"), profile.features, tmp_path / "inline")
+            inline = extract(
+                acquire(profile.data["patches"], tmp_path / "inline"),
+                profile.features["fc8"].extraction,
+                tmp_path / "inline",
+            )
             assert extraction.wait(120) == 0, (tmp_path / "extract.log").read_text()[-3000:]
         done = runs()
-        units = {name: run.state.type.value for name, run in done.items() if name.startswith("features chunk")}
-        (other,) = {"features chunk 1 of 2", "features chunk 2 of 2"} - {struck}
+        units = {name: run.state.type.value for name, run in done.items() if name.startswith("fc8 chunk")}
+        (other,) = {"fc8 chunk 1 of 2", "fc8 chunk 2 of 2"} - {struck}
         assert units == {struck: "CRASHED", f"{struck}, attempt 2": "COMPLETED", other: "COMPLETED"}
-        parent = done["features fc8 of photo-patches"].id
+        parent = done["pipeline embedded · fc8"].id
         assert {client.read_task_run(done[name].parent_task_run_id).flow_run_id for name in units} == {parent}
         started = children(worker.pid)
         worker.send_signal(signal.SIGTERM)

@@ -22,8 +22,8 @@ from prefect.settings import (
     temporary_settings,
 )
 
-from lib.config import places
 from lib.errors import ConfigError, StorageError
+from lib.places import places
 from lib.tracking.store import connect
 from tasks.pool import require_server
 from tests.processes import alive, children, free_port, listens, wait_for

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from lib.config import load_profile
 from lib.datasets import acquire
 from lib.features import extract, open_feature_set
+from lib.profile import Profile
 from tests.processes import wait_for
-from tests.small_profile import SMALL
+from tests.small_profile import small_profile
 from tests.team import (
     all_runs,
     kill_tree,
@@ -31,7 +31,7 @@ from tests.team import (
 pytestmark = [pytest.mark.integration, pytest.mark.stack, pytest.mark.long, pytest.mark.timeout(3600)]
 
 WORKER = "worker-chunks"
-EXTRACTION, SWEEP = "extract-unit", "sweep-chunk"
+EXTRACTION, SWEEP = "fc8", "hidden_units"
 ROUNDS = [
     ("the worker alone", EXTRACTION),
     ("prefect", SWEEP),
@@ -44,21 +44,17 @@ ROUNDS = [
     ("mlflow", EXTRACTION),
     ("the worker and its runs", EXTRACTION),
 ]
-"""What is killed, and while a chunk of which flow runs."""
+"""What is killed, and while a chunk of which node runs."""
 
 
-def changes(number: int) -> list[str]:
+def profile_of(number: int) -> Profile:
     """A small profile with work of its own in each round, long enough to be met in the middle."""
-    return [
-        *SMALL,
-        f"images.seed={number}",
-        "images.stride=16",
-        "features.shard_rows=16",
-        "features.batch_size=16",
-        f"hidden_units.seeds=[{1000 + number}]",
-        "hidden_units.arms.study.base.epochs=250",
-        "hidden_units.arms.sgd.base.epochs=250",
-    ]
+    epochs = {"base": {"epochs": 250}}
+    return small_profile(
+        data={"patches": {"seed": number, "stride": 16}},
+        features={"fc8": {"shard_rows": 16, "batch_size": 16}},
+        studies={"hidden_units": {"seeds": [1000 + number], "variants": {"adam": epochs, "sgd": epochs}}},
+    )
 
 
 def test_every_run_completes_whatever_is_killed(as_user, stack, request, tmp_path):
@@ -66,12 +62,12 @@ def test_every_run_completes_whatever_is_killed(as_user, stack, request, tmp_pat
     rounds = ROUNDS[: request.config.getoption("--chaos-rounds")]
     dice = random.Random(0)
     runs, told = [], []
-    for number, (victim, flow) in enumerate(rounds, 1):
+    for number, (victim, node) in enumerate(rounds, 1):
         begun = time.monotonic()
         runs.append(
-            start(f"chaos round {number}: kill {victim} in {flow}", changes(number), ["extract", "hidden_units"])
+            start(f"chaos round {number}: kill {victim} in {node}", profile_of(number), ["features", "hidden_units"])
         )
-        wait_for(lambda flow=flow, run=runs[-1]: running_chunk(as_user, flow, run), 120)
+        wait_for(lambda node=node, run=runs[-1]: running_chunk(as_user, node, run), 120)
         time.sleep(dice.uniform(0, 2))
         if victim == "the worker and its runs":
             kill_tree(stack.pid(WORKER))
@@ -81,7 +77,7 @@ def test_every_run_completes_whatever_is_killed(as_user, stack, request, tmp_pat
             stack.kill(victim)
         (ended,) = wait_ended(as_user, [runs[-1]], 600).values()
         assert ended.state.is_completed(), f"round {number}: {ended.state.message}"
-        told.append(f"round {number}: {victim} killed in {flow}, done after {time.monotonic() - begun:.0f} s")
+        told.append(f"round {number}: {victim} killed in {node}, done after {time.monotonic() - begun:.0f} s")
         sys.stdout.write(f"\n{told[-1]}")
         sys.stdout.flush()
 
@@ -92,7 +88,8 @@ def test_every_run_completes_whatever_is_killed(as_user, stack, request, tmp_pat
 
     made = {open_feature_set(path.parent).digest: path.parent for path in data.glob("features/*/*/manifest.json")}
     for number in range(1, len(rounds) + 1):
-        profile = load_profile(assignments=changes(number), environment={})
-        undisturbed = extract(acquire(profile.images, tmp_path), profile.features, tmp_path / "features")
+        profile = profile_of(number)
+        settings = profile.features["fc8"].extraction
+        undisturbed = extract(acquire(profile.data["patches"], tmp_path), settings, tmp_path / "features")
         assert open_feature_set(made[undisturbed.digest]).manifest == undisturbed.manifest
     assert len([study for study, _ in records(data) if study == "hidden_units"]) >= len(rounds)

@@ -18,16 +18,18 @@ from tests.processes import flows, of_environment, wait_for
 
 pytestmark = [pytest.mark.integration, pytest.mark.stack]
 QUICK = [
-    "hidden_units.seeds=[0]",
-    "hidden_units.arms.study.base.epochs=3",
-    "hidden_units.arms.study.grid.hidden=[[5], [20]]",
-    "hidden_units.arms.sgd.grid.hidden=[[5], [20]]",
+    "studies.hidden_units.seeds=[0]",
+    "studies.hidden_units.variants.study.base.epochs=3",
+    "studies.hidden_units.variants.study.grid.hidden=[[5], [20]]",
+    "studies.hidden_units.variants.sgd.grid.hidden=[[5], [20]]",
 ]
-SOME_TIME, ENDLESS = ([*QUICK, f"hidden_units.arms.sgd.base.epochs={epochs}"] for epochs in (20_000, 1_000_000))
+SOME_TIME, ENDLESS = (
+    [*QUICK, f"studies.hidden_units.variants.sgd.base.epochs={epochs}"] for epochs in (20_000, 1_000_000)
+)
 
 
 def start(changes: list[str], queue: str = "default") -> UUID:
-    parameters = {"profile": "embedded", "only": "hidden_units", "changes": changes}
+    parameters = {"profile": "embedded", "only": ["hidden_units"], "changes": changes}
     return run_deployment(
         "pipeline/on-demand", parameters=parameters, timeout=0, work_queue_name=queue, as_subflow=False
     ).id
@@ -49,7 +51,7 @@ def test_a_pipeline_that_is_cancelled_ends_with_its_children_and_one_that_fails_
     def chunk_of(run_id):
         return next((run for name, run in below(run_id).items() if "chunk" in name and run.state.is_running()), None)
 
-    failed, cancelled = start(["features.layer=fc9"], "urgent"), start(ENDLESS, "urgent")
+    failed, cancelled = start(["features.fc8.layer=fc9"], "urgent"), start(ENDLESS, "urgent")
     wait_for(lambda: chunk_of(cancelled))
     chunk = chunk_of(cancelled)
     assert chunk.work_queue_name == "urgent"  # as its parent
@@ -80,11 +82,11 @@ def test_a_pipeline_that_is_killed_is_begun_again_and_waits_for_its_chunks_thoug
 
     wait_for(lambda: any(run.state.is_running() for run in chunks()))
     flows(stack.client, "set-up", "--no-schedules")  # a new version, say, while all of this runs
-    handed_out = {run.id for run in chunks()}
+    submitted = {run.id for run in chunks()}
     for pid in of_environment("PREFECT__FLOW_RUN_ID", str(run_id)):
         os.kill(pid, signal.SIGKILL)
     wait_for(lambda: client.read_flow_run(run_id).run_count == 2, 120)
     wait_for(lambda: client.read_flow_run(run_id).state.is_final(), 240)
     assert client.read_flow_run(run_id).state.is_completed()
-    assert {run.id for run in chunks()} == handed_out  # none was handed out twice
+    assert {run.id for run in chunks()} == submitted  # none was submitted twice
     assert all(run.state.is_completed() for run in descendants(client, run_id) if "chunk" in run.name)

@@ -1,7 +1,8 @@
-"""A sweep in chunks on a real Prefect server and a real worker, one chunk killed on the way, beside the same sweep inline."""
+"""A sweep in chunks on a real Prefect server and a real worker, one chunk killed on the way, and the same sweep inline."""
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 
 import pytest
@@ -10,28 +11,19 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.automations import LOST
 from flows.plan import show_plan
-from lib.config import Workers, places
-from lib.datasets import acquire
 from lib.errors import ConfigError
+from lib.graph import ready_node
+from lib.places import Workers, places
 from lib.studies.record import open_record
-from lib.studies.sweep import run_sweep
 from lib.tracking.store import connect
-from tasks.chunks import plan_chunks
-from tasks.pool import require_pool
+from tasks.node import CHUNK_FLOW
+from tasks.pool import require_pool, workers_online
 from tests.processes import flow_runs, flows, kill_flow_run, running, wait_for
 from tests.small_profile import SMALL
+from tests.team import content
 
 pytestmark = [pytest.mark.integration, pytest.mark.stack]
 STUDY = "hidden_units"
-
-
-def without_seconds(runs) -> list[dict]:
-    def strip(figures):
-        return {name: value for name, value in figures.items() if "seconds" not in name}
-
-    return [
-        {"params": run.params, "metrics": strip(run.metrics), "history": list(map(strip, run.history))} for run in runs
-    ]
 
 
 def test_a_sweep_in_chunks_equals_the_same_sweep_inline_though_a_chunk_was_killed(
@@ -40,13 +32,14 @@ def test_a_sweep_in_chunks_equals_the_same_sweep_inline_though_a_chunk_was_kille
     monkeypatch.setenv("PROBEFLOW_DATA", on_server["PROBEFLOW_DATA"])
     begun = datetime.now(UTC)
     url = on_server["PREFECT_API_URL"]
-    settings = [option for each in SMALL for option in ("--set", each)]
+    file = tmp_path / "small.yaml"
+    file.write_text(json.dumps(SMALL))
     with temporary_settings({PREFECT_API_URL: url}):
         with pytest.raises(ConfigError, match=r"no work pool 'few' with .*; make both with `python -m flows deploy"):
-            plan_chunks.fn(STUDY, small.hidden_units, "few", 2)
+            workers_online("few", CHUNK_FLOW)
         with pytest.raises(ConfigError, match=r"no work pool 'few' on .*; make it with `python -m flows deploy"):
             require_pool("few")
-        with pytest.raises(ConfigError, match="no work pool 'few' with a deployment 'extract-unit/few'"):
+        with pytest.raises(ConfigError, match="no work pool 'few' with a deployment 'chunk/few'"):
             show_plan(small, [STUDY], places(), Workers(pool="few"))
         for limit, state in (
             ([], "made"),
@@ -56,7 +49,7 @@ def test_a_sweep_in_chunks_equals_the_same_sweep_inline_though_a_chunk_was_kille
             assert f"work pool  few ({state})\n" in flows(on_server, "deploy", "--pool=few", *limit).stdout
         assert show_plan(small, [STUDY], places(), Workers(pool="few")) == 0
         with pytest.raises(ConfigError, match=r"no worker online; start one with `.* -m flows work --pool few"):
-            plan_chunks.fn(STUDY, small.hidden_units, "few", 2)
+            workers_online("few", CHUNK_FLOW)
     with (
         running(on_server, tmp_path / "worker.log", "prefect", "worker", "start", "--pool=few"),
         temporary_settings({PREFECT_API_URL: url}),
@@ -64,7 +57,7 @@ def test_a_sweep_in_chunks_equals_the_same_sweep_inline_though_a_chunk_was_kille
     ):
         assert len(client.read_automations_by_name(LOST)) == 1
         wait_for(lambda: client.read_workers_for_work_pool("few"))
-        command = ("flows", "sweep", "--study", STUDY, "--pool=few", "--chunks=2", *settings)
+        command = ("flows", "run", "--only", STUDY, "--pool=few", "--chunks=2", "--profile-file", str(file))
         with running(on_server, tmp_path / "sweep.log", *command) as sweep:
 
             def runs():
@@ -84,17 +77,16 @@ def test_a_sweep_in_chunks_equals_the_same_sweep_inline_though_a_chunk_was_kille
             f"{first}, attempt 2": "COMPLETED",
             f"{STUDY} chunk 2 of 2": "COMPLETED",
         }
-        parent = done[f"{STUDY} on digits"].id
+        parent = done[f"pipeline small · {STUDY}"].id
         assert {client.read_task_run(done[name].parent_task_run_id).flow_run_id for name in chunks} == {parent}
 
     where = places(on_server)
     (folder,) = (where.studies / STUDY).iterdir()
     record = open_record(folder)
-    dataset = acquire(small.hidden_units.data, tmp_path)
-    inline = run_sweep(STUDY, small.hidden_units, dataset, tmp_path / "inline")
+    monkeypatch.setenv("PROBEFLOW_DATA", str(tmp_path / "inline"))
+    inline = ready_node(small, STUDY, places()).run()
     assert record.key == inline.key
-    assert record.summary == inline.summary
-    assert without_seconds(record.children) == without_seconds(inline.children)
+    assert content(record) == content(inline)
 
     tracked = connect(where).client
     experiment = tracked.get_experiment_by_name(f"probeflow/{STUDY}").experiment_id
@@ -106,5 +98,6 @@ def test_a_sweep_in_chunks_equals_the_same_sweep_inline_though_a_chunk_was_kille
     trials = [run for run in above if above[run] in configurations]
     assert len(logged) == 1 + len(configurations) + len(trials) + len(beside)
     assert len(beside) == 1  # the majority class
-    wanted = sum(len(arm.trials(small.hidden_units.seeds)) for arm in small.hidden_units.arms.values())
+    study = small.studies[STUDY]
+    wanted = sum(len(variant.trials(study.seeds)) for variant in study.variants.values())
     assert len(configurations) == len(trials) == wanted  # one seed
