@@ -12,7 +12,8 @@ from matplotlib.lines import Line2D
 from lib.figures.axis_window import Scale
 from lib.figures.style import PALETTE, plain
 
-_DASHES: tuple[Literal["--", ":", "-."], ...] = ("--", ":", "-.")
+_Dashes = Literal["--", ":", "-."] | tuple[float, Sequence[float]]
+_DASHES: tuple[_Dashes, ...] = ("--", ":", "-.", (0, (1, 4)))
 
 
 @dataclass(frozen=True)
@@ -68,5 +69,5 @@ def legend_keys(lines: Sequence[BaselineLine], drawn: Sequence[Sequence[Drawn]],
     return keys
 
 
-def _dashes(index: int) -> Literal["--", ":", "-."]:
+def _dashes(index: int) -> _Dashes:
     return _DASHES[index % len(_DASHES)]

@@ -143,7 +143,11 @@ def _panel(
     finite = [[value for value in row.values if math.isfinite(value)] for row in rows]
     fitted = [(values, row.interval) for values, row in zip(finite, rows, strict=True) if not row.aside]
     bounds = [interval for _, interval in fitted if interval is not None]
-    shown = Window.around([values for values, _ in fitted], bounds, may_be_log=may_be_log)
+    # A single value has no spread of its own to be shown by.
+    near = [
+        [*values, *interval] if len(values) == 1 and interval is not None else values for values, interval in fitted
+    ]
+    shown = Window.around(near, bounds, may_be_log=may_be_log)
     beyond = False
     places = range(len(rows) - 1, -1, -1)
     for place, own, values, row in zip(places, colours, finite, rows, strict=True):

@@ -70,11 +70,16 @@ def _accuracies(result: SweepResult, title: str) -> Drawing:
 
 
 def _summary(result: SweepResult, title: str) -> Drawing:
-    """All configurations with their seeds; baselines as lines where they were asked about the same rows."""
+    """All configurations with their seeds, those of grids in order, else the best first.
+
+    Baselines are lines where they were asked about the same rows.
+    """
     from lib.figures.baseline_lines import BaselineLine
     from lib.figures.intervals import SummaryRow, axis_summary
 
     positions, left_out = _best(result, range(len(result.configurations)), _ROWS)
+    if any(each.searched for each in result.configurations):
+        positions = sorted(positions, key=lambda position: result.configurations[position].rank)
     rows = []
     for position in positions:
         each = result.configurations[position]

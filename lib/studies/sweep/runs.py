@@ -83,8 +83,8 @@ def runs_below(record: Record[SweepResult]) -> tuple[RunNote, ...]:
 
 
 def sampler_words(sampler: str) -> str:
-    """How a variant's configurations were found: "grid", "tpe search"."""
-    return "grid" if sampler == "grid" else f"{sampler} search"
+    """How a variant's configurations were found: "grid", "TPE search"."""
+    return {"grid": "grid", "tpe": "TPE search"}.get(sampler, f"{sampler} search")
 
 
 def metric(measure: str, rows: Rows) -> str:

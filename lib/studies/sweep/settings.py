@@ -23,6 +23,10 @@ class Rung(BaseModel):
 Baseline = Literal["majority", "logistic", "knn", "sklearn-mlp"]
 
 
+VariantName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=60)]
+"""Files of a study are named by it."""
+
+
 def _distinct(names: tuple[str, ...]) -> tuple[str, ...]:
     require_distinct("names", names)
     return names
@@ -33,7 +37,9 @@ class SweepSettings(StudySettings):
 
     kind: Literal["sweep"] = "sweep"
     on: str = Field(description="The data (raw pixels) or feature set that networks are trained on.")
-    variants: dict[str, Variant] = Field(min_length=1, description="Named groups of trials, reported side by side.")
+    variants: dict[VariantName, Variant] = Field(
+        min_length=1, description="Named groups of trials, reported side by side."
+    )
     axis: str | None = Field(
         None,
         description="The setting whose values are compared: each value's winner is tested. Empty: only the best is.",
