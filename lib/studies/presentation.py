@@ -10,6 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+RANK = "rank"
+"""Metric of a configuration's run: its place in its study, 1 for the best."""
+
+BOUNDS = ("_low", "_high")
+"""Ends of the names of an interval's bounds among a run's metrics, beside the figure's own name."""
+
 
 class Role(StrEnum):
     """What a run shown below a study's own is."""

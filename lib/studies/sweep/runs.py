@@ -17,16 +17,10 @@ from lib.evaluation.intervals import LOSS, SHARE, Estimate, half_width, over_see
 from lib.evaluation.measures import MEASURES
 from lib.files import digest_json
 from lib.mlp.labels import params
-from lib.studies.presentation import Role, Rows, RunNote
+from lib.studies.presentation import BOUNDS, RANK, Role, Rows, RunNote
 from lib.studies.study import Record
 from lib.studies.sweep.result import ModelRole, Scored, SweepResult, TrialOutcome
 from lib.studies.sweep.words import configuration_name, model_name
-
-RANK = "rank"
-"""Metric: a configuration's place in its study, 1 for the best."""
-
-BOUNDS = ("_low", "_high")
-"""Ends of the names of an interval's bounds, beside the figure's own name."""
 
 _OF_SCORES = ("roc_auc", "average_precision")
 """Measures whose metrics are not named by rows: those of validation rows stand at baselines alone."""
