@@ -107,7 +107,7 @@ def logistic_regression(question: Question) -> tuple[npt.NDArray[np.floating], S
     from sklearn.linear_model import LogisticRegression
 
     data = question.data
-    if len(np.unique(data.y_train)) == 1:
+    if _one_class(data):
         return majority(question)
     steps = _LOGISTIC_STEPS if data.X_train.size < _MANY_VALUES else _FEWER_STEPS
     with warnings.catch_warnings():
@@ -155,6 +155,8 @@ def sklearn_mlp(question: Question) -> tuple[npt.NDArray[np.floating], Settings]
     data, trial = question.data, question.trial
     if trial is None:
         raise ValueError("the baseline sklearn-mlp needs a trial, whose settings it has")
+    if _one_class(data):
+        return majority(question)
     activations = {"sigmoid": "logistic", "linear": "identity"}
     model = MLPClassifier(
         hidden_layer_sizes=trial.hidden,
@@ -190,6 +192,11 @@ BASELINES: dict[str, Baseline] = {
     "sklearn-mlp": Baseline("scikit-learn MLPClassifier", sklearn_mlp, per_trial=True),
 }
 """By the names that profiles give."""
+
+
+def _one_class(data: TrialData) -> bool:
+    """Whether there is nothing to learn, which scikit-learn's models refuse or answer in another shape."""
+    return bool((data.y_train == data.y_train[0]).all())
 
 
 def _all_classes(model: Any, question: Question) -> npt.NDArray[np.floating]:

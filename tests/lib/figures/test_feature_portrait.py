@@ -1,4 +1,4 @@
-"""The picture of a feature set, also of sets that are hard to draw; its principal components against NumPy's SVD."""
+"""The picture of a feature set, also of sets that are hard to draw."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import io
 import numpy as np
 import pytest
 
-from lib.evaluation.feature_figures import feature_portrait
 from lib.evaluation.projections import principal_components
 from lib.features.statistics import RunningStatistics
+from lib.figures.features import feature_portrait
 
 
 def drawn(X: np.ndarray, labels: np.ndarray, names: list[str]):
@@ -19,14 +19,6 @@ def drawn(X: np.ndarray, labels: np.ndarray, names: list[str]):
     figure = feature_portrait(running.finish(), X, labels, names, points, shares, "title", "sample")
     figure.savefig(io.BytesIO(), format="png")
     return figure
-
-
-def test_components_equal_those_of_the_singular_value_decomposition():
-    X = np.random.default_rng(0).standard_normal((60, 8)) * np.arange(1, 9)
-    points, shares = principal_components(X, 5)
-    left, values, _ = np.linalg.svd(X - X.mean(axis=0), full_matrices=False)
-    np.testing.assert_allclose(shares, (values**2 / (values**2).sum())[:5], rtol=1e-9)
-    np.testing.assert_allclose(np.abs(points), np.abs(left * values)[:, :2], rtol=1e-7, atol=1e-9)
 
 
 @pytest.mark.parametrize("X", [np.zeros((6, 4)), np.full((1, 3), 2.0), np.eye(2), np.arange(3.0)[:, None]])
@@ -46,7 +38,7 @@ def test_of_many_classes_the_most_frequent_are_named_and_the_rest_counted():
     assert words == [*(f"class {k}" for k in range(10, 17)), "23 other classes"]
 
 
-def test_zeros_are_said_and_not_drawn():
+def test_zeros_are_counted_and_not_drawn():
     X = np.maximum(np.random.default_rng(0).standard_normal((100, 10)), 0)
     values = drawn(X, np.zeros(100, np.int64), ["only"]).axes[1]
     assert f"{(X == 0).mean():.1%} of the values are 0" in values.texts[0].get_text()

@@ -1,0 +1,74 @@
+"""Confusion matrices, images, rows in the plane and class sizes, also of very many classes."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lib.evaluation.metrics import most_surely_wrong
+from lib.figures.classes import class_distribution
+from lib.figures.images import wrong_images
+from lib.figures.matrix import confusion_matrix
+from lib.figures.plane import scatter
+from lib.figures.style import PALETTE
+
+
+class TestConfusionMatrix:
+    def test_says_which_side_is_which(self):
+        axis = confusion_matrix(np.array([[8, 2], [1, 9]]), ["cat", "dog"], "t").axes[0]
+        assert (axis.get_ylabel(), axis.get_xlabel()) == ("true class (rows)", "predicted class (columns)")
+        texts = {tuple(map(round, text.get_position())): text.get_text() for text in axis.texts}
+        assert texts[(1, 0)].startswith("2\n")  # column 1, row 0: cats taken for dogs
+
+    def test_of_200_classes_the_40_with_the_most_wrong_predictions_are_shown_as_large_as_the_title_says(self):
+        rng = np.random.default_rng(0)
+        confusion = np.diag(rng.integers(50, 90, 200))
+        confused = np.sort(rng.choice(200, 40, replace=False))
+        confusion[confused, np.roll(confused, 1)] += 7
+        figure = confusion_matrix(confusion, [f"class {k}" for k in range(200)], "t")
+        axis = figure.axes[0]
+        assert axis.get_title() == "t\nthe 40 of 200 classes with the most wrong predictions"
+        assert [tick.get_text() for tick in axis.get_yticklabels()] == [f"class {k}" for k in confused]
+        shares = (confusion / confusion.sum(axis=1, keepdims=True))[np.ix_(confused, confused)]
+        np.testing.assert_array_equal(np.asarray(axis.images[0].get_array()), shares)
+        assert max(figure.get_size_inches()) < 14
+        assert not axis.texts
+
+
+def test_a_wrong_image_has_its_class_the_predicted_one_and_how_sure_it_was():
+    probabilities = np.array([[0.01, 0.99], [0.2, 0.8]])
+    wrong = most_surely_wrong(np.array([0, 0]), probabilities, 5)
+    figure = wrong_images(np.zeros((2, 8, 8, 3), np.uint8), wrong, ["cat", "dog"], "Title")
+    assert figure.axes[0].get_title() == "true cat\npredicted dog\nwith 99.0%"
+
+
+class TestPlane:
+    points = np.random.default_rng(0).standard_normal((120, 2))
+
+    def legend(self, labels, names):
+        figure = scatter(self.points, labels, names, "t", ("x", "y"))
+        return [text.get_text() for text in figure.legends[0].get_texts()], figure.axes[0].collections[-1]
+
+    def test_ten_classes_have_a_colour_each(self):
+        names, _ = self.legend(np.arange(120) % 10, [f"class {k}" for k in range(10)])
+        assert names == [f"class {k}" for k in range(10)]
+
+    def test_of_more_the_most_frequent_are_named_and_no_two_share_a_colour_but_the_rest(self):
+        labels = np.concatenate([np.repeat(np.arange(9) + 20, 10), np.arange(30)])
+        names, points = self.legend(labels, [f"class {k}" for k in range(30)])
+        assert names == [*(f"class {k}" for k in range(20, 29)), "21 other classes"]
+        colours, counts = np.unique(points.get_facecolors(), axis=0, return_counts=True)
+        assert len(colours) == len(PALETTE)
+        assert sorted(counts) == [11] * 9 + [21]
+
+
+class TestClassDistribution:
+    def test_each_class_has_a_bar_in_each_split(self):
+        figure = class_distribution({"train": {"cat": 5, "dog": 3}, "test": {"cat": 2, "dog": 1}}, "t")
+        assert [bar.get_height() for bar in figure.axes[0].patches] == [5, 3, 2, 1]
+
+    def test_200_classes_are_a_line_in_the_order_of_size(self):
+        sizes = np.random.default_rng(0).integers(1, 99, 200).tolist()
+        figure = class_distribution({"train": {f"class {k}": size for k, size in enumerate(sizes)}}, "t")
+        assert figure.axes[0].lines[0].get_ydata().tolist() == sorted(sizes, reverse=True)
+        assert figure.axes[0].get_xlabel() == "200 classes, the largest of each split first"
+        assert figure.get_size_inches()[0] <= 12
