@@ -34,8 +34,8 @@ from lib.config import places
 from lib.datasets import acquire
 from lib.datasets.dataset import Dataset
 from lib.datasets.sources import Letters, Mnist
+from lib.evaluation.baselines import Question, sklearn_mlp
 from lib.figures.style import PALETTE, STYLE
-from lib.evaluation.peers import train_sklearn
 from lib.files import atomic_path
 from lib.machine import cores
 from lib.mlp.fused import train_many
@@ -67,7 +67,7 @@ def numpy_estimator(trials: Sequence[Trial], data: TrialData) -> None:
 
 def sklearn(trials: Sequence[Trial], data: TrialData) -> None:
     for trial in trials:
-        train_sklearn(trial, data, data.X_train[:1])
+        sklearn_mlp(Question(data, data.X_train[:1], trial, trial.seed))
 
 
 def plain_torch(device: str) -> Contestant:

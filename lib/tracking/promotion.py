@@ -206,7 +206,7 @@ def _compared(
             f"difference {difference.estimate:+.4f} ({difference.low:+.4f} to {difference.high:+.4f}), paired over "
             f"{difference.rows:,} images, p = {difference.p_value:.2g}"
         )
-        better, worse = difference.real and difference.low > 0, difference.real and difference.high < 0
+        better, worse = difference.significant and difference.low > 0, difference.significant and difference.high < 0
     else:
         words = "by intervals, for the answers of one are not known"
         better = final["test_accuracy_low"] > best.get("test_accuracy_high", 1.0)

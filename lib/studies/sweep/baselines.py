@@ -120,8 +120,8 @@ def _kept_or_trained(asked: _Asked, division: Division, held_out: Positions | No
         pass  # not there, or damaged
     data = division.rows.data
     question = Question(data, data.X_validation, asked.trial, asked.seed, held_out)
-    # Batches of some 32 rows are too little work to share: a second BLAS thread mostly waits for the first.
-    with threadpool_limits(1, user_api="blas"):
+    # A network's batches are too little work to share: a second BLAS thread mostly waits for the first.
+    with threadpool_limits(1 if BASELINES[asked.baseline].per_trial else None, user_api="blas"):
         answer = BASELINES[asked.baseline].answer(question)
     content = {"probabilities": np.ascontiguousarray(answer.probabilities)}
     metadata = {"seconds": repr(answer.seconds), "settings": json.dumps(answer.settings)}
