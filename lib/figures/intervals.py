@@ -92,7 +92,7 @@ def model_accuracies(rows: Sequence[ModelRow], title: str, quantity: str = "test
             Line2D([], [], color=colour(at), marker="o", markersize=4, label=plain(role))
             for at, role in enumerate(roles)
         ]
-        figure.legend(handles=keys, loc="outside lower center", ncols=len(keys))
+        figure.legend(handles=keys, loc="outside lower center", ncols=2)
         seeds = {len(row.accuracies) for row in rows}
         over_seeds = "mean ± standard deviation (95 % interval) over seeds"
         over_rows = "one seed: 95 % interval over rows"

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from lib.figures.style import STYLE, plain
+from lib.figures.style import LEAST_WIDTH, STYLE, plain
 
 _SHOWN, _COUNTED, _LETTERS = 40, 15, 24
 """Classes that are shown, classes up to which counts are written, and letters of a class name, all at most."""
@@ -34,7 +34,7 @@ def confusion_matrix(confusion: npt.NDArray[np.int64], class_names: Sequence[str
     written = len(shown) <= _COUNTED
     with rc_context(STYLE | {"axes.grid": False}):
         size = 2.6 + (0.55 if written else 0.22) * len(shown)
-        figure = Figure(figsize=(size + 0.8, size))
+        figure = Figure(figsize=(max(size + 0.8, LEAST_WIDTH), size))
         axis = figure.subplots()
         picture = axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
         for row, column in np.ndindex(counts.shape if written else (0, 0)):

@@ -26,7 +26,7 @@ PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8
 GREY = "#BBBBBB"
 """What has no colour of its own."""
 
-_LEAST_WIDTH = 6.4
+LEAST_WIDTH = 6.4
 """Inches that a title of two lines needs, however few panels there are."""
 _UNSEEN = "\N{ZERO WIDTH SPACE}"
 
@@ -59,7 +59,7 @@ def panels(count: int, columns: int, width: float = 3.4, height: float = 2.6) ->
     """A figure of `count` panels, each of `width` x `height` inches, in rows of at most `columns`."""
     columns = min(count, columns)
     rows = -(-count // columns)
-    figure = Figure(figsize=(max(width * columns, _LEAST_WIDTH), height * rows))
+    figure = Figure(figsize=(max(width * columns, LEAST_WIDTH), height * rows))
     axes = figure.subplots(rows, columns, squeeze=False).ravel().tolist()
     for spare in axes[count:]:
         spare.set_visible(False)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from lib.evaluation.baselines import BASELINES
 from lib.mlp.labels import wrapped
 from lib.studies.presentation import Rows
 from lib.studies.study import Drawing, Study, Table
 from lib.studies.sweep.predictions import read_predictions
-from lib.studies.sweep.result import Explored, ModelRole, SweepResult
+from lib.studies.sweep.result import Explored, ModelRole, Scored, SweepResult
 from lib.studies.sweep.rows import sources_of
 from lib.studies.sweep.runs import sampler_words
 from lib.studies.sweep.settings import SweepSettings
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
 _PANELS, _PANEL_WIDTH, _ROWS = 12, 30, 40
 """Configurations that a figure draws a panel (so many letters wide) or a row for."""
 
+_TITLE = 70
+"""Letters of a line of a title."""
+
 _CURVES = 6
 """Models whose ROC and calibration are drawn, at most."""
 
@@ -33,12 +38,12 @@ _ROLES = {
     ModelRole.ALSO_ON: "same settings on another input",
     ModelRole.BASELINE: "baseline",
 }
-_SAME = "scikit-learn MLPClassifier at the same settings"
 
 
 def draw(result: SweepResult, study: Study[SweepSettings]) -> Iterator[Drawing | Table]:
     """All figures, the one that says most first, then all tables."""
-    title = f"{study.name} on {result.representations[0].description} of {study.dataset.name}"
+    whole = f"{study.name} on {result.representations[0].description} of {study.dataset.name}"
+    title = "\n".join(textwrap.wrap(whole, _TITLE))
     if result.judged_on is Rows.TEST:
         yield _accuracies(result, title)
     yield _summary(result, title)
@@ -56,17 +61,29 @@ def _accuracies(result: SweepResult, title: str) -> Drawing:
 
     rows = [
         ModelRow(
-            _SAME if model.baseline == "sklearn-mlp" else _ROLES[model.role],
+            _role(model),
             model_name(result, position)
             + (" (chosen)" if position == result.chosen and len(result.models) > 1 else ""),
             [score.measures["accuracy"] for score in model.scores],
             model.accuracy,
-            aside=model.baseline == "majority",
+            aside=_is_blind(result, model),
         )
         for position, model in ((at, result.models[at]) for at in in_order(result))
     ]
     heading = f"{title}\naccuracy on {result.judged_rows:,} test rows"
     return Drawing("test-accuracy", "Test accuracy of all models", model_accuracies(rows, heading, "test accuracy"))
+
+
+def _role(model: Scored) -> str:
+    """What a model is; of a baseline that takes the network's settings, its name."""
+    if model.baseline is not None and BASELINES[model.baseline].per_trial:
+        return f"{BASELINES[model.baseline].title} at the same settings"
+    return _ROLES[model.role]
+
+
+def _is_blind(result: SweepResult, model: Scored) -> bool:
+    """Whether a baseline does no better than always answering one class."""
+    return model.role is ModelRole.BASELINE and model.accuracy.estimate <= result.majority
 
 
 def _summary(result: SweepResult, title: str) -> Drawing:
@@ -116,7 +133,7 @@ def _training(result: SweepResult, title: str) -> Iterator[Drawing]:
             halved = f" · {endings(each.trials)}" if each.halved else ""
             name = configuration_name(result, position, variant=False) + halved
             panels.append(Panel(wrapped(name, _PANEL_WIDTH), [trial.history for trial in each.trials]))
-        figure = training_curves(panels, f"{title}{words}: cross-entropy{left_out}")
+        figure = training_curves(panels, f"{title}{words}\ncross-entropy{left_out}")
         yield Drawing(f"loss-curves{suffix}", f"Loss curves{words}", figure, variant if suffix else "")
 
 
@@ -131,9 +148,9 @@ def _finals(result: SweepResult, title: str) -> Iterator[Drawing]:
         Panel(wrapped(model_name(result, at), _PANEL_WIDTH), [trial.history for trial in model.trials])
         for at, model in trained
     ]
-    error = training_curves(panels, f"{title}: error on training and test rows", "error", "test")
+    error = training_curves(panels, f"{title}\nerror on training and test rows", "error", "test")
     yield Drawing("error-curves", "Error of the final networks on training and test rows", error)
-    loss = training_curves(panels, f"{title}: cross-entropy on training and test rows", "loss", "test")
+    loss = training_curves(panels, f"{title}\ncross-entropy on training and test rows", "loss", "test")
     yield Drawing("final-loss-curves", "Loss of the final networks on training and test rows", loss)
 
 
@@ -146,22 +163,22 @@ def _answers(result: SweepResult, study: Study[SweepSettings], title: str) -> It
 
     rows = f"{rows_words(result)} rows"
     chosen = result.models[result.chosen]
-    of_chosen = f"{title}: {rows}\n{model_name(result, result.chosen)}, first seed"
+    of_chosen = f"{title}\n{model_name(result, result.chosen)}, first seed, {rows}"
     matrix = confusion_matrix(np.array(result.confusion, dtype=np.int64), result.classes, of_chosen)
     yield Drawing("confusion-matrix", "True classes and predicted ones", matrix)
     kept = read_predictions(study.folder.path)
     compared = {model_name(result, position): position for position in _compared(result)}
     probabilities = {name: kept.probabilities[result.models[at].answers] for name, at in compared.items()}
-    curves = roc_and_precision_recall(kept.labels, probabilities, result.classes, f"{title}: {rows}")
+    curves = roc_and_precision_recall(kept.labels, probabilities, result.classes, f"{title}\n{rows}")
     yield Drawing("roc-and-precision-recall", "ROC, precision and recall", curves)
     error = number(chosen.measured["ece"].estimate, 3)
-    words = f"{title}: calibration\nexpected calibration error of {model_name(result, result.chosen)}: {error}"
+    words = f"{title}\nexpected calibration error of {model_name(result, result.chosen)}: {error}"
     networks = {name: at for name, at in compared.items() if result.models[at].role is not ModelRole.BASELINE}
     bins = {name: result.calibration[at] for name, at in networks.items()}
     yield Drawing("calibration", "Calibration", calibration_curves(bins, len(result.classes), words, rows))
     if result.most_wrong:
         images = _images(study, result, [each.row for each in result.most_wrong])
-        words = f"{title}: the {len(images)} surest of {result.wrong_rows:,} wrong predictions on {rows}"
+        words = f"{title}\nthe {len(images)} surest of {result.wrong_rows:,} wrong predictions on {rows}"
         wrong = wrong_images(images, result.most_wrong, result.classes, words)
         yield Drawing("most-wrong", "The images it was most surely wrong about", wrong)
 
@@ -172,7 +189,7 @@ def _compared(result: SweepResult) -> list[int]:
     beside = [
         position
         for position, model in enumerate(result.models)
-        if model.role is not ModelRole.WINNER and model.configuration in (None, own) and model.baseline != "majority"
+        if model.role is not ModelRole.WINNER and model.configuration in (None, own) and not _is_blind(result, model)
     ]
     return [result.chosen, *beside][:_CURVES]
 
@@ -198,7 +215,7 @@ def _explored(result: SweepResult, explored: Explored, title: str) -> Iterator[D
     ]
     suffix, brackets = (f"-{explored.variant}", f" ({explored.variant})") if len(result.explored) > 1 else ("", "")
     variant = explored.variant if suffix else ""
-    heading = f"{title}{brackets}: %s, {sampler_words(explored.sampler)}"
+    heading = f"{title}{brackets}\n%s, {sampler_words(explored.sampler)}"
     dimensions = {each.name: each for each in _dimensions(result.settings, explored)}
     if len(dimensions) > 1:
         picture = parallel_coordinates(attempts, list(dimensions.values()), heading % "configurations")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from lib.evaluation.intervals import LOSS, SHARE, Interval, over_seeds, p_words
+from lib.evaluation.intervals import LOSS, SHARE, Difference, Interval, over_seeds, p_words
 from lib.evaluation.measures import MEASURES
 from lib.figures.search import words as dimension_words
 from lib.mlp.labels import params
 from lib.studies.presentation import Presentation, Rows, Section, Tried, escaped
 from lib.studies.study import Record
-from lib.studies.sweep.result import Configuration, Explored, Lead, ModelRole, SweepResult
+from lib.studies.sweep.result import Configuration, Explored, Lead, ModelRole, Outcome, SweepResult
 from lib.studies.sweep.runs import runs_below, sampler_words, study_run
 from lib.studies.sweep.words import (
     OUTCOMES,
@@ -198,15 +198,17 @@ def _models(result: SweepResult) -> str:
             lead = leads.get(position)
             cells.append("-" if lead is None else _lead(lead))
             if paired:
-                cells.append("-" if lead is None or lead.over_seeds is None else difference_words(lead.over_seeds))
+                cells.append("-" if lead is None or lead.over_seeds is None else _lead_over_seeds(lead.over_seeds))
         table.append(cells)
     notes = [f"Intervals over rows are {over_rows}."]
     if result.leads:
+        test = "McNemar's exact test" if result.groups is None else "an exact sign-flip test over groups of rows"
         notes.append(
             "The lead of the chosen model is its accuracy less the other's on the same rows, first seeds, with a paired "
-            f"bootstrap's 95 % confidence interval and McNemar's exact test (Holm's correction over {len(result.leads)}); "
-            "significant is below 5 %."
+            f"bootstrap's 95 % confidence interval and {test} (Holm's correction over {len(result.leads)})."
         )
+    if paired:
+        notes.append("Over seeds, the lead is tested by Student's paired t, each by itself.")
     return "\n\n".join([" ".join(text), _table(["model", *head], table), " ".join(notes)])
 
 
@@ -221,6 +223,13 @@ def _lead(lead: Lead) -> str:
         return "no row differs"
     ends = f" ({number(same.low)} to {number(same.high)})" if same.low < same.high else ""
     return f"{number(same.estimate)}{ends}, {p_words(lead.p)}: {OUTCOMES[lead.outcome]}"
+
+
+def _lead_over_seeds(of: Difference) -> str:
+    outcome = Outcome.NOT_SIGNIFICANT
+    if of.significant:
+        outcome = Outcome.AHEAD if of.estimate > 0 else Outcome.BEHIND
+    return f"{difference_words(of)}: {OUTCOMES[outcome]}"
 
 
 def _configurations(result: SweepResult) -> str:

@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from lib.evaluation.baselines import BASELINES
 from lib.evaluation.intervals import LEVEL, Difference, Estimate, Interval, p_words
 from lib.mlp.labels import setting
 from lib.mlp.trial import Trial
@@ -25,18 +26,10 @@ from lib.studies.sweep.result import (
     Verdict,
     Weights,
 )
-from lib.studies.sweep.settings import Baseline
-
-BASELINES: dict[Baseline, str] = {
-    "majority": "majority class",
-    "logistic": "logistic regression",
-    "knn": "k nearest neighbours",
-    "sklearn-mlp": "scikit-learn MLPClassifier",
-}
 
 OUTCOMES = {
-    Outcome.AHEAD: "the chosen model is significantly better",
-    Outcome.BEHIND: "the chosen model is significantly worse",
+    Outcome.AHEAD: "significantly better",
+    Outcome.BEHIND: "significantly worse",
     Outcome.NOT_SIGNIFICANT: "not significantly different",
 }
 
@@ -107,7 +100,7 @@ def model_name(result: SweepResult, position: int) -> str:
     """A scored model: a winner by its configuration, a baseline by its method, and either by its input if that is another."""
     of = result.models[position]
     if of.baseline is not None:
-        name = BASELINES[of.baseline]
+        name = BASELINES[of.baseline].title
         alike = [
             each.configuration
             for each in result.models
@@ -295,9 +288,12 @@ def _higher_words(result: SweepResult) -> Iterator[str]:
 
 
 def _trial_remark(result: SweepResult, remark: Remark) -> str:
-    assert remark.configuration is not None
+    """A training that failed: of a configuration, or of a model that was trained again."""
     what = "diverged" if remark.doubt is Doubt.DIVERGED else "did not learn"
-    return f"{configuration_name(result, remark.configuration)}, seed {remark.seed}: {what}"
+    if remark.configuration is not None:
+        return f"{configuration_name(result, remark.configuration)}, seed {remark.seed}: {what}"
+    assert remark.model is not None
+    return f"final {model_name(result, remark.model)}, seed {remark.seed}: {what}"
 
 
 def _remark_words(result: SweepResult, remark: Remark) -> str:
@@ -316,12 +312,14 @@ def _remark_words(result: SweepResult, remark: Remark) -> str:
                 f"{model} and {other} gave bit-identical probabilities: one model may have been scored under two names"
             )
         case Doubt.BASELINE_DID_NOT_LEARN:
-            return f"{model} did not learn at its settings ({rows} accuracy {figure:.3f})"
+            seed = "" if remark.seed is None else f", seed {remark.seed}"
+            return f"{model}{seed}: did not learn at its settings ({rows} accuracy {figure:.3f})"
         case Doubt.GROUPED_ROWS:
             return (
-                f"the {result.judged_rows:,} {rows} rows come in {count:,} groups that are not independent: the bootstrap draws "
-                "whole groups, but McNemar's test takes each row as independent, so its p-values are too small"
+                f"the {result.judged_rows:,} {rows} rows come in {count:,} groups that are not independent: intervals and "
+                "tests of whole models take groups as one, but Wilson's intervals (classes, calibration) take each row as independent "
+                "and are too narrow"
             )
         case Doubt.RANDOM_WEIGHTS:
             return "the frozen network's weights are RANDOM: nothing here speaks for or against trained features"
-    raise ValueError(f"a remark {remark.doubt!r} without the configuration that it is about")
+    return _trial_remark(result, remark)
