@@ -16,9 +16,9 @@ from tests.processes import flow_runs, flows, running, wait_for
 from tests.small_profile import small_profile
 from tests.team import content
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 POOL = "two"
-TRAINED = {"variants": {"sgd": {"base": {"epochs": 400}}}}
+TRAINED = {"variants": {"sgd": {"base": {"epochs": 150}}}}
 """Long enough for two processes that start a few seconds apart to meet."""
 
 
