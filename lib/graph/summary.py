@@ -50,6 +50,11 @@ class RunResult(Result):
     warnings: dict[str, int]
     judged: Judged | None
 
+    @property
+    def main(self) -> str:
+        """The study whose figures are the run's own: the one that is promoted, else the first."""
+        return self.promoted or next(iter(self.studies), "")
+
 
 class Run(Kind[RunSettings, RunResult]):
     """A whole run. Its record is made by `summarise`, not by `run_study`."""
@@ -74,7 +79,7 @@ class Run(Kind[RunSettings, RunResult]):
         shown = {name: each.present() for name, each in studies_of(record).items()}
         warnings = [f"{name}: {warning}" for name, each in shown.items() for warning in each.warnings]
         sections = list(_sections(result, shown))
-        main = shown.get(result.promoted or "", next(iter(shown.values()), None))
+        main = shown.get(result.main)
         return Presentation(
             title=f"Profile {name}",
             question=self.question,
