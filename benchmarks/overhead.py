@@ -21,37 +21,18 @@ import tempfile
 import time
 from pathlib import Path
 
-from lib.config import SWEEPS, Profile, load_profile, places
-from lib.datasets import acquire
+from lib.graph import check_graph, ready_node, summarise
+from lib.places import places
+from lib.profile import Profile, load_profile
+from lib.studies.study import Group
 
 
 def everything(profile: Profile) -> None:
     """The pipeline's work by calls of `lib`."""
-    from lib.datasets import require_no_leakage
-    from lib.features import extract
-    from lib.studies.classifier import classify
-    from lib.studies.embedding import embed
-    from lib.studies.exploration import explore
-    from lib.studies.features import describe_features
-    from lib.studies.pipeline import summarise
-    from lib.studies.sweep import run_sweep
-
-    where = places()
-    for source in profile.sources():
-        acquire(source, where.data, where.mirror)
-    images = acquire(profile.images, where.data, where.mirror)
-    require_no_leakage(images)
-    records = {"exploration": explore(profile.exploration, images, where.studies)}
-    features = extract(images, profile.features, where.features, where.mirror)
-    records["features"] = describe_features(features, images, where.studies)
-    for name in SWEEPS:
-        study = profile.sweep(name)
-        records[name] = run_sweep(name, study, acquire(study.data, where.data, where.mirror), where.studies)
-    records["classifier"] = classify(profile.classifier, features, images, where.studies)
-    if profile.activations.refit:
-        data = acquire(profile.activations.data, where.data, where.mirror)
-        records["tsne"] = embed(profile.tsne, records["activations"], data, where.studies)
-    summarise(profile, records, where.studies)
+    where, graph = places(), profile.graph
+    check_graph(profile, list(graph.nodes), where)
+    records = {node.name: ready_node(profile, node.name, where).run() for node in graph.recorded}
+    summarise(profile, records, where)
 
 
 def seconds(command: list[str], downloads: Path, mirror: str | None) -> float:
@@ -92,8 +73,8 @@ def main() -> None:
     settings = ["--profile", options.profile, *(part for each in options.set for part in ("--set", each))]
     commands = {"pipeline": ["flows", "run", *settings], "lib": ["benchmarks.overhead", "--lib", *settings]}
     with tempfile.TemporaryDirectory() as folder:
-        for source in profile.sources():
-            acquire(source, Path(folder), mirror)
+        data = [node.name for node in profile.graph.group(Group.DATA)]
+        check_graph(profile, data, places({"PROBEFLOW_DATA": folder, "PROBEFLOW_MIRROR": options.mirror or ""}))
         (Path(folder) / "raw").mkdir(exist_ok=True)  # bundled data needs none
         taken: dict[str, list[float]] = {name: [] for name in commands}
         for turn in range(options.turns):

@@ -22,7 +22,6 @@ from lib.places import Places, Workers
 from lib.profile import Node, Profile
 from lib.storage.copies import shown
 from lib.studies.record import StudyFolder
-from lib.studies.run import finished_study
 from lib.studies.study import Forecast, Group, Identified, kind_of
 
 _NONE, _NOTHING = Estimate(0.0, ""), Forecast()
@@ -142,8 +141,7 @@ class _Planner:
     def _of_node(self, node: Node, outlook: Outlook) -> NodePlan:
         settings, kind = node.study, kind_of(node.study)
         identity, folder = outlook.identity(node.name), outlook.folder(node.name)
-        known = cast("Mapping[str, Identified]", outlook.inputs(node.name))
-        if folder is not None and finished_study(folder, settings, known, self.where) is not None:
+        if folder is not None and self._is_there(node, folder, outlook):
             return NodePlan(node.name, kind.name, State.CACHED, shown(folder.path), folder.key)
         forecast = kind.forecast(node.name, settings, outlook.inputs(node.name), self.where, folder)
         told = why_to_do(self.where.studies, identity) if identity is not None else self._waits_for(node, outlook)
@@ -157,6 +155,16 @@ class _Planner:
             self._pieces(node, folder),
             estimate(forecast, kind.name, self.records(node.name, kind.name)),
         )
+
+    def _is_there(self, node: Node, folder: StudyFolder, outlook: Outlook) -> bool:
+        """Whether a run would find the node's record, and what that speaks of."""
+        if folder.finished() is None:
+            return False
+        kind, inputs = kind_of(node.study), outlook.inputs(node.name)
+        if self.where.store is None:
+            return kind.intact(node.study, cast("Mapping[str, Identified]", inputs), self.where)
+        # What is in a store is known by its names: to check it, all of it would have to be brought here.
+        return not kind.forecast(node.name, node.study, inputs, self.where, folder).missing
 
     def _waits_for(self, node: Node, outlook: Outlook) -> str:
         """Why a node's key is not known."""

@@ -170,8 +170,16 @@ class Features(Kind[FeatureNode, FeaturesResult]):
         return {"features": _plan(inputs["of"].dataset, settings, where).digest}
 
     def intact(self, settings: FeatureNode, inputs: Mapping[str, Identified], where: Places) -> bool:
-        """Whether the set is sealed and whole; every byte is read, of a shared one when it is brought here."""
-        return _ahead(inputs["of"].dataset, settings, where)[2]
+        """Whether the set is sealed and whole: every byte is read."""
+        from lib.features import ExtractionWork
+        from lib.features.plan import set_folder
+
+        dataset = inputs["of"].dataset
+        plan = _plan(dataset, settings, where)
+        folder = set_folder(where.features, plan)
+        return (
+            ExtractionWork(folder, plan, dataset, settings.extraction, where.weights, where.mirror).sealed() is not None
+        )
 
     def compute(self, study: Study[FeatureNode]) -> FeaturesResult:
         """Extract what is missing, seal the set, and describe it in one pass over all rows and one over a sample."""

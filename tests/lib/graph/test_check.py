@@ -55,7 +55,7 @@ def test_unknown_claims_are_refused(where):
 def test_weights_that_are_not_there_are_told_before_anything_is_computed(where, tmp_path):
     features = {"fc8": {"of": "digits", "weights_file": str(tmp_path / "gone.pth")}}
     profile = parse_profile(TINY | {"features": features})
-    with pytest.raises(WeightsError, match="gone.pth"):
+    with pytest.raises(WeightsError, match=r"gone\.pth"):
         check_graph(profile, list(profile.graph.nodes), where)
     assert list(check_graph(profile, ["rates"], where)) == ["digits"], "nothing asks for the features"
 

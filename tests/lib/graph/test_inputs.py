@@ -33,7 +33,7 @@ def test_a_node_that_is_done_is_found_and_has_no_work_left(ran):
 
 
 def test_a_node_before_what_it_needs_is_refused_in_one_line(where):
-    with pytest.raises(DataError, match="rates/[0-9a-f]{16} holds no finished study; run the study first"):
+    with pytest.raises(DataError, match=r"rates/[0-9a-f]{16} holds no finished study; run the study first"):
         ready_node(tiny_profile(), "map", where)
 
 
