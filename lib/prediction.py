@@ -1,4 +1,4 @@
-"""From encoded images to labels, end to end: decode, AlexNet features, the network with its standardisation folded in.
+"""From encoded images to labels, end to end: decode, features of a frozen network or raw pixels, the trained network.
 
 Each step is the pipeline's own code with the settings that the classifier was trained with, so an image gets the label
 that the pipeline gave it, and its probability to rounding. A recipe (JSON) says what these were; networks are safetensors,
@@ -8,63 +8,133 @@ so loading runs no code.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from lib.backbones.weights import weights_digest
-from lib.datasets.decoding import LARGEST_PIXELS, Decoder, UnreadableError
+from lib.datasets.decoding import CHANNELS, LARGEST_PIXELS, Decoder, UnreadableError
 from lib.errors import ConfigError, DataError, WeightsError
 from lib.features.config import FeatureSettings
 from lib.features.plan import feature_set_digest
 from lib.files import digest_file
-from lib.mlp.estimator import MLPClassifier
 from lib.mlp.store import load_network
 
 if TYPE_CHECKING:
-    from lib.datasets.dataset import Dataset
+    from lib.datasets import Dataset
     from lib.features.program import Program
+    from lib.mlp.estimator import MLPClassifier
 
 _PART_BYTES = 64 << 20
-_NO_IMAGE = np.zeros((1, 1, 3), np.uint8)
+_PIXEL_ROWS = 256
+"""Images whose pixels are scored at once."""
+
+_NO_IMAGE = np.zeros((1, 1, CHANNELS), np.uint8)
 """Goes through the network in the place of an image that cannot be read, so that the others keep theirs."""
 
+Problems = dict[int, str]
+"""Position of an image -> why it has no label."""
 
-class Recipe(BaseModel):
-    """All that decides a label besides the networks' numbers.
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class FeatureInput(_Part):
+    """Features of a frozen network go into the trained one.
 
     Attributes
     ----------
     weights_sha256 : str
-        The digest of AlexNet's weights that is part of `features_digest`, the training features' own.
+        The digest of the frozen network's weights that is part of the features' own, `digest`.
     weights_file_sha256 : str or None
-        Of the safetensors file of ImageNet weights beside the recipe; None for random weights, which a seed gives.
+        Of the safetensors file beside the recipe; None for random weights, which a seed gives.
     torch : str
         The version whose generator drew them.
+    """
+
+    settings: FeatureSettings
+    digest: str
+    weights_sha256: str
+    weights_file_sha256: str | None = None
+    torch: str
+
+
+class PixelInput(_Part):
+    """Raw pixels go into the trained network: of images of one `shape`, divided by `maximum`."""
+
+    shape: tuple[int, ...]
+    maximum: int
+
+    @property
+    def words(self) -> str:
+        """Which images it takes: "32x32 in colour"."""
+        return _shape_words(self.shape)
+
+    def row(self, image: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """A decoded image, (height, width, 3), as the network takes it, shape (height * width * channels,).
+
+        Raises
+        ------
+        UnreadableError
+            When it is unlike the images of the training: of another size, in colour among grey ones, or of larger values.
+        """
+        if image.shape[:2] != self.shape[:2]:
+            raise UnreadableError(
+                f"the image is {_size(image.shape)} and this classifier takes {self.words} alone; resize it"
+            )
+        if len(self.shape) == 2:
+            if (image != image[:, :, :1]).any():
+                raise UnreadableError(
+                    f"the image is in colour and this classifier takes {self.words} alone; convert it"
+                )
+            image = image[:, :, 0]
+        if (largest := int(image.max())) > self.maximum:
+            raise UnreadableError(
+                f"the image has the value {largest} and the largest of the training is {self.maximum}; scale it to that"
+            )
+        return image.reshape(-1).astype(np.float32) / np.float32(self.maximum)
+
+
+class Recipe(_Part):
+    """All that decides a label besides the networks' numbers.
+
+    Attributes
+    ----------
+    features, pixels : FeatureInput or None, PixelInput or None
+        What goes into the trained network: one of the two.
     largest_pixels : int
         Images of more pixels are refused, as those of the training were.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    format: Literal["probeflow-classifier-1"] = "probeflow-classifier-1"
+    format: Literal["probeflow-classifier-2"] = "probeflow-classifier-2"
     dataset: str
     class_names: tuple[str, ...]
-    features: FeatureSettings
-    features_digest: str
-    weights_sha256: str
-    weights_file_sha256: str | None = None
-    torch: str
+    features: FeatureInput | None = None
+    pixels: PixelInput | None = None
     largest_pixels: int = LARGEST_PIXELS
 
+    @model_validator(mode="after")
+    def _one_input(self) -> Recipe:
+        if (self.features is None) == (self.pixels is None):
+            raise ValueError("a recipe has either features or pixels")
+        return self
 
-def make_recipe(
+    @property
+    def input_words(self) -> str:
+        """What goes into the trained network."""
+        if self.pixels is not None:
+            return f"raw pixels, {self.pixels.words}"
+        return "" if self.features is None else self.features.settings.describe()
+
+
+def feature_recipe(
     dataset: Dataset, settings: FeatureSettings, features_digest: str, cache: Path, mirror: str | None
 ) -> Recipe:
     """The recipe of a classifier that was trained on the features with this digest.
@@ -72,7 +142,7 @@ def make_recipe(
     Raises
     ------
     WeightsError
-        When AlexNet's weights are not here.
+        When the frozen network's weights are not here.
     ConfigError
         When the settings are not those of the features.
     """
@@ -82,15 +152,39 @@ def make_recipe(
             f"the features {features_digest[:16]} were made with other settings or weights than {settings.describe()}, "
             f"{settings.input_size} px, {settings.precision}; give those of the extraction"
         )
-    plain = {"device": "auto", "batch_size": None, "weights_file": None}
+    # Without what is of the machine that it ran on; the weights go with the recipe.
+    plain = {"device": "auto", "batch_size": None, "weights_file": weights_name(settings)}
+    features = FeatureInput(
+        settings=settings.model_copy(update=plain),
+        digest=features_digest,
+        weights_sha256=weights,
+        torch=version("torch"),
+    )
+    return _recipe(dataset, features=features)
+
+
+def weights_name(settings: FeatureSettings) -> str | None:
+    """What the file of ImageNet weights beside a recipe is called; None for random ones, which a seed gives."""
+    return f"{settings.backbone}.safetensors" if settings.weights == "imagenet" else None
+
+
+def pixel_recipe(dataset: Dataset) -> Recipe:
+    """The recipe of a classifier that was trained on the raw pixels of these images.
+
+    Raises
+    ------
+    DataError
+        When they are of several sizes.
+    """
+    return _recipe(dataset, pixels=PixelInput(shape=dataset.require_pixel_shape(), maximum=dataset.maximum))
+
+
+def _recipe(dataset: Dataset, **given: Any) -> Recipe:
     return Recipe(
         dataset=dataset.name,
         class_names=dataset.class_names,
-        features=settings.model_copy(update=plain),
-        features_digest=features_digest,
-        weights_sha256=weights,
-        torch=version("torch"),
         largest_pixels=(dataset.source or {}).get("largest_pixels", LARGEST_PIXELS),
+        **given,
     )
 
 
@@ -101,18 +195,18 @@ class Answers:
     Attributes
     ----------
     probabilities : ndarray of float64, shape (n, classes)
-        Of each class, in the order of `class_names`; NaN for an image that could not be read.
+        Of each class, in the order of `class_names`; NaN for an image without a label.
     problems : mapping of int to str
-        Position -> why that image could not be read.
+        Position -> why that image has none.
     """
 
     class_names: tuple[str, ...]
     probabilities: npt.NDArray[np.float64]
-    problems: dict[int, str]
+    problems: Problems
 
     @property
     def labels(self) -> list[str | None]:
-        """The most probable class of each image; None where it could not be read."""
+        """The most probable class of each image; None where there is none."""
         best = np.where(np.isnan(self.probabilities), -1, self.probabilities).argmax(axis=1)
         return [None if row in self.problems else self.class_names[index] for row, index in enumerate(best)]
 
@@ -123,14 +217,20 @@ class Answers:
         return [None if row in self.problems else float(value) for row, value in enumerate(best)]
 
 
+class _Inputs(Protocol):
+    """How encoded images become rows of the trained network."""
+
+    def blocks(self, images: Sequence[bytes], problems: Problems) -> Iterator[tuple[range, npt.NDArray[np.floating]]]:
+        """Positions and their rows, block by block, in order; an image with a problem has any row."""
+
+
 class ImageClassifier:
     """A trained classifier that takes encoded images; safe to use from several threads at once."""
 
-    def __init__(self, recipe: Recipe, network: MLPClassifier, program: Program) -> None:
+    def __init__(self, recipe: Recipe, network: MLPClassifier, inputs: _Inputs) -> None:
         self.recipe = recipe
         self._network = network
-        self._program = program
-        self._decoder = Decoder(recipe.largest_pixels)
+        self._inputs = inputs
 
     @classmethod
     def load(cls, recipe: Path, network: Path, weights: Path | None, device: str = "auto") -> ImageClassifier:
@@ -141,10 +241,8 @@ class ImageClassifier:
         DataError
             When a file is missing, damaged, or of another version of probeflow.
         WeightsError
-            When AlexNet's weights are not those that the classifier was trained with.
+            When the frozen network's weights are not those that the classifier was trained with.
         """
-        from lib.features.programs import make_program
-
         try:
             read = Recipe.model_validate_json(recipe.read_bytes())
         except (OSError, ValidationError) as error:
@@ -153,56 +251,102 @@ class ImageClassifier:
                 f"classifier {recipe} cannot be read ({problem}); it is damaged or of another version of probeflow: "
                 "promote one that this version trained"
             ) from None
-        settings = read.features.model_copy(update={"device": device})
-        if settings.weights == "imagenet":
-            if weights is None or not weights.is_file() or digest_file(weights) != read.weights_file_sha256:
-                raise WeightsError(
-                    f"classifier {recipe.parent} lacks its ImageNet weights, or they are damaged; train and promote it again"
-                )
-            settings = settings.model_copy(update={"weights_file": str(weights)})
-        else:
-            _require_same_draw(read)
-        return cls(read, load_network(network), make_program(settings, recipe.parent, None, None))
+        decoder = Decoder(read.largest_pixels)
+        if read.pixels is not None:
+            return cls(read, load_network(network), _Pixels(read.pixels, decoder))
+        assert read.features is not None  # a recipe has one of the two
+        program = _program(read.features, recipe.parent, weights, device)
+        return cls(read, load_network(network), _Features(read.features.settings, program, decoder))
 
     def classify(self, images: Sequence[bytes]) -> Answers:
         """Label encoded images: the bytes of PNG, JPEG or other files that Pillow reads."""
-        rows = _EncodedRows(images, self._decoder)
-        size = self._program.batch_size
-        blocks = [range(start, min(start + size, len(images))) for start in range(0, len(images), size)]
+        problems: Problems = {}
         probabilities = np.full((len(images), len(self.recipe.class_names)), np.nan)
-        for block, features in zip(blocks, self._program.features(rows, blocks), strict=True):
-            usable = np.isfinite(features).all(axis=1)
-            for row in np.flatnonzero(~usable):
-                rows.problems.setdefault(
-                    block[int(row)], f"its features in {self.recipe.features.storage} are not finite"
-                )
-            whole = np.array([row not in rows.problems for row in block])
+        for block, inputs in self._inputs.blocks(images, problems):
+            whole = np.array([row not in problems for row in block])
             if whole.any():
                 scored = np.zeros((int(whole.sum()), probabilities.shape[1]))
-                scored[:, self._network.classes_] = self._network.predict_proba(features[whole])
+                scored[:, self._network.classes_] = self._network.predict_proba(inputs[whole])
                 probabilities[block.start : block.stop][whole] = scored
-        return Answers(self.recipe.class_names, probabilities, rows.problems)
+        return Answers(self.recipe.class_names, probabilities, problems)
 
 
-def _require_same_draw(recipe: Recipe) -> None:
+def _program(features: FeatureInput, folder: Path, weights: Path | None, device: str) -> Program:
+    from lib.features.programs import make_program
+
+    settings = features.settings.model_copy(update={"device": device})
+    if weights_name(settings) is not None:
+        if weights is None or not weights.is_file() or digest_file(weights) != features.weights_file_sha256:
+            raise WeightsError(
+                f"classifier {folder} lacks its ImageNet weights, or they are damaged; train and promote it again"
+            )
+        settings = settings.model_copy(update={"weights_file": str(weights)})
+    else:
+        _require_same_draw(features)
+    return make_program(settings, folder, None, None)
+
+
+def _require_same_draw(features: FeatureInput) -> None:
     """Refuse random weights that are others than those of the training: torch does not promise its generator's numbers."""
     from lib.backbones.weights import random_digest
 
-    features = recipe.features
-    if recipe.torch != version("torch") and random_digest(features.backbone, features.seed) != recipe.weights_sha256:
+    settings = features.settings
+    if (
+        features.torch != version("torch")
+        and random_digest(settings.backbone, settings.seed) != features.weights_sha256
+    ):
         raise WeightsError(
-            f"torch {version('torch')} draws other random weights with seed {features.seed} than torch "
-            f"{recipe.torch}, with which this classifier was trained; install that version"
+            f"torch {version('torch')} draws other random weights with seed {settings.seed} than torch "
+            f"{features.torch}, with which this classifier was trained; install that version"
         )
+
+
+class _Pixels:
+    """Encoded images as rows of pixels; see `_Inputs`."""
+
+    def __init__(self, pixels: PixelInput, decoder: Decoder) -> None:
+        self._pixels = pixels
+        self._decoder = decoder
+
+    def blocks(self, images: Sequence[bytes], problems: Problems) -> Iterator[tuple[range, npt.NDArray[np.floating]]]:
+        """Pixels as the network was trained on them."""
+        for start in range(0, len(images), _PIXEL_ROWS):
+            block = range(start, min(start + _PIXEL_ROWS, len(images)))
+            rows = np.zeros((len(block), math.prod(self._pixels.shape)), np.float32)
+            for place, row in enumerate(block):
+                try:
+                    rows[place] = self._pixels.row(self._decoder(images[row]))
+                except UnreadableError as problem:
+                    problems[row] = str(problem)
+            yield block, rows
+
+
+class _Features:
+    """Encoded images as features of a frozen network; see `_Inputs`."""
+
+    def __init__(self, settings: FeatureSettings, program: Program, decoder: Decoder) -> None:
+        self._settings = settings
+        self._program = program
+        self._decoder = decoder
+
+    def blocks(self, images: Sequence[bytes], problems: Problems) -> Iterator[tuple[range, npt.NDArray[np.floating]]]:
+        """Features as they are in the shards; one that its number format cannot hold is a problem."""
+        size = self._program.batch_size
+        blocks = [range(start, min(start + size, len(images))) for start in range(0, len(images), size)]
+        rows = _EncodedRows(images, self._decoder, problems)
+        for block, features in zip(blocks, self._program.features(rows, blocks), strict=True):
+            for row in np.flatnonzero(~np.isfinite(features).all(axis=1)):
+                problems.setdefault(block[int(row)], f"its features in {self._settings.storage} are not finite")
+            yield block, features
 
 
 class _EncodedRows:
     """Encoded images as rows of the program; see `lib.features.program.Rows`."""
 
-    def __init__(self, images: Sequence[bytes], decoder: Decoder) -> None:
+    def __init__(self, images: Sequence[bytes], decoder: Decoder, problems: Problems) -> None:
         self._images = images
         self._decoder = decoder
-        self.problems: dict[int, str] = {}
+        self._problems = problems
 
     def parts(self, block: range, most: int) -> list[range]:
         """Parts of few enough images that they fit into `_PART_BYTES` once decoded, or of one image.
@@ -227,5 +371,14 @@ class _EncodedRows:
         try:
             return self._decoder(self._images[row])
         except UnreadableError as problem:
-            self.problems[row] = str(problem)
+            self._problems[row] = str(problem)
             return _NO_IMAGE
+
+
+def _shape_words(shape: Sequence[int]) -> str:
+    return f"{_size(shape)} {'in colour' if len(shape) == 3 else 'in grey'}"
+
+
+def _size(shape: Sequence[int]) -> str:
+    """Height and width, as a dataset's warnings and errors give them."""
+    return "x".join(map(str, shape[:2]))

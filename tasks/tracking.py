@@ -51,7 +51,7 @@ def show_study(folder: str) -> dict[str, Any]:
     tracking = connect(places())
     run = log_record(tracking, record, _links())
     url = tracking.run_url(run)
-    compared = comparison_links(tracking, run, record)
+    compared = comparison_links(tracking, run, shown)
     slug = _slug(record.name)
     where = f"MLflow: {url}\n"
     if compared:
@@ -113,10 +113,10 @@ def promote(profile: Profile, folder: str, run_id: str) -> dict[str, Any]:
     record = open_record(Path(folder))
     where = places()
     on = next(iter(ready_node(profile, record.name, where).inputs.values()))
-    settings = getattr(profile.graph[on.name].settings, "extraction", None)  # none where it is on pixels
-    decision = consider(connect(where), record, run_id, on.dataset, settings, where)
+    extraction = getattr(profile.graph[on.name].settings, "extraction", None)  # none where it is on pixels
+    decision = consider(connect(where), record, run_id, on, extraction, where)
     create_markdown_artifact(decision.sentence, key="promotion", description="The gate's decision")
-    return asdict(decision)
+    return asdict(decision) | {"promoted": decision.promoted, "why": decision.why}
 
 
 def _slug(name: str) -> str:

@@ -1,7 +1,7 @@
-"""The report's content out of study records, and its file.
+"""The report's content out of a run's records and what they present, and its file.
 
-Equal records give equal bytes. Figures are the SVG files that lie beside their PNG; of a study made before there were
-any, or of one whose drawing is very large, the PNG is put in.
+Equal records give equal bytes. Figures are the SVG files that lie beside their PNG; of a drawing that is very large, the
+PNG is put in.
 """
 
 from __future__ import annotations
@@ -22,11 +22,15 @@ from markupsafe import Markup
 from lib.addresses import without_credentials
 from lib.errors import DataError
 from lib.files import write_bytes
+from lib.graph import RunResult
+from lib.mlp.labels import number
 from lib.report.drawing import inline
-from lib.report.markdown import notes_html
+from lib.report.markdown import body_html
 from lib.report.tables import Table, table
-from lib.report.words import BRIEFS, CAPTIONS, QUESTION, QUESTIONS
-from lib.studies.record import DatasetNote, RunNote, StudyRecord
+from lib.studies import presentation
+from lib.studies.presentation import Presentation
+from lib.studies.record import read_origin
+from lib.studies.study import Artifact, DatasetNote, Record
 
 REPORT = "report.html"
 
@@ -36,6 +40,9 @@ _LARGEST_PICTURE = 1_500_000
 
 _READABLE = 0.75
 """A figure is never drawn smaller than so much of its natural size: rather one scrolls it sideways."""
+
+_SEVERAL = 12
+"""Values of a setting that are listed; of more numbers the lowest and the highest are."""
 
 
 @dataclass(frozen=True)
@@ -50,10 +57,19 @@ class Figure:
 
 
 @dataclass(frozen=True)
-class Tried:
-    """What was tried in one arm of a study: settings that were the same in all its trials, and those that varied."""
+class Section:
+    """A part of the notes on the page; one that is `folded` is closed until it is opened."""
 
-    arm: str
+    heading: str
+    body: Markup
+    folded: bool
+
+
+@dataclass(frozen=True)
+class Tried:
+    """What was tried in one variant of a study: settings that all its trials had, and those that varied."""
+
+    variant: str
     same: str
     varied: str
     seeds: str
@@ -65,20 +81,18 @@ class Study:
     """A study on the page."""
 
     name: str
-    label: str
     title: str
     question: str
     headline: str
-    brief: str
-    notes: Markup
+    input: str
+    sections: Sequence[Section]
     figures: Sequence[Figure]
     tables: Sequence[Table]
     tried: Sequence[Tried]
-    key: str
 
 
-def write_report(pipeline: StudyRecord, studies: Mapping[str, StudyRecord], *, anew: bool = False) -> Path:
-    """Write `report.html` into the pipeline record's folder, unless it is there; `anew` writes it in any case.
+def write_report(run: Record[Any], records: Mapping[str, Record[Any]], *, anew: bool = False) -> Path:
+    """Write `report.html` into the folder of a run's record, unless it is there; `anew` writes it in any case.
 
     Raises
     ------
@@ -87,93 +101,89 @@ def write_report(pipeline: StudyRecord, studies: Mapping[str, StudyRecord], *, a
     StorageError
         When it cannot be written.
     """
-    path = pipeline.folder / REPORT
+    path = run.folder / REPORT
     if anew or not path.exists():
-        write_bytes(path, render(pipeline, studies).encode())
+        write_bytes(path, render(run, records).encode())
     return path
 
 
-def render(pipeline: StudyRecord, studies: Mapping[str, StudyRecord]) -> str:
+def render(run: Record[RunResult], records: Mapping[str, Record[Any]]) -> str:
     """The report as one HTML page.
 
     Parameters
     ----------
-    pipeline : StudyRecord
-        The record of the run as a whole (`lib.studies.pipeline`).
-    studies : mapping of str to StudyRecord
-        Its studies by name, in the order they are shown.
+    run : Record
+        The record of the run as a whole (`lib.graph.summary`).
+    records : mapping of str to Record
+        Its records by name, in the order they are shown.
 
     Raises
     ------
     DataError
         When a figure or table of a study is missing or damaged.
     """
-    from lib.studies import questions  # with scikit-learn, which takes a second
-    from lib.studies.cautions import cautions, trust_words
-
-    numbers = count(1)
     environment = Environment(
         loader=PackageLoader("lib.report", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True, keep_trailing_newline=True,
     )  # fmt: skip
-    asked = questions.parts(studies)
-    briefs = BRIEFS | {part.study: part.brief for part in asked}
-    shown = [_study(name, record, briefs.get(name, ""), numbers) for name, record in studies.items()]
-    flags = [flag.replace("_", " ", 1) for flag in pipeline.flags]
-    for name, record in studies.items():
-        flags += [f"{name.replace('_', ' ')}: {each}" for each in cautions(record.summary)]
-    warnings = list(dict.fromkeys(each for record in studies.values() for each in record.dataset.warnings))
-    care = [*flags, *warnings]
-    settings = pipeline.summary.get("settings")
+    numbers = count(1)
+    shown, of_run = {name: record.present() for name, record in records.items()}, run.present()
     return environment.get_template("page.html.j2").render(
         style=Markup(resources.files("lib.report").joinpath("style.css").read_text("utf-8")),  # ours
-        title=pipeline.title,
-        profile=pipeline.summary["profile"],
-        key=pipeline.key,
-        question=QUESTION,
-        asked=asked,
-        asked_title=questions.TITLE,
-        asked_how=questions.HOW,
-        studies=shown,
-        classifier=next((study for study in shown if study.name == "classifier"), None),
-        care=care,
-        trust=trust_words(asked, list(filter(None, map(_seeds, studies.values()))), len(care)),
-        datasets=_datasets(studies),
-        reference=pipeline.summary["rows"],
-        made=pipeline.made,
-        others=_made_elsewhere(pipeline.made, studies),
-        command=_command(pipeline.summary),
-        settings=without_credentials(_yaml(settings)) if settings else None,
-        digests=_digests(studies),
+        title=of_run.title,
+        key=run.key,
+        question=of_run.question,
+        main=shown.get(run.result.main),
+        sections=_sections(of_run, 2),
+        warnings=_warnings(records, shown),
+        studies=[_study(name, record, shown[name], numbers) for name, record in records.items()],
+        datasets=_datasets(records),
+        made=run.made,
+        others=_made_elsewhere(run.made, records),
+        command=f"probeflow run {_profile(run.result)}",
+        settings=without_credentials(
+            yaml.safe_dump(run.result.profile, sort_keys=False, allow_unicode=True, width=100)
+        ),
+        digests=_digests(records),
     )
 
 
-def _seeds(record: StudyRecord) -> int:
-    """With how many seeds a study's candidates were trained; 0 of one that trains nothing."""
-    of = {child.params.get("seed") for child in record.children if child.tags.get("probeflow.role") == "candidate"}
-    return len(of)
+def _profile(result: RunResult) -> str:
+    """What names the profile on a command line: a built-in one, unchanged, by its name, else a file of its settings."""
+    return f"--profile {result.profile['name']}" if result.built_in else "--profile-file profile.yaml"
 
 
-def _study(name: str, record: StudyRecord, brief: str, numbers: Iterable[int]) -> Study:
+def _warnings(records: Mapping[str, Record[Any]], shown: Mapping[str, Presentation]) -> list[str]:
+    """Each dataset's warnings once, and each study's own with its name."""
+    of_data = dict.fromkeys(each for record in records.values() for each in record.dataset.warnings)
+    own = [f"{name}: {each}" for name, study in shown.items() for each in study.warnings if each not in of_data]
+    return [*of_data, *own]
+
+
+def _study(name: str, record: Record[Any], shown: Presentation, numbers: Iterable[int]) -> Study:
     return Study(
         name=name,
-        label="t-SNE" if name == "tsne" else name.replace("_", " ").capitalize(),
-        title=record.title,
-        question=QUESTIONS.get(name, ""),
-        headline=record.headline,
-        brief=brief,
-        notes=notes_html(record.notes, 4),
-        figures=[_figure(record, file, number) for file, number in zip(record.figures, numbers, strict=False)],
-        tables=[_table(record, file) for file in record.tables],
-        tried=_tried(record),
-        key=record.key,
+        title=shown.title,
+        question=shown.question,
+        headline=shown.headline,
+        input=shown.input,
+        sections=_sections(shown, 4),
+        figures=[_figure(record, each, number) for each, number in zip(record.figures, numbers, strict=False)],
+        tables=[_table(record, each) for each in record.tables],
+        tried=[_tried(each) for each in shown.tried] or [_settings_of(shown)],
     )
 
 
-def _figure(record: StudyRecord, file: str, number: int) -> Figure:
-    name = file.rpartition(".")[0]
-    caption = _caption(record, name)
-    picture = record.folder / "figures" / file
+def _sections(shown: Presentation, level: int) -> list[Section]:
+    """Notes as HTML; their headings are of `level`, and those within them of the next."""
+    return [
+        Section(each.heading, body_html(each.body, level + bool(each.heading)), each.folded) for each in shown.sections
+    ]
+
+
+def _figure(record: Record[Any], of: Artifact, number: int) -> Figure:
+    picture = record.folder / "figures" / of.file
+    caption = f"{record.name}: {of.caption}"
     drawn = picture.with_suffix(".svg")
     if drawn.exists() and drawn.stat().st_size <= _LARGEST_DRAWING:
         drawing = inline(drawn.read_bytes(), f"f{number}-", str(drawn))
@@ -181,19 +191,10 @@ def _figure(record: StudyRecord, file: str, number: int) -> Figure:
     elif not picture.exists():
         raise DataError(f"figure {picture} is missing; delete its study's folder and run the study again")
     elif picture.stat().st_size > _LARGEST_PICTURE:
-        width, markup = 640, Markup("<p>{} is too large for this page.</p>").format(f"figures/{file}")
+        width, markup = 640, Markup("<p>{} is too large for this page.</p>").format(f"figures/{of.file}")
     else:
-        width, markup = _picture(picture, f"{record.title}: {caption}")
-    return Figure(number, f"{record.title}: {caption}", markup, round(width), round(_READABLE * width))
-
-
-def _caption(record: StudyRecord, name: str) -> str:
-    """What a figure is called; one of a single arm has the arm in brackets."""
-    arms = {str(child.params["arm"]) for child in record.children if "arm" in child.params}
-    arm = max((each for each in arms if name.endswith(f"-{each}")), key=len, default="")
-    whole = name.removesuffix(f"-{arm}") if arm else name
-    caption = CAPTIONS.get(whole, whole.replace("-", " "))
-    return f"{caption} ({arm})" if arm else caption
+        width, markup = _picture(picture, caption)
+    return Figure(number, caption, markup, round(width), round(_READABLE * width))
 
 
 def _picture(path: Path, description: str) -> tuple[float, Markup]:
@@ -206,8 +207,8 @@ def _picture(path: Path, description: str) -> tuple[float, Markup]:
     return 96 / 110 * width, markup  # drawn at 110 dots an inch
 
 
-def _table(record: StudyRecord, file: str) -> Table:
-    path = record.folder / "tables" / file
+def _table(record: Record[Any], of: Artifact) -> Table:
+    path = record.folder / "tables" / of.file
     try:
         with path.open(encoding="utf-8", newline="") as handle:
             head, *rows = csv.reader(handle)
@@ -215,90 +216,68 @@ def _table(record: StudyRecord, file: str) -> Table:
         raise DataError(
             f"table {path} is missing or damaged ({error}); delete its study's folder and run the study again"
         ) from None
-    return table(file, head, rows)
+    return table(of.caption, of.file, head, rows)
 
 
-def _tried(record: StudyRecord) -> list[Tried]:
-    """An arm a row, from its candidates' settings; of a study without trials its own settings."""
-    candidates = [child for child in record.children if child.tags.get("probeflow.role") == "candidate"]
-    if not candidates:
-        settings = {name: value for name, value in record.parent.params.items() if name != "seed"}
-        return [Tried("", _settings(settings), "", str(record.parent.params.get("seed", "")), 0)]
-    arms: dict[str, list[RunNote]] = {}
-    for child in candidates:
-        arms.setdefault(str(child.params.get("arm", "")), []).append(child)
-    return [_arm(name, children) for name, children in arms.items()]
+def _tried(of: presentation.Tried) -> Tried:
+    varied = "; ".join(f"{name.replace('_', ' ')}: {_several(values)}" for name, values in of.varied.items())
+    return Tried(of.variant, _settings(of.same), varied, ", ".join(map(str, of.seeds)), of.trials)
 
 
-def _arm(name: str, children: Sequence[RunNote]) -> Tried:
-    values: dict[str, dict[Any, None]] = {}
-    for child in children:
-        for setting, value in child.params.items():
-            values.setdefault(setting, {})[value] = None
-    seeds = values.pop("seed", {})
-    for unwanted in ("arm", "ended"):
-        values.pop(unwanted, None)
-    same = {setting: next(iter(found)) for setting, found in values.items() if len(found) == 1}
-    varied = "; ".join(
-        f"{setting.replace('_', ' ')}: {_several(list(found))}" for setting, found in values.items() if len(found) > 1
-    )
-    return Tried(name, _settings(same), varied, ", ".join(map(str, seeds)), len(children))
+def _settings_of(shown: Presentation) -> Tried:
+    """The settings of a study without trials."""
+    settings = dict(shown.parent.params)
+    seed = settings.pop("seed", "")
+    return Tried("", _settings(settings), "", str(seed), 0)
 
 
-def _several(values: Sequence[Any]) -> str:
-    if len(values) <= 12:
+def _several(values: Sequence[str | int | float]) -> str:
+    numbers = [value for value in values if isinstance(value, int | float)]
+    if len(values) <= _SEVERAL:
         return ", ".join(map(_value, values))
-    if all(isinstance(value, int | float) for value in values):
-        return f"{len(values)} values from {_value(min(values))} to {_value(max(values))}"
+    if len(numbers) == len(values):
+        return f"{len(values)} values from {_value(min(numbers))} to {_value(max(numbers))}"
     return f"{len(values)} values"
 
 
-def _settings(settings: Mapping[str, Any]) -> str:
+def _settings(settings: Mapping[str, str | int | float]) -> str:
     return ", ".join(f"{name.replace('_', ' ')} {_value(value)}" for name, value in settings.items())
 
 
-def _value(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+def _value(value: str | float) -> str:
+    return number(value) if isinstance(value, float) else str(value)
 
 
-def _datasets(studies: Mapping[str, StudyRecord]) -> list[tuple[DatasetNote, str, str]]:
+def _datasets(records: Mapping[str, Record[Any]]) -> list[tuple[DatasetNote, str, str]]:
     """Each dataset once, its classes in words, and the studies on it."""
-    notes = {record.dataset.digest: record.dataset for record in studies.values()}
+    notes = {record.dataset.digest: record.dataset for record in records.values()}
     shown = []
     for digest, note in notes.items():
-        users = ", ".join(name.replace("_", " ") for name, record in studies.items() if record.dataset.digest == digest)
+        users = ", ".join(name for name, record in records.items() if record.dataset.digest == digest)
         classes = ", ".join(note.classes[:20])
         more = len(note.classes) - 20
         shown.append((note, f"{classes} and {more} more" if more > 0 else classes, users))
     return shown
 
 
-def _digests(studies: Mapping[str, StudyRecord]) -> list[tuple[str, str]]:
-    rows = [(f"data {note.name}", note.digest) for note, _, _ in _datasets(studies)]
-    if "features" in studies and "digest" in studies["features"].summary:
-        rows.append(("features", str(studies["features"].summary["digest"])))
-    return rows + [(f"study {name.replace('_', ' ')}", record.key) for name, record in studies.items()]
+def _digests(records: Mapping[str, Record[Any]]) -> list[tuple[str, str]]:
+    """Digests of the data, of what else went into a study, and of the studies."""
+    rows = {note.digest: f"data {note.name}" for note, _, _ in _datasets(records)}
+    keys = {record.key: f"study {name}" for name, record in records.items()}
+    for name, record in records.items():
+        origin = read_origin(record.folder)
+        for role, digest in ({} if origin is None else origin.identity.digests).items():
+            if digest not in keys:
+                rows.setdefault(digest, f"{role} of {name}")
+    return [(name, digest) for digest, name in [*rows.items(), *keys.items()]]
 
 
-def _made_elsewhere(made: Mapping[str, str], studies: Mapping[str, StudyRecord]) -> list[tuple[str, str]]:
+def _made_elsewhere(made: Mapping[str, str], records: Mapping[str, Record[Any]]) -> list[tuple[str, str]]:
     """Studies that were not made as the run as a whole was, and what was other there."""
     rows = []
-    for name, record in studies.items():
+    for name, record in records.items():
         other = {key: value for key, value in record.made.items() if key != "when" and made.get(key) != value}
-        if not record.made:
-            rows.append((name.replace("_", " "), "not recorded"))
-        elif other:
+        if other:
             words = ", ".join(f"{key} {value}" for key, value in other.items())
-            rows.append((name.replace("_", " "), f"{record.made.get('when', '')}: {words}"))
+            rows.append((name, f"{record.made.get('when', '')}: {words}"))
     return rows
-
-
-def _command(summary: Mapping[str, Any]) -> str:
-    """What runs it again: the profile's name when it is a built-in one unchanged, else a file of its settings."""
-    if summary.get("built_in"):
-        return f"python -m flows run --profile {summary['profile']}"
-    return "python -m flows run --profile-file profile.yaml"
-
-
-def _yaml(settings: Mapping[str, Any]) -> str:
-    return yaml.safe_dump(dict(settings), sort_keys=False, allow_unicode=True, width=100)

@@ -41,9 +41,8 @@ class Table:
         return len(self.head) - 1 if self.on_its_side else len(self.rows)
 
 
-def table(file: str, head: Sequence[str], rows: Rows) -> Table:
-    """The table `file` with these columns and rows, made short."""
-    name = file.rpartition(".")[0].replace("-", " ")
+def table(name: str, file: str, head: Sequence[str], rows: Rows) -> Table:
+    """The table `file`, called `name`, with these columns and rows, made short."""
     head, shown = merged(head, rows if len(rows) <= _ROWS else rows[:_FIRST])
     if len(head) > _COLUMNS:
         return Table(name, file, len(rows))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
 from mlflow.entities import Run
@@ -11,18 +12,29 @@ from mlflow.entities import Run
 from lib.errors import DataError
 from lib.evaluation.intervals import Interval
 from lib.evaluation.paired import PairedPredictions
-from lib.studies.configuration_runs import BOUNDS
-from lib.studies.identity import read_origin
-from lib.studies.past import differences
-from lib.studies.record import StudyFolder, open_record
-from lib.tracking.past_runs import EXPERIMENTS, find_run
-from lib.tracking.promotion import logged_predictions, paired
-from lib.tracking.store import KEY_TAG, Tracking
-
-_JUDGED = "classifier"
-"""The study whose figures a whole run shows as its own; without it, its first."""
+from lib.graph import RunResult
+from lib.graph.past import differences
+from lib.graph.summary import NAME as WHOLE_RUN
+from lib.studies.presentation import BOUNDS
+from lib.studies.record import open_record, read_origin
+from lib.studies.record.folder import FOLDER_LETTERS
+from lib.tracking.past_runs import find_run
+from lib.tracking.promotion import logged_predictions, paired, significant
+from lib.tracking.store import DATA_TAG, KEY_TAG, KIND_TAG, RESULT_TAG, STUDY_TAG, Tracking, experiment_name
 
 _SPREAD = (*BOUNDS, "_standard_deviation")
+
+_PAIRED = "test_accuracy"
+"""The metric that both runs' kept predictions are of."""
+
+
+class Verdict(StrEnum):
+    """Whether two figures differ by more than chance."""
+
+    SIGNIFICANT = "significant, paired"
+    NOT_SIGNIFICANT = "not significantly different, paired"
+    APART = "intervals do not overlap"
+    OVERLAP = "intervals overlap"
 
 
 @dataclass(frozen=True)
@@ -42,7 +54,7 @@ class Figure:
     Attributes
     ----------
     intervals : tuple of Interval or None, a run each
-        Of the figure by itself, where the run tells it.
+        Of the figure by itself, where the run has one.
     difference : PairedPredictions or None
         Right less left over the same images; its estimate alone may be known from `left` and `right`.
     """
@@ -54,16 +66,14 @@ class Figure:
     difference: PairedPredictions | None = None
 
     @property
-    def verdict(self) -> str:
-        """Whether the two are told apart, in words; empty where nothing says so."""
+    def verdict(self) -> Verdict | None:
+        """Whether the two differ by more than chance; None where nothing says so."""
         if self.difference is not None:
-            # As in the gate: of answers that hardly vary the bootstrap's interval is too narrow, so the test has to agree.
-            apart = self.difference.real and (self.difference.low > 0 or self.difference.high < 0)
-            return "told apart, paired" if apart else "not told apart, paired"
+            return Verdict.SIGNIFICANT if significant(self.difference) else Verdict.NOT_SIGNIFICANT
         one, other = self.intervals
         if one is None or other is None:
-            return ""
-        return "intervals apart" if one.high < other.low or other.high < one.low else "intervals overlap"
+            return None
+        return Verdict.APART if one.high < other.low or other.high < one.low else Verdict.OVERLAP
 
 
 @dataclass(frozen=True)
@@ -95,23 +105,21 @@ class Comparison:
 
     Attributes
     ----------
+    whole_runs : bool
+        Whether both are whole runs of a profile.
     studies : tuple of StudyPair
         Of two whole runs: their studies in the order they ran; empty for other runs, and where the records are elsewhere.
     of : str
-        Of two whole runs: the study whose model the figures are of.
+        Of two whole runs: the study whose figures are the runs' own.
     """
 
     left: Side
     right: Side
     params: dict[str, tuple[str | None, str | None]]
     figures: tuple[Figure, ...]
+    whole_runs: bool = False
     studies: tuple[StudyPair, ...] = ()
     of: str = ""
-
-    @property
-    def whole_runs(self) -> bool:
-        """Whether both are whole runs of the pipeline."""
-        return self.left.study == self.right.study == "pipeline"
 
     @property
     def same_model(self) -> bool:
@@ -144,66 +152,74 @@ def compare(tracking: Tracking, left: str, right: str, studies: Path | None = No
         name: (one.data.params.get(name), other.data.params.get(name))
         for name in dict.fromkeys([*one.data.params, *other.data.params])
     }
-    pairs = _study_pairs(tracking, studies, one, other) if studies is not None else ()
-    of = next((pair for pair in pairs if pair.study == _JUDGED), pairs[0] if pairs else None)
-    sources = (one, other) if of is None else tuple(_run_of(tracking, of.study, key) for key in of.keys)
-    paired = _paired(tracking, *sources)
+    before, after = (None if studies is None else _whole_run(studies, run) for run in (one, other))
+    pairs: tuple[StudyPair, ...] = ()
+    sources: tuple[Run | None, Run | None] = one, other
+    of = ""
+    if studies is not None and before is not None and after is not None:
+        names = dict.fromkeys([*before.studies, *after.studies])
+        pairs = tuple(_study_pair(tracking, studies, name, before.studies, after.studies) for name in names)
+        of = before.main if before.main == after.main else ""
+        sources = (_run_of(tracking, before.main, before.studies), _run_of(tracking, after.main, after.studies))
+    difference = _paired(tracking, *sources)
     every = dict.fromkeys([*sorted(one.data.metrics), *sorted(other.data.metrics)])
     figures = tuple(
-        _figure(name, one, other, paired if name == "test_accuracy" else None)
+        _figure(name, one, other, difference if name == _PAIRED else None)
         for name in every
         if not name.startswith("system/")
         and not any(name.endswith(end) and name.removesuffix(end) in every for end in _SPREAD)
     )
-    return Comparison(_side(one), _side(other), params, figures, pairs, of.study if of else "")
+    return Comparison(_side(one), _side(other), params, figures, _is_whole(one) and _is_whole(other), pairs, of)
 
 
-def _study_pairs(tracking: Tracking, root: Path, one: Run, other: Run) -> tuple[StudyPair, ...]:
-    """The studies of two whole runs side by side; none for other runs, and where a run's record is not under `root`."""
-    keys = [_studies_of(root, run) for run in (one, other)]
-    if not all(keys):
-        return ()
-    return tuple(_study_pair(tracking, root, study, keys) for study in dict.fromkeys([*keys[0], *keys[1]]))
+def _is_whole(run: Run) -> bool:
+    return bool(run.data.tags.get(KIND_TAG) == WHOLE_RUN)
 
 
-def _studies_of(root: Path, run: Run) -> dict[str, str]:
-    """Study -> key of a whole run; empty for another run, and where its record cannot be read here."""
-    if run.data.tags.get("probeflow.study") != "pipeline":
-        return {}
+def _whole_run(root: Path, run: Run) -> RunResult | None:
+    """What a whole run came to; None of another run, and where its record cannot be read here."""
+    if not _is_whole(run):
+        return None
     try:
-        record = open_record(StudyFolder(root, "pipeline", run.data.tags[KEY_TAG]).path)
+        record = open_record(_folder(root, run.data.tags[STUDY_TAG], run.data.tags[KEY_TAG]))
     except DataError:
-        return {}
-    return {str(study): str(key) for study, key in record.summary["studies"].items()}
+        return None
+    return record.result if isinstance(record.result, RunResult) else None
 
 
-def _study_pair(tracking: Tracking, root: Path, study: str, keys: Sequence[Mapping[str, str]]) -> StudyPair:
-    left, right = (of_run.get(study, "") for of_run in keys)
-    runs = [_run_of(tracking, study, key) for key in (left, right)]
+def _study_pair(
+    tracking: Tracking, root: Path, study: str, before: Mapping[str, str], after: Mapping[str, str]
+) -> StudyPair:
+    left, right = before.get(study, ""), after.get(study, "")
     changed: list[str] = []
     if left and right and left != right:
-        before, after = (read_origin(StudyFolder(root, study, key).path) for key in (left, right))
-        changed = differences(after.identity, before) if before is not None and after is not None else []
-    headlines = [run.data.tags.get("probeflow.result", "") if run is not None else "" for run in runs]
+        then, now = (read_origin(_folder(root, study, key)) for key in (left, right))
+        changed = differences(now.identity, then) if then is not None and now is not None else []
+    runs = [_run_of(tracking, study, keys) for keys in (before, after)]
+    headlines = [run.data.tags.get(RESULT_TAG, "") if run is not None else "" for run in runs]
     return StudyPair(study, (left, right), (headlines[0], headlines[1]), tuple(changed))
 
 
-def _run_of(tracking: Tracking, study: str, key: str) -> Run | None:
-    """The run that shows a study's record."""
-    experiment = tracking.client.get_experiment_by_name(f"{EXPERIMENTS}{study}")
-    return tracking.find(experiment.experiment_id, key) if experiment is not None and key else None
+def _folder(root: Path, study: str, key: str) -> Path:
+    return root / study / key[:FOLDER_LETTERS]
+
+
+def _run_of(tracking: Tracking, study: str, keys: Mapping[str, str]) -> Run | None:
+    """The run that shows the record of a study."""
+    experiment = tracking.client.get_experiment_by_name(experiment_name(study))
+    return tracking.find(experiment.experiment_id, keys[study]) if experiment is not None and study in keys else None
 
 
 def _side(run: Run) -> Side:
     tags = run.data.tags
-    return Side(run.info.run_id, str(run.info.run_name), tags.get("probeflow.study", ""), _data(run))
+    return Side(run.info.run_id, str(run.info.run_name), tags.get(STUDY_TAG, ""), _data(run))
 
 
 def _data(run: Run) -> str:
     """Name and digest of the data that a run used."""
     inputs = run.inputs.dataset_inputs if run.inputs else []
     named = ", ".join(f"{each.dataset.name} {each.dataset.digest[:12]}" for each in inputs)
-    return named or str(run.data.tags.get("probeflow.data", ""))  # a trial has the tag alone
+    return named or str(run.data.tags.get(DATA_TAG, ""))  # a trial has the tag alone
 
 
 def _figure(name: str, one: Run, other: Run, difference: PairedPredictions | None) -> Figure:
@@ -211,7 +227,7 @@ def _figure(name: str, one: Run, other: Run, difference: PairedPredictions | Non
     return Figure(name, left.get(name), right.get(name), (_interval(left, name), _interval(right, name)), difference)
 
 
-def _interval(metrics: dict[str, float], name: str) -> Interval | None:
+def _interval(metrics: Mapping[str, float], name: str) -> Interval | None:
     bounds = [f"{name}{bound}" for bound in BOUNDS]
     if name not in metrics or any(bound not in metrics for bound in bounds):
         return None

@@ -1,7 +1,7 @@
 """Models in MLflow: safetensors and the code that reads them, never pickle.
 
-A classifier's run has its network, which takes feature rows; once it stands for promotion also the whole classifier, which
-takes images and is what is registered.
+A study's run has the network that it keeps, which takes rows; once it stands for promotion also the whole classifier,
+which takes images and is what is registered.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from safetensors.numpy import load_file
 
 from lib.features.config import FeatureSettings
 from lib.files import digest_file, write_json
-from lib.prediction import Recipe
-from lib.studies.record import StudyRecord
+from lib.prediction import Recipe, weights_name
+from lib.studies.study import Record
 from lib.tracking.store import Tracking
 
 IMAGE_CLASSIFIER = "image-classifier"
@@ -35,14 +35,14 @@ _NETWORK_NEEDS = ("mlflow", "numpy", "pydantic", "safetensors", "scikit-learn")
 _IMAGES_NEED = (*_NETWORK_NEEDS, "fsspec", "pandas", "pillow", "pyarrow", "scipy", "torch", "torchvision")
 
 
-def log_network(tracking: Tracking, run_id: str, record: StudyRecord) -> str:
+def log_network(tracking: Tracking, run_id: str, record: Record[Any]) -> str:
     """Log the record's network as a pyfunc model of the run and return its URI; a second call finds the first's.
 
     The model takes float32 rows and returns class probabilities; it carries the code it needs, so
     `mlflow.pyfunc.load_model` loads it where probeflow is not installed.
     """
     assert record.model is not None
-    name = record.study.replace("_", "-")
+    name = record.name.replace("_", "-")
     if (found := _logged(tracking, run_id, name)) is not None:
         return f"models:/{found}"
     example = load_file(record.folder / record.model.example)
@@ -67,19 +67,21 @@ def log_network(tracking: Tracking, run_id: str, record: StudyRecord) -> str:
 def log_image_classifier(
     tracking: Tracking,
     run_id: str,
-    record: StudyRecord,
+    record: Record[Any],
     recipe: Recipe,
-    settings: FeatureSettings,
+    settings: FeatureSettings | None,
     cache: Path,
     mirror: str | None,
     example: bytes,
 ) -> str:
     """Log the record's network with all that leads from an image to its label; returns the model's id, also a second time.
 
-    Random weights are drawn again from their seed; ImageNet's go with the model, 244 MB as safetensors.
+    Random weights are drawn again from their seed; ImageNet's go with the model, as far as the layer needs them.
 
     Parameters
     ----------
+    settings : FeatureSettings or None
+        Those of the extraction, by which its weights are found here; None for a classifier of raw pixels.
     example : bytes
         An image file, which MLflow keeps as the input example.
 
@@ -93,12 +95,13 @@ def log_image_classifier(
         return found
     with TemporaryDirectory(prefix="probeflow-model-") as folder:
         artifacts = {"network": str(record.folder / record.model.network)}
-        if settings.weights == "imagenet":
+        if recipe.features is not None and settings is not None and (name := weights_name(settings)) is not None:
             from lib.backbones.network import save_weights
 
-            weights = Path(folder) / f"{settings.backbone}.safetensors"
+            weights = Path(folder) / name
             save_weights(settings, cache, mirror, weights)
-            recipe = recipe.model_copy(update={"weights_file_sha256": digest_file(weights)})
+            features = recipe.features.model_copy(update={"weights_file_sha256": digest_file(weights)})
+            recipe = recipe.model_copy(update={"features": features})
             artifacts["weights"] = str(weights)
         artifacts["recipe"] = str(Path(folder) / "recipe.json")
         write_json(Path(artifacts["recipe"]), recipe.model_dump(mode="json"))

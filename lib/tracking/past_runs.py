@@ -9,15 +9,15 @@ from pathlib import Path
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
-from lib.config import Places
 from lib.errors import ConfigError
+from lib.graph.past import KEY_LETTERS
+from lib.places import Places
 from lib.storage.copies import fetch_file, shown
-from lib.studies.past import KEY_LETTERS
-from lib.studies.record import StudyFolder
+from lib.studies.record import RECORD
+from lib.studies.record.folder import FOLDER_LETTERS
 from lib.tracking.registry import require_absent
-from lib.tracking.store import KEY_TAG, ROOT_TAG, Tracking, connect
+from lib.tracking.store import EXPERIMENTS, KEY_TAG, ROOT_TAG, STUDY_TAG, Tracking, connect
 
-EXPERIMENTS = "probeflow/"
 _PAGE = 1000
 _NAMED = 4
 
@@ -35,12 +35,12 @@ def record_of_run(wanted: str, where: Places) -> Path:
     tags, told = run.data.tags, f"run {run.info.run_id[:8]} ({run.info.run_name})"
     if above := tags.get(ROOT_TAG) or tags.get("mlflow.parentRunId"):
         raise ConfigError(f"{told} is of a part of a study; give the run of the study, {above}")
-    study, key = tags.get("probeflow.study"), tags.get(KEY_TAG)
+    study, key = tags.get(STUDY_TAG), tags.get(KEY_TAG)
     if not study or not key:
         raise ConfigError(f"{told} was not logged by probeflow: its settings are not known; give another run")
-    folder = StudyFolder(where.studies, study, key).path
-    fetch_file(folder / "record.json")
-    if not (folder / "record.json").exists():
+    folder: Path = where.studies / study / key[:FOLDER_LETTERS]
+    fetch_file(folder / RECORD)
+    if not (folder / RECORD).exists():
         raise ConfigError(
             f"{told} has its settings in {shown(folder)}, which is not there: set PROBEFLOW_DATA to the data folder that "
             "the run was made in"

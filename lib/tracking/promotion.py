@@ -1,8 +1,8 @@
-"""The gate before the registry: a classifier becomes champion only if its answers show for certain that it is better.
+"""The gate before the registry: a network becomes champion only if it is significantly better than the champion.
 
 Whatever passes the basic checks is registered and becomes `challenger`. `champion` moves to it if the two were tested on
-the same images and the interval of the difference excludes zero: paired over the images where both models' answers are
-known, else by intervals of the two accuracies that do not overlap. Each decision stands on the version with its reason.
+the same images and differ significantly: paired over the images where both models' predictions are known, else by
+intervals of the two accuracies that do not overlap. Each decision stands on the version with its reason.
 """
 
 from __future__ import annotations
@@ -10,27 +10,59 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
-from lib.config import Places
-from lib.datasets.dataset import Dataset
+from lib.datasets import require_no_leakage
 from lib.datasets.decoding import encode_png
-from lib.datasets.leakage import require_no_leakage
 from lib.errors import ConfigError, DataError, LeakageError, WeightsError
+from lib.evaluation.checks import Learned
+from lib.evaluation.intervals import Interval, p_words
 from lib.evaluation.paired import PairedPredictions
 from lib.features.config import FeatureSettings
-from lib.prediction import make_recipe
-from lib.studies.predictions import FILE, Predictions, read_predictions
-from lib.studies.record import StudyRecord
+from lib.places import Places
+from lib.prediction import Recipe, feature_recipe, pixel_recipe
+from lib.studies.presentation import Rows
+from lib.studies.study import Input, Record
+from lib.studies.sweep.predictions import FILE, Predictions, read_predictions
+from lib.studies.sweep.result import SweepResult
 from lib.tracking.models import log_image_classifier
-from lib.tracking.notes import EXPERIMENT_NOTES
-from lib.tracking.records import experiment_name
-from lib.tracking.registry import DATA_TAG, WITHDRAWN_TAG, Registry, Version
+from lib.tracking.registry import WITHDRAWN_TAG, Registry, Version, model_name
 from lib.tracking.store import Tracking
 from lib.tracking.turns import turn
 
 _RUN_TAG = "probeflow.promotion"
+
+
+class Outcome(StrEnum):
+    """What the gate, or a person, decided."""
+
+    FIRST = "first champion"
+    BETTER = "better"
+    UNCHANGED = "unchanged"
+    BY_HAND = "by hand"
+    ROLLED_BACK = "rolled back"
+    NOT_SIGNIFICANT = "not significantly different"
+    WORSE = "worse"
+    OTHER_TEST_IMAGES = "other test images"
+    """The champion was tested on others, so their figures do not compare."""
+    WITHDRAWN = "withdrawn"
+    """It was champion and was rolled back."""
+    NOT_TESTED = "not tested"
+    DID_NOT_LEARN = "did not learn"
+    NOT_ABOVE_MAJORITY = "not above majority"
+    CHANGED_IMAGES = "changed images"
+    """The images here are not those that it was trained on."""
+    CHANGED_FEATURES = "changed features"
+    LEAKAGE = "leakage"
+    NO_WEIGHTS = "no weights"
+
+    @property
+    def promotes(self) -> bool:
+        """Whether the version that was considered is champion after it."""
+        return self in (Outcome.FIRST, Outcome.BETTER, Outcome.UNCHANGED, Outcome.BY_HAND, Outcome.ROLLED_BACK)
 
 
 @dataclass(frozen=True)
@@ -39,15 +71,80 @@ class Decision:
 
     Attributes
     ----------
-    challenger : str or None
-        The version that was considered; None when it did not pass the basic checks and was not registered.
+    version, challenger : str or None
+        The champion after it, and the version that was considered; the latter is None when it did not pass the basic
+        checks and was not registered.
+    accuracy, champion_accuracy : Interval or None
+        On the test images, of the one considered and of the champion before; None where they are not known.
+    majority : float or None
+        Share of the most frequent class among the test images.
+    champion : str or None
+        The version that was champion before.
+    difference : PairedPredictions or None
+        Accuracy of the one considered less the champion's, on the same images.
+    detail : str
+        What a person gave as the reason, or what was wrong.
     """
 
-    promoted: bool
+    outcome: Outcome
     model: str
     version: str | None
-    why: str
     challenger: str | None = None
+    accuracy: Interval | None = None
+    majority: float | None = None
+    champion: str | None = None
+    champion_accuracy: Interval | None = None
+    difference: PairedPredictions | None = None
+    detail: str = ""
+
+    @property
+    def promoted(self) -> bool:
+        """Whether the version that was considered is champion."""
+        return self.outcome.promotes
+
+    @property
+    def why(self) -> str:
+        """The reason in words."""
+        by_hand = f"`probeflow promote {self.challenger} --model {self.model} --reason WHY` makes it champion"
+        match self.outcome:
+            case Outcome.FIRST | Outcome.UNCHANGED:
+                return (
+                    f"{_accuracy(self.accuracy)}, {'the ' if self.outcome is Outcome.FIRST else ''}{self.outcome.value}"
+                )
+            case Outcome.BETTER | Outcome.WORSE | Outcome.NOT_SIGNIFICANT:
+                return f"{self.outcome.value}, {self._comparison}"
+            case Outcome.BY_HAND:
+                return f"by hand, {self.detail}"
+            case Outcome.ROLLED_BACK:
+                return f"version {self.champion} was rolled back, {self.detail}"
+            case Outcome.OTHER_TEST_IMAGES:
+                return (
+                    f"champion version {self.champion} was tested on other images ({self.detail}), so their figures do not "
+                    f"compare; {by_hand} all the same"
+                )
+            case Outcome.WITHDRAWN:
+                return f"it was rolled back ({self.detail}); {by_hand} again"
+            case Outcome.NOT_TESTED:
+                return "it was not tested, for its configuration was dropped at a rung; choose other rungs"
+            case Outcome.DID_NOT_LEARN:
+                return f"its network did not learn ({self.detail})"
+            case Outcome.NOT_ABOVE_MAJORITY:
+                majority = f"{self.majority:.4f}, the majority class's share"
+                return f"{_accuracy(self.accuracy)}: the interval does not exclude {majority}"
+            case _:
+                return self.detail
+
+    @property
+    def _comparison(self) -> str:
+        champion = f"champion version {self.champion} has {_accuracy(self.champion_accuracy)} on the same images"
+        figures = f"{_accuracy(self.accuracy)}; {champion}"
+        found = self.difference
+        if found is None:
+            return f"by intervals, for the predictions of one are not known; {figures}"
+        return (
+            f"difference {found.estimate:+.4f} ({found.low:+.4f} to {found.high:+.4f}), paired over {found.rows:,} images, "
+            f"{p_words(found.p_value)}; {figures}"
+        )
 
     @property
     def sentence(self) -> str:
@@ -59,22 +156,39 @@ class Decision:
 
 
 def consider(
-    tracking: Tracking, record: StudyRecord, run_id: str, dataset: Dataset, settings: FeatureSettings, where: Places
+    tracking: Tracking,
+    record: Record[Any],
+    run_id: str,
+    on: Input,
+    extraction: FeatureSettings | None,
+    where: Places,
 ) -> Decision:
-    """Register the record's classifier as challenger if it is sound, and make it champion if it beats the champion.
+    """Register a sweep's chosen network as challenger if it is sound, and make it champion if it beats the champion.
 
     Not sound, and not registered, is one that did not learn, that may be no better than the majority class, that was
-    tested on training images, whose images or feature settings are no longer the record's, or whose weights are missing.
+    tested on training images, whose images or features are no longer the record's, or whose weights are missing.
 
     Parameters
     ----------
-    dataset, settings
-        The images and the feature settings that the record was made with.
+    run_id : str
+        The MLflow run that shows the record.
+    on : Input
+        What the sweep is on, as it is now.
+    extraction : FeatureSettings or None
+        Settings of the feature set that it is on, with where its weights lie; None for raw pixels.
+
+    Raises
+    ------
+    DataError
+        When the record is not of a sweep.
     """
-    if record.model is None or record.model.registered_name is None:
-        raise DataError(f"study {record.title!r} keeps no model that could be promoted")
-    with _turn(tracking, experiment_name(record), EXPERIMENT_NOTES[record.study], record.model.registered_name):
-        decision = _decide(tracking, record, run_id, dataset, settings, where)
+    if not isinstance(record.result, SweepResult):
+        raise DataError(
+            f"study {record.name!r} is of kind {record.kind}, which keeps no network to promote; name a sweep"
+        )
+    registry = Registry(tracking, model_name(on.dataset))
+    with _turn(tracking, registry, run_id):
+        decision = _Gate(tracking, registry, record, record.result, run_id, on, extraction, where).decide()
         tracking.client.set_tag(run_id, _RUN_TAG, decision.sentence)
     return decision
 
@@ -88,7 +202,7 @@ def promote_by_hand(tracking: Tracking, name: str, wanted: str, reason: str) -> 
         When there is no such version, it takes no images, or it is champion already.
     """
     registry = Registry(tracking, name)
-    with _by_hand(tracking, name):
+    with _turn(tracking, registry):
         version, current = registry.version(wanted), registry.champion()
         if current is not None and current.number == version.number:
             raise ConfigError(f"version {version.number} of {name} is champion already")
@@ -97,7 +211,7 @@ def promote_by_hand(tracking: Tracking, name: str, wanted: str, reason: str) -> 
                 f"version {version.number} of {name} takes feature rows, not images: an older probeflow registered it; "
                 "run the pipeline again for one that takes images"
             )
-        decision = Decision(True, name, version.number, f"by hand, {reason}", version.number)
+        decision = Decision(Outcome.BY_HAND, name, version.number, version.number, detail=reason)
         registry.note(version, decision.sentence)
         registry.crown(version)
     return decision
@@ -112,111 +226,148 @@ def roll_back(tracking: Tracking, name: str, reason: str) -> Decision:
         When no champion came before.
     """
     registry = Registry(tracking, name)
-    with _by_hand(tracking, name):
+    with _turn(tracking, registry):
         withdrawn, restored = registry.roll_back(reason)
-        why = f"version {withdrawn.number} was rolled back, {reason}"
-        decision = Decision(True, name, restored.number, why, restored.number)
+        decision = Decision(
+            Outcome.ROLLED_BACK, name, restored.number, restored.number, champion=withdrawn.number, detail=reason
+        )
         registry.note(withdrawn, f"`{name}` version {withdrawn.number} was rolled back: {reason}.")
         registry.note(restored, decision.sentence)
     return decision
 
 
-def _decide(
-    tracking: Tracking, record: StudyRecord, run_id: str, dataset: Dataset, settings: FeatureSettings, where: Places
-) -> Decision:
-    assert record.model is not None
-    assert record.model.registered_name is not None
-    name = record.model.registered_name
-    registry = Registry(tracking, name)
-    current = registry.champion()
-    version = current.number if current else None
-    cache = where.features / ".weights"
-    if (unsound := _unsound(record, dataset)) is not None:
-        return Decision(False, name, version, unsound)
-    try:
-        digest = record.summary["features_digest"]
-        recipe = make_recipe(dataset, settings, digest, cache, where.mirror)
-        same_run = current is not None and current.run_id == run_id
-        if current is not None and same_run and current.takes_images:
-            why = f"{_accuracy(record.summary['final'])}, unchanged"
-            return Decision(True, name, current.number, why, current.number)
-        challenger = registry.of_run(run_id)
-        if challenger is None:
-            example = encode_png(dataset.require("test", "the classifier is tested on it").images[0])
-            model = log_image_classifier(tracking, run_id, record, recipe, settings, cache, where.mirror, example)
-            challenger = registry.register(run_id, model, record.headline, dataset.digest)
-    except (WeightsError, ConfigError) as problem:
-        return Decision(False, name, version, str(problem))
-    registry.challenge(challenger)
-    if WITHDRAWN_TAG in challenger.tags:
-        better, why = False, (
-            f"it was rolled back ({challenger.tags[WITHDRAWN_TAG]}); `python -m flows promote {challenger.number} "
-            f"--model {name} --reason WHY` makes it champion again"
-        )  # fmt: skip
-    elif current is None:
-        better, why = True, f"{_accuracy(record.summary['final'])}, the first champion"
-    elif same_run:
-        better, why = True, f"{_accuracy(record.summary['final'])}, the same network, which takes images now"
-    else:
-        better, why = _compared(tracking, record, dataset, challenger, current)
-    decision = Decision(better, name, challenger.number if better else version, why, challenger.number)
-    registry.note(challenger, decision.sentence)
-    if better:
-        registry.crown(challenger)
-    return decision
+@dataclass(frozen=True)
+class _Gate:
+    """One network before the gate; see `consider`."""
 
+    tracking: Tracking
+    registry: Registry
+    record: Record[Any]
+    result: SweepResult
+    run_id: str
+    on: Input
+    extraction: FeatureSettings | None
+    where: Places
 
-def _unsound(record: StudyRecord, dataset: Dataset) -> str | None:
-    """Why the classifier is not to be registered at all."""
-    final = record.summary["final"]
-    if record.summary["flagged"]:
-        return str(record.summary["flagged"])
-    if final["test_accuracy_low"] <= final["majority"]:
-        low, majority = final["test_accuracy_low"], final["majority"]
-        return f"its accuracy may be {low:.4f}, no better than the majority's {majority:.4f}"
-    if dataset.digest != record.summary["dataset_digest"]:
-        return (
-            f"it was trained on images with digest {record.summary['dataset_digest'][:12]}, and those here have "
-            f"{dataset.digest[:12]}: train it again"
+    @property
+    def accuracy(self) -> Interval:
+        """The network's, on the test images."""
+        return self.result.models[self.result.chosen].accuracy
+
+    def decide(self) -> Decision:
+        """Register, compare, and move the aliases."""
+        current = self.registry.champion()
+        if (unsound := self._unsound()) is not None:
+            return self._decision(*unsound, current, None)
+        try:
+            recipe = self._recipe()
+            if current is not None and current.run_id == self.run_id:
+                return self._decision(Outcome.UNCHANGED, "", current, current)
+            challenger = self.registry.of_run(self.run_id) or self._register(recipe)
+        except WeightsError as problem:
+            return self._decision(Outcome.NO_WEIGHTS, str(problem), current, None)
+        except ConfigError as problem:
+            return self._decision(Outcome.CHANGED_FEATURES, str(problem), current, None)
+        self.registry.challenge(challenger)
+        decision = self._against(challenger, current)
+        self.registry.note(challenger, decision.sentence)
+        if decision.promoted:
+            self.registry.crown(challenger)
+        return decision
+
+    def _unsound(self) -> tuple[Outcome, str] | None:
+        """Why the network is not to be registered at all."""
+        result, dataset = self.result, self.on.dataset
+        if result.judged_on is not Rows.TEST:
+            return Outcome.NOT_TESTED, ""
+        learned = result.models[result.chosen].trials[0].learned
+        if learned is not Learned.YES:
+            return Outcome.DID_NOT_LEARN, learned.value
+        if self.accuracy.low <= result.majority:
+            return Outcome.NOT_ABOVE_MAJORITY, ""
+        if dataset.digest != self.record.dataset.digest:
+            return Outcome.CHANGED_IMAGES, (
+                f"it was trained on images with digest {self.record.dataset.digest[:12]}, and those here have "
+                f"{dataset.digest[:12]}: train it again"
+            )
+        try:
+            require_no_leakage(dataset)
+        except LeakageError as leak:
+            return Outcome.LEAKAGE, str(leak)
+        return None
+
+    def _recipe(self) -> Recipe:
+        trained_on = self.result.representations[self.result.models[self.result.chosen].representation]
+        if self.extraction is None:
+            return pixel_recipe(self.on.dataset)
+        where = self.where
+        return feature_recipe(self.on.dataset, self.extraction, trained_on.digest, where.weights, where.mirror)
+
+    def _register(self, recipe: Recipe) -> Version:
+        dataset, where = self.on.dataset, self.where
+        example = encode_png(dataset.require("test", "the network is tested on it").images[0])
+        model = log_image_classifier(
+            self.tracking, self.run_id, self.record, recipe, self.extraction, where.weights, where.mirror, example
         )
-    try:
-        require_no_leakage(dataset)
-    except LeakageError as leak:
-        return str(leak)
-    return None
+        about = f"Image classifier of {', '.join(recipe.class_names)} by probeflow: takes images."
+        headline = f"{self.record.name}: {self.record.present().headline}"
+        return self.registry.register(self.run_id, model, about, headline, dataset.digest, self.accuracy)
+
+    def _against(self, challenger: Version, current: Version | None) -> Decision:
+        """Whether the challenger is significantly better than the champion."""
+        if WITHDRAWN_TAG in challenger.tags:
+            return self._decision(Outcome.WITHDRAWN, challenger.tags[WITHDRAWN_TAG], current, challenger)
+        if current is None:
+            return self._decision(Outcome.FIRST, "", current, challenger)
+        digest = self.on.dataset.digest
+        if current.data_digest != digest:
+            theirs = f"digest {current.data_digest[:12] or 'unknown'}, now {digest[:12]}"
+            return self._decision(Outcome.OTHER_TEST_IMAGES, theirs, current, challenger)
+        difference = paired(_kept(self.record.folder), logged_predictions(self.tracking, current.run_id))
+        outcome = Outcome.NOT_SIGNIFICANT
+        if difference is not None:
+            if significant(difference):
+                outcome = Outcome.BETTER if difference.estimate > 0 else Outcome.WORSE
+        elif current.accuracy is not None:
+            if self.accuracy.low > current.accuracy.high:
+                outcome = Outcome.BETTER
+            elif self.accuracy.high < current.accuracy.low:
+                outcome = Outcome.WORSE
+        return self._decision(outcome, "", current, challenger, difference)
+
+    def _decision(
+        self,
+        outcome: Outcome,
+        detail: str,
+        current: Version | None,
+        challenger: Version | None,
+        difference: PairedPredictions | None = None,
+    ) -> Decision:
+        champion = challenger if outcome.promotes else current
+        return Decision(
+            outcome=outcome,
+            model=self.registry.name,
+            version=champion.number if champion else None,
+            challenger=challenger.number if challenger else None,
+            accuracy=self.accuracy,
+            majority=self.result.majority,
+            champion=current.number if current else None,
+            champion_accuracy=current.accuracy if current else None,
+            difference=difference,
+            detail=detail,
+        )
 
 
-def _compared(
-    tracking: Tracking, record: StudyRecord, dataset: Dataset, challenger: Version, current: Version
-) -> tuple[bool, str]:
-    """Whether the challenger is better than the champion for certain, and the reason in words."""
-    other = tracking.client.get_run(current.run_id).data
-    data = current.tags.get(DATA_TAG) or str(other.tags.get("probeflow.data", "unknown")).rpartition(" ")[2]
-    if not dataset.digest.startswith(data):
-        return False, (
-            f"champion version {current.number} was tested on other images (digest {data[:12]}, now "
-            f"{dataset.digest[:12]}), so their figures cannot be compared; `python -m flows promote {challenger.number} "
-            f"--model {challenger.name} --reason WHY` makes it champion all the same"
-        )
-    final, best = record.summary["final"], other.metrics
-    figures = f"{_accuracy(final)}; champion version {current.number} has {_accuracy(best)} on the same images"
-    difference = paired(_kept(record.folder), logged_predictions(tracking, current.run_id))
-    if difference is not None:
-        words = (
-            f"difference {difference.estimate:+.4f} ({difference.low:+.4f} to {difference.high:+.4f}), paired over "
-            f"{difference.rows:,} images, p = {difference.p_value:.2g}"
-        )
-        better, worse = difference.significant and difference.low > 0, difference.significant and difference.high < 0
-    else:
-        words = "by intervals, for the answers of one are not known"
-        better = final["test_accuracy_low"] > best.get("test_accuracy_high", 1.0)
-        worse = final["test_accuracy_high"] < best.get("test_accuracy_low", 0.0)
-    found = "better" if better else "worse" if worse else "a tie: not told apart"
-    return better, f"{found}, {words}; {figures}"
+def significant(difference: PairedPredictions) -> bool:
+    """Whether two models differ significantly on the same images.
+
+    Of predictions that hardly differ the bootstrap's interval is too narrow, so McNemar's test has to agree.
+    """
+    return difference.significant and (difference.low > 0 or difference.high < 0)
 
 
 def logged_predictions(tracking: Tracking, run_id: str) -> Predictions | None:
-    """The answers to each test image that a run has as an artifact; None when it has none."""
+    """The predictions for each test image that a run has as an artifact; None when it has none."""
     if FILE not in {item.path for item in tracking.client.list_artifacts(run_id)}:
         return None
     with TemporaryDirectory(prefix="probeflow-") as folder:
@@ -224,35 +375,37 @@ def logged_predictions(tracking: Tracking, run_id: str) -> Predictions | None:
 
 
 def paired(ours: Predictions | None, theirs: Predictions | None) -> PairedPredictions | None:
-    """Accuracy of the one study's network less the other's; None where not both answered the same images."""
+    """Accuracy of the one study's network less the other's; None where not both predicted the same images."""
     if ours is None or theirs is None or not ours.chosen or not theirs.chosen or not ours.same_rows(theirs):
         return None
     return ours.compare(ours.chosen, theirs, theirs.chosen)
 
 
 def _kept(folder: Path) -> Predictions | None:
-    """The answers in a folder; None when there are none, or they are damaged: intervals decide then."""
+    """The predictions in a folder; None when there are none, or they are damaged: intervals decide then."""
     try:
         return read_predictions(folder)
     except DataError:
         return None
 
 
-def _accuracy(figures: dict[str, float]) -> str:
-    if "test_accuracy_low" not in figures:
-        return f"test accuracy {figures.get('test_accuracy', float('nan')):.4f}"
-    low, high = figures["test_accuracy_low"], figures["test_accuracy_high"]
-    return f"test accuracy {figures['test_accuracy']:.4f} ({low:.4f} to {high:.4f})"
+def _accuracy(of: Interval | None) -> str:
+    return (
+        "an unknown test accuracy" if of is None else f"test accuracy {of.estimate:.4f} ({of.low:.4f} to {of.high:.4f})"
+    )
 
 
 @contextmanager
-def _by_hand(tracking: Tracking, name: str) -> Iterator[None]:
-    with _turn(tracking, "probeflow/classifier", EXPERIMENT_NOTES["classifier"], name):
-        yield
+def _turn(tracking: Tracking, registry: Registry, run_id: str | None = None) -> Iterator[None]:
+    """Hold the turn for what happens to one registered model, whichever study it is of.
 
-
-@contextmanager
-def _turn(tracking: Tracking, experiment: str, note: str, name: str) -> Iterator[None]:
-    """Hold the turn for what happens to one registered model."""
-    with turn(tracking.client, tracking.experiment(experiment, note), f"model {name}"):
+    All who change it meet in the experiment of its first version; before there is one, in that of the run `run_id`.
+    """
+    versions = registry.versions()
+    first = versions[0].run_id if versions else run_id
+    if first is None:
+        yield  # a model without versions: there is nothing to change
+        return
+    experiment = tracking.client.get_run(first).info.experiment_id
+    with turn(tracking.client, experiment, f"model {registry.name}"):
         yield

@@ -6,17 +6,33 @@ import json
 import time
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run
 
+from lib.mlp.labels import number
 from lib.progress import bar
 from lib.report import REPORT
-from lib.studies.configuration_runs import RANK
-from lib.studies.predictions import FILE as PREDICTIONS
-from lib.studies.record import DatasetNote, RunNote, StudyRecord
+from lib.studies.presentation import RANK, Presentation, RunNote, markdown
+from lib.studies.study import DatasetNote, Record
+from lib.studies.sweep.predictions import FILE as PREDICTIONS
 from lib.tracking.models import log_network
-from lib.tracking.notes import EXPERIMENT_NOTES, description
-from lib.tracking.store import KEY_TAG, ROOT_TAG, Tracking, bounded_tag
+from lib.tracking.notes import description, experiment_note
+from lib.tracking.store import (
+    DATA_TAG,
+    KEY_TAG,
+    KIND_TAG,
+    RESULT_TAG,
+    ROLE_TAG,
+    ROOT_TAG,
+    ROWS_TAG,
+    STUDY_TAG,
+    TRIALS_TAG,
+    WARNINGS_TAG,
+    Tracking,
+    bounded_tag,
+    experiment_name,
+)
 from lib.tracking.turns import turn
 from lib.tracking.views import comparison_links, save_views
 
@@ -25,12 +41,7 @@ _NOTE_TAG = "mlflow.note.content"
 _BATCH = 1000  # MLflow's limit of params, metrics and tags together in one call
 
 
-def experiment_name(record: StudyRecord) -> str:
-    """Name of the experiment that shows records of this study."""
-    return f"probeflow/{record.study}"
-
-
-def log_record(tracking: Tracking, record: StudyRecord, links: Mapping[str, str]) -> Run:
+def log_record(tracking: Tracking, record: Record[Any], links: Mapping[str, str]) -> Run:
     """Log `record` under the experiment `probeflow/<study>` and return its finished parent run.
 
     Parameters
@@ -38,72 +49,88 @@ def log_record(tracking: Tracking, record: StudyRecord, links: Mapping[str, str]
     links : mapping of str to str
         Tags that lead back to the flow run, e.g. "prefect.flow_run_id".
     """
-    experiment = tracking.experiment(experiment_name(record), EXPERIMENT_NOTES[record.study])
-    found = tracking.find(experiment, record.parent.key)
+    shown = record.present()
+    experiment = tracking.experiment(experiment_name(record.name), experiment_note(record, shown))
+    found = tracking.find(experiment, shown.parent.key)
     if found is not None and found.info.status == "FINISHED":
         return found
-    with turn(tracking.client, experiment, record.parent.key):
-        return _log_alone(tracking, experiment, record, links)
+    with turn(tracking.client, experiment, shown.parent.key):
+        return _log_alone(tracking, experiment, record, shown, links)
 
 
-def _log_alone(tracking: Tracking, experiment: str, record: StudyRecord, links: Mapping[str, str]) -> Run:
-    about = {"probeflow.study": record.study, "probeflow.data": f"{record.dataset.name} {record.dataset.digest[:12]}"}
-    tags = {_NOTE_TAG: record.notes, "probeflow.result": record.headline, **about, **record.parent.tags, **links}
-    if record.flags:
-        tags["probeflow.flag"] = "; ".join(record.flags)
-    parent = tracking.find_or_create(experiment, record.parent.key, record.parent.name, tags)
+def _log_alone(
+    tracking: Tracking, experiment: str, record: Record[Any], shown: Presentation, links: Mapping[str, str]
+) -> Run:
+    notes = markdown(shown)
+    about = {
+        STUDY_TAG: record.name,
+        KIND_TAG: record.kind,
+        DATA_TAG: f"{record.dataset.name} {record.dataset.digest[:12]}",
+    }
+    tags = {_NOTE_TAG: notes, RESULT_TAG: shown.headline, **about, **_tags(shown.parent), **links}
+    if shown.warnings:
+        tags[WARNINGS_TAG] = "; ".join(shown.warnings)
+    parent = tracking.find_or_create(experiment, shown.parent.key, shown.parent.name, tags)
     if parent.info.status == "FINISHED":
         return parent
     client, parent_id = tracking.client, parent.info.run_id
-    _log_run(tracking, parent, _with_best(record), record.dataset)
-    logged = _log_children(tracking, parent, record, {**about, **links})
-    client.log_text(parent_id, record.notes, "notes.md")
-    for name in record.figures:
-        client.log_artifact(parent_id, str(record.folder / "figures" / name), "figures")
-    for name in record.tables:
-        client.log_artifact(parent_id, str(record.folder / "tables" / name), "tables")
+    _log_run(tracking, parent, _with_best(shown), record.dataset)
+    logged = _log_runs_below(tracking, parent, record, shown, {**about, **links})
+    client.log_text(parent_id, notes, "notes.md")
+    for figure in record.figures:
+        client.log_artifact(parent_id, str(record.folder / "figures" / figure.file), "figures")
+    for table in record.tables:
+        client.log_artifact(parent_id, str(record.folder / "tables" / table.file), "tables")
     for name in (REPORT, PREDICTIONS):
         if (record.folder / name).exists():
             client.log_artifact(parent_id, str(record.folder / name))
     if record.model is not None:
         log_network(tracking, parent_id, record)
     _delete_doubles(tracking, experiment, parent, logged)
-    save_views(tracking, parent, record)
-    compared = comparison_links(tracking, parent, record)
-    client.set_tag(parent_id, _NOTE_TAG, bounded_tag(description(record, compared)))
+    save_views(tracking, parent, shown)
+    compared = comparison_links(tracking, parent, shown)
+    client.set_tag(parent_id, _NOTE_TAG, bounded_tag(description(shown, compared)))
     client.set_terminated(parent_id)  # last: a finished run is a whole one
     return client.get_run(parent_id)
 
 
-def _with_best(record: StudyRecord) -> RunNote:
-    """The study's own run, with the figures of the configuration announced as best under the names its run has them by."""
-    best = next((child for child in record.children if child.metrics.get(RANK) == 1), None)
+def _tags(note: RunNote) -> dict[str, str]:
+    """A run's tags: its own, and what it is."""
+    typed = {ROLE_TAG: note.role, ROWS_TAG: note.rows, TRIALS_TAG: note.trials}
+    return note.tags | {tag: value.value for tag, value in typed.items() if value is not None}
+
+
+def _with_best(shown: Presentation) -> RunNote:
+    """The study's own run, with the figures of the configuration that ranks first under the names its run has them by."""
+    best = next((run for run in shown.runs if run.metrics.get(RANK) == 1), None)
     if best is None:
-        return record.parent
-    known = {name: value for name, value in best.metrics.items() if name != RANK and name not in record.parent.metrics}
-    return replace(record.parent, metrics=record.parent.metrics | known)
+        return shown.parent
+    known = {name: value for name, value in best.metrics.items() if name != RANK and name not in shown.parent.metrics}
+    return replace(shown.parent, metrics=shown.parent.metrics | known)
 
 
-def _log_children(tracking: Tracking, parent: Run, record: StudyRecord, tags: Mapping[str, str]) -> set[str]:
+def _log_runs_below(
+    tracking: Tracking, parent: Run, record: Record[Any], shown: Presentation, tags: Mapping[str, str]
+) -> set[str]:
     """Log the runs below the study's, each after the one it is below; ids of all its runs."""
     experiment, root = parent.info.experiment_id, parent.info.run_id
     there = {run.data.tags[KEY_TAG]: run for run in tracking.all_runs([experiment], f"tags.`{ROOT_TAG}` = '{root}'")}
     logged = {"": root}
-    with bar(f"{record.study} to MLflow", len(record.children), "run") as advance:
-        for child in record.children:
-            run = there.get(child.key)
+    with bar(f"{record.name} to MLflow", len(shown.runs), "run") as advance:
+        for note in shown.runs:
+            run = there.get(note.key)
             if run is None:
                 # The run shows when the trial trained and for how long, not how long it took to log.
-                start = int(1000 * (time.time() - (child.metrics.get("training_seconds") or 0)))
-                above = {"mlflow.parentRunId": logged[child.below], ROOT_TAG: root}
-                run = tracking.create(experiment, child.key, child.name, {**tags, **child.tags, **above}, start)
-            elif run.data.tags.get("mlflow.parentRunId") != logged[child.below]:
+                start = int(1000 * (time.time() - note.metrics.get("training_seconds", 0.0)))
+                above = {"mlflow.parentRunId": logged[note.below], ROOT_TAG: root}
+                run = tracking.create(experiment, note.key, note.name, {**tags, **_tags(note), **above}, start)
+            elif run.data.tags.get("mlflow.parentRunId") != logged[note.below]:
                 # It was logged below the other of two doubles, which is deleted in the end.
-                tracking.client.set_tag(run.info.run_id, "mlflow.parentRunId", logged[child.below])
-            logged[child.key] = run.info.run_id
+                tracking.client.set_tag(run.info.run_id, "mlflow.parentRunId", logged[note.below])
+            logged[note.key] = run.info.run_id
             if run.info.status != "FINISHED":
                 # A trial's data are its configuration's; to name them at each of hundreds takes a fifth of the time.
-                _log_run(tracking, run, child, None if child.below else record.dataset)
+                _log_run(tracking, run, note, None if note.below else record.dataset)
                 tracking.client.set_terminated(run.info.run_id)
             advance(1)
     return set(logged.values())
@@ -121,15 +148,15 @@ def _log_run(tracking: Tracking, run: Run, note: RunNote, dataset: DatasetNote |
     # Times follow from the run's start alone, so that logging again after a crash repeats the same points.
     start = run.info.start_time
     last = len(note.history)
-    metrics = [Metric(name, float(value), start, last) for name, value in note.metrics.items() if value is not None]
+    metrics = [Metric(name, float(value), start, last) for name, value in note.metrics.items()]
     metrics += [
-        Metric(name, float(value), start + int(1000 * (record.get("seconds") or 0)), int(record["epoch"] or 0))
-        for record in note.history
-        for name, value in record.items()
+        Metric(name, float(value), start + int(1000 * (of_epoch.get("seconds") or 0)), int(of_epoch["epoch"] or 0))
+        for of_epoch in note.history
+        for name, value in of_epoch.items()
         if value is not None and name not in ("epoch", "seconds")
     ]
     params = [
-        Param(name, f"{value:g}" if isinstance(value, float) else str(value)) for name, value in note.params.items()
+        Param(name, number(value) if isinstance(value, float) else str(value)) for name, value in note.params.items()
     ]
     client, run_id = tracking.client, run.info.run_id
     room = _BATCH - len(params)

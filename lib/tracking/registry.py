@@ -8,32 +8,39 @@ which the next change puts right.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+import re
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, RESOURCE_DOES_NOT_EXIST, ErrorCode
 
+from lib.addresses import without_credentials
+from lib.datasets import Dataset
 from lib.errors import ConfigError
-from lib.tracking.store import Tracking
+from lib.evaluation.intervals import Interval
+from lib.files import digest_json
+from lib.tracking.store import DATA_TAG, Tracking
 
 CHAMPION = "champion"
 CHALLENGER = "challenger"
 """The version that was compared last, whatever came of it."""
 
 DECISION_TAG = "probeflow.decision"
-DATA_TAG = "probeflow.data"
-"""Full digest of the images that the version was trained and tested on."""
-
 WITHDRAWN_TAG = "probeflow.withdrawn"
 """Why a version was rolled back; the gate does not promote it again."""
 
 _HISTORY_TAG = "probeflow.champions"
 _TAKES_TAG = "probeflow.takes"
+_ACCURACY_TAG = "probeflow.accuracy"
+"""Test accuracy of the version's network with its 95 % confidence interval over images, as JSON."""
+
 _PREFIX = "probeflow-"
 _MOST = 10_000
 _KEPT = 1000
+_DIGEST_LETTERS = 8
+_LONGEST_NAME = 60
 _ABSENT = {ErrorCode.Name(INVALID_PARAMETER_VALUE), ErrorCode.Name(RESOURCE_DOES_NOT_EXIST)}
 
 
@@ -57,6 +64,32 @@ class Version:
         """Whether it goes from images to labels; versions of before that take feature rows."""
         return self.tags.get(_TAKES_TAG) == "images"
 
+    @property
+    def data_digest(self) -> str:
+        """Of the images that it was trained and tested on."""
+        return self.tags.get(DATA_TAG, "")
+
+    @property
+    def accuracy(self) -> Interval | None:
+        """On the test images; None of a version that an older probeflow registered."""
+        return Interval(**json.loads(self.tags[_ACCURACY_TAG])) if _ACCURACY_TAG in self.tags else None
+
+
+def model_name(dataset: Dataset) -> str:
+    """Name of the registered model for a dataset: its own, made safe, and letters of a digest of where it is from.
+
+    Datasets of one name that lie elsewhere, or have other classes, have other models; new images in the same place have
+    the same one.
+    """
+    source = {name: _plain(value) for name, value in (dataset.source or {}).items()}
+    digest = digest_json([source, dataset.name, list(dataset.class_names)])
+    safe = re.sub(r"[^A-Za-z0-9_.]+", "-", dataset.name)[:_LONGEST_NAME].strip("-.") or "data"
+    return f"{_PREFIX}{safe}-{digest[:_DIGEST_LETTERS]}"
+
+
+def _plain(value: object) -> object:
+    return without_credentials(value) if isinstance(value, str) else value
+
 
 def registered_name(tracking: Tracking, name: str | None) -> str:
     """The registered model that is meant: the one named, or the only one there is.
@@ -73,7 +106,7 @@ def registered_name(tracking: Tracking, name: str | None) -> str:
         return str(name)
     if not known:
         raise ConfigError(
-            f"no model is registered in {tracking.shown_uri}; `python -m flows run --only promote` trains and registers one"
+            f"no model is registered in {tracking.shown_uri}; run a profile that says which study to promote (promote: NAME)"
         )
     if name is None:
         raise ConfigError(f"several models are registered; name one with --model: {', '.join(known)}")
@@ -129,14 +162,15 @@ class Registry:
         """The run's version that takes images, if it is registered."""
         return next((each for each in self.versions() if each.run_id == run_id and each.takes_images), None)
 
-    def register(self, run_id: str, model_id: str, note: str, data_digest: str) -> Version:
-        """A new version: a logged model that takes images, of this run."""
+    def register(
+        self, run_id: str, model_id: str, about: str, note: str, data_digest: str, accuracy: Interval
+    ) -> Version:
+        """A new version: a logged model that takes images, of this run; `about` is of the model, `note` of the version."""
         try:
-            about = "Image classifier on frozen AlexNet features, by probeflow: takes images."
             self._client.create_registered_model(self.name, description=about)
         except MlflowException:
             self._client.get_registered_model(self.name)  # it is there already; any other fault shows itself here
-        tags = {_TAKES_TAG: "images", DATA_TAG: data_digest}
+        tags = {_TAKES_TAG: "images", DATA_TAG: data_digest, _ACCURACY_TAG: json.dumps(asdict(accuracy))}
         # A server takes this source only beside the model's id, which it checks the caller's right to.
         source = f"models:/{model_id}"
         made = self._client.create_model_version(
@@ -173,9 +207,7 @@ class Registry:
         """
         current = self.champion()
         if current is None:
-            raise ConfigError(
-                f"{self.name} has no champion that could be rolled back; `python -m flows promote` lists it"
-            )
+            raise ConfigError(f"{self.name} has no champion that could be rolled back; `probeflow promote` lists it")
         there = {each.number: each for each in self.versions()}
         before = [each for each in self._history() if each in there and WITHDRAWN_TAG not in there[each].tags]
         while before and before[-1] == current.number:
@@ -183,7 +215,7 @@ class Registry:
         if not before:
             raise ConfigError(
                 f"no champion of {self.name} came before version {current.number}; "
-                "`python -m flows promote VERSION --reason WHY` makes another one champion"
+                "`probeflow promote VERSION --reason WHY` makes another one champion"
             )
         self._client.set_model_version_tag(self.name, current.number, WITHDRAWN_TAG, reason)
         self._client.set_registered_model_alias(self.name, CHAMPION, before[-1])

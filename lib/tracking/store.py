@@ -18,13 +18,26 @@ from mlflow.protos.databricks_pb2 import UNAUTHENTICATED, ErrorCode
 from mlflow.utils.validation import MAX_TAG_VAL_LENGTH
 
 from lib.addresses import without_credentials
-from lib.config import Places
 from lib.errors import StorageError
 from lib.files import require_writable
+from lib.places import Places
 
 KEY_TAG = "probeflow.key"
 ROOT_TAG = "probeflow.root"
 """On every run below a study's, however deep: the study's run."""
+
+STUDY_TAG, KIND_TAG = "probeflow.study", "probeflow.kind"
+"""What the profile calls the study, and its kind."""
+
+DATA_TAG = "probeflow.data"
+"""Name and digest of a run's data; on a registered version, the full digest alone."""
+
+RESULT_TAG, WARNINGS_TAG = "probeflow.result", "probeflow.flag"
+ROLE_TAG, ROWS_TAG, TRIALS_TAG = "probeflow.role", "probeflow.rows", "probeflow.trials"
+"""On runs below a study's: what it is, which rows its figures are of, and of a configuration what the runs below it are."""
+
+EXPERIMENTS = "probeflow/"
+"""What the names of all experiments begin with."""
 
 _LONGEST_NAME = 250
 _PAGE = 1000
@@ -35,6 +48,11 @@ LOCAL_PAGE = "http://127.0.0.1:5000"
 """Where `make ui` shows a local store, unless it is given another port."""
 
 _CUT = "\n\n… (cut here: MLflow keeps 8,000 letters; whole in the artifact notes.md)"
+
+
+def experiment_name(study: str) -> str:
+    """Name of the experiment that shows records of the studies with this name."""
+    return f"{EXPERIMENTS}{study}"
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,5 @@
-"""Links that open MLflow's pages on the right comparison: a study's configurations in order, their curves, the best beside
-each other.
+"""Links that open MLflow's pages on the right comparison: a study's configurations in order, their curves, the best side by
+side.
 
 MLflow keeps what a page of runs shows (filter, order, columns, charts) as JSON in a tag of the experiment, and opens it by
 the tag's key in the address. Each study has such views of its own, so that its links stay true; the newest study's is also
@@ -19,9 +19,8 @@ from urllib.parse import quote
 
 from mlflow.entities import Run
 
-from lib.studies.configuration_runs import CONFIGURATION, RANK, ROLE_TAG, ROWS_TAG
-from lib.studies.record import RunNote, StudyRecord
-from lib.tracking.store import TRAINING_PAGES, Tracking
+from lib.studies.presentation import RANK, Presentation, Role, Rows, RunNote
+from lib.tracking.store import ROLE_TAG, ROWS_TAG, TRAINING_PAGES, Tracking
 
 BEST = 10
 """Configurations that are laid side by side; MLflow's own charts show as many runs before others are chosen."""
@@ -33,8 +32,11 @@ _LETTER = 7
 
 
 @dataclass(frozen=True)
-class _Rows:
-    """What a view of runs judged on some rows shows first: its title, figures in columns, how they are sorted, charts."""
+class _View:
+    """What a view of runs judged on some rows shows first: its title, figures in columns, how they are sorted, charts.
+
+    Figures that none of the runs has are left out.
+    """
 
     title: str
     figures: tuple[str, ...]
@@ -45,7 +47,7 @@ class _Rows:
 
 
 _VIEWS = {
-    "validation": _Rows(
+    Rows.VALIDATION: _View(
         "configurations, best first",
         (
             RANK,
@@ -58,7 +60,7 @@ _VIEWS = {
         ("validation_loss", "train_loss", "validation_accuracy", "train_accuracy"),
         ("last_epoch_validation_accuracy", "best_epoch_validation_loss"),
     ),
-    "test": _Rows(
+    Rows.TEST: _View(
         "results on test rows",
         (*(f"test_accuracy{end}" for end in ("", "_low", "_high")), "test_f1", "test_loss", "roc_auc"),
         "test_accuracy",
@@ -78,26 +80,25 @@ class Link:
     path: str
 
 
-def save_views(tracking: Tracking, parent: Run, record: StudyRecord) -> None:
+def save_views(tracking: Tracking, parent: Run, study: Presentation) -> None:
     """Keep the views that `comparison_links` opens; once more changes nothing but the date of the newest."""
     for rows, view in _VIEWS.items():
-        runs = _side_by_side(record, rows)
+        runs = _side_by_side(study, rows)
         if not runs:
             continue
         experiment, state = parent.info.experiment_id, _packed(_state(parent.info.run_id, rows, view, runs))
-        tracking.client.set_experiment_tag(experiment, f"{_TAG}{_key(record, rows)}", state)
+        tracking.client.set_experiment_tag(experiment, f"{_TAG}{_key(study, rows)}", state)
         now = int(1000 * time.time())
         newest = {"name": f"Newest: {view.title}", "createdAt": now, "updatedAt": now, "state": state}
         tracking.client.set_experiment_tag(experiment, f"{_TAG}{_NEWEST}-{rows}", json.dumps(newest))
 
 
-def comparison_links(tracking: Tracking, parent: Run, record: StudyRecord) -> list[Link]:
+def comparison_links(tracking: Tracking, parent: Run, study: Presentation) -> list[Link]:
     """The pages that compare what a study tried, most useful first; none for a study without configurations."""
     links = []
     experiment = parent.info.experiment_id
-    side_by_side = _side_by_side(record, "validation")
-    if count := sum(run.tags[ROLE_TAG] == CONFIGURATION for run in side_by_side):
-        page = f"#/experiments/{experiment}/runs?viewStateShareKey={_key(record, 'validation')}"
+    if count := sum(run.role is Role.CONFIGURATION for run in _side_by_side(study, Rows.VALIDATION)):
+        page = f"#/experiments/{experiment}/runs?viewStateShareKey={_key(study, Rows.VALIDATION)}"
         shown = min(count, BEST)
         of_best = f"of the best {BEST}" if count > BEST else "of all" if count > 1 else "of its seeds' mean"
         links += [
@@ -112,43 +113,43 @@ def comparison_links(tracking: Tracking, parent: Run, record: StudyRecord) -> li
             best = [run.info.run_id for run in _best(tracking, parent, shown)]
             listed = f"runs={quote(json.dumps(best))}&experiments={quote(json.dumps([experiment]))}"
             links.append(Link("compare-best", f"the best {shown} side by side", _training(f"#/compare-runs?{listed}")))
-    if len(_side_by_side(record, "test")) > 1:
-        page = f"#/experiments/{experiment}/runs?viewStateShareKey={_key(record, 'test')}"
+    if len(_side_by_side(study, Rows.TEST)) > 1:
+        page = f"#/experiments/{experiment}/runs?viewStateShareKey={_key(study, Rows.TEST)}"
         links.append(Link("compare-on-test", "results on test rows", _training(page)))
     return links
 
 
 def _best(tracking: Tracking, parent: Run, count: int) -> Sequence[Run]:
-    wanted = f"{_below(parent.info.run_id, 'validation')} AND tags.`{ROLE_TAG}` = '{CONFIGURATION}'"
+    wanted = f"{_below(parent.info.run_id, Rows.VALIDATION)} AND tags.`{ROLE_TAG}` = '{Role.CONFIGURATION}'"
     found: Sequence[Run] = tracking.client.search_runs(
         [parent.info.experiment_id], wanted, max_results=count, order_by=[f"metrics.`{RANK}` ASC"]
     )
     return found
 
 
-def _side_by_side(record: StudyRecord, rows: str) -> list[RunNote]:
+def _side_by_side(study: Presentation, rows: Rows) -> list[RunNote]:
     """The study's runs right below its own, which are configurations and baselines, whose figures are of these rows."""
-    return [child for child in record.children if not child.below and child.tags.get(ROWS_TAG) == rows]
+    return [run for run in study.runs if not run.below and run.rows is rows]
 
 
-def _below(run_id: str, rows: str) -> str:
+def _below(run_id: str, rows: Rows) -> str:
     """Filter of the runs of `_side_by_side`."""
     return f"tags.`mlflow.parentRunId` = '{run_id}' AND tags.`{ROWS_TAG}` = '{rows}'"
 
 
-def _key(record: StudyRecord, rows: str) -> str:
-    return record.parent.key[:16] + ("" if rows == "validation" else f"-{rows}")
+def _key(study: Presentation, rows: Rows) -> str:
+    return study.parent.key[:16] + ("" if rows is Rows.VALIDATION else f"-{rows}")
 
 
 def _training(page: str) -> str:
     return f"{page}&{TRAINING_PAGES}"
 
 
-def _state(run_id: str, rows: str, view: _Rows, runs: Sequence[RunNote]) -> dict[str, Any]:
+def _state(run_id: str, rows: Rows, view: _View, runs: Sequence[RunNote]) -> dict[str, Any]:
     """What MLflow's page of runs is to show, in the words of its own saved views (3.17)."""
     known = dict.fromkeys(name for run in runs for name in run.metrics)
-    figures = [name for name in view.figures if name in known]
-    curves = dict.fromkeys(name for run in runs for record in run.history for name in record)
+    figures = [name for name in view.figures if name in known] or list(known)[:1]
+    curves = dict.fromkeys(name for run in runs for of_epoch in run.history for name in of_epoch)
     curves = dict.fromkeys(name for name in curves if name not in ("epoch", "seconds"))
     settings = dict.fromkeys(name for run in runs for name in run.params)
     varied = [name for name in settings if len({run.params[name] for run in runs if name in run.params}) > 1]
@@ -166,7 +167,7 @@ def _state(run_id: str, rows: str, view: _Rows, runs: Sequence[RunNote]) -> dict
     columns = [f"metrics.`{name}`" for name in figures] + [f"params.`{name}`" for name in varied]
     return {
         "searchFilter": _below(run_id, rows),
-        "orderByKey": f"metrics.`{view.order}`",
+        "orderByKey": f"metrics.`{view.order if view.order in known else next(iter(known), view.order)}`",
         "orderByAsc": view.ascending,
         "selectedColumns": columns,
         "columnOrder": columns,
