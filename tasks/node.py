@@ -91,12 +91,15 @@ def run_on_pool(profile: Profile, name: str, workers: Workers) -> str:
 
 
 def _cut(name: str, work: Work | None, workers: Workers) -> list[dict[str, Any]]:
-    """The pieces of a node's work that hold something not yet stored, each as parameters of `on_worker`."""
+    """The pieces of a node's work that hold something not yet stored, each as parameters of `on_worker`.
+
+    None when there is but one such piece: who does the whole node does that as well, in one process.
+    """
     assert workers.pool is not None
     online = workers_online(workers.pool, CHUNK_FLOW)
     if work is None:
         return []
-    return [
+    pieces = [
         {
             "title": f"{name} chunk {piece.number} of {piece.of}",
             "positions": list(piece.positions),
@@ -106,6 +109,7 @@ def _cut(name: str, work: Work | None, workers: Workers) -> list[dict[str, Any]]
         for piece in work.pieces(workers.chunks or online, workers.chunk_images)
         if work.missing(piece.positions)
     ]
+    return pieces if len(pieces) > 1 else []
 
 
 @task(name="on-worker", task_run_name="{title}", **POLICY)

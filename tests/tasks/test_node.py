@@ -35,7 +35,7 @@ def test_pieces_hold_what_is_missing_one_for_each_worker_unless_they_were_too_sm
     shards = [index for piece in pieces for index in piece["positions"]]
     assert shards == list(range(len(shards)))
     assert len(cut(small, "fc8", where, chunks=2, chunk_images=100)) == 2
-    assert len(cut(small, "fc8", where, chunks=2)) == 1
+    assert cut(small, "fc8", where, chunks=2) == []  # one piece, which who does the whole node does as well
     part = dict(ready_node(small, "fc8", where).profile)
     assert tasks.do.fn(part, "fc8", pieces[0]["positions"], pieces[0]["key"]) == {"done": len(pieces[0]["positions"])}
     left = [piece["title"] for piece in cut(small, "fc8", where, chunk_images=100)]
