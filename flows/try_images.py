@@ -45,7 +45,7 @@ def try_images(
         ) from None
     dataset = acquire(parse_source(source_of(images)), where.data, where.mirror)
     count = sum(len(split) for split in dataset.splits.values())
-    profile = starter_profile(images, count, dataset.pixel_shape, weights, weights_file, layer, quick)
+    profile = starter_profile(images, count, dataset.pixel_shape(), weights, weights_file, layer, quick)
     lines = [
         f"{dataset.name}: {count:,} images of {len(dataset.class_names)} classes",
         f"nodes: {', '.join(profile.graph.nodes)}",
