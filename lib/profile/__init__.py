@@ -2,7 +2,8 @@
 
 from lib.profile.graph import Graph, Node
 from lib.profile.layering import is_built_in, load_profile, parse_profile, profile_names, profile_text
-from lib.profile.profile import FeatureNode, Profile
+from lib.profile.profile import Profile
+from lib.studies.features import FeatureNode
 
 __all__ = [
     "FeatureNode",

@@ -19,12 +19,14 @@ RESERVED = ("pipeline", "promote", "report")
 class _Profile(Protocol):
     """What a profile has, as far as its graph is concerned."""
 
-    name: str
-    data: dict[str, Any]
-    features: dict[str, Any]
-    studies: dict[str, Any]
-    promote: str | None
-    claims: str | None
+    @property
+    def data(self) -> Mapping[str, Any]: ...
+    @property
+    def features(self) -> Mapping[str, Any]: ...
+    @property
+    def studies(self) -> Mapping[str, Any]: ...
+    @property
+    def promote(self) -> str | None: ...
 
 
 @dataclass(frozen=True)

@@ -91,7 +91,7 @@ def circumstances(claims: Claims, part: Part, record: Record[Any], variant: str)
             found.append(Circumstance.OTHER_SETTINGS)
         if any(each.weights is Weights.RANDOM for each in result.representations):
             found.append(Circumstance.RANDOM_WEIGHTS)
-    elif isinstance(result, FeaturesResult) and result.weights == Weights.RANDOM:
+    elif isinstance(result, FeaturesResult) and result.weights == "random":
         found.append(Circumstance.RANDOM_WEIGHTS)
     return tuple(found)
 
@@ -122,9 +122,7 @@ def _evidence(
     figure: str, pairs: Sequence[tuple[str, str]], differences: Sequence[Difference | None], p: Sequence[float]
 ) -> tuple[Evidence, ...]:
     return tuple(
-        Evidence(
-            figure=figure, subject=one, other=other, difference=each, p=of, direction=_direction(each, of)
-        )
+        Evidence(figure=figure, subject=one, other=other, difference=each, p=of, direction=_direction(each, of))
         for (one, other), each, of in zip(pairs, differences, p, strict=True)
     )
 

@@ -31,7 +31,11 @@ def judged_sections(judged: Judged) -> tuple[Section, ...]:
         Section(f"{claims.title}: its claims", _claims(claims, judged)),
         Section("What each verdict rests on", "\n".join(_details(claims, judged)), folded=True),
         Section(f"{claims.title}: its printed results", _printed(judged), folded=True),
-        Section(f"Where {claims.title[0].lower()}{claims.title[1:]} was wrong", "\n".join(_faults(claims, judged)), folded=True),
+        Section(
+            f"Where {claims.title[0].lower()}{claims.title[1:]} was wrong",
+            "\n".join(_faults(claims, judged)),
+            folded=True,
+        ),
     )
 
 

@@ -4,9 +4,9 @@ The record holds the typed result; everything that is shown of a study anywhere 
 computes it again. The key is a digest of settings and inputs: a change of either is another folder.
 """
 
-from lib.studies.record.folder import FORMAT, StudyFolder, study_key
+from lib.studies.record.folder import StudyFolder, study_key
 from lib.studies.record.identity import Identity, Origin, note_node_time, read_origin, write_origin
-from lib.studies.record.reading import RECORD, is_finished, open_record, read_record
+from lib.studies.record.reading import FORMAT, RECORD, is_finished, open_record, read_record
 
 __all__ = [
     "FORMAT",

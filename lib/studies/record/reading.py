@@ -70,4 +70,6 @@ def read_record(path: Path) -> Record[Any]:
         )
     except (ValidationError, ConfigError, ValueError, KeyError, TypeError) as error:
         problem = " ".join(str(error).split())[:200]
-        raise DataError(f"study record {path} is damaged ({problem}); delete its folder and run the study again") from None
+        raise DataError(
+            f"study record {path} is damaged ({problem}); delete its folder and run the study again"
+        ) from None
