@@ -38,7 +38,7 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
     Parameters
     ----------
     hidden : sequence of int
-        Units of each hidden layer; () is softmax regression.
+        Units of each hidden layer; () is a linear probe (softmax regression).
     activation : {"relu", "sigmoid", "tanh", "linear"}
     init : {"zero", "uniform", "normal", "xavier", "he"}
         Distribution of the initial weights; biases start at zero.

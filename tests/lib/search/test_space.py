@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import math
 from typing import Literal
 
@@ -13,6 +14,7 @@ from pydantic import Field, ValidationError
 from lib.config import Profile, load_profile
 from lib.errors import ConfigError
 from lib.mlp.trial import Trial
+from lib.search import grid
 from lib.search.space import Dimension, FloatRange, Space, space_fields
 from lib.search.variant import Variant
 
@@ -47,6 +49,10 @@ def test_shapes_may_be_choices_even_of_no_layer():
     space = Space.model_validate({"hidden": [[], [64], [64, 32]]})
     assert space.dimensions()[0].choices == ("none", "64", "64-32")
     assert [space.settings({"hidden": word})["hidden"] for word in ("none", "64-32")] == [(), (64, 32)]
+
+
+def test_the_examples_are_true():
+    assert doctest.testmod(grid).failed == 0
 
 
 class Regularised(Trial):
