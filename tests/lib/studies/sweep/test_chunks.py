@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lib.mlp.trial import Trial
-from lib.studies.chunks import SLACK, cost, cut
+from lib.studies.sweep.chunks import SLACK, cost, cut
 
 trials = st.builds(
     Trial,

@@ -1,0 +1,62 @@
+"""Sweeps for tests: nodes of the small profile with real inputs, opened as a run opens them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lib.graph.inputs import Opened
+from lib.places import Places
+from lib.studies.record import StudyFolder
+from lib.studies.study import Ahead, Study
+from lib.studies.sweep.result import SweepResult
+from lib.studies.sweep.settings import SweepSettings
+from tests.small_profile import small_profile
+
+
+def sweep(name: str, where: Places, root: Path | None = None, **changes: Any) -> Study[SweepSettings]:
+    """The sweep `name` of the small profile with some settings of its own; its records lie under `root`.
+
+    What it is on must be there already.
+    """
+    profile = small_profile(studies={name: changes})
+    node = Opened(profile, where).node(name)
+    folder = node.folder if root is None else StudyFolder(root, node.folder.identity)
+    return Study(name, profile.studies[name], node.inputs, folder, where)
+
+
+def ahead(study: Study[SweepSettings]) -> dict[str, Ahead]:
+    """What is known of a sweep's inputs once all of them are there."""
+    return {
+        role: Ahead(
+            each.name,
+            each.dataset.name,
+            each.dataset,
+            tuple(each.dataset.splits),
+            None if each.feature_set is None else each.feature_set.manifest.settings,
+            each.digest,
+        )
+        for role, each in study.inputs.items()
+    }
+
+
+def assert_alike(one: SweepResult, other: SweepResult) -> None:
+    """Two results are the same but for times, and for rounding: which trials share a program decides how sums are rounded."""
+    _assert_alike(one.model_dump(mode="json"), other.model_dump(mode="json"), "result")
+
+
+def _assert_alike(one: Any, other: Any, path: str) -> None:
+    if isinstance(one, dict):
+        assert one.keys() == other.keys(), path
+        for key in one.keys() - {"seconds", "training_seconds", "digest"}:
+            _assert_alike(one[key], other[key], f"{path}.{key}")
+    elif isinstance(one, list):
+        assert len(one) == len(other), path
+        for place, pair in enumerate(zip(one, other, strict=True)):
+            _assert_alike(*pair, f"{path}.{place}")
+    elif isinstance(one, float):
+        assert one == pytest.approx(other, rel=1e-3, abs=1e-5, nan_ok=True), path
+    else:
+        assert one == other, path
