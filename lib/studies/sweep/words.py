@@ -317,8 +317,8 @@ def _remark_words(result: SweepResult, remark: Remark) -> str:
         case Doubt.GROUPED_ROWS:
             return (
                 f"the {result.judged_rows:,} {rows} rows come in {count:,} groups that are not independent: intervals and "
-                "tests of whole models take groups as one, but Wilson's intervals (classes, calibration) take each row as independent "
-                "and are too narrow"
+                "tests of whole models take groups as one, but Wilson's intervals (classes, calibration) take each row as "
+                "independent and are too narrow"
             )
         case Doubt.RANDOM_WEIGHTS:
             return "the frozen network's weights are RANDOM: nothing here speaks for or against trained features"

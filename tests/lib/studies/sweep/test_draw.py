@@ -1,0 +1,188 @@
+"""A sweep's figures and tables: all that there are, and their numbers as scikit-learn and SciPy have them."""
+
+from __future__ import annotations
+
+import csv
+import warnings
+
+import numpy as np
+import pytest
+from scipy import stats
+from sklearn import metrics
+
+from lib.figures.style import shown
+from lib.figures.vector import describe
+from lib.studies.study import Drawing, Record, Study, Table
+from lib.studies.sweep.draw import draw
+from lib.studies.sweep.predictions import read_predictions
+from lib.studies.sweep.tables import tables
+from lib.studies.sweep.words import configuration_name, model_name
+from tests.shown_sweeps import ODD_CLASSES, odd_sweep, shown_sweep
+
+
+@pytest.fixture(scope="module")
+def tested(where) -> Record:
+    return shown_sweep("tested", where).run()
+
+
+@pytest.fixture(scope="module")
+def searched(where) -> Record:
+    return shown_sweep("searched", where).run()
+
+
+@pytest.fixture(scope="module")
+def heads(where) -> Record:
+    return shown_sweep("heads", where).run()
+
+
+def drawn(node) -> dict[str, Drawing]:
+    """The figures of a node's record, drawn anew; a label that a legend leaves out is an error."""
+    study = Study(node.name, node.settings, node.inputs, node.folder, node.where)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        return {item.name: item for item in draw(node.run().result, study) if isinstance(item, Drawing)}
+
+
+def rows(record: Record, name: str) -> list[dict[str, str]]:
+    """A table as it lies in the record's folder."""
+    with (record.folder / "tables" / f"{name}.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_tested_sweep_has_every_figure_the_accuracies_first(tested):
+    assert [each.file.removesuffix(".png") for each in tested.figures] == [
+        "test-accuracy",
+        "summary",
+        "loss-curves-mlp",
+        "loss-curves-linear",
+        "error-curves",
+        "final-loss-curves",
+        "confusion-matrix",
+        "roc-and-precision-recall",
+        "calibration",
+        "most-wrong",
+        "parallel-coordinates-mlp",
+        "heat-map-mlp",
+        *([] if tested.result.explored[0].importances is None else ["importances-mlp"]),
+    ]
+    assert {each.variant for each in tested.figures} == {"", "mlp", "linear"}
+
+
+def test_a_searched_sweep_begins_with_all_configurations_and_shows_its_course(searched):
+    names = [each.file.removesuffix(".png") for each in searched.figures]
+    assert names[0] == "summary"
+    assert names[-1] == "search-history"
+    assert not {"test-accuracy", "error-curves"} & set(names)
+
+
+def test_the_first_figure_shows_every_model_with_its_accuracy(where):
+    node = shown_sweep("tested", where)
+    result = node.run().result
+    words = describe(drawn(node)["test-accuracy"].figure)
+    for position in range(len(result.models)):
+        assert model_name(result, position) in words
+    accuracies = [score.measures["accuracy"] for score in result.models[result.chosen].scores]
+    low, high = stats.t.interval(0.95, 2, np.mean(accuracies), stats.sem(accuracies))
+    assert f"{np.mean(accuracies):.4f} ± {np.std(accuracies, ddof=1):.4f} ({low:.4f} to {min(high, 1):.4f})" in words
+
+
+def test_baselines_are_lines_beside_configurations_judged_by_the_same_rows(where):
+    picture = drawn(shown_sweep("searched", where))["summary"].figure
+    legend = [text.get_text() for text in picture.legends[0].get_texts()]
+    assert [words.partition(":")[0] for words in legend] == ["majority class", "logistic regression"]
+
+
+def test_names_of_users_are_shown_as_they_are(where, tmp_path):
+    figures = drawn(odd_sweep(where, tmp_path))
+    matrix = figures["confusion-matrix"].figure.axes[0]
+    assert [shown(label.get_text()) for label in matrix.get_yticklabels()] == sorted(ODD_CLASSES)
+    titles = [shown(axis.get_title()) for axis in figures["most-wrong"].figure.axes]
+    assert all(any(f"true {name}"[:18] in title for name in ODD_CLASSES) for title in titles if title)
+    for figure in figures.values():
+        figure.figure.draw_without_rendering()
+
+
+@pytest.mark.parametrize("name", ["tested", "searched", "heads"])
+def test_scores_are_scikit_learn_s_of_the_kept_predictions(name, request):
+    record = request.getfixturevalue(name)
+    result, kept = record.result, read_predictions(record.folder)
+    predicted = kept.of(result.models[result.chosen].answers)
+    confusion = metrics.confusion_matrix(kept.labels, predicted, labels=range(len(result.classes)))
+    table = rows(record, "confusion-matrix")
+    assert [[int(row[f"predicted {each}"]) for each in result.classes] for row in table] == confusion.tolist()
+    report = metrics.classification_report(
+        kept.labels, predicted, labels=range(len(result.classes)), output_dict=True, zero_division=0
+    )
+    for place, row in enumerate(rows(record, "per-class")):
+        assert row["class"] == result.classes[place]
+        assert float(row["recall"]) == pytest.approx(report[str(place)]["recall"])
+        assert float(row["precision"] or 0) == pytest.approx(report[str(place)]["precision"])
+        assert int(row["rows"]) == report[str(place)]["support"]
+    chosen = model_name(result, result.chosen)
+    [accuracy] = [row for row in rows(record, "measures") if (row["model"], row["measure"]) == (chosen, "accuracy")]
+    assert float(accuracy["first_seed"]) == pytest.approx(metrics.accuracy_score(kept.labels, predicted))
+
+
+@pytest.mark.parametrize("name", ["tested", "searched"])
+def test_most_wrong_images_are_those_of_the_judged_rows(name, where):
+    node = shown_sweep(name, where)
+    result, dataset = node.run().result, node.inputs["on"].dataset
+    split = "test" if name == "tested" else "train"  # validation rows are held out of the training split
+    axes = [axis for axis in drawn(node)["most-wrong"].figure.axes if axis.images]
+    assert len(axes) == len(result.most_wrong) > 0
+    rows_of_split = dataset.splits[split]
+    images = {
+        image.tobytes(): int(label) for image, label in zip(rows_of_split.images, rows_of_split.labels, strict=True)
+    }
+    for axis, wrong in zip(axes, result.most_wrong, strict=True):
+        image = np.asarray(axis.images[0].get_array(), np.uint8)
+        assert images[image.tobytes()] == wrong.true
+        assert f"true {result.classes[wrong.true]}\npredicted {result.classes[wrong.predicted]}" in axis.get_title()
+
+
+def test_configurations_are_ranked_with_their_settings_and_figures_over_seeds(tested):
+    table = rows(tested, "configurations")
+    assert [row["rank"] for row in table] == list("123456")
+    for row in table:
+        each = next(each for each in tested.result.configurations if each.rank == int(row["rank"]))
+        losses = [trial.best_validation_loss for trial in each.trials]
+        assert (row["variant"], float(row["learning_rate"])) == (each.variant, each.trial.learning_rate)
+        assert float(row["best_validation_loss"]) == pytest.approx(np.mean(losses))
+        assert float(row["best_validation_loss_standard_deviation"]) == pytest.approx(np.std(losses, ddof=1))
+
+
+def test_the_comparison_has_a_row_for_every_other_model(tested):
+    result = tested.result
+    others = [model_name(result, at) for at in range(len(result.models)) if at != result.chosen]
+    assert [row["model"] for row in rows(tested, "comparison")] == others
+
+
+def test_the_search_s_table_has_its_points_in_the_order_tried(searched):
+    result = searched.result
+    table = rows(searched, "search")
+    assert [int(row["number"]) for row in table] == list(range(1, 13))
+    for row, each in zip(table, result.configurations, strict=True):
+        assert (int(row["units"]),) == each.trial.hidden
+        assert float(row["learning_rate"]) == each.trial.learning_rate
+        assert row["ended"].startswith("halved") is each.halved
+
+
+def test_a_step_s_change_is_scipy_s_paired_difference(tested):
+    [row] = rows(tested, "steps")
+    linear = {
+        configuration_name(tested.result, at, variant=False): [trial.best_validation_loss for trial in each.trials]
+        for at, each in enumerate(tested.result.configurations)
+        if each.variant == "linear"
+    }
+    before, after = linear[row["from"]], linear[row["to"]]
+    test = stats.ttest_rel(after, before)
+    assert float(row["best_validation_loss_change"]) == pytest.approx(np.mean(np.subtract(after, before)))
+    assert float(row["best_validation_loss_change_p"]) == pytest.approx(test.pvalue)
+
+
+@pytest.mark.parametrize("name", ["tested", "searched", "heads"])
+def test_every_table_has_the_same_columns_in_all_rows(name, request):
+    for table in tables(request.getfixturevalue(name).result):
+        assert isinstance(table, Table)
+        assert table.rows
+        assert {tuple(row) for row in table.rows} == {tuple(table.rows[0])}

@@ -1,0 +1,266 @@
+"""What a sweep tells people: its numbers as SciPy has them, in the field's words, and text of users as it is."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from markdown_it import MarkdownIt
+from scipy import stats
+
+from lib.evaluation.checks import Learned
+from lib.evaluation.intervals import paired_difference
+from lib.studies.presentation import escaped, markdown
+from lib.studies.record import open_record
+from lib.studies.sweep import present
+from lib.studies.sweep.result import Doubt, Judgement, Remark, Rival, SweepResult, Verdict
+from lib.studies.sweep.words import (
+    brief_verdict,
+    configuration_name,
+    decimals_for,
+    estimate_words,
+    in_order,
+    model_name,
+    remarks_words,
+    verdict_words,
+)
+from tests.shown_sweeps import ODD_CLASSES, odd_sweep, shown_sweep
+
+FORMER_WORDS = ("told apart", "beside", "peer", " arm", "caution", "read with care", "mend", "said")
+
+
+@pytest.fixture(scope="module")
+def tested(where):
+    return shown_sweep("tested", where).run()
+
+
+@pytest.fixture(scope="module")
+def searched(where):
+    return shown_sweep("searched", where).run()
+
+
+@pytest.fixture(scope="module")
+def heads(where):
+    return shown_sweep("heads", where).run()
+
+
+def section(record, heading: str) -> str:
+    return next(each.body for each in record.present().sections if each.heading == heading)
+
+
+def rows_of(table: str) -> list[list[str]]:
+    """The cells of the Markdown table in `table`, as a reader of the page sees them."""
+    tokens = MarkdownIt("commonmark").enable("table").parse(table)
+    rows: list[list[str]] = []
+    for token, after in pairwise(tokens):
+        if token.type == "tr_open":
+            rows.append([])
+        if token.type in ("td_open", "th_open"):
+            rows[-1].append("".join(child.content for child in after.children))
+    return rows
+
+
+def test_a_record_that_is_read_again_presents_the_same(tested):
+    assert open_record(tested.folder).present() == tested.present()
+
+
+def test_the_headline_has_mean_deviation_and_interval_on_test_rows_and_the_verdict(tested):
+    result = tested.result
+    headline = tested.present().headline
+    accuracies = [score.measures["accuracy"] for score in result.models[result.chosen].scores]
+    low, high = stats.t.interval(0.95, 2, np.mean(accuracies), stats.sem(accuracies))
+    decimals = decimals_for(float(np.std(accuracies, ddof=1)))
+    assert f"test accuracy {np.mean(accuracies):.{decimals}f} ± {np.std(accuracies, ddof=1):.{decimals}f}" in headline
+    assert f"(95 % interval {low:.{decimals}f} to {min(high, 1):.{decimals}f}, 3 seeds)" in headline
+    assert headline.endswith(f"on validation rows {brief_verdict(result)}")
+    assert len(headline.split()) <= 36
+
+
+def test_an_untested_sweep_s_headline_is_of_validation_rows_and_its_baselines_are_qualified(searched):
+    assert "validation accuracy" in searched.present().headline
+    assert "test" not in searched.present().headline
+    comparison = section(searched, "Comparison with baselines")
+    assert "These favour the network, whose settings were chosen by them." in comparison
+    assert "seeds" not in rows_of(comparison)[0][1]
+
+
+def test_title_question_and_input_name_the_node_the_input_and_the_data(tested, heads):
+    assert tested.present().title == "tested on raw pixels of digits"
+    assert tested.present().input == "raw pixels"
+    assert tested.present().question == "Which settings of a small network learn best on raw pixels?"
+    assert heads.present().title == f"heads on {heads.result.representations[0].description} of photo-patches"
+
+
+def test_random_weights_are_said_wherever_they_show(heads):
+    shown = heads.present()
+    for text in (shown.title, shown.question, shown.headline, shown.input, shown.sections[0].body, shown.parent.name):
+        assert "RANDOM" in text
+    assert any("RANDOM" in warning for warning in shown.warnings)
+
+
+@pytest.mark.parametrize("name", ["tested", "searched", "heads"])
+def test_notes_use_the_field_s_words(name, request):
+    text = markdown(request.getfixturevalue(name).present())
+    assert not [word for word in FORMER_WORDS if word in text.lower()]
+    assert "95 % confidence interval" in text
+    assert "nan" not in text.split()
+
+
+def test_all_models_are_compared_with_the_chosen_one(tested, heads):
+    result = tested.result
+    rows = rows_of(section(tested, "Test results"))
+    assert len(rows) == 1 + len(result.models)
+    assert len({row[0] for row in rows}) == len(rows)
+    chosen = next(row for row in rows if row[0].endswith("(chosen)"))
+    assert chosen[1] == estimate_words(result.over_seeds(result.chosen, "accuracy"))
+    assert chosen[-2:] == ["-", "-"]
+    [also_on] = [row for row in rows_of(section(heads, "Test results")) if row[0] == "same settings on patches"]
+    lead = next(each for each in heads.result.leads if model_name(heads.result, each.model) == also_on[0])
+    assert also_on[-1].startswith(f"{lead.over_seeds.estimate:.4f}")
+
+
+def test_a_winner_is_listed_before_the_baselines_at_its_settings(tested):
+    models = [tested.result.models[at] for at in in_order(tested.result)]
+    assert [model.baseline for model in models] == [None, "sklearn-mlp", None, "sklearn-mlp", "majority", "logistic"]
+    assert models[0].configuration == models[1].configuration
+
+
+def test_a_bounded_number_of_configurations_is_noted_the_best_first(searched, monkeypatch):
+    monkeypatch.setattr(present, "_NOTED", 5)
+    body = section(searched, "Configurations")
+    rows = rows_of(body)[1:]
+    assert [row[0] for row in rows] == list("12345")
+    assert "7 more configurations, ranked below these" in body
+    accuracies = [float(row[2].partition(" ")[0]) for row in rows]
+    assert accuracies == sorted(accuracies, reverse=True)
+
+
+def test_names_of_classes_and_data_are_shown_as_they_are(where, tmp_path):
+    record = odd_sweep(where, tmp_path).run()
+    assert [row[0] for row in rows_of(section(record, "Classes"))[1:]] == sorted(ODD_CLASSES)
+    page = MarkdownIt("commonmark").enable("table").parse(markdown(record.present()))
+    heading = next(after for token, after in pairwise(page) if token.type == "heading_open")
+    assert "".join(child.content for child in heading.children) == record.present().title
+
+
+def test_measures_are_those_of_the_chosen_model(heads):
+    result = heads.result
+    rows = rows_of(section(heads, "Measures"))[1:]
+    assert len(rows) == len(result.models[result.chosen].measured)
+    accuracy = result.models[result.chosen].measured["accuracy"]
+    assert rows[0][2] == f"{accuracy.estimate:.4f} ({accuracy.low:.4f} to {accuracy.high:.4f})"
+
+
+def test_steps_are_of_variants_that_vary_the_axis_alone(tested):
+    rows = rows_of(section(tested, "Steps along the learning rate"))[1:]
+    assert [row[:2] for row in rows] == [["linear", "rate 0.03 to rate 0.3"]]
+    assert rows[0][2].startswith(("falls (", "rises (", "no significant change ("))
+
+
+def test_halving_and_patience_are_stated_with_their_counts(searched):
+    result = searched.result
+    body = section(searched, "What was tried and what mattered")
+    halved = sum(each.halved for each in result.configurations)
+    stopped = sum(trial.ended == "patience" for each in result.configurations for trial in each.trials)
+    assert halved > 0
+    assert f"dropped {halved} of 12 configurations" in body
+    assert f"Patience of 2 epochs ended {stopped} of" in body
+    assert "random search over 12 configurations; lowest validation loss" in body
+
+
+def test_failed_trials_of_a_search_are_counted_in_one_warning_and_a_grid_s_named(tested, searched):
+    result = searched.result
+    failed = {
+        at
+        for at, each in enumerate(result.configurations)
+        if any(trial.learned in (Learned.DIVERGED, Learned.AT_CHANCE) for trial in each.trials)
+    }
+    [warning] = [each for each in remarks_words(result) if "configurations diverged or did not learn" in each]
+    assert warning.startswith(f"{len(failed)} of 12 ")
+    alone = Remark(doubt=Doubt.DIVERGED, configuration=0, seed=2)
+    one = tested.result.model_copy(update={"remarks": (alone,)})
+    assert remarks_words(one) == [f"{configuration_name(one, 0)}, seed 2: diverged"]
+
+
+@pytest.mark.parametrize("doubt", list(Doubt))
+def test_every_doubt_is_a_warning_that_names_what_it_is_about(doubt, tested):
+    remark = Remark(doubt=doubt, model=2, other=0, seed=1, count=3, of=4, figure=0.5, significant=True)
+    result = tested.result.model_copy(update={"remarks": (remark,)})
+    [warning] = remarks_words(result)
+    about_models = doubt not in (Doubt.GROUPED_ROWS, Doubt.RANDOM_WEIGHTS, Doubt.NOTHING_LEARNED)
+    assert (model_name(result, 2) in warning) is about_models
+
+
+class TestVerdict:
+    """Words follow the typed judgement: the tested sweep's own configurations under judgements of each kind."""
+
+    @pytest.fixture
+    def judged(self, tested):
+        def with_leads(*leads: float | None, verdict: Verdict) -> SweepResult:
+            noise = np.array([0.0, 0.001, -0.001])
+            rivals = tuple(
+                Rival(
+                    configuration=at + 1,
+                    difference=None if lead is None else paired_difference(list(0.9 + lead + noise), [0.9] * 3),
+                )
+                for at, lead in enumerate(leads)
+            )
+            return tested.result.model_copy(update={"judgement": Judgement(verdict=verdict, rivals=rivals)})
+
+        return with_leads
+
+    def test_significant_only_where_every_rival_is_excluded(self, judged):
+        result = judged(0.1, 0.2, verdict=Verdict.SIGNIFICANT)
+        second = configuration_name(result, 1)
+        assert verdict_words(result).startswith(f"significantly better than the runner-up, {second} (by 0.1000, 95 % ")
+        assert verdict_words(result).endswith("and than the other")
+        assert brief_verdict(result) == "significantly better than all others"
+
+    def test_not_significantly_different_from_the_runner_up_and_others(self, judged):
+        result = judged(0.0001, 0.0002, 0.2, verdict=Verdict.NOT_SIGNIFICANT)
+        assert verdict_words(result).startswith("not significantly different from the runner-up")
+        assert verdict_words(result).endswith("nor from 1 of the other 2")
+
+    def test_a_rival_of_more_spread_may_be_harder_to_exclude_than_the_runner_up(self, judged):
+        result = judged(0.1, 0.0001, verdict=Verdict.NOT_SIGNIFICANT)
+        third = configuration_name(result, 2)
+        assert f"but not significantly different from {third}" in verdict_words(result)
+        assert brief_verdict(result).endswith("but not than all others")
+
+    def test_without_a_difference_there_is_a_reason(self, judged):
+        one_seed = judged(None, verdict=Verdict.ONE_SEED)
+        assert (
+            verdict_words(one_seed)
+            == f"one seed cannot say whether it is better than {configuration_name(one_seed, 1)}"
+        )
+        assert verdict_words(judged(verdict=Verdict.ONLY)) == "the only configuration"
+        assert "finite with every seed" in verdict_words(judged(None, verdict=Verdict.ONLY))
+        assert "no configuration's" in verdict_words(judged(None, verdict=Verdict.NOT_FINITE))
+
+
+def test_configurations_of_a_search_have_different_names_with_three_digits(searched):
+    names = [configuration_name(searched.result, at) for at in range(12)]
+    assert len(set(names)) == 12
+    for name in names:
+        assert re.fullmatch(r"#\d+ · \d+ units · rate \S+", name)
+        assert len(re.sub(r"e-?\d+|[.0]|\D", "", name.rpartition("rate ")[2])) <= 3
+
+
+def test_what_was_tried_is_listed_by_variant(tested):
+    mlp, linear = tested.present().tried
+    assert (mlp.variant, mlp.trials, mlp.seeds) == ("mlp", 12, (0, 1, 2))
+    assert mlp.varied == {"learning_rate": (0.03, 0.3), "l2": (0.0, 0.01)}
+    assert linear.same["hidden"] == "none"
+    assert "learning_rate" not in linear.same
+
+
+def test_plain_text_survives_markdown():
+    for text in ("a|b", "__init__", "*x* ~~y~~", "[l](u) <b> & `c`", "back\\slash"):
+        assert rows_of(f"| {escaped(text)} |\n| --- |\n") == [[text]]
+
+
+def test_a_presentation_is_of_the_record_s_name(tested):
+    assert replace(tested, name="other").present().title.startswith("other on ")
