@@ -111,7 +111,7 @@ def _side_by_side(
         while running:
             future = next(as_completed(list(running)))
             name = running.pop(future)
-            folder = future.result(raise_on_failure=False)
+            folder: Any = future.result(raise_on_failure=False)
             if isinstance(folder, BaseException):
                 failures.append(folder)
                 left.clear()

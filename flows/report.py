@@ -37,7 +37,8 @@ def run_and_report(profile: Profile, only: Sequence[str] | None, where: Places, 
         from flows.pipeline import pipeline
 
         ready()
-        result = pipeline(profile, only=list(only) if only else None, workers=workers)
+        whole = profile.model_dump(mode="json")
+        result = pipeline(whole, only=list(only) if only else None, workers=workers)
     sys.stdout.write("\n".join(closing_table(result, where)) + "\n")
     return 0
 

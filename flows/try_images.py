@@ -5,9 +5,8 @@ from __future__ import annotations
 import sys
 from typing import Literal
 
-from lib.backbones.weights import weights_digest
-
 from flows.report import run_and_report
+from lib.backbones.weights import weights_digest
 from lib.datasets import acquire
 from lib.datasets.sources import parse_source
 from lib.errors import WeightsError
@@ -35,10 +34,10 @@ def try_images(
     ConfigError
         For settings that contradict each other.
     """
-    wanted = starter_profile(images, 0, None, weights, weights_file, layer, quick)
-    (features,) = wanted.features.values()
+    (features,) = starter_profile(images, 0, None, weights, weights_file, layer, quick).features.values()
     try:
-        weights_digest(features.extraction, where.weights, where.mirror)
+        if features.weights == "imagenet":
+            weights_digest(features.extraction, where.weights, where.mirror)
     except WeightsError as problem:
         raise WeightsError(
             f"{problem}. Here: --weights-file PATH for a file of your own, or --weights random for a control"

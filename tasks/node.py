@@ -77,7 +77,8 @@ def run_on_pool(profile: Profile, name: str, workers: Workers) -> str:
         node = ready_node(profile, name, places())
         if record := node.finished():
             return record
-        given = {"pool": workers.pool, "minutes": workers.chunk_minutes, "profile": dict(node.profile), "node": name}
+        given: dict[str, Any] = {"profile": dict(node.profile), "node": name, "pool": workers.pool}
+        given["minutes"] = workers.chunk_minutes
         pieces = _cut(name, node.work(), workers)
         submit_all(on_worker, [given | piece for piece in pieces], f"{name} on {workers.pool}")
         whole = [str(node.folder.path / RECORD)]

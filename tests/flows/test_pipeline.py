@@ -180,7 +180,7 @@ def test_killed_and_gone_on_from_on_another_machine_that_shares_an_object_store_
     for name, value in second.items():
         monkeypatch.setenv(name, value)
     with monkeypatch.context() as patch:
-        patch.setattr("lib.features.program.CpuProgram.features", None)  # the killed run has made them all
+        patch.setattr("lib.features.cpu_program.CpuProgram.features", None)  # the killed run has made them all
         again = pipeline(small)
     assert again["nodes"].keys() == on_path.keys()
     for name, outcome in again["nodes"].items():

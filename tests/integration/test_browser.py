@@ -22,6 +22,7 @@ from docs.pictures import PICTURES, both_uis, pages_of, show
 from flows.pipeline import pipeline
 from lib.config import places
 from lib.errors import ConfigError
+from lib.evaluation.intervals import Interval
 from lib.tracking.registry import Registry
 from lib.tracking.store import connect
 from tests.gate import empty_model
@@ -62,7 +63,8 @@ def run(request):
             EventsWorker.drain_all()  # a server with an open connection takes ten seconds to end
     tracking, run_id = connect(places(environment)), outcomes["hidden_units"]["run_id"]
     registry = Registry(tracking, "probeflow-photo-patches")
-    version = registry.register(run_id, empty_model(tracking, run_id), "test accuracy 1", "0" * 64)
+    model = empty_model(tracking, run_id)
+    version = registry.register(run_id, model, "a model", "test accuracy 1", "0" * 64, Interval(1.0, 0.9, 1.0))
     registry.challenge(version)
     registry.crown(version)
     pages, facts = pages_of(environment)

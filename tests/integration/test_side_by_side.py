@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from prefect import get_client
@@ -47,8 +48,7 @@ def test_independent_nodes_run_at_the_same_time_and_give_what_an_inline_run_give
     assert children["map"].start_time >= children["activations"].end_time  # which it needs
     assert list(result["nodes"]) == ["activations", "hidden_units", "map"]
 
-    there = {name: open_record(places().studies / name / outcome["folder"].rpartition("/")[2])
-             for name, outcome in result["nodes"].items()}  # fmt: skip
+    there = {name: open_record(Path(outcome["folder"])) for name, outcome in result["nodes"].items()}
     monkeypatch.setenv("PROBEFLOW_DATA", str(tmp_path / "inline"))
     for name, record in there.items():
         inline = ready_node(profile, name, places()).run()
