@@ -34,7 +34,7 @@ from torch.utils.data import DataLoader
 from torchvision import transforms
 from torchvision.datasets import ImageFolder as TorchvisionFolder
 
-from lib.config import places
+from lib.places import places
 from lib.datasets import acquire
 from lib.datasets.dataset import Dataset, Split, build
 from lib.datasets.sources import ImageFolder, PhotoPatches

@@ -30,7 +30,7 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from threadpoolctl import threadpool_info
 
-from lib.config import places
+from lib.places import places
 from lib.datasets import acquire
 from lib.datasets.dataset import Dataset
 from lib.datasets.sources import Letters, Mnist

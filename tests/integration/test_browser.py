@@ -20,7 +20,7 @@ from prefect.settings import (
 from docs.browser import chromium, frame_inside, open_browser, open_page, wait_for_words
 from docs.pictures import PICTURES, both_uis, pages_of, show
 from flows.pipeline import pipeline
-from lib.config import places
+from lib.places import places
 from lib.errors import ConfigError
 from lib.evaluation.intervals import Interval
 from lib.tracking.registry import Registry

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
+import yaml
 
 from lib.errors import ConfigError
-from lib.profile import is_built_in, load_profile, profile_names
+from lib.profile import is_built_in, load_profile, parse_profile, profile_names
 
 PETS = """
 name: pets
@@ -145,3 +147,63 @@ def test_files_that_are_no_profile_are_refused_in_one_line(tmp_path: Path) -> No
 def test_a_byte_order_mark_is_no_part_of_a_profile(pets: Path) -> None:
     pets.write_bytes(b"\xef\xbb\xbf" + PETS.encode())
     assert load(pets).name == "pets"
+
+
+def test_the_reference_profile_has_the_study_s_settings() -> None:
+    studies = load_profile("reference", environment={}).studies
+    (activations,) = studies["activations"].variants.values()
+    assert activations.base.hidden == (256, 128, 64)
+    assert (activations.base.learning_rate, activations.base.epochs) == (0.1, 100)
+    units, rates = studies["hidden_units"].variants["study"], studies["learning_rates"].variants["study"]
+    assert [trial.hidden[0] for trial in units.trials((0,))] == [5, 20, 50, 100, 200]
+    assert (units.base.optimizer, units.base.learning_rate, units.base.batch_size) == ("adam", 0.01, 1024)
+    assert [trial.learning_rate for trial in rates.trials((0,))] == [0.1, 0.01, 0.001]
+    assert rates.base.hidden == (4,)
+    assert studies["classifier"].variants["mlp"].base.hidden == (512, 256)
+
+
+def test_every_configuration_of_the_built_in_profiles_has_several_seeds() -> None:
+    for name, seeds in (("embedded", 3), ("reference", 5)):
+        studies = load_profile(name, environment={}).studies.values()
+        assert {len(study.seeds) for study in studies if study.kind == "sweep"} == {seeds}
+
+
+@pytest.mark.parametrize(
+    ("assignment", "message"),
+    [
+        ("data.patches.source=imagenet", "data.patches.source: there is no such source"),
+        ("studies.activations.variants.sgd.grid.activation=[relu, gelu]", "'gelu'"),
+        ("studies.activations.variants.sgd.base.learning_rate=-1", r"learning_rate: input should be greater than 0"),
+        ("studies.activations.variants.sgd.base.batch_size=0", "batch_size.*greater than 0"),
+        ("studies.hidden_units.variants.sgd.grid.hidden=[[0]]", "hidden.*greater than 0"),
+        ("studies.activations.variants.sgd.grid.lr=[1]", "unknown trial setting 'lr'; known: hidden, activation"),
+        ("studies.activations.variants.sgd.grid.init=[he, he]", "init: the value he is given twice"),
+        ("features.fc8.input_size=10", r"features.fc8: .*input_size 10 does not fit alexnet"),
+        ("features.fc8.layer=fc9", "features.fc8: .*'fc9'; it has: "),
+        ("features.fc8.backbone=resnet19", "features.fc8: unknown backbone 'resnet19'; there are: alexnet"),
+        ("features.fc8.device=tpu", "features.fc8.device"),
+        ("features.fc8.weights_file=w.pth", "weights_file 'w.pth' needs weights: imagenet"),
+        ("studies.activations.seeds=[1, 1]", "seeds: the value 1 is given twice; keep one"),
+        ("studies.activations.axis=lr", "axis 'lr' is no trial setting; known: hidden"),
+        ("studies.classifier.baselines=[svm]", "studies.classifier.baselines.0"),
+        ("data.patches.strid=8", "data.patches.strid: there is no such setting; did you mean 'data.patches.stride'?"),
+        ("studies.map.perplexity=0", "studies.map.perplexity"),
+        ("studies.map.epochs=3", "studies.map.epochs: there is no such setting; did you mean"),
+    ],
+)
+def test_a_bad_setting_is_named_in_one_line(assignment: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as caught:
+        load_profile(assignments=[assignment], environment={})
+    assert "\n" not in str(caught.value)
+
+
+def test_an_unknown_variable_is_refused() -> None:
+    with pytest.raises(ConfigError, match="environment variable PROBEFLOW_FEATURE__FC8: unknown setting 'feature'"):
+        load_profile(environment={"PROBEFLOW_FEATURE__FC8": "1"})
+
+
+def test_a_profile_survives_the_json_that_prefect_sends() -> None:
+    for name in profile_names():
+        profile = load_profile(name, environment={})
+        assert parse_profile(json.loads(profile.model_dump_json())) == profile
+        assert parse_profile(yaml.safe_load(yaml.safe_dump(profile.model_dump(mode="json")))) == profile

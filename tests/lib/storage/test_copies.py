@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from lib.config import places
+from lib.places import places
 from lib.datasets import download
 from lib.datasets.download import RemoteFile
 from lib.errors import ConfigError, DataError, StorageError

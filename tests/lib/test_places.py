@@ -1,0 +1,59 @@
+"""Where things are and who works, from the environment; one clear line for what is wrong."""
+
+from __future__ import annotations
+
+import pytest
+
+from lib.errors import ConfigError
+from lib.places import places, workers_here
+
+
+def test_places_follow_the_environment(tmp_path):
+    where = places({"PROBEFLOW_DATA": str(tmp_path / "d"), "PROBEFLOW_MLRUNS": str(tmp_path / "m m")})
+    assert where.data == tmp_path / "d"
+    assert where.tracking_uri == f"sqlite:///{tmp_path / 'm m' / 'mlflow.db'}"
+    assert places({"MLFLOW_TRACKING_URI": "http://h:1"}).tracking_uri == "http://h:1"
+
+
+def test_workers_come_from_arguments_then_variables_and_change_no_profile():
+    environment = {
+        "PROBEFLOW_POOL": "gpu",
+        "PROBEFLOW_CHUNKS": "4",
+        "PROBEFLOW_CHUNK_IMAGES": "500",
+        "PROBEFLOW_CHUNK_MINUTES": "30",
+    }
+    assert workers_here(environment=environment).model_dump() == {
+        "pool": "gpu",
+        "chunks": 4,
+        "chunk_images": 500,
+        "chunk_minutes": 30,
+    }
+    minutes = {"chunk_minutes": 30}
+    assert (
+        workers_here("cpu", 2, environment).model_dump() == {"pool": "cpu", "chunks": 2, "chunk_images": 500} | minutes
+    )
+    assert workers_here(environment={}).model_dump() == {"pool": None, "chunks": None, "chunk_images": 20_000} | {
+        "chunk_minutes": 360
+    }
+
+
+@pytest.mark.parametrize(
+    ("pool", "chunks", "message"),
+    [
+        (None, "4", "workers: 4 chunks need a work pool"),
+        ("gpu", "0", "workers: chunks: input should be greater than 0"),
+        ("gpu", "many", "workers: chunks: "),
+    ],
+)
+def test_workers_that_cannot_be_are_refused(pool, chunks, message):
+    with pytest.raises(ConfigError, match=message):
+        workers_here(pool, chunks, {})
+    with pytest.raises(ConfigError, match="workers: chunk_images: "):
+        workers_here(environment={"PROBEFLOW_CHUNK_IMAGES": "few"})
+
+
+def test_a_mirror_may_be_a_path_and_is_refused_where_nothing_is_fetched(tmp_path):
+    assert places({"PROBEFLOW_MIRROR": str(tmp_path)}).mirror == tmp_path.as_uri()
+    assert places({"PROBEFLOW_MIRROR": "https://host/data"}).mirror == "https://host/data"
+    with pytest.raises(ConfigError, match="PROBEFLOW_MIRROR is 'ftp://host': ftp is not fetched from"):
+        places({"PROBEFLOW_MIRROR": "ftp://host"})
