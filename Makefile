@@ -48,14 +48,14 @@ lint: setup ## check style, format, types and import contracts
 	@$(RUN) mypy
 	@$(BIN)/lint-imports
 
-format: setup ## format the code and mend what can be mended
+format: setup ## format the code and fix what can be fixed
 	@$(RUN) ruff format .
 	@$(RUN) ruff check --fix .
 
 ui: setup ## open the MLflow and Prefect UIs on this machine
 	@$(RUN) flows ui $(ARGS)
 
-doctor: setup ## say what works here and how to mend what does not
+doctor: setup ## say what works here and how to fix what does not
 	@$(RUN) flows doctor $(ARGS)
 
 bench: setup ## measure what the project claims about the speed of sweeps (needs a quiet machine)

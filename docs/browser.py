@@ -21,8 +21,8 @@ _SECONDS = 60
 _STILL_SECONDS = 15
 
 _MISSING = """words => {
-    const said = document.body ? document.body.innerText.replace(/\\s+/g, " ") : "";
-    return words.filter(each => !said.includes(each));
+    const shown = document.body ? document.body.innerText.replace(/\\s+/g, " ") : "";
+    return words.filter(each => !shown.includes(each));
 }"""
 
 _ASSISTANT = """try {
@@ -43,7 +43,7 @@ def chromium() -> str:
     for name in _NAMES:
         if found := shutil.which(name):
             return found
-    raise ConfigError("Chromium was not found on the PATH: apt install chromium")
+    raise ConfigError("Chromium is not on the PATH: apt install chromium")
 
 
 @contextmanager

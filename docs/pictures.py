@@ -31,9 +31,9 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 
 from docs.browser import chromium, frame_inside, open_browser, open_page, settle, still_picture, wait_for_words
-from lib.config import places
 from lib.errors import ConfigError, ProbeflowError
 from lib.files import write_bytes
+from lib.places import places
 from lib.progress import bar
 from lib.tracking.store import TRAINING_PAGES, Tracking, connect
 
@@ -62,7 +62,7 @@ class Picture:
 
 PICTURES = (
     Picture("report", "report", ("{heading}", "{headline}")),
-    Picture("report-figure", "report", ("{title}",), at="#hidden_units"),
+    Picture("report-figure", "report", ("{title}",), at="#study-hidden_units"),
     Picture("report-dark", "report", ("{heading}", "{title}"), at="#results", scheme="dark"),
     Picture("report-phone", "report", ("{heading}",), width=390, height=800),
     Picture("mlflow-experiments", "mlflow experiments", ("probeflow/hidden_units", "probeflow/pipeline")),
@@ -74,12 +74,6 @@ PICTURES = (
     Picture("prefect-runs", "prefect runs", ("{flow}", "Completed")),
     Picture("prefect-run", "prefect run", ("{flow}", "Completed", "Artifacts")),
     Picture("prefect-notes", "prefect notes", ("{title}", "{headline}", "hidden-units-notes")),
-    Picture(
-        "prefect-reference",
-        "prefect reference",
-        ("Reference study / this run", "average train / validation"),
-        width=1600,
-    ),
 )
 
 
@@ -111,7 +105,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 @contextmanager
 def both_uis(folder: Path) -> Iterator[dict[str, str]]:
-    """`flows ui` on free ports over an empty record in `folder`; gives the environment of a run that uses both servers.
+    """`probeflow ui` on free ports over an empty record in `folder`; gives the environment of a run that uses both servers.
 
     Raises
     ------
@@ -126,7 +120,7 @@ def both_uis(folder: Path) -> Iterator[dict[str, str]]:
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
     }
-    connect(places(environment))  # `flows ui` shows a record that is there
+    connect(places(environment))  # `probeflow ui` shows a record that is there
     mlflow, prefect = _free_ports(2)
     options = [f"--mlflow-port={mlflow}", f"--prefect-port={prefect}"]
     ui = subprocess.Popen(
@@ -136,8 +130,8 @@ def both_uis(folder: Path) -> Iterator[dict[str, str]]:
     try:
         assert ui.stdout is not None
         assert ui.stderr is not None
-        said = [ui.stdout.readline() for _ in range(2)]
-        if not all(said):
+        lines = [ui.stdout.readline() for _ in range(2)]
+        if not all(lines):
             raise ConfigError(f"the UIs did not start: {ui.stderr.read().strip()}")
         yield environment | {
             "PREFECT_API_URL": f"http://127.0.0.1:{prefect}/api",
@@ -147,7 +141,7 @@ def both_uis(folder: Path) -> Iterator[dict[str, str]]:
         ui.send_signal(signal.SIGTERM)
         ui.communicate(timeout=60)
     if ui.returncode:
-        raise ConfigError(f"`flows ui` ended with status {ui.returncode} when it was told to end")
+        raise ConfigError(f"`probeflow ui` ended with status {ui.returncode} when it was told to end")
 
 
 def run_pipeline(environment: Mapping[str, str]) -> None:
@@ -161,7 +155,7 @@ def run_pipeline(environment: Mapping[str, str]) -> None:
     command = [sys.executable, "-m", "flows", "run"]
     done = subprocess.run(command, cwd=REPOSITORY, env=dict(environment), stdout=subprocess.PIPE, text=True)
     if done.returncode:
-        raise ConfigError(f"`flows run` ended with status {done.returncode}: {done.stdout.strip()[-500:]}")
+        raise ConfigError(f"`probeflow run` ended with status {done.returncode}: {done.stdout.strip()[-500:]}")
 
 
 def pages_of(environment: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
@@ -177,9 +171,9 @@ def pages_of(environment: Mapping[str, str]) -> tuple[dict[str, str], dict[str, 
     with SyncPrefectClient(environment["PREFECT_API_URL"]) as prefect:
         ui = environment["PREFECT_API_URL"].removesuffix("/api")
         flow = prefect.read_flow_run(pipeline.data.tags["prefect.flow_run_id"])
-        notes, reference, linked = (
+        notes, linked = (
             prefect.read_artifacts(artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=[key])))[0]
-            for key in ("hidden-units-notes", "pipeline-reference-study", "pipeline-report")
+            for key in ("hidden-units-notes", "pipeline-report")
         )
     link = re.search(r"\((http[^)]*)\)", str(linked.data))
     assert link is not None, linked.data
@@ -194,7 +188,6 @@ def pages_of(environment: Mapping[str, str]) -> tuple[dict[str, str], dict[str, 
         "prefect runs": f"{ui}/runs",
         "prefect run": pipeline.data.tags["prefect.flow_run_url"],
         "prefect notes": f"{ui}/artifacts/artifact/{notes.id}",
-        "prefect reference": f"{ui}/artifacts/artifact/{reference.id}",
         "prefect report": f"{ui}/artifacts/artifact/{linked.id}",
     }
     facts = {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -323,14 +322,3 @@ class TestOtherTools:
         means = duckdb.sql(f"SELECT label, avg(features[1]) FROM '{shards}' GROUP BY label ORDER BY label").fetchall()
         expected = [X[expected_labels(TOTAL) == label, 0].mean(dtype=np.float64) for label in range(3)]
         np.testing.assert_allclose([mean for _, mean in means], expected, rtol=1e-5)
-
-
-def test_the_readme_s_lines_run_as_they_are(tmp_path, monkeypatch):
-    write_feature_set(tmp_path / "data" / "features" / "photo-patches" / "d1d1", {"train": 400, "test": 100})
-    blocks = re.findall(r"```python\n(.*?)```", (REPOSITORY / "README.md").read_text(encoding="utf-8"), re.DOTALL)
-    (block,) = [block for block in blocks if "open_feature_set" in block]
-    monkeypatch.chdir(tmp_path)
-    names: dict[str, object] = {}
-    exec(block, names)
-    assert names["frame"].shape == (100, 3 + WIDTH)
-    assert len(names["few"]) == 3
