@@ -93,7 +93,9 @@ def test_a_source_may_be_set_before_or_after_its_settings(pets: Path) -> None:
     assert load(pets, **variables).data["pets"].path == "/data/shards"
 
 
-@pytest.mark.parametrize("text", ["p #2", "2024", "no", "pets: mine", "1e5", "~", "[a]", "null ", "", " x", "a=b", "*x"])
+@pytest.mark.parametrize(
+    "text", ["p #2", "2024", "no", "pets: mine", "1e5", "~", "[a]", "null ", "", " x", "a=b", "*x"]
+)
 def test_a_setting_that_is_text_is_the_text_as_it_was_given(pets: Path, text: str) -> None:
     assert load(pets, f"data.pets.path={text}").data["pets"].path == text
 
@@ -119,7 +121,9 @@ def test_grids_and_whole_nodes_are_set_by_assignments(pets: Path) -> None:
 
 
 def test_a_misspelt_setting_is_told_with_the_one_that_was_meant(pets: Path) -> None:
-    with pytest.raises(ConfigError, match=r"data\.pets\.pth: there is no such setting; did you mean 'data\.pets\.path'"):
+    with pytest.raises(
+        ConfigError, match=r"data\.pets\.pth: there is no such setting; did you mean 'data\.pets\.path'"
+    ):
         load(pets, "data.pets.pth=/x")
     with pytest.raises(ConfigError, match="--set dta.pets.path: unknown setting 'dta'"):
         load(pets, "dta.pets.path=/x")
@@ -135,7 +139,11 @@ def test_a_name_that_is_given_twice_is_refused(tmp_path: Path) -> None:
 
 
 def test_files_that_are_no_profile_are_refused_in_one_line(tmp_path: Path) -> None:
-    for name, text in (("list.yaml", b"- a\n"), ("broken.yaml", b"a: [\n"), ("latin.yaml", "name: caf\xe9".encode("latin-1"))):
+    for name, text in (
+        ("list.yaml", b"- a\n"),
+        ("broken.yaml", b"a: [\n"),
+        ("latin.yaml", "name: caf\xe9".encode("latin-1")),
+    ):
         (tmp_path / name).write_bytes(text)
         with pytest.raises(ConfigError) as caught:
             load(tmp_path / name)

@@ -11,19 +11,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field, ValidationError
 
-from lib.config import Profile, load_profile
 from lib.errors import ConfigError
 from lib.mlp.trial import Trial
+from lib.profile import Profile, load_profile
 from lib.search import grid
 from lib.search.space import Dimension, FloatRange, Space, space_fields
 from lib.search.variant import Variant
 
-ARM = "learning_rates.arms.study"
-EMPTIED = f"{ARM}.grid={{}}"
+VARIANT = "studies.learning_rates.variants.study"
 
 
 def searched(search: str, *more: str) -> Profile:
-    return load_profile(assignments=[EMPTIED, f"{ARM}.search={search}", *more], environment={})
+    return load_profile(assignments=[f"{VARIANT}.search={search}", *more], environment={})
 
 
 def test_ranges_and_choices_become_dimensions_and_points_become_trials():
@@ -124,7 +123,7 @@ def test_a_drawn_number_is_one_of_few_digits_in_its_range(low, share, at):
     ("search", "message"),
     [
         ("{configurations: 2, space: {}}", "the space varies nothing"),
-        ("{configurations: 0, space: {l2: [0, 1]}}", r"configurations: input should be greater than 0 \(got 0\)"),
+        ("{configurations: 0, space: {l2: [0, 1]}}", r"configurations: input should be greater than 0 \(got '0'\)"),
         ("{configurations: 3, space: {l2: [0, 1]}}", "holds only 2 configurations, fewer than the 3 asked for"),
         ("{configurations: 2, space: {l2: [1, 1]}}", "l2: the value 1.0 is given twice"),
         ("{configurations: 2, space: {lr: [1, 2]}}", "space.lr: there is no such setting"),
@@ -144,41 +143,39 @@ def test_a_space_that_cannot_be_is_named_in_one_line(search, message):
     assert "\n" not in str(caught.value)
 
 
-def test_an_arm_has_a_grid_or_a_search():
-    search = f"{ARM}.search={{configurations: 2, space: {{l2: [0, 1]}}}}"
-    with pytest.raises(ConfigError, match=r"study: has both a grid and a search; keep one"):
-        load_profile(assignments=[search], environment={})
+def test_a_variant_has_a_grid_or_a_search():
+    grid, search = {"l2": [0, 1]}, {"configurations": 2, "space": {"l2": [0, 1]}}
+    with pytest.raises(ValidationError, match="has both a grid and a search; keep one"):
+        Variant.model_validate({"base": {}, "grid": grid, "search": search})
+    (study,) = [searched("{configurations: 2, space: {l2: [0, 1]}}").studies["learning_rates"].variants["study"]]
+    assert (study.grid, study.varied) == ({}, ("l2",)), "a search that is set takes the grid's place"
 
 
 def test_a_file_s_search_takes_the_place_of_the_built_in_grid(tmp_path):
     file = tmp_path / "p.yaml"
     file.write_text(
-        "extends: embedded\nlearning_rates:\n  arms:\n    study:\n"
-        "      search: {configurations: 2, space: {learning_rate: [0.1, 0.2]}}\n"
+        "extends: embedded\nstudies:\n  learning_rates:\n    variants:\n      study:\n"
+        "        search: {configurations: 2, space: {learning_rate: [0.1, 0.2]}}\n"
     )
     profile = load_profile(file=file, environment={})
-    arm = profile.learning_rates.arms["study"]
-    assert (arm.grid, arm.varied) == ({}, ("learning_rate",))
+    variants = profile.studies["learning_rates"].variants
+    assert (variants["study"].grid, variants["study"].varied) == ({}, ("learning_rate",))
     assert Profile.model_validate_json(profile.model_dump_json()) == profile
-    assert profile.learning_rates.arms["sgd"].grid
+    assert variants["sgd"].grid
 
 
 @pytest.mark.parametrize(
     ("assignment", "message"),
     [
-        ("patience=0", r"patience: input should be greater than 0 \(got 0\)"),
-        ("rungs=[{epoch: 2, keep: 1}]", r"rungs.0.keep: input should be less than 1 \(got 1\)"),
+        ("patience=0", r"patience: input should be greater than 0 \(got '0'\)"),
+        ("rungs=[{epoch: 2, keep: 1}]", r"rungs.0.keep: input should be less than 1 \(got '1'\)"),
         ("rungs=[{epoch: 4, keep: 0.5}, {epoch: 2, keep: 0.5}]", r"epochs \[4, 2\] do not rise"),
-        ("rungs=[{epoch: 100, keep: 0.5}]", "at epoch 100 comes too late for arm 'study', whose trials end after 100"),
+        (
+            "rungs=[{epoch: 100, keep: 0.5}]",
+            "at epoch 100 comes too late for variant 'study', whose trials end after 100",
+        ),
     ],
 )
 def test_stopping_that_cannot_be_is_named(assignment, message):
     with pytest.raises(ConfigError, match=message):
-        load_profile(assignments=[f"learning_rates.{assignment}"], environment={})
-
-
-def test_the_form_that_prefect_draws_knows_the_search():
-    schema = Profile.model_json_schema()
-    assert {"SearchSettings", "Space", "FloatRange", "IntRange", "Layers", "Rung"} <= set(schema["$defs"])
-    assert all("description" in field for field in schema["$defs"]["SearchSettings"]["properties"].values())
-    assert "search" in Variant.model_json_schema()["properties"]
+        load_profile(assignments=[f"studies.learning_rates.{assignment}"], environment={})
