@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_array
 
+from lib.errors import ConfigError
 from lib.evaluation.calibration import BINS, bin_of
 from lib.evaluation.intervals import LOSS, SHARE, Interval
 from lib.evaluation.metrics import normalised
@@ -198,11 +199,26 @@ def register_measure(name: str, measure: Measure) -> None:
 
     Raises
     ------
-    ValueError
+    ConfigError
         When there is another of that name.
     """
     if MEASURES.setdefault(name, measure) is not measure:
-        raise ValueError(f"there is a measure {name!r} already; give this one another name")
+        raise ConfigError(f"there is a measure {name!r} already; give this one another name")
+
+
+def measure_named(name: str) -> Measure:
+    """The measure of this name.
+
+    Raises
+    ------
+    ConfigError
+        When there is none, as when a record has one that this process has not registered.
+    """
+    if name not in MEASURES:
+        raise ConfigError(
+            f"unknown measure {name!r}; known: {', '.join(MEASURES)}; register it as where it was measured"
+        )
+    return MEASURES[name]
 
 
 def one_vs_rest(labels: Labels, probabilities: Floats) -> tuple[Labels, Floats]:

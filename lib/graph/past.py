@@ -141,7 +141,14 @@ def differences(wanted: Identity, origin: Origin | None) -> list[str]:
         if not any(path in named or path.startswith(explains) for path in paths):
             digest, earlier = wanted.digests.get(role, ""), before.digests.get(role, "")
             told.append(f"{role} digest {earlier[:_SHORT] or 'none'} -> {digest[:_SHORT] or 'none'}")
-    return told
+    return told or _beside_the_profile(wanted, before)
+
+
+def _beside_the_profile(wanted: Identity, before: Identity) -> list[str]:
+    """In which decisive settings that stand in no profile two identities differ, such as which measures there are."""
+    then, now = ({f"{Group.STUDIES}.{wanted.name}": each.settings} for each in (before, wanted))
+    old, new = flat(then), flat(now)
+    return [f"{path} {_value(old.get(path))} -> {_value(new.get(path))}" for path in changes(old, new)]
 
 
 def _is_of(path: str, own: tuple[str, ...], behind: Mapping[str, tuple[str, ...]]) -> bool:

@@ -221,6 +221,8 @@ def _of_data(node: Node, dataset: Dataset | None) -> NodePlan:
 
 def _begun(told: str, forecast: Forecast) -> str:
     """Why a node is to do; of one that was begun how far it is."""
+    if forecast.stored and forecast.stored == forecast.trials:
+        return f"all {forecast.trials:,} trials are stored; {told}"
     if forecast.stored:
         return f"begun: {forecast.stored:,} of {forecast.trials or 0:,} trials stored"
     if forecast.shards and forecast.missing is not None and forecast.missing < forecast.shards:

@@ -7,6 +7,7 @@ it. This file alone is what the registry of kinds knows; what takes long to impo
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from lib.places import Places
 from lib.studies.presentation import Presentation
@@ -49,6 +50,12 @@ class Sweep(Kind[SweepSettings, SweepResult]):
         from lib.studies.sweep.check import check
 
         check(name, settings, inputs)
+
+    def decisive(self, settings: SweepSettings) -> Any:
+        """Its settings, and which measures are registered: all of them are taken."""
+        from lib.evaluation.measures import MEASURES
+
+        return super().decisive(settings) | {"measures": dict.fromkeys(sorted(MEASURES), "taken")}
 
     def compute(self, study: Study[SweepSettings]) -> SweepResult:
         """Train, choose, and score; trials that are stored are not trained again."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from lib.evaluation.intervals import LOSS, SHARE, Difference, Interval, over_seeds, p_words
-from lib.evaluation.measures import MEASURES
+from lib.evaluation.measures import measure_named
 from lib.figures.search import words as dimension_words
 from lib.mlp.labels import params
 from lib.studies.presentation import Presentation, Rows, Section, Tried, escaped
@@ -335,7 +335,7 @@ def _measures(result: SweepResult) -> str:
     table = []
     for name, first in model.measured.items():
         over = [estimate_words(result.over_seeds(result.chosen, name))] if several else []
-        table.append([MEASURES[name].words, *over, interval_words(first)])
+        table.append([measure_named(name).words, *over, interval_words(first)])
     head = ["measure", *(["over seeds"] if several else []), "first seed (95 % confidence interval of a bootstrap)"]
     name = escaped(model_name(result, result.chosen))
     who = f"Of the chosen model, {name}, on {result.judged_rows:,} {rows_words(result)} rows."

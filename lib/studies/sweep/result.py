@@ -405,6 +405,8 @@ class SweepResult(Result):
     def over_seeds(self, model: int, measure: str) -> Estimate:
         """A measure of one of the models as mean, deviation and 95 % interval over its seeds."""
         from lib.evaluation.intervals import over_seeds
-        from lib.evaluation.measures import MEASURES
+        from lib.evaluation.measures import measure_named
 
-        return over_seeds([score.measures[measure] for score in self.models[model].scores], MEASURES[measure].within)
+        return over_seeds(
+            [score.measures[measure] for score in self.models[model].scores], measure_named(measure).within
+        )

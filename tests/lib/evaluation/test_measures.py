@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
+from lib.errors import ConfigError
 from lib.evaluation.calibration import expected_calibration_error
 from lib.evaluation.measures import MEASURES, Measure, estimates, flat, measure, register_measure, weighted_measures
 from tests.lib.evaluation.predictions import made_up
@@ -135,7 +136,7 @@ class TestAMeasureOfOnesOwn:
         assert found.low < found.estimate < found.high < 1
 
     def test_takes_no_other_s_name(self):
-        with pytest.raises(ValueError, match="there is a measure 'accuracy' already"):
+        with pytest.raises(ConfigError, match="there is a measure 'accuracy' already"):
             register_measure("accuracy", MEASURES["loss"])
 
 
