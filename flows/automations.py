@@ -82,7 +82,7 @@ def described(parents: Sequence[UUID], webhook: UUID | None) -> list[AutomationC
         ),
         _automation(
             "late runs",
-            f"Notes, and tells the webhook if there is one, that a run was not begun {_LATE_MINUTES} minutes after it was "
+            f"Notes, and reports to the webhook if there is one, that a run was not begun {_LATE_MINUTES} minutes after it was "
             "due: no worker is online, or all are busy.",
             _proactive(by_parent, {"Late"}, {"Pending", "Running", *_FINAL}, timedelta(minutes=_LATE_MINUTES)),
             _call(webhook, f"not begun {_LATE_MINUTES} minutes after it was due") if webhook else DoNothing(),
@@ -148,7 +148,7 @@ def make_automations(
 
 
 def save_webhook(client: SyncPrefectClient, address: str | None) -> UUID | None:
-    """Keep the address that is told of failures in a block, encrypted by the server; returns the block's id.
+    """Keep the address that failures are reported to in a block, encrypted by the server; returns the block's id.
 
     Without an address: that of the block made before, or by hand in the UI, or None.
 

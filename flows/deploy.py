@@ -1,4 +1,4 @@
-"""Make what a Prefect server needs: an own pool that pipelines hand chunks to, or all that prefect.yaml describes."""
+"""Make what a Prefect server needs: a pool of its own that pipelines submit chunks to, or all that prefect.yaml describes."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def set_up(
     template : Path, optional
         A base job template, which makes `gpu` a pool of Kubernetes.
     webhook : str, optional
-        Address that is told of failures and lateness.
+        Address that failures and lateness are reported to.
 
     Raises
     ------

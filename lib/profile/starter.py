@@ -147,7 +147,7 @@ def _filled(
     template = (resources.files("lib.profile") / "starter.yaml").read_text(encoding="utf-8")
     sample = budget.mapped if count is None else max(10, min(budget.mapped, count // 2))  # of training rows
     given = f"weights_file: {json.dumps(weights_file)}" if weights_file else "# weights_file: a file of your own"
-    return Template(template).substitute(
+    text = Template(template).substitute(
         file=file,
         name=json.dumps(name),
         data="\n".join(data),
@@ -166,6 +166,7 @@ def _filled(
         sample=sample,
         perplexity=max(2, min(30, sample // 10)),
     )
+    return re.sub(r"(?m)(\S) +# ", r"\1  # ", text)  # what is filled in has any width
 
 
 def _lines(settings: Mapping[str, Any]) -> list[str]:
