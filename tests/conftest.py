@@ -12,6 +12,7 @@ import pytest
 from lib.profile import Profile
 from tests.object_store import DataPlace, s3_server
 from tests.processes import REPOSITORY, free_port, listens, running, wait_for
+from tests.records import WholeRun, places_under, whole_run
 from tests.small_profile import small_profile
 from tests.stack import Stack, stack_up
 
@@ -64,6 +65,13 @@ def shared_data() -> Path:
 def small() -> Profile:
     """A profile that runs in seconds, on real data."""
     return small_profile()
+
+
+@pytest.fixture(scope="session")
+def small_run(tmp_path_factory) -> WholeRun:
+    """A whole run of the small profile without its slowest studies, held against claims."""
+    profile = small_profile(studies={"hidden_units": None, "map": None}, claims="reference-study")
+    return whole_run(profile, places_under(tmp_path_factory.mktemp("place with a space")))
 
 
 @pytest.fixture(scope="session")

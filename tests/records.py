@@ -1,39 +1,47 @@
-"""Sealed records of studies that never ran, for tests of those who read records."""
+"""A small whole run on real data, made once as a run makes it, for tests of those who read records."""
 
 from __future__ import annotations
 
-from lib.studies.identity import Identity, Origin, write_origin
-from lib.studies.record import FORMAT, DatasetNote, RunNote, StudyFolder
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lib.graph import RunResult, check_graph, ready_node, summarise
+from lib.places import Places, places
+from lib.profile import Profile
+from lib.studies.study import Input, Record
 
 
-def identity_of(data="a" * 64, path="/old", **settings):
-    """A sweep over learning rates with some settings of its own."""
-    settings = {"seeds": [0]} | settings
-    parts = {"learning_rates": settings | {"data": {"source": "folder", "path": path}}}
-    return Identity("learning_rates", settings, {"data": data}, parts)
+@dataclass(frozen=True)
+class WholeRun:
+    """A run of a profile: its records by name in the order they were made, and its own."""
+
+    profile: Profile
+    where: Places
+    records: Mapping[str, Record[Any]]
+    record: Record[RunResult]
+    _inputs: dict[str, Input] = field(default_factory=dict)
+
+    def input(self, name: str) -> Input:
+        """What a study is on, as it was when it was first asked for."""
+        if name not in self._inputs:
+            self._inputs[name] = next(iter(ready_node(self.profile, name, self.where).inputs.values()))
+        return self._inputs[name]
+
+    def extraction(self, name: str) -> Any:
+        """Settings of the extraction that a study is on; None for raw pixels."""
+        return getattr(self.profile.graph[self.input(name).name].settings, "extraction", None)
 
 
-def trial_note(parameters, batch_size, epochs, seconds, role="candidate"):
-    """A trial's run, as long as it is not looked into; scikit-learn's have no parameters."""
-    metrics = {"training_seconds": seconds} | ({"parameters": float(parameters)} if parameters else {})
-    history = tuple({"epoch": float(epoch)} for epoch in range(epochs))
-    params = {"batch_size": batch_size, "epochs": epochs}
-    return RunNote("key", "trial", params, metrics, history, {"probeflow.role": role})
+def places_under(folder: Path) -> Places:
+    """Places in a folder of their own."""
+    return places({"PROBEFLOW_DATA": str(folder / "data"), "PROBEFLOW_MLRUNS": str(folder / "mlruns")})
 
 
-def seal_record(root, identity, children=(), seconds=None, stage_seconds=None, rows=100, **changes):
-    """A record; with `seconds` it says that it took so long."""
-    folder = StudyFolder.of(root, identity)
-    fields = {
-        "title": "title",
-        "headline": "headline",
-        "notes": "notes",
-        "dataset": DatasetNote("data", identity.digests.get("data", ""), "made up", ("a", "b"), {"train": rows}),
-        "summary": {},
-        "parent": RunNote(folder.key, "parent", {}),
-        "children": tuple(children),
-    }
-    record = folder.seal(**fields | changes)
-    if seconds is not None:
-        write_origin(folder.path, Origin(FORMAT, identity, seconds, stage_seconds))
-    return record
+def whole_run(profile: Profile, where: Places) -> WholeRun:
+    """Run a profile; what is done already is not done again."""
+    names = [node.name for node in profile.graph.recorded]
+    check_graph(profile, names, where)
+    records = {name: ready_node(profile, name, where).run() for name in names}
+    return WholeRun(profile, where, records, summarise(profile, records, where))

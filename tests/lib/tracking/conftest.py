@@ -1,24 +1,18 @@
-"""One MLflow store, and one classifier trained on real images, for the tests of tracking."""
+"""One MLflow store, and records of one small run, for the tests of tracking."""
 
 from __future__ import annotations
 
 import pytest
 
-from lib.config import Places
-from lib.datasets import Dataset, acquire
-from lib.features import extract
-from lib.studies.classifier import classify
-from lib.studies.record import StudyRecord
+from lib.places import Places
 from lib.tracking import promotion, records
 from lib.tracking.store import Tracking, connect
 from tests.gate import Gate, empty_model
 
 
 @pytest.fixture(scope="session")
-def where(tmp_path_factory) -> Places:
-    base = tmp_path_factory.mktemp("place with a space")
-    mlruns = base / "mlruns"
-    return Places(data=base / "data", mlruns=mlruns, tracking_uri=f"sqlite:///{mlruns / 'mlflow.db'}")
+def where(small_run) -> Places:
+    return small_run.where
 
 
 @pytest.fixture(scope="session")
@@ -26,22 +20,24 @@ def tracking(where) -> Tracking:
     return connect(where)
 
 
-@pytest.fixture(scope="session")
-def photos(small, where) -> Dataset:
-    return acquire(small.images, where.data)
+@pytest.fixture
+def gate_of(tracking, small_run, tmp_path, monkeypatch):
+    """Makes the gate for a study's networks, which differ in their answers alone; their files are not logged."""
+    monkeypatch.setattr(records, "log_network", lambda *_: None)
+    monkeypatch.setattr(promotion, "log_image_classifier", empty_model)
+    made = []
 
+    def make(study: str) -> Gate:
+        made.append(Gate(tracking, small_run, study, tmp_path))
+        return made[-1]
 
-@pytest.fixture(scope="session")
-def classified(small, where, photos) -> StudyRecord:
-    return classify(small.classifier, extract(photos, small.features, where.features), photos, where.studies)
+    yield make
+    for gate in made:
+        if gate.registry.versions():
+            tracking.client.delete_registered_model(gate.name)
 
 
 @pytest.fixture
-def gate(tracking, where, photos, small, classified, tmp_path, monkeypatch):
-    """The gate before a registered model of its own, for classifiers that differ in their answers alone."""
-    monkeypatch.setattr(records, "log_network", lambda *_: None)
-    monkeypatch.setattr(promotion, "log_image_classifier", empty_model)
-    gate = Gate(tracking, where, photos, small.features, classified, tmp_path)
-    yield gate
-    if gate.registry.versions():
-        tracking.client.delete_registered_model(gate.name)
+def gate(gate_of) -> Gate:
+    """For networks on the pixels of the digits, 447 test images that do not come in groups."""
+    return gate_of("activations")

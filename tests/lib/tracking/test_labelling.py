@@ -9,29 +9,51 @@ import os
 import shutil
 import subprocess
 import sys
-from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.numpy import load_file
+from sklearn.datasets import load_digits
 
 from flows.predict import find_images, predict
 from flows.promote import promote, show_versions
+from lib.backbones.network import save_weights
+from lib.backbones.random_weights import random_network
+from lib.backbones.weights import weights_digest
+from lib.datasets import acquire
 from lib.datasets.decoding import encode_png
 from lib.errors import ConfigError, DataError, WeightsError
-from lib.features import extract, open_feature_set
-from lib.features.alexnet import random_alexnet, save_weights
 from lib.features.plan import feature_set_digest
-from lib.features.weights import weights_digest
 from lib.files import digest_file, write_json
 from lib.mlp.store import load_network
-from lib.prediction import ImageClassifier, Recipe, make_recipe
-from lib.studies.predictions import read_predictions
+from lib.prediction import ImageClassifier, Recipe, feature_recipe, pixel_recipe
+from lib.profile import parse_profile
+from lib.studies.study import Record
+from lib.studies.sweep.predictions import read_predictions
+from lib.tracking.labelling import label_images, load_version
 from lib.tracking.models import log_network
 from lib.tracking.promotion import consider
 from lib.tracking.records import log_record
-from lib.tracking.registry import Registry
+from lib.tracking.registry import Registry, model_name
+from tests.records import places_under, whole_run
+
+
+@pytest.fixture(scope="module")
+def photos(small_run):
+    return small_run.input("classifier").dataset
+
+
+@pytest.fixture(scope="module")
+def classified(small_run):
+    return small_run.records["classifier"]
+
+
+@pytest.fixture(scope="module")
+def extraction(small_run):
+    return small_run.extraction("classifier")
 
 
 @pytest.fixture(scope="module")
@@ -41,20 +63,23 @@ def images(photos):
 
 
 @pytest.fixture(scope="module")
-def own(photos, small, where, classified):
+def own(small_run, classified):
     """The pipeline's own probabilities of the test images: its network on the features in its shards."""
-    features = open_feature_set(extract(photos, small.features, where.features).folder).load("test")
+    features = small_run.input("classifier").feature_set.load("test")
     return load_network(classified.folder / classified.model.network).predict_proba(features.X)
 
 
 @pytest.fixture(scope="module")
-def files(photos, small, where, classified, tmp_path_factory):
+def files(photos, small_run, extraction, classified, tmp_path_factory):
     """The files of the classifier: its recipe and its network."""
-    folder = tmp_path_factory.mktemp("classifier")
-    digest = classified.summary["features_digest"]
-    recipe = make_recipe(photos, small.features, digest, where.features / ".weights", None)
+    digest = small_run.input("classifier").digest
+    recipe = feature_recipe(photos, extraction, digest, small_run.where.weights, None)
+    return write_files(tmp_path_factory.mktemp("classifier"), recipe, classified)
+
+
+def write_files(folder: Path, recipe: Recipe, record: Record) -> Path:
     write_json(folder / "recipe.json", recipe.model_dump(mode="json"))
-    shutil.copy(classified.folder / classified.model.network, folder / "network.safetensors")
+    shutil.copy(record.folder / record.model.network, folder / "network.safetensors")
     return folder
 
 
@@ -76,9 +101,10 @@ def folder(images, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def champion(tracking, where, photos, small, classified):
-    run = log_record(tracking, replace(classified, children=(), figures=(), tables=()), {})
-    return consider(tracking, classified, run.info.run_id, photos, small.features, where)
+def champion(tracking, small_run, extraction, classified):
+    run = log_record(tracking, classified, {})
+    on = small_run.input("classifier")
+    return consider(tracking, classified, run.info.run_id, on, extraction, small_run.where)
 
 
 def test_probabilities_are_the_pipeline_s_own(classifier, images, own, photos, classified):
@@ -100,17 +126,17 @@ def test_an_image_s_answer_depends_on_no_other(classifier, images, own):
     assert classifier.classify([]).labels == []
 
 
-def test_imagenet_weights_go_with_the_model_or_it_refuses(classifier, files, images, photos, small, where, tmp_path):
+def test_imagenet_weights_go_with_the_model_or_it_refuses(classifier, files, images, photos, extraction, tmp_path):
     """A file with the random network's weights stands in for ImageNet's: then the features are the same ones."""
-    torch.save(random_alexnet(0).state_dict(), tmp_path / "w.pth")
-    settings = small.features.model_copy(update={"weights": "imagenet", "weights_file": str(tmp_path / "w.pth")})
+    torch.save(random_network(extraction.entry, 0).state_dict(), tmp_path / "w.pth")
+    settings = extraction.model_copy(update={"weights": "imagenet", "weights_file": str(tmp_path / "w.pth")})
     digest = feature_set_digest(photos.digest, settings, weights_digest(settings, tmp_path, None))
-    recipe = make_recipe(photos, settings, digest, tmp_path, None)
+    recipe = feature_recipe(photos, settings, digest, tmp_path, None)
     weights = tmp_path / "alexnet.safetensors"
     save_weights(settings, tmp_path, None, weights)
     (tmp_path / "w.pth").unlink()  # what was recorded of where the weights lay does not matter any more
-    whole = recipe.model_copy(update={"weights_file_sha256": digest_file(weights)})
-    write_json(tmp_path / "recipe.json", whole.model_dump(mode="json"))
+    whole = recipe.features.model_copy(update={"weights_file_sha256": digest_file(weights)})
+    write_json(tmp_path / "recipe.json", recipe.model_copy(update={"features": whole}).model_dump(mode="json"))
     network = files / "network.safetensors"
     loaded = ImageClassifier.load(tmp_path / "recipe.json", network, weights)
     some = images[:40]
@@ -122,9 +148,10 @@ def test_imagenet_weights_go_with_the_model_or_it_refuses(classifier, files, ima
 
 def test_other_random_weights_and_other_formats_are_refused(files, tmp_path):
     content = json.loads((files / "recipe.json").read_text())
+    drawn_before = content["features"] | {"torch": "2.0.0"}
     for change, error, words in (
         (
-            {"torch": "2.0.0", "weights_sha256": "feed"},
+            {"features": drawn_before | {"weights_sha256": "feed"}},
             WeightsError,
             r"draws other random weights with seed 0 than torch 2.0.0",
         ),
@@ -133,19 +160,95 @@ def test_other_random_weights_and_other_formats_are_refused(files, tmp_path):
             DataError,
             "of another version of probeflow: promote one that this version",
         ),
+        ({"features": None}, DataError, "a recipe has either features or pixels"),
     ):
         write_json(tmp_path / "recipe.json", content | change)
         with pytest.raises(error, match=words):
             ImageClassifier.load(tmp_path / "recipe.json", files / "network.safetensors", None)
-    write_json(tmp_path / "recipe.json", content | {"torch": "2.0.0"})  # an older one that draws the same is taken
+    write_json(tmp_path / "recipe.json", content | {"features": drawn_before})  # one that draws the same is taken
     assert ImageClassifier.load(tmp_path / "recipe.json", files / "network.safetensors", None)
-    assert Recipe.model_validate(content).features.describe() == "AlexNet fc8, RANDOM weights (seed 0)"
+    assert Recipe.model_validate(content).input_words == "AlexNet fc8, RANDOM weights (seed 0)"
+
+
+def test_a_classifier_of_grey_pixels_answers_as_the_pipeline_and_refuses_images_unlike_its_own(small_run, tmp_path):
+    record, digits = small_run.records["activations"], small_run.input("activations").dataset
+    files = write_files(tmp_path, pixel_recipe(digits), record)
+    classifier = ImageClassifier.load(files / "recipe.json", files / "network.safetensors", None)
+    test = digits.splits["test"].images
+    encoded = [encode_png(image) for image in test]
+    network = load_network(record.folder / record.model.network)
+    np.testing.assert_allclose(
+        classifier.classify(encoded).probabilities, network.predict_proba(digits.pixels("test")), rtol=1e-12
+    )
+    kept = read_predictions(record.folder)
+    assert classifier.classify(encoded).labels == [digits.class_names[label] for label in kept.of(kept.chosen)]
+    colour = np.repeat(test[0][:, :, None], 3, axis=2)
+    tinted = colour.copy()
+    tinted[2, 3] = (1, 2, 3)
+    mixed = [encoded[0], encode_png(np.zeros((9, 8), np.uint8)), encode_png(colour), encode_png(tinted)]
+    answers = classifier.classify([*mixed, encode_png(test[0] * 15), b"", encoded[1]])
+    assert answers.labels == [
+        *classifier.classify(encoded[:1]).labels,
+        None,
+        answers.labels[0],
+        *[None] * 3,
+        answers.labels[6],
+    ]
+    assert answers.problems == {
+        1: "the image is 9x8 and this classifier takes 8x8 in grey alone; resize it",
+        3: "the image is in colour and this classifier takes 8x8 in grey alone; convert it",
+        4: f"the image has the value {15 * test[0].max()} and the largest of the training is 16; scale it to that",
+        5: "the file is empty",
+    }
+
+
+def pets(root: Path, classes: dict[str, int]):
+    """A run of a sweep on a folder "pets" with the same pictures whatever its classes are called, and where they lie."""
+    pictures, labels = load_digits(return_X_y=True)
+    for name, digit in classes.items():
+        (root / "pets" / name).mkdir(parents=True)
+        for number, picture in enumerate(pictures[labels == digit][:60]):
+            pixels = (15 * picture.reshape(8, 8)).astype(np.uint8)
+            Image.fromarray(pixels).save(root / "pets" / name / f"{number}.png")
+    sweep = {
+        "kind": "sweep",
+        "on": "pets",
+        "seeds": [0],
+        "test": True,
+        "variants": {"mlp": {"base": {"hidden": [8], "optimizer": "adam", "learning_rate": 0.01, "epochs": 20}}},
+    }
+    content = {
+        "name": "pets",
+        "data": {"pets": {"source": "folder", "path": str(root / "pets")}},
+        "studies": {"heads": sweep},
+        "promote": "heads",
+    }
+    return whole_run(parse_profile(content), places_under(root))
+
+
+def test_two_folders_of_one_name_have_a_model_each_and_one_folder_with_other_images_keeps_its_own(tracking, tmp_path):
+    champions = []
+    for place, names in (("one", {"cat": 0, "dog": 1}), ("other", {"rose": 0, "tulip": 1})):
+        run = pets(tmp_path / place, names)
+        shown = log_record(tracking, run.records["heads"], {}).info.run_id
+        decision = consider(tracking, run.records["heads"], shown, run.input("heads"), None, run.where)
+        assert decision.promoted, decision.why
+        assert decision.model.startswith("probeflow-pets-")
+        champions.append(decision.model)
+        classifier = load_version(tracking, decision.model, "champion")
+        paths = [next((tmp_path / place / "pets" / name).glob("*.png")) for name in names]
+        assert [each.label for each in label_images(classifier, paths)] == list(names)
+    assert len(set(champions)) == 2
+    Image.fromarray(np.full((8, 8), 7, np.uint8)).save(tmp_path / "other" / "pets" / "rose" / "new.png")
+    again = acquire(run.profile.data["pets"], run.where.data)
+    assert again.digest != run.records["heads"].dataset.digest
+    assert model_name(again) == champions[1]
 
 
 def test_predict_writes_the_champion_s_labels_and_names_what_it_could_not_read(
     champion, classified, photos, folder, where, own, tmp_path, capsys
 ):
-    assert predict([str(folder)], tmp_path / "out.csv", None, None, where) == 1
+    assert predict([str(folder)], tmp_path / "out.csv", champion.model, None, where) == 1
     rows = list(csv.DictReader((tmp_path / "out.csv").open()))
     kept = read_predictions(classified.folder)
     assert [row["image"] for row in rows] == [

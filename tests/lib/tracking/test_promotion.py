@@ -3,122 +3,154 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from lib.datasets.dataset import Split, build
-from lib.errors import ConfigError
-from lib.features import extract
-from lib.studies.predictions import read_predictions
-from lib.tracking.promotion import promote_by_hand, roll_back
+from lib.errors import ConfigError, DataError
+from lib.evaluation.checks import Learned
+from lib.evaluation.intervals import wilson
+from lib.evaluation.measures import measure
+from lib.evaluation.paired import compare_predictions
+from lib.studies.presentation import Rows
+from lib.studies.sweep.predictions import read_predictions
+from lib.tracking.promotion import Outcome, consider, promote_by_hand, roll_back
 from lib.tracking.registry import registered_name
-from tests.gate import right_on
-
-GOOD, BETTER, WORSE, TIE = right_on((0, 80)), right_on((0, 94)), right_on((0, 66)), right_on((1, 84))
 
 
-def test_the_answers_kept_are_those_that_the_figures_are_of(classified, photos):
-    kept = read_predictions(classified.folder)
-    assert kept.dataset_digest == photos.digest
-    assert (kept.of(kept.chosen) == kept.labels).mean() == classified.summary["final"]["test_accuracy"]
+def test_the_predictions_kept_are_those_that_the_figures_are_of(small_run):
+    record = small_run.records["classifier"]
+    kept = read_predictions(record.folder)
+    assert kept.dataset_digest == record.dataset.digest
+    accuracy = record.result.models[record.result.chosen].accuracy
+    assert (kept.of(kept.chosen) == kept.labels).mean() == accuracy.estimate
 
 
-def test_an_unsound_one_is_not_registered_and_the_reason_stands_on_its_run(gate):
-    final = gate.classified.summary["final"]
+def test_an_unsound_one_is_not_registered_and_the_reason_stands_on_its_run(gate_of):
+    gate = gate_of("classifier")
+    good = gate.right_on((0, 90))
+    trained = gate.record("trained", good).result.models[0]
+    lazy = trained.trials[0].model_copy(update={"learned": Learned.AT_CHANCE})
+    other = gate.extraction.model_copy(update={"input_size": 96})
+    gone = gate.extraction.model_copy(update={"weights": "imagenet", "weights_file": "/absent"})
     cases = {
-        "it did not learn": ({"flagged": "it did not learn"}, {}),
-        "no better than the majority's 0.5000": ({"final": final | {"test_accuracy_low": 0.49}}, {}),
-        "trained on images with digest feed": ({"dataset_digest": "feed" * 16}, {}),
-        "made with other settings": ({}, {"settings": gate.settings.model_copy(update={"input_size": 96})}),
-        "weights_file '/absent' not found": (
+        Outcome.NOT_TESTED: (gate.record("halved", good, judged_on=Rows.VALIDATION), {}),
+        Outcome.DID_NOT_LEARN: (
+            gate.record("lazy", good, models=(trained.model_copy(update={"trials": (lazy,)}),)),
             {},
-            {"settings": gate.settings.model_copy(update={"weights": "imagenet", "weights_file": "/absent"})},
         ),
+        Outcome.NOT_ABOVE_MAJORITY: (gate.record("poor", gate.right_on((0, 50))), {}),
+        Outcome.CHANGED_IMAGES: (gate.record("others", good, dataset_digest="feed" * 16), {}),
+        Outcome.CHANGED_FEATURES: (gate.record("features", good), {"extraction": other}),
+        Outcome.NO_WEIGHTS: (gate.record("weights", good), {"extraction": gone}),
     }
-    for number, (words, (summary, given)) in enumerate(cases.items()):
-        record = gate.record(f"unsound {number}", GOOD, **summary)
+    words = [
+        r"dropped at a rung",
+        r"did not learn \(at chance\)",
+        r"does not exclude 0.5000, the majority class's share",
+        r"trained on images with digest feedfeedfeed",
+        r"made with other settings",
+        r"weights_file '/absent' not found",
+    ]
+    for (outcome, (record, given)), said in zip(cases.items(), words, strict=True):
         decision = gate.consider(record, **given)
-        assert (decision.promoted, decision.challenger) == (False, None)
-        assert re.search(words, decision.why), decision.why
-        (run,) = gate.tracking.client.search_runs(
-            [gate.tracking.client.get_experiment_by_name("probeflow/classifier").experiment_id],
-            f"tags.`probeflow.key` = '{record.parent.key}'",
-        )
-        assert decision.why in run.data.tags["probeflow.promotion"]
+        assert (decision.outcome, decision.promoted, decision.challenger) == (outcome, False, None)
+        assert re.search(said, decision.why), decision.why
+        run = gate.tracking.client.get_run(gate.log(record))
+        assert run.data.tags["probeflow.promotion"] == decision.sentence
     assert gate.registry.versions() == []
 
 
-def test_a_leak_is_refused_by_the_images_digests(gate):
+def test_a_leak_is_refused_by_the_images_digests(gate_of):
     """Test images that are training images under other names and in another order."""
-    train = gate.photos.splits["train"]
+    gate = gate_of("classifier")
+    train = gate.on.dataset.splits["train"]
     test = Split(train.images[[5, 2, 11]].copy(), train.labels[[5, 2, 11]])
-    leaking = build("photo-patches", gate.photos.class_names, {"train": train, "test": test}, "")
-    decision = gate.consider(gate.record("leak", BETTER, dataset_digest=leaking.digest), leaking)
-    assert not decision.promoted
+    leaking = build("photo-patches", gate.on.dataset.class_names, {"train": train, "test": test}, "")
+    record = gate.record("leak", gate.right_on((0, 96)), dataset_digest=leaking.digest)
+    decision = gate.consider(record, replace(gate.on, dataset=leaking))
+    assert decision.outcome is Outcome.LEAKAGE
     assert "3 of 3 test images of 'photo-patches' (100.0%) are also training images" in decision.why
-    assert gate.registry.versions() == []
 
 
 def test_the_first_sound_one_is_challenger_and_champion_once(gate):
-    record = gate.record("good", GOOD)
-    for words in ("the first champion", "unchanged"):
+    record = gate.record("good", gate.right_on((0, 380)))
+    for outcome in (Outcome.FIRST, Outcome.UNCHANGED):
         decision = gate.consider(record)
-        assert (decision.promoted, decision.version) == (True, "1")
-        assert words in decision.why
+        assert (decision.outcome, decision.promoted, decision.version) == (outcome, True, "1")
     assert gate.aliases == {"challenger": "1", "champion": "1"}
+    assert gate.registry.champion().accuracy == wilson(380, 447)
 
 
 def test_a_worse_one_and_a_tie_are_refused_and_a_better_one_promoted_each_with_the_reason(gate):
-    gate.consider(gate.record("good", GOOD))
-    for number, (title, right, words) in enumerate(
-        [("worse", WORSE, "worse, difference -0.1458 ("), ("tie", TIE, "a tie: not told apart, difference +0.0312 (")],
-        2,
-    ):
+    good = gate.right_on((0, 380))
+    gate.consider(gate.record("good", good))
+    labels = gate.judged.labels
+    cases = [
+        ("worse", gate.right_on((0, 330)), Outcome.WORSE),
+        ("tie", gate.right_on((6, 392)), Outcome.NOT_SIGNIFICANT),
+        ("equal", good, Outcome.NOT_SIGNIFICANT),
+    ]
+    for number, (title, right, outcome) in enumerate(cases, 2):
         decision = gate.consider(gate.record(title, right))
-        assert (decision.promoted, decision.version, decision.challenger) == (False, "1", str(number))
-        assert decision.why.startswith(words)
-        assert "paired over 96 images, p = " in decision.why
-        assert "; test accuracy" in decision.why
-        assert "champion version 1 has test accuracy 0.8333 (0.7463 to 0.8947) on the same images" in decision.why
+        assert (decision.outcome, decision.version, decision.challenger) == (outcome, "1", str(number))
+        said = [np.where(mask, labels, (labels + 1) % 10) for mask in (right, good)]
+        assert decision.difference == compare_predictions(*said, labels)
+        assert (decision.accuracy, decision.champion_accuracy) == (wilson(int(right.sum()), 447), wilson(380, 447))
         assert gate.aliases == {"challenger": str(number), "champion": "1"}
-    decision = gate.consider(gate.record("better", BETTER))
-    assert (decision.promoted, decision.version) == (True, "4")
-    assert decision.why.startswith("better, difference +0.1458 (")
-    assert gate.aliases == {"challenger": "4", "champion": "4"}
+    decision = gate.consider(gate.record("better", gate.right_on((0, 420))))
+    assert (decision.outcome, decision.version) == (Outcome.BETTER, "5")
+    assert decision.sentence.startswith(f"`{gate.name}` version 5 is champion: better, difference +0.0895 (")
+    assert "paired over 447 images, p < 0.0001; test accuracy 0.9396" in decision.why
+    assert "champion version 1 has test accuracy 0.8501 (0.8140 to 0.8802) on the same images" in decision.why
+    assert gate.aliases == {"challenger": "5", "champion": "5"}
     for version in gate.registry.versions()[1:]:
         about = gate.tracking.client.get_model_version(gate.name, version.number).description
         assert version.tags["probeflow.decision"].rpartition(" UTC: ")[2] in about
 
 
-def test_equal_answers_are_a_tie(gate):
-    gate.consider(gate.record("one", GOOD))
-    decision = gate.consider(gate.record("other", GOOD))
-    assert not decision.promoted
-    assert decision.why.startswith("a tie: not told apart, difference +0.0000 (")
+def test_images_in_groups_are_judged_by_groups(gate_of):
+    """One of 24 groups of images, all wrong or all right, is no more than one image that is independent."""
+    gate = gate_of("classifier")
+    labels, groups = gate.judged.labels, gate.judged.groups
+    place = np.unique(groups, return_inverse=True)[1]
+    first = gate.consider(gate.record("first", place < 20))
+    predicted = np.where(place < 20, labels, 1 - labels)
+    assert first.accuracy == measure(labels, np.eye(2)[predicted], groups)["accuracy"]
+    assert first.accuracy.low < wilson(int((place < 20).sum()), len(labels)).low
+    decision = gate.consider(gate.record("all right", place < 24))
+    assert compare_predictions(labels, predicted, labels).significant
+    assert decision.outcome is Outcome.NOT_SIGNIFICANT
 
 
-def test_without_the_answers_only_intervals_that_do_not_overlap_decide(gate):
-    gate.consider(gate.record("good", GOOD, told=False))
-    overlapping, clear = right_on((0, 90)), right_on((0, 96))
-    tie = gate.consider(gate.record("tie", overlapping))
-    assert not tie.promoted
-    assert tie.why.startswith("a tie: not told apart, by intervals")
-    assert gate.consider(gate.record("better", clear)).why.startswith("better, by intervals")
-    assert gate.consider(gate.record("worse", WORSE, told=False)).why.startswith("worse, by intervals")
+def test_without_the_predictions_only_intervals_that_do_not_overlap_decide(gate):
+    gate.consider(gate.record("good", gate.right_on((0, 380)), known=False))
+    for title, count, outcome in (
+        ("overlaps", 400, Outcome.NOT_SIGNIFICANT),
+        ("clear", 440, Outcome.BETTER),
+        ("worse", 330, Outcome.WORSE),
+    ):
+        decision = gate.consider(gate.record(title, gate.right_on((0, count)), known=title == "clear"))
+        assert (decision.outcome, decision.difference) == (outcome, None)
+        assert "by intervals" in decision.why
     assert gate.aliases == {"challenger": "4", "champion": "3"}
 
 
-def test_one_of_other_images_is_refused_with_the_command_that_promotes_it_all_the_same(gate, small, where):
-    gate.consider(gate.record("good", GOOD))
-    train, test = gate.photos.splits["train"], gate.photos.splits["test"]
-    fewer = Split(test.images[:40], test.labels[:40])
-    others = build("photo-patches", gate.photos.class_names, {"train": train, "test": fewer}, "")
-    features = extract(others, small.features, where.features).manifest.digest
-    record = gate.record("others", BETTER, dataset_digest=others.digest, features_digest=features)
-    decision = gate.consider(record, others)
-    assert not decision.promoted
-    assert f"champion version 1 was tested on other images (digest {gate.photos.digest[:12]}" in decision.why
-    assert f"`python -m flows promote 2 --model {gate.name} --reason WHY`" in decision.why
+def test_one_of_other_images_is_refused_with_the_command_that_promotes_it_all_the_same(gate):
+    right = gate.right_on((0, 380))
+    gate.consider(gate.record("good", right))
+    train, test = gate.on.dataset.splits["train"], gate.on.dataset.splits["test"]
+    fewer = Split(test.images[:400], test.labels[:400])
+    built = build("digits", gate.on.dataset.class_names, {"train": train, "test": fewer}, "", 16)
+    others = replace(gate.on.dataset, splits=built.splits, digest=built.digest)
+    decision = gate.consider(
+        gate.record("others", right, dataset_digest=others.digest), replace(gate.on, dataset=others)
+    )
+    assert decision.outcome is Outcome.OTHER_TEST_IMAGES
+    assert f"champion version 1 was tested on other images (digest {gate.on.dataset.digest[:12]}" in decision.why
+    assert f"`probeflow promote 2 --model {gate.name} --reason WHY`" in decision.why
     by_hand = promote_by_hand(gate.tracking, gate.name, "challenger", "the images are better")
     assert by_hand.sentence == f"`{gate.name}` version 2 is champion: by hand, the images are better."
     assert gate.aliases["champion"] == "2"
@@ -128,7 +160,7 @@ class TestRollBack:
     @pytest.fixture
     def three(self, gate):
         """Three champions, one after the other."""
-        records = [gate.record(f"number {n}", right_on((0, n))) for n in (66, 80, 94)]
+        records = [gate.record(f"number {count}", gate.right_on((0, count))) for count in (330, 380, 420)]
         for record in records:
             assert gate.consider(record).promoted
         return records
@@ -137,18 +169,18 @@ class TestRollBack:
         for before in ("2", "1"):
             assert roll_back(gate.tracking, gate.name, "it fails on new images").version == before
             assert gate.aliases["champion"] == before
-        with pytest.raises(ConfigError, match=r"no champion of .* came before version 1; `python -m flows promote"):
+        with pytest.raises(ConfigError, match=r"no champion of .* came before version 1; `probeflow promote"):
             roll_back(gate.tracking, gate.name, "again")
         assert gate.aliases["champion"] == "1"
 
     def test_one_that_was_rolled_back_is_promoted_by_hand_only(self, gate, three):
         roll_back(gate.tracking, gate.name, "it fails on new images")
         decision = gate.consider(three[2])
-        assert not decision.promoted
-        assert "it was rolled back (it fails on new images); `python -m flows promote 3" in decision.why
-        promote_by_hand(gate.tracking, gate.name, "3", "mended")
+        assert decision.outcome is Outcome.WITHDRAWN
+        assert "it was rolled back (it fails on new images); `probeflow promote 3" in decision.why
+        promote_by_hand(gate.tracking, gate.name, "3", "fixed")
         assert gate.aliases["champion"] == "3"
-        assert gate.consider(three[2]).why.endswith("unchanged")
+        assert gate.consider(three[2]).outcome is Outcome.UNCHANGED
         assert roll_back(gate.tracking, gate.name, "after all").version == "2"
 
     def test_an_alias_moved_by_others_is_taken_into_the_history(self, gate, three):
@@ -162,10 +194,18 @@ class TestRollBack:
 
 
 def test_what_is_not_there_is_refused_with_what_is(gate):
-    gate.consider(gate.record("good", GOOD))
+    gate.consider(gate.record("good", gate.right_on((0, 380))))
     with pytest.raises(ConfigError, match=r"has no version '7'; known: 1 \(challenger\) \(champion\)"):
         promote_by_hand(gate.tracking, gate.name, "7", "why")
     with pytest.raises(ConfigError, match=r"version 1 of .* is champion already"):
         promote_by_hand(gate.tracking, gate.name, "1", "why")
     with pytest.raises(ConfigError, match=f"no model 'mine' is registered; known: .*{gate.name}"):
         registered_name(gate.tracking, "mine")
+
+
+def test_a_study_that_keeps_no_network_is_refused(tracking, small_run):
+    record = small_run.records["exploration"]
+    with pytest.raises(
+        DataError, match="study 'exploration' is of kind exploration, which keeps no network to promote"
+    ):
+        consider(tracking, record, "run", small_run.input("exploration"), None, small_run.where)

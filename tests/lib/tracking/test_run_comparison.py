@@ -2,126 +2,113 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
-from scipy.stats import binomtest
 
 from flows.compare import show_comparison
 from lib.errors import ConfigError
+from lib.evaluation.intervals import wilson
 from lib.evaluation.paired import compare_predictions
-from lib.studies.identity import Identity
-from lib.studies.record import RunNote
-from lib.tracking.comparison import compare
+from lib.graph import ready_node, studies_of, summarise
+from lib.profile import parse_profile
+from lib.tracking.comparison import Verdict, compare
+from lib.tracking.past_runs import find_run, record_of_run
 from lib.tracking.records import log_record
-from tests.gate import right_on
-from tests.records import identity_of, seal_record
-
-GOOD, BETTER = right_on((0, 80)), right_on((0, 94))
-
-
-def logged(gate, title, right, **changes):
-    """The id of a new run of a classifier that is right on these images."""
-    record = gate.record(title, right, told=changes.pop("told", True))
-    parent = replace(record.parent, name=title, **changes)
-    return log_record(gate.tracking, replace(record, parent=parent), {}).info.run_id
 
 
 def test_accuracies_on_the_same_images_are_compared_in_pairs(gate, capsys):
-    left, right = logged(gate, "good", GOOD), logged(gate, "better", BETTER)
+    good, better = gate.right_on((0, 380)), gate.right_on((0, 420))
+    left, right = gate.log(gate.record("good", good)), gate.log(gate.record("better", better))
     found = compare(gate.tracking, left, right[:12])
     assert found.same_data
     (accuracy,) = [each for each in found.figures if each.name == "test_accuracy"]
-    labels = gate.labels
-    expected = compare_predictions(*(np.where(mask, labels, 1 - labels) for mask in (BETTER, GOOD)), labels)
-    assert (accuracy.left, accuracy.right) == pytest.approx((80 / 96, 94 / 96))
-    assert accuracy.difference == expected
+    labels = gate.judged.labels
+    expected = compare_predictions(*(np.where(mask, labels, (labels + 1) % 10) for mask in (better, good)), labels)
+    assert (accuracy.left, accuracy.right) == pytest.approx((380 / 447, 420 / 447))
+    assert (accuracy.difference, accuracy.verdict) == (expected, Verdict.SIGNIFICANT)
     show_comparison(left, right, gate.where)
-    told = capsys.readouterr().out
-    assert f"+0.1458  {expected.low:+.4f} to {expected.high:+.4f}: told apart, paired" in told
-    assert f"both on photo-patches {gate.photos.digest[:12]}" in told
+    said = capsys.readouterr().out
+    assert f"+0.08949  {expected.low:+.4f} to {expected.high:+.4f}: significant, paired" in said
+    assert f"both on digits {gate.on.dataset.digest[:12]}" in said
 
 
-def test_without_the_answers_the_two_intervals_stand_beside_each_other(gate, capsys):
-    left, right = (logged(gate, f"{count} right", right_on((0, count)), told=False) for count in (80, 82))
+def test_without_the_predictions_the_two_intervals_stand_side_by_side(gate, capsys):
+    left, right = (
+        gate.log(gate.record(f"{count} right", gate.right_on((0, count)), known=False)) for count in (380, 385)
+    )
     show_comparison(left, right, gate.where)
-    one, other = (binomtest(count, 96).proportion_ci(method="wilson") for count in (80, 82))
+    one, other = (wilson(count, 447) for count in (380, 385))
     words = f"A {one.low:.4f} to {one.high:.4f}, B {other.low:.4f} to {other.high:.4f}: intervals overlap"
     assert words in capsys.readouterr().out
 
 
-def test_settings_that_differ_stand_first_and_equal_ones_in_one_line(gate, capsys):
-    left = logged(gate, "fast one", GOOD, params={"rate": 0.1, "seed": 0})
-    right = logged(gate, "slow one", GOOD, params={"rate": 0.01, "seed": 0, "l2": 1})
-    assert compare(gate.tracking, left, right).params == {
-        "rate": ("0.1", "0.01"),
-        "seed": ("0", "0"),
-        "l2": (None, "1"),
-    }
-    show_comparison("fast one", "slow one", gate.where)
+def test_settings_that_differ_stand_first_and_equal_ones_in_one_line(tracking, small_run, capsys):
+    log_record(tracking, small_run.records["activations"], {})
+    one, other = "relu · he init · seed 0", "tanh · he init · seed 1"
+    assert compare(tracking, one, other).params["activation"] == ("relu", "tanh")
+    show_comparison(one, other, small_run.where)
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
-    assert ["rate", "0.1", "0.01"] in lines
-    assert ["l2", "–", "1"] in lines
-    assert ["equal", "in", "both:", "seed", "0"] in lines
+    assert ["activation", "relu", "tanh"] in lines
+    assert ["seed", "0", "1"] in lines
+    assert any(line[:3] == ["equal", "in", "both:"] and "sgd," in line for line in lines)
 
 
 def test_runs_of_different_data_are_said_to_be_so(gate, capsys):
-    other = gate.record("other data", GOOD)
-    other = replace(other, dataset=replace(other.dataset, digest="feed" * 16))
-    right = log_record(gate.tracking, other, {}).info.run_id
-    show_comparison(logged(gate, "one", GOOD), right, gate.where)
+    right = gate.right_on((0, 380))
+    other = gate.log(gate.record("other data", right, dataset_digest="feed" * 16))
+    show_comparison(gate.log(gate.record("one", right)), other, gate.where)
     assert "DIFFERENT data, so their figures cannot be compared" in capsys.readouterr().out
 
 
 def test_a_run_that_is_not_there_or_not_the_only_one_is_refused(gate):
-    left = logged(gate, "twin", GOOD)
-    again = gate.record("again", GOOD)
-    log_record(gate.tracking, replace(again, parent=replace(again.parent, name="twin")), {})
-    with pytest.raises(ConfigError, match=r"'twin' means 2 runs \(.*\): give more of the id"):
-        compare(gate.tracking, left, "twin")
+    left = gate.log(gate.record("twin", gate.right_on((0, 380))))
+    gate.log(gate.record("other twin", gate.right_on((0, 380))))
+    name = gate.tracking.client.get_run(left).info.run_name
+    with pytest.raises(ConfigError, match=r"means [23] runs \(.*\): give more of the id"):
+        compare(gate.tracking, left, name)
     for absent in ("0" * 32, "nowhere", ""):
         with pytest.raises(ConfigError, match=f"no run '{absent}'"):
             compare(gate.tracking, absent, left)
 
 
-def whole_run(gate, name, rate, classifier):
-    """The id of a run of two studies: a sweep at this rate, and a classifier whose key this is."""
-    root = gate.where.studies
-    sweep = seal_record(root, identity_of(rate=rate), headline=f"at rate {rate}")
-    log_record(gate.tracking, sweep, {})
-    keys = {"learning_rates": sweep.key, "classifier": classifier}
-    identity = Identity("pipeline", gate.name, {study: f"{study} {key}" for study, key in keys.items()})
-    record = seal_record(root, identity, summary={"studies": keys}, parent=RunNote("", name, {"studies": len(keys)}))
-    parent = replace(record.parent, key=record.key, metrics={"test_accuracy": 0.9})
-    return log_record(gate.tracking, replace(record, parent=parent), {}).info.run_id
+@pytest.fixture(scope="module")
+def whole_runs(tracking, small_run):
+    """Two whole runs, logged: that of the small profile, and one whose sweep on pixels has other settings."""
+    content = small_run.profile.model_dump(mode="json")
+    content["name"] = "changed"
+    content["studies"]["activations"]["variants"]["sgd"]["base"]["epochs"] = 3
+    profile = parse_profile(content)
+    records = {name: ready_node(profile, name, small_run.where).run() for name in small_run.records}
+    changed = summarise(profile, records, small_run.where)
+    every = {each.key: each for each in [*small_run.records.values(), *records.values()]}
+    for record in every.values():
+        log_record(tracking, record, {})
+    return [(run, log_record(tracking, run, {}).info.run_id) for run in (small_run.record, changed)]
 
 
-def test_whole_runs_are_compared_study_by_study_and_one_model_is_said_to_be_one(gate, capsys):
-    left, right = (whole_run(gate, f"whole at {rate}", rate, "c" * 64) for rate in (0.25, 0.125))
-    show_comparison(left, right, gate.where)
-    told = capsys.readouterr().out
-    assert "learning rates: changed: learning_rates.rate 0.25 -> 0.125\n  A  at rate 0.25\n  B  at rate 0.125\n" in told
-    assert "classifier: same: its result is not known here" in told
-    assert told.endswith("figures: of the same model, the classifier's in both\n")
-    assert "equal in both" not in told
-    assert "overlap" not in told
+def test_whole_runs_are_compared_study_by_study_and_one_model_is_said_to_be_one(
+    whole_runs, tracking, small_run, capsys
+):
+    (one, left), (_, right) = whole_runs
+    show_comparison(left, right, small_run.where)
+    said = capsys.readouterr().out
+    assert "activations: changed: studies.activations.variants.sgd.base.epochs 4 -> 3\n  A  " in said
+    assert "exploration: same: 480 images" in said
+    assert said.endswith("figures: of the same model, the classifier's in both\n")
+    assert "equal in both" not in said
+    assert find_run(tracking, one.key[:16]).info.run_id == left
+    assert record_of_run(left, small_run.where) == one.folder
 
 
-def test_whole_runs_with_other_classifiers_are_compared_in_pairs(gate, capsys):
-    found = []
-    for title, right in (("good", GOOD), ("better", BETTER)):
-        record = gate.record(title, right)
-        log_record(gate.tracking, record, {})
-        found.append(whole_run(gate, f"whole and {title}", 0.5, record.parent.key))
-    show_comparison(*found, gate.where)
-    told = capsys.readouterr().out
-    assert "learning rates: same: at rate 0.5" in told
-    assert "classifier: changed\n" in told
-    assert "told apart, paired" in told
-
-
-def test_a_run_is_found_by_the_key_of_its_record(gate):
-    run = whole_run(gate, "whole by key", 0.75, "d" * 64)
-    key = gate.tracking.client.get_run(run).data.tags["probeflow.key"]
-    assert compare(gate.tracking, key[:16], run).left.run_id == run
+def test_whole_runs_with_other_models_are_compared_in_pairs(whole_runs, small_run, tracking):
+    """As if the sweep on pixels were the one that is promoted."""
+    runs = []
+    for run, _ in whole_runs:
+        profile = parse_profile(run.result.profile | {"promote": "activations"})
+        promoted = summarise(profile, studies_of(run), small_run.where)
+        runs.append(log_record(tracking, promoted, {}).info.run_id)
+    found = compare(tracking, *runs, small_run.where.studies)
+    assert (found.of, found.same_model, found.whole_runs) == ("activations", False, True)
+    (accuracy,) = [each for each in found.figures if each.name == "test_accuracy"]
+    assert accuracy.difference is not None
+    assert accuracy.difference.rows == 447

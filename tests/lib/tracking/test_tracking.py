@@ -10,11 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lib.config import Places
-from lib.datasets import acquire
 from lib.errors import StorageError
-from lib.studies.record import StudyRecord
-from lib.studies.sweep import run_sweep
+from lib.places import Places
+from lib.studies.presentation import Presentation, Section, markdown
+from lib.studies.study import Record
 from lib.tracking import records
 from lib.tracking.records import log_record
 from lib.tracking.store import Tracking, connect
@@ -22,8 +21,13 @@ from lib.tracking.views import comparison_links
 
 
 @pytest.fixture(scope="module")
-def activations(small, where) -> StudyRecord:
-    return run_sweep("activations", small.activations, acquire(small.activations.data, where.data), where.studies)
+def activations(small_run) -> Record:
+    return small_run.records["activations"]
+
+
+@pytest.fixture(scope="module")
+def shown(activations) -> Presentation:
+    return activations.present()
 
 
 @pytest.fixture(scope="module")
@@ -36,48 +40,75 @@ def runs(tracking: Tracking, study: str):
     return tracking.client.search_runs([experiment], max_results=1000)
 
 
-def test_a_sweep_is_a_run_with_its_configurations_below_and_below_each_its_trials(tracking, activations, parent):
+def test_a_sweep_is_a_run_with_its_configurations_below_and_below_each_its_trials(tracking, shown, parent):
     found = {run.info.run_id: run for run in runs(tracking, "activations")}
-    assert len(found) == 1 + len(activations.children)
+    assert len(found) == 1 + len(shown.runs)
     assert {run.info.status for run in found.values()} == {"FINISHED"}
     role = {key: run.data.tags.get("probeflow.role") for key, run in found.items()}
     above = {key: run.data.tags.get("mlflow.parentRunId") for key, run in found.items()}
     assert {role[above[key]] for key in found if role[key] == "configuration"} == {None}
-    trials = [key for key in found if role[key] in ("candidate", "final", "peer")]
+    trials = [key for key in found if role[key] in ("trial", "final")]
     assert {role[above[key]] for key in trials} == {"configuration"}
-    assert len(trials) == 2 * list(role.values()).count("configuration") == 2 * (4 * 2 + 4 + 4)  # two seeds each
+    assert (
+        len(trials) == 2 * list(role.values()).count("configuration") == 2 * (4 + 2)
+    )  # two seeds each; winners by axis
+    assert [role[above[key]] for key in found if role[key] == "baseline"] == [None]  # the majority class
     for key in trials:
         configuration = found[above[key]].data
         assert found[key].data.params["activation"] == configuration.params["activation"]
         assert configuration.tags["probeflow.trials"] == role[key]
+        assert configuration.tags["probeflow.rows"] == {"trial": "validation", "final": "test"}[role[key]]
+    assert {run.data.tags["probeflow.kind"] for run in found.values()} == {"sweep"}
     assert parent.data.tags["prefect.flow_run_id"] == "abc"
 
 
-def test_the_description_begins_with_the_answer_and_leads_to_the_comparison(tracking, activations, parent):
+def test_the_experiment_asks_the_question_of_the_kind(tracking, parent, small_run):
+    note = tracking.client.get_experiment_by_name("probeflow/activations").tags["mlflow.note.content"]
+    assert note.startswith("Which settings train the best network on this input, and how good is it?")
+    assert "| `trial` | one seed of it" in note
+    log_record(tracking, small_run.records["exploration"], {})
+    note = tracking.client.get_experiment_by_name("probeflow/exploration").tags["mlflow.note.content"]
+    assert note.startswith("What do the images look like")
+    assert "Compare" not in note
+
+
+def test_warnings_are_a_tag_of_the_study_s_run(tracking, small_run):
+    record = small_run.records["classifier"]
+    said = log_record(tracking, record, {}).data.tags["probeflow.flag"]
+    assert said == "; ".join(record.present().warnings)
+    assert "weights are RANDOM" in said
+
+
+def test_the_description_begins_with_the_comparison_and_the_answer(tracking, shown, parent):
     head, *notes = parent.data.tags["mlflow.note.content"].split("\n\n")
-    answer, compare, more = head.split("  \n")
-    assert answer.startswith(f"**Answer:** {activations.summary['best']['label']}: test accuracy 0.")
-    assert more[1:-1] in activations.headline
+    compare, answer = head.split("  \n")
+    assert answer == f"**Answer:** {shown.headline}"
     pages = re.findall(r"\[([^]]+)\]\((#/[^)]+)\)", compare)
-    assert pages == [(link.title, link.path) for link in comparison_links(tracking, parent, activations)]
+    assert pages == [(link.title, link.path) for link in comparison_links(tracking, parent, shown)]
     assert any("| configuration |" in part for part in notes)
 
 
-def test_notes_longer_than_a_database_takes_are_cut_between_lines_and_whole_as_an_artifact(tracking, activations):
-    notes = "\n".join(f"line {number} of the notes" for number in range(1000))
-    record = replace(activations, notes=notes, parent=replace(activations.parent, key="long"), children=(), figures=())
-    run = log_record(tracking, record, {})
+def test_notes_longer_than_a_database_takes_are_cut_between_lines_and_whole_as_an_artifact(
+    tracking, small_run, monkeypatch
+):
+    exploration = small_run.records["exploration"]
+    body = "\n".join(f"line {number} of the notes" for number in range(1000))
+    long = replace(exploration.present(), sections=(Section("", body),))
+    long = replace(long, parent=replace(long.parent, key="long"))
+    monkeypatch.setattr(Record, "present", lambda self: long)
+    run = log_record(tracking, exploration, {})
     shown = run.data.tags["mlflow.note.content"]
     assert 7800 < len(shown) <= 8000
-    *kept, _, told = shown.partition("\n\n")[2].split("\n")  # after the answer
+    notes = markdown(long)
+    *kept, _, said = shown.partition("\n\n")[2].split("\n")  # after the answer
     assert kept == notes.split("\n")[: len(kept)]
-    assert told.endswith("whole in the artifact notes.md)")
+    assert said.endswith("whole in the artifact notes.md)")
     folder = tracking.client.download_artifacts(run.info.run_id, "notes.md")
     assert Path(folder).read_text() == notes
     tracking.client.delete_run(run.info.run_id)
 
 
-def test_params_are_numbers_and_metrics_few_and_by_epoch(tracking, activations, parent):
+def test_params_are_numbers_and_metrics_few_and_by_epoch(tracking, shown, parent):
     run = next(run for run in runs(tracking, "activations") if run.info.run_name == "relu · he init · seed 1")
     assert float(run.data.params["learning_rate"]) == 0.2
     assert {"activation", "hidden", "init", "batch_size", "epochs", "seed"} <= set(run.data.params)
@@ -88,13 +119,13 @@ def test_params_are_numbers_and_metrics_few_and_by_epoch(tracking, activations, 
         "best_epoch", "last_epoch", "training_seconds", "parameters",
     }  # fmt: skip
     history = tracking.client.get_metric_history(run.info.run_id, "validation_loss")
-    child = next(child for child in activations.children if child.name == run.info.run_name)
+    child = next(each for each in shown.runs if each.name == run.info.run_name)
     assert [point.step for point in history] == [1, 2, 3, 4]
     np.testing.assert_allclose(
-        [point.value for point in history], [record["validation_loss"] for record in child.history]
+        [point.value for point in history], [of_epoch["validation_loss"] for of_epoch in child.history]
     )
     figures = run.data.metrics
-    best = min(child.history, key=lambda record: record["validation_loss"])
+    best = min(child.history, key=lambda of_epoch: of_epoch["validation_loss"])
     assert figures["best_epoch"] == best["epoch"]
     for name in ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy"):
         assert figures[f"best_epoch_{name}"] == best[name]
@@ -110,8 +141,8 @@ def test_figures_and_tables_are_artifacts(tracking, activations, parent):
     listed = {
         item.path for kind in ("figures", "tables") for item in tracking.client.list_artifacts(parent.info.run_id, kind)
     }
-    assert listed == {f"figures/{name}" for name in activations.figures} | {
-        f"tables/{name}" for name in activations.tables
+    assert listed == {f"figures/{each.file}" for each in activations.figures} | {
+        f"tables/{each.file}" for each in activations.tables
     }
 
 
@@ -121,7 +152,7 @@ def test_logging_again_changes_nothing(tracking, activations, parent):
     assert {run.info.run_id: run.data.metrics for run in runs(tracking, "activations")} == before
 
 
-def test_a_crash_while_logging_is_made_good_without_doubling(where, activations, tmp_path, monkeypatch):
+def test_a_crash_while_logging_is_made_good_without_doubling(where, activations, shown, tmp_path, monkeypatch):
     mlruns = tmp_path / "mlruns"
     other = connect(Places(data=where.data, mlruns=mlruns, tracking_uri=f"sqlite:///{mlruns / 'mlflow.db'}"))
     log_run, calls = records._log_run, []
@@ -138,11 +169,12 @@ def test_a_crash_while_logging_is_made_good_without_doubling(where, activations,
     monkeypatch.setattr(records, "_log_run", log_run)
     log_record(other, activations, {})
     found = runs(other, "activations")
-    assert len(found) == 1 + len(activations.children)
-    for run in found:
-        if run.data.tags.get("probeflow.role") == "candidate":
-            points = other.client.get_metric_history(run.info.run_id, "train_loss")
-            assert [point.step for point in points] == [1, 2, 3, 4]
+    assert len(found) == 1 + len(shown.runs)
+    trials = [run for run in found if run.data.tags.get("probeflow.role") == "trial"]
+    assert trials
+    for run in trials:
+        points = other.client.get_metric_history(run.info.run_id, "train_loss")
+        assert [point.step for point in points] == [1, 2, 3, 4]
     connect(where)  # MLflow's current store is global to the process
 
 

@@ -10,9 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from lib.config import Places
-from lib.datasets import acquire
-from lib.studies.sweep import run_sweep
+from lib.places import Places
 from lib.tracking import turns
 from lib.tracking.records import log_record
 from lib.tracking.store import KEY_TAG, connect
@@ -118,8 +116,9 @@ def test_nobody_counts_as_dead_for_beats_that_a_store_which_was_away_could_not_t
     assert "ended while it logged the same" not in caplog.text
 
 
-def test_six_that_log_one_study_at_once_make_one_run_a_trial(small, where):
-    record = run_sweep("hidden_units", small.hidden_units, acquire(small.hidden_units.data, where.data), where.studies)
+def test_six_that_log_one_study_at_once_make_one_run_a_trial(small_run, where):
+    record = small_run.records["classifier"]
+    shown = record.present()
     start = threading.Barrier(6)
 
     def log(_) -> str:
@@ -130,20 +129,19 @@ def test_six_that_log_one_study_at_once_make_one_run_a_trial(small, where):
     with ThreadPoolExecutor(6) as pool:
         (parent,) = set(pool.map(log, range(6)))
     tracking = connect(where)
-    experiment = tracking.client.get_experiment_by_name("probeflow/hidden_units").experiment_id
+    experiment = tracking.client.get_experiment_by_name("probeflow/classifier").experiment_id
     logged = tracking.client.search_runs([experiment], max_results=1000)
     assert Counter(run.data.tags[KEY_TAG] for run in logged) == Counter(
-        [record.parent.key, *(child.key for child in record.children)]
+        [shown.parent.key, *(each.key for each in shown.runs)]
     )
     ids = {run.data.tags[KEY_TAG]: run.info.run_id for run in logged}
-    expected = {ids[child.key]: ids[child.below] if child.below else parent for child in record.children}
+    expected = {ids[each.key]: ids[each.below] if each.below else parent for each in shown.runs}
     assert {run.info.run_id: run.data.tags.get("mlflow.parentRunId") for run in logged} == expected | {parent: None}
 
 
-def test_a_run_that_a_server_made_twice_is_deleted(small, where, monkeypatch):
-    record = run_sweep(
-        "learning_rates", small.learning_rates, acquire(small.learning_rates.data, where.data), where.studies
-    )
+def test_a_run_that_a_server_made_twice_is_deleted(small_run, where, monkeypatch):
+    record = small_run.records["activations"]
+    shown = record.present()
     tracking = connect(where)
     create = tracking.client.create_run
 
@@ -153,23 +151,23 @@ def test_a_run_that_a_server_made_twice_is_deleted(small, where, monkeypatch):
 
     monkeypatch.setattr(tracking.client, "create_run", twice)
     log_record(tracking, record, {})
-    experiment = tracking.client.get_experiment_by_name("probeflow/learning_rates").experiment_id
+    experiment = tracking.client.get_experiment_by_name("probeflow/activations").experiment_id
     logged = tracking.client.search_runs([experiment], max_results=1000)
     assert {run.info.status for run in logged} == {"FINISHED"}
-    assert len(logged) == 1 + len(record.children)
+    assert len(logged) == 1 + len(shown.runs)
 
     # Killed when the trials stood below that of a configuration's doubles which goes: they move to the one that stays.
-    (first, *_), below = record.children, [child.key for child in record.children if child.below]
+    first, below = shown.runs[0], [each.key for each in shown.runs if each.below]
     ids = {run.data.tags[KEY_TAG]: run for run in logged}
     double = create(experiment, None, dict(ids[first.key].data.tags), first.name).info.run_id
-    for child in record.children:
-        if child.below == first.key:
-            tracking.client.set_tag(ids[child.key].info.run_id, "mlflow.parentRunId", double)
-    tracking.client.update_run(ids[record.parent.key].info.run_id, status="RUNNING")
+    for each in shown.runs:
+        if each.below == first.key:
+            tracking.client.set_tag(ids[each.key].info.run_id, "mlflow.parentRunId", double)
+    tracking.client.update_run(ids[shown.parent.key].info.run_id, status="RUNNING")
     monkeypatch.undo()
     log_record(tracking, record, {})
     again = {run.info.run_id: run for run in tracking.client.search_runs([experiment], max_results=1000)}
-    assert len(again) == 1 + len(record.children)
+    assert len(again) == 1 + len(shown.runs)
     assert all(
         run.data.tags["mlflow.parentRunId"] in again for run in again.values() if run.data.tags[KEY_TAG] in below
     )

@@ -5,45 +5,71 @@ from __future__ import annotations
 import base64
 import json
 import zlib
-from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from lib.studies.configuration_runs import with_configuration
-from lib.studies.record import RunNote, StudyRecord
+from lib.studies import study
+from lib.studies.presentation import Presentation, Role, Rows, RunNote
+from lib.studies.record import Identity, StudyFolder
+from lib.studies.study import Kind, Record, Result, StudySettings
+from lib.studies.sweep.runs import with_configuration
 from lib.tracking.records import log_record
 from lib.tracking.views import BEST, comparison_links
 
 SIZES = range(BEST + 2)
 
 
-def trial(study: str, size: int, role: str, rows: str, **metrics: float) -> RunNote:
-    tags = {"probeflow.role": role, "probeflow.rows": rows}
-    return RunNote(f"{study} {role} {size}", f"{size} units", {"hidden": size, "seed": 0, "l2": 0}, metrics, (), tags)
+class SizesSettings(StudySettings):
+    kind: Literal["sizes"] = "sizes"
 
 
-def study(classified: StudyRecord, name: str) -> StudyRecord:
-    """A sweep with one trial a size, the larger the better, three of them judged on test rows too."""
-    children = []
-    for size in SIZES:
-        figures = {"last_epoch_validation_accuracy": size / 100, "best_epoch_validation_loss": 1.0}
-        candidate = trial(name, size, "candidate", "validation", **figures)
-        children += with_configuration(candidate.name, [candidate], rank=len(SIZES) - size)
-    for size in (3, 1, 2):
-        final = trial(name, size, "final", "test", test_accuracy=size / 100)
-        children += with_configuration(final.name, [final])
-    parent = RunNote(f"{name} and more than sixteen letters", name, {}, {"test_accuracy": 0.1})
-    nothing: dict[str, Any] = {"figures": (), "tables": (), "flags": (), "model": None}
-    return replace(classified, study="exploration", parent=parent, children=tuple(children), **nothing)
+class SizesResult(Result):
+    name: str
+
+
+class Sizes(Kind[SizesSettings, SizesResult]):
+    """A kind that shows one trial a size, the larger the better, three of them judged on test rows too."""
+
+    name = "sizes"
+    settings = SizesSettings
+    result = SizesResult
+    question = "Does size matter?"
+
+    def needs(self, settings):
+        return ()
+
+    def compute(self, study):
+        return SizesResult(name=study.name)
+
+    def present(self, record):
+        name, runs = record.result.name, []
+        for size in SIZES:
+            figures = {"last_epoch_validation_accuracy": size / 100, "best_epoch_validation_loss": 1.0}
+            note = trial(name, size, Role.TRIAL, Rows.VALIDATION, **figures)
+            runs += with_configuration(note.name, [note], rank=len(SIZES) - size)
+        for size in (3, 1, 2):
+            final = trial(name, size, Role.FINAL, Rows.TEST, test_accuracy=size / 100)
+            runs += with_configuration(final.name, [final])
+        return Presentation(name, f"the best is {SIZES[-1]}", RunNote(record.key, name, {}), runs=tuple(runs))
+
+
+def trial(name: str, size: int, role: Role, rows: Rows, **metrics: float) -> RunNote:
+    params = {"hidden": size, "seed": 0, "l2": 0}
+    return RunNote(f"{name} {role} {size}", f"{size} units", params, metrics, role=role, rows=rows)
 
 
 @pytest.fixture(scope="module")
-def logged(tracking, classified):
-    """Two studies in one experiment."""
-    records = [study(classified, name) for name in ("before", "newest")]
-    return [(log_record(tracking, record, {}), record) for record in records]
+def logged(tracking, small_run, tmp_path_factory):
+    """Two studies of a kind that nothing else knows, in one experiment, each with its run."""
+    study.register(Sizes())
+    made: list[Record] = []
+    for name in ("before", "newest"):
+        folder = StudyFolder(tmp_path_factory.mktemp("studies"), Identity("sizes", "of_sizes", 1, {"name": name}, {}))
+        made.append(folder.seal(SizesResult(name=name), small_run.records["exploration"].dataset))
+    yield [(log_record(tracking, record, {}), record.present()) for record in made]
+    study._KINDS.pop("sizes")
 
 
 def state_of(tag: str) -> dict[str, Any]:
@@ -67,8 +93,8 @@ def opened(tracking, path: str):
 
 
 def test_each_study_s_link_lists_its_own_configurations_best_first(tracking, logged):
-    for run, record in logged:
-        everything, *_ = comparison_links(tracking, run, record)
+    for run, shown in logged:
+        everything, *_ = comparison_links(tracking, run, shown)
         assert everything.title == f"all {len(SIZES)} configurations, best first"
         found, state = opened(tracking, everything.path)
         assert [each.data.params["hidden"] for each in found] == [str(size) for size in reversed(SIZES)]
@@ -83,8 +109,8 @@ def test_each_study_s_link_lists_its_own_configurations_best_first(tracking, log
 
 
 def test_the_best_are_compared_side_by_side(tracking, logged):
-    run, record = logged[0]
-    (link,) = [link for link in comparison_links(tracking, run, record) if link.name == "compare-best"]
+    run, shown = logged[0]
+    (link,) = [link for link in comparison_links(tracking, run, shown) if link.name == "compare-best"]
     query = parse_qs(urlsplit(link.path.removeprefix("#")).query)
     assert json.loads(query["experiments"][0]) == [run.info.experiment_id]
     compared = [tracking.client.get_run(each) for each in json.loads(query["runs"][0])]
@@ -92,8 +118,8 @@ def test_the_best_are_compared_side_by_side(tracking, logged):
 
 
 def test_results_on_test_rows_are_a_view_of_their_own(tracking, logged):
-    run, record = logged[0]
-    link = comparison_links(tracking, run, record)[-1]
+    run, shown = logged[0]
+    link = comparison_links(tracking, run, shown)[-1]
     assert link.title == "results on test rows"
     found, state = opened(tracking, link.path)
     assert [each.data.params["hidden"] for each in found] == ["3", "2", "1"]
@@ -101,8 +127,8 @@ def test_results_on_test_rows_are_a_view_of_their_own(tracking, logged):
 
 
 def test_every_figure_has_one_chart_so_that_mlflow_adds_none(tracking, logged):
-    run, record = logged[0]
-    _, state = opened(tracking, comparison_links(tracking, run, record)[0].path)
+    run, shown = logged[0]
+    _, state = opened(tracking, comparison_links(tracking, run, shown)[0].path)
     charts = [chart["metricKey"] for chart in state["compareRunCharts"] if "metricKey" in chart]
     assert sorted(charts) == ["best_epoch_validation_loss", "last_epoch_validation_accuracy", "rank"]
     assert {chart["metricSectionId"] for chart in state["compareRunCharts"]} == {"compared", "others"}
@@ -120,6 +146,6 @@ def test_the_menu_has_the_newest_study_alone_however_many_there_are(tracking, lo
         assert {each.data.tags["mlflow.parentRunId"] for each in found} == {run.info.run_id}
 
 
-def test_a_study_without_configurations_has_nothing_to_compare(tracking, classified, logged):
+def test_a_study_without_configurations_has_nothing_to_compare(tracking, small_run, logged):
     run, _ = logged[0]
-    assert comparison_links(tracking, run, replace(classified, children=())) == []
+    assert comparison_links(tracking, run, small_run.records["exploration"].present()) == []
