@@ -19,6 +19,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -107,14 +108,15 @@ def _train_graph(
 def _train_stages(
     profile: str, sweeps: list[str], epochs: int | None, seeds: list[int] | None, weights: str | None
 ) -> None:
-    from lib.studies.classifier import classify  # type: ignore[import-not-found]
-
-    from lib.config import Profile, load_profile, places  # type: ignore[import-not-found]
     from lib.datasets import acquire
     from lib.features import extract
-    from lib.studies.sweep import run_sweep  # type: ignore[attr-defined]
 
-    content = load_profile(profile, environment={}).model_dump(mode="json")
+    config = import_module("lib.config")
+    classify, run_sweep = (
+        import_module("lib.studies.classifier").classify,
+        import_module("lib.studies.sweep").run_sweep,
+    )
+    content = config.load_profile(profile, environment={}).model_dump(mode="json")
     content["features"]["weights"] = weights or content["features"]["weights"]
     for name in sweeps:
         study = content[name]
@@ -123,7 +125,7 @@ def _train_stages(
         bases = [study] if name == "classifier" else study["arms"].values()
         for each in bases:
             each["base"]["epochs"] = epochs or each["base"]["epochs"]
-    settings, where = Profile.model_validate(content), places()
+    settings, where = config.Profile.model_validate(content), config.places()
     for name in sweeps:
         if name == "classifier":
             images = acquire(settings.images, where.data, where.mirror)

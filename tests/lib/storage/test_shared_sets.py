@@ -8,19 +8,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lib.config import Workers
 from lib.datasets import acquire
 from lib.errors import FeatureSetError
 from lib.features import extract, open_feature_set, plan_extraction
 from lib.features.sets import find_set, found_sets
 from lib.features.verify import verify
-from lib.studies.extraction_plan import plan_features
-from lib.studies.record import StudyFolder
-from lib.studies.sweep import sweep_data
-from lib.studies.training import train_all
+from lib.studies.study import Ahead, kind_named
+from lib.studies.sweep.training import train_all
+from lib.studies.sweep.work import sweep_work
 from tests import killed_extraction
 from tests.killed_extraction import SETTINGS
 from tests.object_store import object_at
+from tests.sweeps import sweep
 
 
 @pytest.fixture(scope="module")
@@ -79,37 +78,39 @@ def test_what_was_removed_from_the_store_is_made_again_though_copies_are_here(da
 
 def test_a_machine_lists_and_plans_sets_without_bringing_their_shards(small, s3_place):
     here, other = s3_place.machine("one"), s3_place.machine("other")
-    work = plan_extraction(acquire(small.images, here.data), small.features, here.features)
+    node = small.features["fc8"]
+    dataset = acquire(small.data["patches"], here.data)
+    work = plan_extraction(dataset, node.extraction, here.features)
     work.compute([0])
-    acquire(small.images, other.data)
-    plan = plan_features(small.images, small.features, other, Workers())
-    assert not plan.sealed
-    assert plan.missing == plan.shards - 1
+    inputs = {"of": Ahead("patches", "patches", dataset, tuple(dataset.splits), digest=dataset.digest)}
+    forecast = kind_named("features").forecast("fc8", node, inputs, other, None)
+    assert (forecast.shards, forecast.missing) == (len(work.shards), len(work.shards) - 1)
     work.compute()
     work.seal()
-    assert plan_features(small.images, small.features, other, Workers()).sealed
+    assert kind_named("features").forecast("fc8", node, inputs, other, None).missing == 0
     (found,) = found_sets(other.features)
     assert (found.sealed, found.present) == (True, len(work.shards))
     assert found.bytes == sum(path.stat().st_size for path in work.folder.glob("*.parquet"))
     assert not list(other.features.rglob("*.parquet"))
 
 
-def test_training_that_died_goes_on_from_its_checkpoint_on_another_machine(small, s3_place, monkeypatch, tmp_path):
-    study = small.hidden_units
-    data, key = sweep_data(acquire(study.data, tmp_path), study)
-    trials = study.arms["sgd"].trials(study.seeds)
-    here, other = (StudyFolder(s3_place.machine(name).studies, "s", "k" * 64) for name in ("one", "other"))
+def test_training_that_died_goes_on_from_its_checkpoint_on_another_machine(s3_place, monkeypatch, tmp_path):
+    one, two = s3_place.machine("one"), s3_place.machine("other")
+    here, other, alone = (
+        sweep_work(sweep("hidden_units", one, root)) for root in (one.studies, two.studies, tmp_path / "alone")
+    )
+    trials, division = here.trials, here.division
 
     def dies(*_):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("lib.studies.training.save_result", dies)
+        patch.setattr("lib.studies.sweep.training.save_result", dies)
         with pytest.raises(KeyboardInterrupt):
-            train_all(trials, data, key, here, "")
-    expected = train_all(trials, data, key, StudyFolder(tmp_path, "s", "k" * 64), "")
-    monkeypatch.setattr("lib.mlp.fused._Sweep.run_epoch", None)
-    results = train_all(trials, data, key, other, "")
+            train_all(trials, division, here.folder, "")
+    expected = train_all(trials, division, alone.folder, "")
+    monkeypatch.setattr("lib.mlp.fused._FusedTraining.run_epoch", None)
+    results = train_all(trials, division, other.folder, "")
     assert [result.best_validation_loss for result in results] == [each.best_validation_loss for each in expected]
-    assert [path.name for path in other.path.iterdir()] == ["trials"]
-    assert train_all(trials, data, key, here, "")[0].history == results[0].history
+    assert not list(other.folder.path.iterdir())  # the checkpoint is gone
+    assert train_all(trials, division, here.folder, "")[0].history == results[0].history
