@@ -55,6 +55,7 @@ class Graph:
     """The nodes of a profile in the order in which they run."""
 
     nodes: Mapping[str, Node]
+    promoted: str | None = None
 
     @classmethod
     def of(cls, profile: _Profile) -> Graph:
@@ -88,7 +89,7 @@ class Graph:
             for need in node.needs:
                 _require_suitable(node, need, found)
         order = _ordered(found)
-        graph = cls({name: found[name] for name in order})
+        graph = cls({name: found[name] for name in order}, profile.promote)
         if profile.promote is not None:
             graph._require_promotable(profile.promote)
         return graph
@@ -144,6 +145,8 @@ class Graph:
             of_group = [node.name for node in self if name in (node.group.value, node.kind) and node.name != name]
             if name in self.nodes:
                 wanted.append(name)
+            elif name == "promote" and self.promoted is not None:
+                wanted.append(self.promoted)
             elif of_group or name in [group.value for group in Group]:
                 wanted += of_group
             else:

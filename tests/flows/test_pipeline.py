@@ -298,7 +298,7 @@ def test_a_whole_run_made_again_is_the_same_to_the_last_bit(result, capsys):
         (["hidden_units"], ["hidden_units"]),
         (["fc8", "hidden_units"], ["fc8", "hidden_units"]),
         (["sweep"], ["fc8", "activations", "hidden_units", "classifier"]),
-        (["classifier"], ["fc8", "classifier"]),
+        (["promote"], ["fc8", "classifier"]),
         (["map"], ["activations", "map"]),
     ],
 )
