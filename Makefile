@@ -28,7 +28,7 @@ test: setup ## lint, types, import contracts, then the test suite (ARGS="-k name
 	@$(RUN) pytest $(ARGS)
 
 test-stack: setup ## the tests that need servers of their own, as a team or a browser has them (about 6 min; PostgreSQL, Chromium)
-	@$(RUN) pytest --stack -n 2 --dist=loadgroup -m "stack and not long" $(ARGS)
+	@$(RUN) pytest --stack -n 2 -m "stack and not long" $(ARGS)
 
 secrets: setup ## make the team's passwords into .env
 	@$(RUN) flows secrets

@@ -28,12 +28,26 @@ def pytest_addoption(parser):
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config, items):
     for item in items:
-        if item.get_closest_marker("stack"):  # one process has the stack, and another does what needs none of it
-            item.add_marker(pytest.mark.xdist_group("stack" if "stack" in item.fixturenames else "others"))
         if item.get_closest_marker("stack") and not config.getoption("--stack"):
             item.add_marker(pytest.mark.skip(reason=NEEDS_STACK))
         elif item.get_closest_marker("long") and not config.getoption("--long"):
             item.add_marker(pytest.mark.skip(reason="takes many minutes: `make chaos` runs it (--stack --long)"))
+
+
+def pytest_xdist_make_scheduler(config, log):
+    """Deal files to processes; files that share what takes long to start are dealt together, so that it starts once."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByWhatIsShared(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return next((shared for shared in TOGETHER if file.startswith(shared)), file)
+
+    return ByWhatIsShared(config, log)
+
+
+TOGETHER = ("tests/integration/test_stack", "tests/lib/tracking/", "tests/lib/report/")
+"""Beginnings of files that share the team's stack, or the records of a run."""
 
 
 @pytest.fixture(scope="session")
