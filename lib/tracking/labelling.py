@@ -43,7 +43,7 @@ def load_version(tracking: Tracking, name: str, wanted: str) -> LoadedVersion:
     ConfigError
         When there is none, or it takes no images.
     WeightsError
-        When AlexNet's weights are not those that it was trained with.
+        When a frozen network's weights are not those that it was trained with.
     """
     version = Registry(tracking, name).version(wanted)
     title = f"{name} version {version.number}"

@@ -4,28 +4,32 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import shutil
 from importlib import resources
+from typing import Literal
 
 import numpy as np
 import pytest
 import yaml
-from matplotlib.figure import Figure
 
 from flows.__main__ import main
-from lib.config import is_built_in, load_profile
-from lib.datasets import acquire
 from lib.errors import DataError
-from lib.evaluation import figures
-from lib.evaluation.vector import describe
+from lib.figures.curves import Panel, training_curves
+from lib.figures.matrix import confusion_matrix
+from lib.figures.plane import scatter
+from lib.figures.style import PALETTE
+from lib.graph import studies_of, summarise
+from lib.profile import is_built_in, load_profile
 from lib.report import render, write_report
-from lib.report.markdown import notes_html
-from lib.studies.exploration import explore
-from lib.studies.pipeline import studies_of, summarise
-from lib.studies.record import DatasetNote, RunNote, StudyFolder
+from lib.report.markdown import body_html
+from lib.studies import study
+from lib.studies.presentation import Presentation, RunNote, Section
+from lib.studies.record import Identity, StudyFolder, open_record
+from lib.studies.study import Artifact, DatasetNote, Drawing, Kind, Result, StudySettings, Table
+from tests.records import places_under
 from tests.report_page import require_self_contained
 
-HOSTILE = """## Notes
-<script>alert(1)</script> <b>bold</b>
+HOSTILE = """<script>alert(1)</script> <b>bold</b>
 
 ### A heading
 
@@ -35,48 +39,83 @@ HOSTILE = """## Notes
 
 [a page](https://example.org)
 """
+CURVES = [Panel("relu", [[
+    {"train_loss": train, "validation_loss": validation, "train_accuracy": 0.5, "validation_accuracy": 0.5}
+    for train, validation in ((1.0, 1.5), (0.5, 0.75), (0.25, 0.5))
+]] * 3)]  # fmt: skip
+
+
+class HostileSettings(StudySettings):
+    kind: Literal["hostile"] = "hostile"
+
+
+class Hostile(Kind[HostileSettings, Result]):
+    """A kind that shows text which would do harm as HTML."""
+
+    name = "hostile"
+    settings = HostileSettings
+    result = Result
+    question = "Is <it> safe?"
+
+    def needs(self, settings):
+        return ()
+
+    def compute(self, study):
+        return Result()
+
+    def present(self, record):
+        return Presentation(
+            title="Map of <pets>",
+            headline="60 rows & no <script>",
+            question=self.question,
+            sections=(Section("", HOSTILE), Section("All <of> it", "long | *story*", folded=True)),
+            warnings=("read with <care>", *record.dataset.warnings),
+            parent=RunNote(record.key, "t-SNE", {"rows": 60, "perplexity": 30.0, "seed": 7}),
+            input="<raw> pixels",
+        )
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory):
-    return tmp_path_factory.mktemp("report") / "studies"
+def where(tmp_path_factory):
+    return places_under(tmp_path_factory.mktemp("report"))
 
 
 @pytest.fixture(scope="module")
-def exploration(small, root, tmp_path_factory):
-    return explore(small.exploration, acquire(small.images, tmp_path_factory.mktemp("data"), None), root)
+def exploration(small_run, where):
+    theirs = small_run.records["exploration"].folder
+    return open_record(shutil.copytree(theirs, where.studies / "exploration" / theirs.name))
 
 
 @pytest.fixture(scope="module")
-def hostile(root):
-    """A record with figures of all kinds, and text that would do harm as HTML."""
-    folder = StudyFolder(root, "tsne", "0" * 64)
+def hostile(where):
+    """A record with figures of all kinds, of a kind that nothing else knows."""
+    study.register(Hostile())
+    folder = StudyFolder(where.studies, Identity("hostile", "hostile", 1, {}, {"on": "ab" * 32}))
     rng = np.random.default_rng(0)
-    curves = {"relu": {"train_loss": [[1.0, 0.5, 0.25]] * 3, "validation_loss": [[1.5, 0.75, 0.5]] * 3}}
-    folder.figure("loss-curves", figures.training_curves(curves, "Curves"))
-    folder.figure(
-        "confusion-matrix", figures.confusion_matrix(np.array([[9, 1], [2, 8]]), ("<cat>", "dog"), "Confusion")
-    )
     points = rng.normal(size=(60, 2))
-    folder.figure("tsne", figures.scatter(points, np.arange(60) % 8, tuple("abcdefgh"), "Map", ("x", "y")))
-    folder.table("points", [{"class": "<script>", "x": 0.123456789}])
+    matrix = confusion_matrix(np.array([[9, 1], [2, 8]]), ("<cat>", "dog"), "Confusion")
+    folder.keep(Drawing("loss-curves-sgd", "Loss curves (sgd)", training_curves(CURVES, "Curves"), "sgd"))
+    folder.keep(Drawing("confusion-matrix", "True & <predicted> classes", matrix))
+    plane = scatter(points, np.arange(60) % 8, tuple("abcdefgh"), "Map", ("x", "y"))
+    folder.keep(Drawing("map", "The map", plane))
+    folder.keep(Table("points", "Points of <it>", [{"class": "<script>", "x": 0.123456789}]))
     note = DatasetNote(
         "pets", "ab" * 32, "a folder of <b>pets</b>", ("<cat>", "dog"), {"train": 5000}, ("a <warning>",)
     )
-    run = RunNote("k", "t-SNE", {"rows": 60, "perplexity": 30.0, "seed": 7})
-    return folder.seal(
-        title="Map of <pets>", headline="60 rows & no <script>", notes=HOSTILE, dataset=note, summary={}, parent=run
-    )
+    yield folder.seal(Result(), note)
+    study._KINDS.pop("hostile")
 
 
 @pytest.fixture(scope="module")
 def studies(exploration, hostile):
-    return {"exploration": exploration, "tsne": hostile}
+    return {"exploration": exploration, "hostile": hostile}
 
 
 @pytest.fixture(scope="module")
-def pipeline(small, studies, root):
-    return summarise(small, studies, root)
+def pipeline(small, studies, where):
+    record = summarise(small, studies, where)
+    write_report(record, studies)
+    return record
 
 
 @pytest.fixture(scope="module")
@@ -89,40 +128,62 @@ def test_it_stands_alone_and_is_well_formed(page):
     assert page.all("img") == []
 
 
-def test_the_findings_of_a_study_s_notes_are_folded_and_what_follows_is_not():
-    notes = "## Title\n\n### Findings\n\nHow.\n\n**Does it?** Yes.\n\n- told\n\n**Read with care:**\n- a flag\n"
-    folded, rest = str(notes_html(notes, 4)).split("</details>")
-    assert folded.startswith("<details>\n<summary>Findings")
-    assert "told" in folded
-    assert "a flag" in rest
-    assert "details" not in notes_html("## Title\n\n### Steps\n\nHow.\n", 4)
-
-
-def test_it_says_how_the_run_is_repeated_and_closes_the_long_table(page, pipeline):
-    assert f"python -m flows reproduce {pipeline.key[:16]}" in page.words
+def test_a_folded_section_is_closed_below_its_heading(page, pipeline):
     assert all("open" not in attributes for _, attributes in page.all("details"))
-    assert "Figure by figure (1 row)" in page.words
+    text = (pipeline.folder / "report.html").read_text()
+    assert "<summary><h4>All &lt;of&gt; it</h4></summary>" in text
+    assert "<summary><h2>" not in text  # the run's own sections are open
 
 
-def test_a_figure_of_one_arm_has_the_arm_in_brackets(pipeline, hostile):
-    trial = RunNote("t", "trial", {"arm": "study"}, tags={"probeflow.role": "candidate"})
-    shown = hostile.folder / "figures"
-    for ending in ("png", "svg"):
-        (shown / f"loss-curves-study.{ending}").write_bytes((shown / f"loss-curves.{ending}").read_bytes())
-    record = dataclasses.replace(hostile, children=(trial,), figures=("loss-curves-study.png",))
-    assert "Map of <pets>: loss curves (study)" in require_self_contained(render(pipeline, {"tsne": record})).words
+def test_headings_within_a_section_go_on_from_its_own():
+    assert re.findall(r"<h\d>", body_html("# One\n\n### Two\n\n# Three\n", 3)) == ["<h3>", "<h5>", "<h3>"]
+
+
+def test_it_says_how_the_run_is_repeated(page, pipeline):
+    assert f"probeflow reproduce {pipeline.key[:16]}" in page.words
+
+
+def test_a_figure_and_a_table_are_called_what_their_study_calls_them(page):
+    for words in ("hostile: Loss curves (sgd)", "hostile: True & <predicted> classes", "Table: Points of <it> (1 row)"):
+        assert words in page.words
 
 
 def test_it_says_what_the_records_say(page, pipeline, studies):
     for record in studies.values():
-        for words in (record.title, record.headline, record.key, record.dataset.digest, record.dataset.origin):
+        shown = record.present()
+        for words in (
+            shown.title, shown.question, shown.headline, record.key, record.dataset.digest, record.dataset.origin,
+        ):  # fmt: skip
             assert words in page.words
     assert "5,000 train" in page.words
-    assert "a <warning>" in page.words
     assert "rows 60, perplexity 30" in page.words
-    assert "5000 / 5000" in page.words  # the reference study's class frequencies
+    assert "Input: <raw> pixels." in page.words
     for name in ("commit", "machine", "python", "numpy", "torch", "prefect"):
         assert pipeline.made[name] in page.words
+
+
+def test_a_study_s_warnings_have_its_name_and_the_data_s_stand_once(page, pipeline, studies):
+    for words in ("a <warning>", "hostile: read with <care>"):
+        assert page.words.count(words) == 1
+    again = dataclasses.replace(studies["hostile"], name="again")
+    text = require_self_contained(render(pipeline, studies | {"again": again})).words
+    assert text.count("a <warning>") == 1
+    assert "again: read with <care>" in text
+
+
+def test_a_whole_run_s_studies_stand_in_the_graph_s_order_with_what_the_run_says_of_claims(small_run):
+    page = require_self_contained(render(small_run.record, small_run.records))
+    titles = [attributes["id"] for tag, attributes in page.all("h3") if "id" in attributes]
+    assert titles == [f"study-{node.name}" for node in small_run.profile.graph.recorded]
+    headings = [data for tag, data in page.text if tag == "h2"]
+    assert headings[0] == "Results"
+    for section in small_run.record.present().sections:
+        assert section.heading in headings
+    assert len(small_run.record.present().sections) > 1
+    classifier = small_run.records["classifier"].present()
+    assert f"{classifier.title}: {classifier.headline}." in page.words  # it is the one that is promoted
+    assert "learning rate: 0.001, 0.01" in page.words
+    assert "features of fc8" in page.words
 
 
 def test_text_of_the_records_stays_text(page):
@@ -149,10 +210,9 @@ def test_every_figure_says_what_it_shows(page):
 def test_equal_records_give_equal_bytes(pipeline, studies, page):
     assert render(pipeline, studies) == (pipeline.folder / "report.html").read_text()
     assert list(studies_of(pipeline)) == list(studies)
-    curves = {"relu": {"train_loss": [[1.0, 0.5]], "validation_loss": [[1.5, 0.75]]}}
-    folders = [StudyFolder(pipeline.folder / name, "tsne", "1" * 64) for name in ("one", "two")]
+    folders = [StudyFolder(pipeline.folder / name, Identity("hostile", "h", 1, {}, {})) for name in ("one", "two")]
     for folder in folders:
-        folder.figure("curves", figures.training_curves(curves, "Curves"))
+        folder.keep(Drawing("curves", "", training_curves(CURVES, "Curves")))
     one, two = (folder.path / "figures" / "curves.svg" for folder in folders)
     assert one.read_bytes() == two.read_bytes()
 
@@ -174,7 +234,7 @@ def colours(style: str, scheme: str) -> dict[str, str]:
     light, _, rest = style.partition("/* The figures' palette")
     found = dict(re.findall(r"(--[\w-]+): (#[0-9a-f]{6})", light))
     if scheme == "light":
-        palette = {f"--c{index}": colour.lower() for index, colour in enumerate(figures.PALETTE)}
+        palette = {f"--c{index}": colour.lower() for index, colour in enumerate(PALETTE)}
         return found | palette
     dark = rest.partition("\n* {")[0]
     return found | dict(re.findall(r"(--[\w-]+): (#[0-9a-f]{6})", dark))
@@ -216,56 +276,46 @@ def test_the_settings_in_it_run_it_again(small, pipeline, tmp_path):
     file.write_text(shown.replace("&#39;", "'").replace("&#34;", '"').replace("&gt;", ">").replace("&amp;", "&"))
     assert load_profile(file=file, environment={}) == small
     assert yaml.safe_load(file.read_text())["name"] == "small"
-    assert "python -m flows run --profile-file profile.yaml" in text
+    assert "probeflow run --profile-file profile.yaml" in text
     assert is_built_in(load_profile(environment={}))
     assert not is_built_in(small)
 
 
 def test_a_study_made_elsewhere_says_so(pipeline, exploration):
-    other = dataclasses.replace(exploration, made=exploration.made | {"numpy": "1.0", "commit": "f" * 40})
+    other = dataclasses.replace(exploration, made={**exploration.made, "numpy": "1.0", "commit": "f" * 40})
     text = require_self_contained(render(pipeline, {"exploration": other})).words
     assert f"commit {'f' * 40}, numpy 1.0" in text
-    unknown = dataclasses.replace(exploration, made={})
-    assert "exploration: not recorded" in require_self_contained(render(pipeline, {"exploration": unknown})).words
 
 
-def test_without_a_drawing_the_picture_is_put_in_and_without_both_it_says_what_to_do(pipeline, hostile, root):
-    drawing = hostile.folder / "figures" / "tsne.svg"
+def test_without_a_drawing_the_picture_is_put_in_and_without_both_it_says_what_to_do(pipeline, hostile):
+    drawing = hostile.folder / "figures" / "map.svg"
     content = drawing.read_bytes()
     try:
         drawing.unlink()
-        page = require_self_contained(render(pipeline, {"tsne": hostile}))
-        assert [attributes["alt"] for _, attributes in page.all("img")] == ["Map of <pets>: the map"]
+        page = require_self_contained(render(pipeline, {"hostile": hostile}))
+        assert [attributes["alt"] for _, attributes in page.all("img")] == ["hostile: The map"]
         drawing.write_bytes(b"<svg")
-        with pytest.raises(DataError, match=r"tsne\.svg is damaged .*run the study again"):
-            render(pipeline, {"tsne": hostile})
+        with pytest.raises(DataError, match=r"map\.svg is damaged .*run the study again"):
+            render(pipeline, {"hostile": hostile})
     finally:
         drawing.write_bytes(content)
-    lost = dataclasses.replace(hostile, figures=("lost.png",))
+    lost = dataclasses.replace(hostile, figures=(Artifact("lost.png", "lost"),))
     before = (pipeline.folder / "report.html").read_bytes()
     with pytest.raises(DataError, match=r"figure .*lost\.png is missing"):
-        write_report(pipeline, {"tsne": lost}, anew=True)
+        write_report(pipeline, {"hostile": lost}, anew=True)
     assert (pipeline.folder / "report.html").read_bytes() == before
 
 
-def test_report_makes_it_anew_and_names_what_is_lacking(pipeline, root, monkeypatch, capsys, tmp_path):
-    monkeypatch.setenv("PROBEFLOW_DATA", str(root.parent))
+def test_report_makes_it_anew_and_names_what_is_lacking(pipeline, studies, where, monkeypatch, capsys, tmp_path):
+    monkeypatch.setenv("PROBEFLOW_DATA", str(where.data))
     before = (pipeline.folder / "report.html").read_bytes()
     (pipeline.folder / "report.html").unlink()
     assert main(["report"]) == 0
     assert capsys.readouterr().out == f"{pipeline.folder / 'report.html'}\n"
     assert (pipeline.folder / "report.html").read_bytes() == before
     assert main(["report", str(pipeline.folder)]) == 0
-    assert main(["report", str(studies_of(pipeline)["tsne"].folder)]) == 2
-    assert "is a record of the study tsne, not of a whole run" in capsys.readouterr().err
+    assert main(["report", str(studies["hostile"].folder)]) == 2
+    assert "is a record of the study hostile, not of a whole run" in capsys.readouterr().err
     monkeypatch.setenv("PROBEFLOW_DATA", str(tmp_path))
     assert main(["report"]) == 2
     assert "no whole run is recorded in" in capsys.readouterr().err
-
-
-def test_a_description_tells_of_lines_with_error_bars():
-    figure = Figure()
-    axis = figure.subplots()
-    axis.errorbar([1, 2, 3], [0.5, 0.7, 0.9], yerr=0.1, label="calibrated")
-    axis.set_title("Calibration")
-    assert describe(figure) == "Calibration; calibrated from 0.5 to 0.9."

@@ -6,9 +6,9 @@ from lib.report.tables import merged, table
 
 
 def test_a_figure_its_spread_and_its_interval_are_one_cell():
-    head = ["arm", "loss", "loss_standard_deviation", "loss_low", "loss_high", "flags"]
+    head = ["variant", "loss", "loss_standard_deviation", "loss_low", "loss_high", "flags"]
     names, rows = merged(head, [["sgd", "0.25", "0.0123456", "0.2", "0.3", "none"], ["one", "0.5", "", "", "", ""]])
-    assert names == ["arm", "loss ± standard deviation (low to high)", "flags"]
+    assert names == ["variant", "loss ± standard deviation (low to high)", "flags"]
     assert rows == [["sgd", "0.25 ± 0.01235 (0.2 to 0.3)", "none"], ["one", "0.5", ""]]
 
 
@@ -40,21 +40,23 @@ def test_ends_without_a_figure_stay_a_column_and_a_low_without_a_high_is_none():
 
 
 def test_a_wide_table_of_few_rows_is_laid_on_its_side_by_the_column_that_names_them():
-    head = ["arm", "label", *(f"m{number}" for number in range(8))]
-    found = table("comparison-of-models.csv", head, [["sgd", "one", *"12345678"], ["sgd", "two", *"abcdefgh"]])
+    head = ["variant", "label", *(f"m{number}" for number in range(8))]
+    found = table(
+        "comparison of models", "comparison.csv", head, [["sgd", "one", *"12345678"], ["sgd", "two", *"abcdefgh"]]
+    )
     assert found.name == "comparison of models"
     assert found.on_its_side
     assert list(found.head) == ["label", "one", "two"]
-    assert [list(row) for row in found.rows[:2]] == [["arm", "sgd", "sgd"], ["m0", "1", "a"]]
+    assert [list(row) for row in found.rows[:2]] == [["variant", "sgd", "sgd"], ["m0", "1", "a"]]
     assert (found.shown, found.count) == (2, 2)
-    unnamed = table("x.csv", head, [["sgd", "one", *"12345678"], ["sgd", "one", *"12345678"]])
+    unnamed = table("x", "x.csv", head, [["sgd", "one", *"12345678"], ["sgd", "one", *"12345678"]])
     assert not unnamed.on_its_side
     assert len(unnamed.rows) == 2
 
 
 def test_of_many_rows_the_first_are_shown_and_a_very_wide_table_is_named():
-    found = table("points.csv", ["row", "x"], [[str(number), "0.123456"] for number in range(1000)])
+    found = table("points", "points.csv", ["row", "x"], [[str(number), "0.123456"] for number in range(1000)])
     assert (found.shown, found.count) == (10, 1000)
     assert list(found.rows[-1]) == ["9", "0.1235"]
-    wide = table("wide.csv", [f"c{number}" for number in range(61)], [["1"] * 61])
+    wide = table("wide", "wide.csv", [f"c{number}" for number in range(61)], [["1"] * 61])
     assert (wide.rows, wide.count) == ((), 1)
