@@ -231,6 +231,8 @@ class _Loader(yaml.SafeLoader):
         """The mapping of a node; raises for a key that stands there twice."""
         seen: set[Any] = set()
         for key_node, _ in node.value:
+            if key_node.tag == "tag:yaml.org,2002:merge":  # `<<`: what it brings in may be given anew
+                continue
             key = self.construct_object(key_node, deep=True)
             if isinstance(key, str) and key in seen:
                 raise yaml.constructor.ConstructorError(

@@ -245,7 +245,7 @@ class Folder(Protocol):
 
     @property
     def trials(self) -> Path:
-        """Where results of single trials lie, of all studies under one root, each under a key of its content."""
+        """Where results of single trials lie, each under a key of its content."""
 
 
 @dataclass(frozen=True)

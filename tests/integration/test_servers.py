@@ -55,8 +55,8 @@ def test_a_killed_run_leaves_no_server_behind(environment):
     run = subprocess.Popen(
         [sys.executable, "-m", "flows", "run", "--only", "activations"], cwd=REPOSITORY, env=environment
     )
-    trials = Path(environment["PROBEFLOW_DATA"]) / "studies" / ".trials"
-    wait_for(lambda: list(trials.rglob("*.json")) or run.poll() is not None)
+    studies = Path(environment["PROBEFLOW_DATA"]) / "studies" / "activations"
+    wait_for(lambda: list(studies.glob("*/trials/*.json")) or run.poll() is not None)
     started = children(run.pid)
     assert len(started) >= 2  # the shell and the server
     run.kill()

@@ -24,12 +24,6 @@ from lib.studies.study import Artifact, DatasetNote, Drawing, Record, Result, Ta
 FOLDER_LETTERS = 16
 """Letters of a study's key that its folder is named by."""
 
-TRIALS = "_trials"
-"""Folder under the root of all studies where results of single trials lie, whichever studies they are part of.
-
-No study has such a name, and it does not begin with a dot: what does is not shared with other machines.
-"""
-
 
 class StudyFolder:
     """The folder of one study and key, while it is being filled."""
@@ -37,7 +31,6 @@ class StudyFolder:
     def __init__(self, root: Path, identity: Identity) -> None:
         self.identity = identity
         self.key = study_key(identity)
-        self.root = root
         self.path = root / identity.name / self.key[:FOLDER_LETTERS]
         self._begun = None if self.path.exists() else time.perf_counter()  # who goes on with a study cannot time it
         self._figures: list[Artifact] = []
@@ -45,8 +38,11 @@ class StudyFolder:
 
     @property
     def trials(self) -> Path:
-        """Where the results of single trials lie; they outlive a crash of the study, and other studies find them."""
-        return self.root / TRIALS
+        """Where the results of single trials lie; they outlive a crash of the study.
+
+        Its own alone: a trial trained beside others has other last bits than one that another study trained.
+        """
+        return self.path / "trials"
 
     def finished(self) -> Record[Any] | None:
         """The record, when this study has already been done.

@@ -131,6 +131,13 @@ def test_a_misspelt_setting_is_told_with_the_one_that_was_meant(pets: Path) -> N
         load(pets, "data.pets.path")
 
 
+def test_nodes_may_share_settings_by_yaml_s_anchors(tmp_path: Path) -> None:
+    file = tmp_path / "shared.yaml"
+    file.write_text(PETS + "  more: &more {kind: exploration, on: pets, grid: 4}\n  most: {<<: *more, grid: 9}\n", "utf-8")
+    studies = load(file).studies
+    assert [studies[name].grid for name in ("more", "most")] == [4, 9]
+
+
 def test_a_name_that_is_given_twice_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "twice.yaml"
     file.write_text(PETS + "  look: {kind: exploration, on: pets, grid: 4}\n", encoding="utf-8")
