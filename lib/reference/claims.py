@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from lib.errors import ConfigError
 
@@ -17,11 +17,15 @@ class _Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+Value = Annotated[Any, AfterValidator(lambda value: tuple(value) if isinstance(value, list) else value)]
+"""A trial setting's value as a trial has it."""
+
+
 class BestValue(_Model):
     """The winner of this value of the axis has the highest test accuracy."""
 
     test: Literal["best-value"]
-    value: Any
+    value: Value
 
 
 class LosesTo(_Model):
@@ -36,8 +40,8 @@ class BaselineEquals(_Model):
 
     test: Literal["baseline-equals"]
     baseline: str
-    value: Any
-    other: Any
+    value: Value
+    other: Value
     printed: float
 
 
@@ -60,7 +64,7 @@ class LowestLoss(_Model):
     """This value of the axis has the lowest validation loss."""
 
     test: Literal["lowest-loss"]
-    value: Any
+    value: Value
 
 
 class Curve(_Model):
@@ -69,7 +73,7 @@ class Curve(_Model):
     test: Literal["curve"]
     measure: Literal["rises", "last-fall"]
     limit: float
-    value: Any
+    value: Value
 
 
 class Counts(_Model):
@@ -128,7 +132,7 @@ class Printed(_Model):
 
     figure: Literal["accuracy", "train_loss", "validation_loss"]
     model: Literal["network", "sklearn-mlp"] = "network"
-    value: Any = None
+    value: Value = None
     printed: float
     note: str = ""
 
@@ -154,7 +158,7 @@ class Part(_Model):
     title: str
     study: str
     data: str
-    settings: dict[str, Any] = {}
+    settings: dict[str, Value] = {}
     claims: tuple[Claim, ...] = ()
     printed: tuple[Printed, ...] = ()
     faults: tuple[str, ...] = ()

@@ -14,18 +14,29 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lib.evaluation.intervals import LEVEL, Difference, Estimate, holm, over_seeds, paired_difference
-from lib.mlp.labels import setting, value as value_words
+from lib.evaluation.checks import Learned
+from lib.evaluation.intervals import LEVEL, LOSS, SHARE, Difference, Estimate, holm, over_seeds, paired_difference
+from lib.evaluation.paired import PairedPredictions
+from lib.mlp.labels import setting
+from lib.mlp.labels import value as value_words
 from lib.reference import claims as tests
-from lib.reference.claims import Claim, Claims, Part, claims_named
+from lib.reference.claims import Claim, Claims, Part, Printed, claims_named
 from lib.reference.judged import Circumstance, Direction, Evidence, Finding, Judged, Reason, Row, Verdict
 from lib.studies.exploration import ExplorationResult
 from lib.studies.features import FeaturesResult
+from lib.studies.presentation import Rows
 from lib.studies.record import read_origin
-from lib.studies.study import Record
-from lib.studies.sweep.result import Configuration, ModelRole, Outcome, Scored, SweepResult, TrialOutcome, Weights
+from lib.studies.study import Record, Result
+from lib.studies.sweep.result import Configuration, ModelRole, Scored, SweepResult, TrialOutcome, Weights
 
 Figure = Callable[[TrialOutcome], float]
+
+_ANSWERS = {
+    Direction.HIGHER: Verdict.YES,
+    Direction.LOWER: Verdict.NO,
+    Direction.NOT_SIGNIFICANT: Verdict.NOT_SIGNIFICANT,
+}
+"""Whether a model is better, by the direction in which it differs."""
 
 _EPOCHS = 20
 """Fewer epochs show neither whether a curve is smooth nor whether it has converged."""
@@ -39,8 +50,6 @@ _FIGURES: dict[str, tuple[str, Figure]] = {
         lambda trial: trial.mean_validation_loss - trial.mean_train_loss,
     ),
 }
-
-_SETTLED = {Verdict.CONFIRMED, Verdict.PARTLY, Verdict.REFUTED, Verdict.PARTLY_REFUTED}
 
 
 def judge(name: str, records: Mapping[str, Record[Any]]) -> Judged:
@@ -61,8 +70,9 @@ def judge(name: str, records: Mapping[str, Record[Any]]) -> Judged:
         if record is None:
             continue
         for claim in part.claims:
-            found = _TESTS[type(claim.test)](claim, part, record)
-            findings += [_placed(each, claims, part, record) for each in found]
+            result, ask = _TESTS[type(claim.test)]
+            if isinstance(record.result, result):
+                findings += [_placed(each, claims, part, record) for each in ask(claim, part, record)]
         if isinstance(record.result, SweepResult):
             rows += _rows(claims, part, record)
     return Judged(name=name, findings=tuple(findings), rows=tuple(rows))
@@ -85,9 +95,8 @@ def circumstances(claims: Claims, part: Part, record: Record[Any], variant: str)
     result = record.result
     if isinstance(result, SweepResult):
         of_variant = [each for each in result.configurations if not variant or each.variant == variant]
-        wanted = {name: tuple(each) if isinstance(each, list) else each for name, each in part.settings.items()}
-        wanted.pop(result.settings.axis or "", None)
-        if any(getattr(each.trial, name) != of for each in of_variant for name, of in wanted.items()):
+        wanted = {name: of for name, of in part.settings.items() if name != result.settings.axis}
+        if any(each.value(name) != of for each in of_variant for name, of in wanted.items()):
             found.append(Circumstance.OTHER_SETTINGS)
         if any(each.weights is Weights.RANDOM for each in result.representations):
             found.append(Circumstance.RANDOM_WEIGHTS)
@@ -104,7 +113,7 @@ def _not_comparable(claim: Claim, part: Part, reason: Reason, variant: str = "")
     return [_finding(claim, part, Verdict.NOT_COMPARABLE, reason=reason, variant=variant)]
 
 
-def _direction(difference: Difference | None, p: float) -> Direction:
+def _direction(difference: Difference | PairedPredictions | None, p: float) -> Direction:
     if difference is None:
         return Direction.NOT_FINITE
     if p >= LEVEL:
@@ -119,7 +128,10 @@ def _corrected(differences: Sequence[Difference | None]) -> list[float]:
 
 
 def _evidence(
-    figure: str, pairs: Sequence[tuple[str, str]], differences: Sequence[Difference | None], p: Sequence[float]
+    figure: str,
+    pairs: Sequence[tuple[str, str]],
+    differences: Sequence[Difference | PairedPredictions | None],
+    p: Sequence[float],
 ) -> tuple[Evidence, ...]:
     return tuple(
         Evidence(figure=figure, subject=one, other=other, difference=each, p=of, direction=_direction(each, of))
@@ -130,26 +142,26 @@ def _evidence(
 # What is tested of models that were scored on test rows.
 
 
-def _winners(result: SweepResult) -> dict[Any, Scored]:
-    """The model of each value of the axis that was tested."""
+def _by_value(result: SweepResult, is_meant: Callable[[Scored], bool]) -> dict[Any, Scored]:
+    """Models that were tested, by the axis's value of the configuration whose settings they have."""
     axis = result.settings.axis
-    if axis is None or not result.settings.test:
+    if axis is None or result.judged_on is not Rows.TEST:
         return {}
     return {
         result.configurations[each.configuration].value(axis): each
         for each in result.models
-        if each.role is ModelRole.WINNER and each.configuration is not None
+        if is_meant(each) and each.configuration is not None
     }
 
 
-def _beside(result: SweepResult, baseline: str) -> dict[Any, Scored]:
-    """The models of a baseline that has the settings of each axis value's winner."""
-    axis = result.settings.axis
-    return {
-        result.configurations[each.configuration].value(axis): each
-        for each in result.models
-        if each.baseline == baseline and each.configuration is not None and axis is not None
-    }
+def _winners(result: SweepResult) -> dict[Any, Scored]:
+    """The winner of each value of the axis."""
+    return _by_value(result, lambda model: model.role is ModelRole.WINNER)
+
+
+def _with_settings(result: SweepResult, baseline: str) -> dict[Any, Scored]:
+    """The baseline with the settings of each axis value's winner."""
+    return _by_value(result, lambda model: model.baseline == baseline)
 
 
 def _accuracies(model: Scored) -> list[float]:
@@ -167,7 +179,7 @@ def _best_value(claim: Claim, part: Part, record: Record[Any]) -> list[Finding]:
         return _not_comparable(claim, part, Reason.NOT_TRIED)
     figures = {of: _accuracies(model) for of, model in models.items()}
     ranked = sorted(figures, key=lambda of: -float(np.mean(figures[of])))
-    ours = over_seeds(figures[test.value])
+    ours = over_seeds(figures[test.value], SHARE)
     about = {"value": ours.mean, "low": ours.low, "high": ours.high}
     if len(figures[ranked[0]]) < 2:
         return [_finding(claim, part, Verdict.NOT_COMPARABLE, reason=Reason.ONE_SEED, **about)]
@@ -195,7 +207,7 @@ def _loses_to(claim: Claim, part: Part, record: Record[Any]) -> list[Finding]:
     test = claim.test
     assert isinstance(test, tests.LosesTo)
     result: SweepResult = record.result
-    ours, theirs = _winners(result), _beside(result, test.baseline)
+    ours, theirs = _winners(result), _with_settings(result, test.baseline)
     values = [of for of in ours if of in theirs]
     if not values:
         return _not_comparable(claim, part, Reason.NO_BASELINE)
@@ -218,20 +230,20 @@ def _loses_to(claim: Claim, part: Part, record: Record[Any]) -> list[Finding]:
 def _baseline_equals(claim: Claim, part: Part, record: Record[Any]) -> list[Finding]:
     test = claim.test
     assert isinstance(test, tests.BaselineEquals)
-    theirs = _beside(record.result, test.baseline)
+    theirs = _with_settings(record.result, test.baseline)
     if test.value not in theirs or test.other not in theirs:
         return _not_comparable(claim, part, Reason.NO_BASELINE)
     one, other = _accuracies(theirs[test.value]), _accuracies(theirs[test.other])
-    mean = over_seeds(one)
+    mean = over_seeds(one, SHARE)
     about = {"printed": test.printed, "value": mean.mean, "low": mean.low, "high": mean.high}
     if len(one) < 2:
         return [_finding(claim, part, Verdict.NOT_COMPARABLE, reason=Reason.ONE_SEED, **about)]
     difference = paired_difference(one, other)
     p = 1.0 if difference is None else difference.p_value
-    evidence = _evidence(
-        "test accuracy", [(f"{test.baseline} {test.value}", f"{test.baseline} {test.other}")], [difference], [p]
-    )
-    verdict = Verdict.REFUTED if evidence[0].direction is Direction.LOWER else Verdict.NOT_SIGNIFICANT
+    names = [f"{test.baseline} {value_words(of)}" for of in (test.value, test.other)]
+    evidence = _evidence("test accuracy", [(names[0], names[1])], [difference], [p])
+    differs = evidence[0].direction in (Direction.LOWER, Direction.HIGHER)
+    verdict = Verdict.REFUTED if differs else Verdict.NOT_SIGNIFICANT
     return [_finding(claim, part, verdict, evidence=evidence, **about)]
 
 
@@ -239,10 +251,10 @@ def _hardly_learns(claim: Claim, part: Part, record: Record[Any]) -> list[Findin
     test = claim.test
     assert isinstance(test, tests.HardlyLearns)
     result: SweepResult = record.result
-    if not result.settings.test:
+    if result.judged_on is not Rows.TEST:
         return _not_comparable(claim, part, Reason.NOT_TESTED)
     model = result.models[result.chosen]
-    mean = over_seeds(_accuracies(model), (0.0, 1.0))
+    mean = over_seeds(_accuracies(model), SHARE)
     low, high = mean.low, mean.high
     if low is None or high is None:
         low, high = model.accuracy.low, model.accuracy.high
@@ -250,10 +262,10 @@ def _hardly_learns(claim: Claim, part: Part, record: Record[Any]) -> list[Findin
     if len(result.classes) != 2:
         return [_finding(claim, part, Verdict.NOT_COMPARABLE, reason=Reason.OTHER_CLASSES, **about)]
     verdict = Verdict.NOT_SIGNIFICANT
-    if low > test.printed:
-        verdict = Verdict.REFUTED
-    elif high < test.printed:
+    if high < test.printed or all(trial.learned is not Learned.YES for trial in model.trials):
         verdict = Verdict.CONFIRMED
+    elif low > test.printed:
+        verdict = Verdict.REFUTED
     return [_finding(claim, part, verdict, **about)]
 
 
@@ -269,34 +281,21 @@ def _better_than(claim: Claim, part: Part, record: Record[Any]) -> list[Finding]
             return False
         return model.configuration in (None, result.models[result.chosen].configuration)
 
-    leads = [lead for lead in result.leads if is_meant(result.models[lead.model])]
-    if not leads:
+    if result.judged_on is not Rows.TEST:
+        return _not_comparable(claim, part, Reason.NOT_TESTED)
+    lead = next((each for each in result.leads if is_meant(result.models[each.model])), None)
+    if lead is None:
         return _not_comparable(claim, part, Reason.NO_BASELINE)
-    lead = leads[0]
-    difference, p, outcome = lead.over_seeds, lead.p, lead.outcome
+    difference: Difference | PairedPredictions = lead.same_rows
+    p = lead.p
     if test.model == "pixels":  # both networks have seeds, over which they are compared
-        if difference is None:
+        if lead.over_seeds is None:
             return _not_comparable(claim, part, Reason.ONE_SEED)
-        p = difference.p_value
-        outcome = Outcome.NOT_SIGNIFICANT
-        if p < LEVEL:
-            outcome = Outcome.AHEAD if difference.estimate > 0 else Outcome.BEHIND
-    same = lead.same_rows
-    direction = {
-        Outcome.AHEAD: Direction.HIGHER,
-        Outcome.BEHIND: Direction.LOWER,
-        Outcome.NOT_SIGNIFICANT: Direction.NOT_SIGNIFICANT,
-    }[outcome]
-    evidence = Evidence(
-        figure="test accuracy", subject="network", other=test.model, difference=difference, p=p, direction=direction
-    )
-    verdict = {
-        Outcome.AHEAD: Verdict.YES,
-        Outcome.BEHIND: Verdict.NO,
-        Outcome.NOT_SIGNIFICANT: Verdict.NOT_SIGNIFICANT,
-    }[outcome]
-    about = {"value": same.estimate, "low": same.low, "high": same.high}
-    return [_finding(claim, part, verdict, evidence=(evidence,), **about)]
+        difference, p = lead.over_seeds, lead.over_seeds.p_value
+    evidence = _evidence("test accuracy", [("network", test.model)], [difference], [p])
+    verdict = _ANSWERS[evidence[0].direction]
+    about = {"value": difference.estimate, "low": difference.low, "high": difference.high}
+    return [_finding(claim, part, verdict, evidence=evidence, **about)]
 
 
 def _recalls(claim: Claim, part: Part, record: Record[Any]) -> list[Finding]:
@@ -313,11 +312,15 @@ def _recalls(claim: Claim, part: Part, record: Record[Any]) -> list[Finding]:
 
 
 def _variants(result: SweepResult) -> dict[str, list[Configuration]]:
-    """The configurations of each variant whose grid varies the axis alone, by rising value of the axis."""
+    """The configurations of each variant whose grid varies the axis alone, by rising value of the axis.
+
+    Networks of several hidden layers have no such order, and are left out.
+    """
     axis = result.settings.axis
+    depth = 1 if axis == "hidden" else math.inf
     found: dict[str, list[Configuration]] = {}
     for each in result.configurations:
-        if axis is not None and each.varied == (axis,) and not each.searched:
+        if axis is not None and each.varied == (axis,) and not each.searched and len(each.trial.hidden) <= depth:
             found.setdefault(each.variant, []).append(each)
     return {name: sorted(of, key=lambda each: each.value(str(axis))) for name, of in found.items() if len(of) > 1}
 
@@ -429,6 +432,8 @@ def _lowest_loss(claim: Claim, part: Part, record: Record[Any]) -> list[Finding]
                 return found if math.isfinite(found) else math.inf
 
             best = min(configurations, key=mean)
+            if math.isinf(mean(best)):
+                return _finding(claim, part, Verdict.NOT_SIGNIFICANT, variant=variant)
             others = [each for each in configurations if each is not best]
             differences = [paired_difference(_values(best, figure), _values(each, figure)) for each in others]
             # Lower than all others is a claim that needs every test, so none is corrected (Berger 1982).
@@ -449,6 +454,7 @@ def _curve(claim: Claim, part: Part, record: Record[Any]) -> list[Finding]:
     test = claim.test
     assert isinstance(test, tests.Curve)
     measure = {"rises": _rises, "last-fall": _last_fall}[test.measure]
+    beyond = {Direction.ABOVE, Direction.DIVERGED} if test.measure == "rises" else {Direction.ABOVE}
     words = {
         "rises": "sum of the training loss's rises, as a share of its net fall",
         "last-fall": "last fall of the training loss, as a share of its whole fall",
@@ -456,15 +462,15 @@ def _curve(claim: Claim, part: Part, record: Record[Any]) -> list[Finding]:
 
     def ask(variant: str, configurations: list[Configuration], axis: str) -> Finding:
         evidence = {each.value(axis): _beyond(each, axis, measure, words, test.limit) for each in configurations}
-        above = [of for of, each in evidence.items() if each.direction is Direction.ABOVE]
+        others = {each.direction for of, each in evidence.items() if of != test.value}
         about = {"variant": variant, "evidence": tuple(evidence.values())}
         if test.value not in evidence:
             return _finding(claim, part, Verdict.NOT_COMPARABLE, reason=Reason.NOT_TRIED, **about)
-        verdict = Verdict.REFUTED
-        if test.value in above:
-            verdict = Verdict.CONFIRMED if len(above) == 1 else Verdict.PARTLY
-        elif evidence[test.value].direction is Direction.UNCLEAR:
-            verdict = Verdict.NOT_SIGNIFICANT
+        verdict = Verdict.NOT_SIGNIFICANT
+        if evidence[test.value].direction in beyond:
+            verdict = Verdict.CONFIRMED if others == {Direction.BELOW} else Verdict.PARTLY
+        elif evidence[test.value].direction is Direction.BELOW:
+            verdict = Verdict.REFUTED
         return _finding(claim, part, verdict, **about)
 
     return _along_axis(claim, part, record, ask)
@@ -477,12 +483,12 @@ def _beyond(
     words: str,
     limit: float,
 ) -> Evidence:
-    """Whether a measure of the training curves lies above the limit, with its whole interval."""
+    """Whether a measure of the training curves lies above the limit, or below it, with its whole interval."""
     curves = [np.array([record["train_loss"] for record in trial.history]) for trial in configuration.trials]
     estimate: Estimate | None = None
     direction = Direction.UNCLEAR
     if any(trial.diverged_epoch is not None for trial in configuration.trials):
-        direction = Direction.ABOVE
+        direction = Direction.DIVERGED
     elif min(map(len, curves)) >= _EPOCHS and all(curve[-1] < curve[0] for curve in curves):
         estimate = over_seeds([measure(curve) for curve in curves])
         if estimate.low is not None and estimate.low > limit:
@@ -530,20 +536,21 @@ def _speed(claim: Claim, part: Part, record: Record[Any]) -> list[Finding]:
     ]  # fmt: skip
 
 
-_TESTS: dict[type[Any], Callable[[Claim, Part, Record[Any]], list[Finding]]] = {
-    tests.BestValue: _best_value,
-    tests.LosesTo: _loses_to,
-    tests.BaselineEquals: _baseline_equals,
-    tests.HardlyLearns: _hardly_learns,
-    tests.BetterThan: _better_than,
-    tests.Recalls: _recalls,
-    tests.Along: _along,
-    tests.LastAlike: _last_alike,
-    tests.LowestLoss: _lowest_loss,
-    tests.Curve: _curve,
-    tests.Counts: _counts,
-    tests.Speed: _speed,
+_TESTS: dict[type[Any], tuple[type[Result], Callable[[Claim, Part, Record[Any]], list[Finding]]]] = {
+    tests.BestValue: (SweepResult, _best_value),
+    tests.LosesTo: (SweepResult, _loses_to),
+    tests.BaselineEquals: (SweepResult, _baseline_equals),
+    tests.HardlyLearns: (SweepResult, _hardly_learns),
+    tests.BetterThan: (SweepResult, _better_than),
+    tests.Recalls: (SweepResult, _recalls),
+    tests.Along: (SweepResult, _along),
+    tests.LastAlike: (SweepResult, _last_alike),
+    tests.LowestLoss: (SweepResult, _lowest_loss),
+    tests.Curve: (SweepResult, _curve),
+    tests.Counts: (ExplorationResult, _counts),
+    tests.Speed: (FeaturesResult, _speed),
 }
+"""Each kind of test: the results it judges, and what judges them."""
 
 
 def _rows(claims: Claims, part: Part, record: Record[Any]) -> Iterator[Row]:
@@ -551,17 +558,14 @@ def _rows(claims: Claims, part: Part, record: Record[Any]) -> Iterator[Row]:
     result: SweepResult = record.result
     axis = result.settings.axis
     for printed in part.printed:
-        of = tuple(printed.value) if isinstance(printed.value, list) else printed.value
+        of = printed.value
         found: list[tuple[str, Estimate]] = []
         if printed.figure == "accuracy":
-            models = _winners(result) if printed.model == "network" else _beside(result, printed.model)
-            model = models.get(of) if axis is not None else result.models[result.chosen]
-            if model is not None and result.settings.test:
-                found = [("", over_seeds(_accuracies(model), (0.0, 1.0)))]
+            found = [("", over_seeds(_accuracies(each), SHARE)) for each in _printed_models(result, printed)]
         elif axis is not None:
             figure = _FIGURES[printed.figure][1]
             found = [
-                (each.variant, over_seeds(_values(each, figure), (0.0, math.inf)))
+                (each.variant, over_seeds(_values(each, figure), LOSS))
                 for each in result.configurations
                 if each.value(axis) == of and each.varied == (axis,) and not each.halved
             ]
@@ -578,3 +582,13 @@ def _rows(claims: Claims, part: Part, record: Record[Any]) -> Iterator[Row]:
                 ours=ours,
                 circumstances=circumstances(claims, part, record, variant),
             )
+
+
+def _printed_models(result: SweepResult, printed: Printed) -> list[Scored]:
+    """The tested models that a printed accuracy is of: at its value of the axis, or where there is none the chosen one."""
+    if result.settings.axis is not None:
+        own = printed.model == "network"
+        models = _winners(result) if own else _with_settings(result, printed.model)
+        return [models[printed.value]] if printed.value in models else []
+    chosen = result.models[result.chosen]
+    return [chosen] if result.judged_on is Rows.TEST and printed.model == "network" else []

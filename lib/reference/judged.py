@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
 from lib.evaluation.intervals import Difference, Estimate
+from lib.evaluation.paired import PairedPredictions
 
 
 class _Model(BaseModel):
@@ -60,7 +60,9 @@ class Direction(StrEnum):
     NOT_FINITE = "not finite"
     ABOVE = "above the limit"
     BELOW = "below the limit"
+    DIVERGED = "diverged"
     UNCLEAR = "not clear"
+    """The interval holds the limit, or the curves are too short or do not fall."""
 
 
 class Evidence(_Model):
@@ -72,18 +74,18 @@ class Evidence(_Model):
         What is compared: "test accuracy", "validation loss (mean over epochs)".
     subject, other : str
         Of what: values of the axis, or models, as they are shown; `other` is empty where a figure stands for itself.
-    difference : Difference or None
-        Subject less other.
+    difference : Difference, PairedPredictions or None
+        Subject less other, over seeds or on the same rows.
     estimate : Estimate or None
         Of a figure that stands for itself.
     p : float or None
-        Corrected by Holm over the tests of the claim.
+        Corrected by Holm over the tests that were made at once; not where a claim needs every one of them.
     """
 
     figure: str
     subject: str
     other: str = ""
-    difference: Difference | None = None
+    difference: Difference | PairedPredictions | None = None
     estimate: Estimate | None = None
     p: float | None = None
     direction: Direction
@@ -96,6 +98,8 @@ class Finding(_Model):
     ----------
     value, low, high : float or None
         The run's figure beside the printed one, with its 95 % interval, where there is one.
+    shown : dict of str to number
+        Figures by what they are of, e.g. images of each class.
     trend_p : float or None
         Page's test that the figure goes the claimed way over all values, one-sided.
     """
@@ -113,7 +117,7 @@ class Finding(_Model):
     high: float | None = None
     evidence: tuple[Evidence, ...] = ()
     trend_p: float | None = None
-    shown: dict[str, Any] = {}
+    shown: dict[str, int | float] = {}
 
 
 class Row(_Model):

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from lib.evaluation.intervals import p_words
 from lib.reference.claims import Claims, claims_named
-from lib.reference.judged import Direction, Evidence, Finding, Judged, Row, Verdict
+from lib.reference.judged import Evidence, Finding, Judged, Row, Verdict
 from lib.studies.presentation import Section, escaped
 
 _ELSEWHERE = {
@@ -77,8 +77,8 @@ def _number(value: float) -> str:
 
 def _details(claims: Claims, judged: Judged) -> Iterator[str]:
     yield (
-        "Differences are paired over seeds, each with its own 95 % confidence interval; p by Holm's correction over the "
-        "tests of a claim."
+        "Differences are paired over seeds, or over the same rows where a model has none, each with its own 95 % confidence "
+        "interval; p by Holm's correction over the tests made at once, save where a claim needs every one of them."
     )
     for each in judged.findings:
         if not each.evidence:
@@ -99,7 +99,7 @@ def _evidence(one: Evidence) -> str:
         return f"{start}{one.difference.estimate:.4f} ({low:.4f} to {high:.4f}{p}), {one.direction.value}"
     if one.estimate is not None:
         return f"{start}{one.estimate.words}, {one.direction.value}"
-    return f"{start}{one.direction.value if one.direction is not Direction.ABOVE else 'diverged'}"
+    return f"{start}{one.direction.value}"
 
 
 def _printed(judged: Judged) -> str:

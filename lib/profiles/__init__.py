@@ -1,1 +1,0 @@
-"""The built-in profiles, one YAML file each; read by `lib.config.load_profile`."""
