@@ -18,12 +18,14 @@ from safetensors.numpy import load_file
 
 from flows.predict import find_images, predict
 from flows.promote import promote, show_versions
+from lib.backbones import find_backbone
+from lib.backbones.network import save_weights
+from lib.backbones.random_weights import random_network
+from lib.backbones.weights import weights_digest
 from lib.datasets.decoding import encode_png
 from lib.errors import ConfigError, DataError, WeightsError
 from lib.features import extract, open_feature_set
-from lib.features.alexnet import random_alexnet, save_weights
 from lib.features.plan import feature_set_digest
-from lib.features.weights import weights_digest
 from lib.files import digest_file, write_json
 from lib.mlp.store import load_network
 from lib.prediction import ImageClassifier, Recipe, make_recipe
@@ -102,7 +104,7 @@ def test_an_image_s_answer_depends_on_no_other(classifier, images, own):
 
 def test_imagenet_weights_go_with_the_model_or_it_refuses(classifier, files, images, photos, small, where, tmp_path):
     """A file with the random network's weights stands in for ImageNet's: then the features are the same ones."""
-    torch.save(random_alexnet(0).state_dict(), tmp_path / "w.pth")
+    torch.save(random_network(find_backbone("alexnet"), 0).state_dict(), tmp_path / "w.pth")
     settings = small.features.model_copy(update={"weights": "imagenet", "weights_file": str(tmp_path / "w.pth")})
     digest = feature_set_digest(photos.digest, settings, weights_digest(settings, tmp_path, None))
     recipe = make_recipe(photos, settings, digest, tmp_path, None)
