@@ -34,14 +34,19 @@ from torch.utils.data import DataLoader
 from torchvision import transforms
 from torchvision.datasets import ImageFolder as TorchvisionFolder
 
+<<<<<<< HEAD
 from lib.places import places
+=======
+from lib.backbones import find_backbone
+from lib.backbones.random_weights import random_network
+from lib.config import places
+>>>>>>> backbones
 from lib.datasets import acquire
 from lib.datasets.dataset import Dataset, Split, build
 from lib.datasets.sources import ImageFolder, PhotoPatches
 from lib.evaluation.intervals import over_seeds
 from lib.features import FeatureSettings, extract
-from lib.features.alexnet import DEVIATION, MEAN, random_alexnet
-from lib.features.program import CpuProgram, make_program
+from lib.features.programs import make_program
 from lib.features.reading import FeatureSet
 from lib.features.speed import read_speeds
 from lib.machine import cores
@@ -51,17 +56,21 @@ from lib.mlp.standardise import Standardiser
 GMAC = 0.714
 """Multiply-accumulates of AlexNet for one image of 224x224, in thousand millions."""
 
+BATCH = 256
+"""Images of a batch of the bare network: what the fully connected layers of AlexNet take at once here."""
+
 MIRRORED = "images/cifar10-airplane-automobile-jpeg.tar"
 
 
 def usual_transform() -> Callable[[Image.Image], torch.Tensor]:
+    own = find_backbone("alexnet").preprocessing
     return transforms.Compose(
-        [transforms.Resize((224, 224)), transforms.ToTensor(), transforms.Normalize(MEAN, DEVIATION)]
+        [transforms.Resize((224, 224)), transforms.ToTensor(), transforms.Normalize(own.mean, own.deviation)]
     )
 
 
 def usual_network(device: str = "cpu") -> torch.nn.Module:
-    return random_alexnet(0).eval().to(device)
+    return random_network(find_backbone("alexnet"), 0).to(device)
 
 
 def one_at_a_time(files: TorchvisionFolder, count: int, folder: Path) -> float:
@@ -140,7 +149,7 @@ def compare(arguments: argparse.Namespace, mirror: str | None, folder: Path) -> 
     dataset = acquire(ImageFolder(path=str(root)), folder / "data")
     files = TorchvisionFolder(str(root), usual_transform())
     print(f"{sum(map(len, dataset.splits.values())):,} files of {root}; {cores()} cores; ours in {settings.precision}")
-    batch = CpuProgram.BLOCK
+    batch = BATCH
     rates: dict[str, list[float]] = {}
     for turn in range(arguments.turns):
         found = {

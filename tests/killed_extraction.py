@@ -20,8 +20,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lib.datasets.dataset import Dataset, Split, build
 from lib.backbones.network import load_network
+from lib.datasets.dataset import Dataset, Split, build
 from lib.features import FeatureSettings, extract, programs
 from lib.storage.address import place_of
 

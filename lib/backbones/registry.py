@@ -18,9 +18,9 @@ def register(backbone: Backbone) -> None:
     ConfigError
         When another one has its name, or its default is none of its cuts.
     """
+    backbone.cut(backbone.default)
     if _BACKBONES.setdefault(backbone.name, backbone) != backbone:
         raise ConfigError(f"there is a backbone {backbone.name!r} already; give yours another name")
-    backbone.cut(backbone.default)
 
 
 def find_backbone(name: str) -> Backbone:

@@ -21,9 +21,9 @@ class CpuProgram:
     """Each core computes blocks of its own, from reading to features, in one thread without waiting for the others.
 
     A network with a head takes a few images at a time through its trunk, whose activations stay in cache, and the whole
-    block through its head. oneDNN gives a row the same bits in any such batch, but not in a very small one, so small
-    blocks are padded. Of other networks that is not known, so they always compute batches of one size, padded: then a row's
-    bits cannot depend on how many others there are.
+    block through its head. In float32 oneDNN gives a row the same bits in any such batch, but not an image alone or a row
+    in a small block, so these are padded; in bfloat16 some processors' last bits follow the size of blocks, which is settled
+    for each set. Other networks always compute batches of one size, padded: a row's bits cannot depend on how many others there are.
     """
 
     CONVOLVED = 32
@@ -68,9 +68,10 @@ class CpuProgram:
             return as_stored(compute(rows, block)[: len(block)], self._storage)
 
     def _in_two_parts(self, rows: Rows, block: range) -> torch.Tensor:
-        parts = [
-            self._network.trunk(self._resize(_tensors(rows.read(part)))) for part in rows.parts(block, self.CONVOLVED)
-        ]
+        parts = []
+        for part in rows.parts(block, self.CONVOLVED):
+            images = self._resize(_tensors(rows.read(part)))
+            parts.append(self._network.trunk(_padded(images, 2))[: len(images)])
         assert self._network.head is not None
         features: torch.Tensor = self._network.head(_padded(torch.cat(parts), self.LEAST))
         return features

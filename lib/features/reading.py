@@ -1,8 +1,8 @@
 """Reading a sealed feature set: as one array, row group by row group, by sample id, as a frame, or for torch.
 
 What is copied: Parquet's pages are decoded once, out of the mapped file into Arrow's memory. Arrays from `batches` are views
-of that memory and read-only. `load` and `sample` copy what is wanted of each row group into arrays made once, so beside
-those they never hold more than a row group. float16 stays float16 throughout.
+of that memory and read-only. `load` copies what is wanted of each row group into arrays made once; `sample` and `fill` do so
+while it is decoded, so beside those arrays they hold less than a row group. float16 stays float16, but for `fill`.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 COLUMNS = ("sample_id", "label", "split", "features")
 
-_AT_ONCE = 64
-"""Rows that are picked out of a row group at once: they are copied on their way."""
+_AT_ONCE = 128
+"""Rows of a row group that are decoded at once on their way to another array: then that takes half of its memory."""
 
 
 class FeatureSet:
@@ -108,8 +108,8 @@ class FeatureSet:
     def fill(self, out: npt.NDArray[np.float32], sample_ids: npt.NDArray[np.int64]) -> None:
         """Fill an array of the caller's with the features of these samples, in the order given.
 
-        Row groups that hold one of them are read in turn, so beside `out` memory holds one row group; what is stored as
-        float16 becomes float32 in `out` itself.
+        Row groups that hold one of them are read in turn, so memory beside `out` is less than one row group; what is stored
+        as float16 becomes float32 in `out` itself.
 
         Parameters
         ----------
@@ -229,13 +229,12 @@ class FeatureSet:
                 continue
             with self._open(shard) as opened:
                 for group, held in enumerate(opened.groups):
-                    places = _places(ordered, held)
-                    if not places:
+                    if not _places(ordered, held):
                         continue
-                    features, labels, _ = opened.read(group)
-                    for start in range(places.start, places.stop, _AT_ONCE):
-                        piece = slice(start, min(start + _AT_ONCE, places.stop))
-                        source, target = ordered[piece] - held.start, order[piece]
+                    for features, labels, piece in opened.pieces(group, _AT_ONCE):
+                        first = int(piece[0])
+                        places = _places(ordered, range(first, first + len(piece)))
+                        source, target = ordered[places.start : places.stop] - first, order[places.start : places.stop]
                         X[target] = features[source]
                         if y is not None:
                             y[target] = labels[source]

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch.nn.functional import interpolate
+from torch.nn.functional import interpolate, pad
 
 from lib.features.config import FeatureSettings
 
@@ -96,7 +96,8 @@ class Resizer:
             antialias=smooth,
         ).to(self._device)
         top, left = (self._start(length) for length in target)
-        return self._normalised(resized[:, :, top : top + self._size, left : left + self._size])
+        square = resized[:, :, top : top + self._size, left : left + self._size]
+        return self._normalised(square.contiguous(memory_format=torch.channels_last))
 
     def _normalised(self, pixels: torch.Tensor) -> torch.Tensor:
         """Cubic weights overshoot, so pixels (n, 3, size, size) are cut to their range first."""
@@ -133,13 +134,13 @@ class Resizer:
         start, ratio = self._start(target), length / target
         first = max(0, math.floor(start * ratio) - _REACH)
         last = min(length, math.ceil((start + self._size) * ratio) + _REACH)
-        unit = torch.eye(last - first, device=self._device)
-        unit = torch.nn.functional.pad(unit, (first, length - last))[:, None, :, None]
+        # One image, whose rows are those of the identity: of images that are one pixel wide torch's cubic ones are wrong.
+        unit = pad(torch.eye(last - first, device=self._device), (first, length - last))[None, None]
         smooth, cubic = self._mode != "nearest", self._mode == "bicubic"
         line = interpolate(
-            unit, (target, 1), mode=self._mode, align_corners=False if smooth else None, antialias=cubic
+            unit, (last - first, target), mode=self._mode, align_corners=False if smooth else None, antialias=cubic
         )  # fmt: skip
-        return slice(first, last), line[:, 0, start : start + self._size, 0].T.contiguous()
+        return slice(first, last), line[0, 0, :, start : start + self._size].T.contiguous()
 
 
 @dataclass(frozen=True)

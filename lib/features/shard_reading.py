@@ -24,6 +24,10 @@ from lib.features.manifest import Manifest
 _TYPES = {"sample_id": pa.int64(), "label": pa.int64(), "split": pa.dictionary(pa.int8(), pa.string())}
 
 
+Rows = tuple[npt.NDArray[np.floating], npt.NDArray[np.int64], npt.NDArray[np.int64]]
+"""Features (n, width), labels (n,) and sample ids (n,)."""
+
+
 class OpenShard:
     """A shard of `manifest`; a context manager.
 
@@ -62,30 +66,40 @@ class OpenShard:
 
     def labels(self, group: int) -> npt.NDArray[np.int64]:
         """Labels int64 (n,) of a row group; its features are not read."""
-        return self._read(group, [*_TYPES])[1]
+        ((_, batch),) = self._read(group, [*_TYPES], len(self.groups[group]))
+        return _column(batch, "label")
 
-    def read(self, group: int) -> tuple[npt.NDArray[np.floating], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    def read(self, group: int) -> Rows:
         """Features (n, width), labels (n,) and sample ids (n,) of a row group: read-only views of what was decoded."""
-        batch, labels, ids = self._read(group, [*_TYPES, "features"])
-        with self._damage():
-            values = batch["features"].chunk(0)
-            if values.null_count or values.flatten().null_count:
-                raise ValueError("null features")
-            X = values.flatten().to_numpy(zero_copy_only=True).reshape(len(labels), self._manifest.width)
-        return X, labels, ids
+        (rows,) = self.pieces(group, len(self.groups[group]))
+        return rows
 
-    def _read(self, group: int, columns: list[str]) -> tuple[Any, npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        rows, manifest = self.groups[group], self._manifest
+    def pieces(self, group: int, rows: int) -> Iterator[Rows]:
+        """A row group as `read` gives it, so many rows at a time: decoding all at once takes several times its memory."""
+        for held, batch in self._read(group, [*_TYPES, "features"], rows):
+            with self._damage():
+                values = batch["features"]
+                if values.null_count or values.flatten().null_count:
+                    raise ValueError("null features")
+                X = values.flatten().to_numpy(zero_copy_only=True).reshape(len(held), self._manifest.width)
+            yield X, _column(batch, "label"), _column(batch, "sample_id")
+
+    def _read(self, group: int, columns: list[str], rows: int) -> Iterator[tuple[range, Any]]:
+        """Sample ids and columns of a row group, so many rows at a time, checked to be the manifest's."""
+        manifest, start = self._manifest, self.groups[group].start
         with self._damage():
-            table = self._file.read_row_group(group, columns=columns, use_threads=False).combine_chunks()
-            labels, ids = (table[name].chunk(0).to_numpy(zero_copy_only=True) for name in ("label", "sample_id"))
-            split = table["split"].chunk(0)
-            names = np.array(split.dictionary.to_pylist())[split.indices.to_numpy(zero_copy_only=True)]
-            if not np.array_equal(ids, np.arange(rows.start, rows.stop)):
-                raise ValueError("other samples")
-            if not np.array_equal(names, np.array(list(manifest.splits))[manifest.split_codes(rows)]):
-                raise ValueError("other splits")
-        return table, labels, ids
+            for batch in self._file.iter_batches(rows, row_groups=[group], columns=columns, use_threads=False):
+                held = range(start, start + batch.num_rows)
+                split = batch["split"]
+                names = np.array(split.dictionary.to_pylist())[split.indices.to_numpy(zero_copy_only=True)]
+                if not np.array_equal(_column(batch, "sample_id"), np.arange(held.start, held.stop)):
+                    raise ValueError("other samples")
+                if not np.array_equal(names, np.array(list(manifest.splits))[manifest.split_codes(held)]):
+                    raise ValueError("other splits")
+                yield held, batch
+                start = held.stop
+            if start != self.groups[group].stop:
+                raise ValueError("other rows")
 
     def _checked_groups(self, rows: range) -> tuple[range, ...]:
         storage = {"float32": pa.float32(), "float16": pa.float16()}[self._manifest.settings.storage]
@@ -117,6 +131,11 @@ class OpenShard:
                 f"shard {self.path} is damaged (its checksums do not fit, or it is another set's); "
                 "run the extraction again, it makes just that one"
             ) from None
+
+
+def _column(batch: Any, name: str) -> npt.NDArray[np.int64]:
+    column: npt.NDArray[np.int64] = batch[name].to_numpy(zero_copy_only=True)
+    return column
 
 
 def missing(path: Path) -> FeatureSetError:

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 import torch
 
+from lib.backbones.network import load_network
 from lib.datasets.dataset import Split, build
-from lib.features import FeatureSettings, cuda_program, extract, program
-from lib.features.alexnet import load_network
+from lib.features import FeatureSettings, cuda_program, extract, programs
 from lib.features.cuda_program import CudaProgram
 
 SETTINGS = FeatureSettings(weights="random", input_size=64, shard_rows=40, device="cpu")
@@ -70,7 +70,7 @@ def test_the_loop_gives_the_features_that_the_cpu_gives(dataset, tmp_path, monke
     monkeypatch.setattr(torch.Tensor, "record_stream", lambda *_: None)
     monkeypatch.setattr(cuda_program, "_pinned", lambda shape, dtype: torch.empty(shape, dtype=dtype))
     monkeypatch.setattr(cuda_program, "_READ", 5)
-    monkeypatch.setattr(program, "make_program", make)
+    monkeypatch.setattr(programs, "make_program", make)
     found = extract(dataset, SETTINGS, tmp_path / "gpu").load("train").X
     assert len(made) == 1
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)

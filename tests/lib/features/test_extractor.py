@@ -11,18 +11,24 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
-from torchvision.models import AlexNet
-from torchvision.transforms.functional import normalize
+from torchvision.transforms import InterpolationMode
+from torchvision.transforms._presets import ImageClassification
+from torchvision.transforms.functional import center_crop, normalize, resize
 
+from lib.backbones import find_backbone
+from lib.backbones.random_weights import random_network
+from lib.backbones.weights import weights_digest
 from lib.datasets.dataset import Dataset, Split, build
 from lib.errors import ConfigError, FeatureSetError, WeightsError
-from lib.features import FeatureSettings, extract, extractor, open_feature_set
-from lib.features.alexnet import DEVIATION, MEAN, random_alexnet
-from lib.features.plan import feature_set_digest
-from lib.features.program import CpuProgram, make_program
+from lib.features import FeatureSettings, extract, extractor, open_feature_set, plan_extraction
+from lib.features.cpu_program import CpuProgram
+from lib.features.plan import feature_set_digest, write_plan
+from lib.features.programs import make_program
 from lib.features.resize import Resizer
-from lib.features.weights import weights_digest
+from lib.features.sets import found_sets
 
+ALEXNET = find_backbone("alexnet")
+MEAN, DEVIATION = ALEXNET.preprocessing.mean, ALEXNET.preprocessing.deviation
 SMALL = {"weights": "random", "input_size": 64, "batch_size": 4, "shard_rows": 8, "device": "cpu"}
 
 
@@ -47,7 +53,7 @@ def shard_bytes(folder: Path) -> dict[str, bytes]:
 @pytest.mark.parametrize("layer", ["fc8", "fc7", "pool5"])
 def test_features_equal_a_plain_torchvision_loop(dataset, tmp_path, layer):
     found = extract(dataset, settings(layer=layer), tmp_path).load("test")
-    network: AlexNet = random_alexnet(0).eval()
+    network = random_network(ALEXNET, 0).eval()
     if layer == "fc7":
         network.classifier = network.classifier[:6]
     if layer == "pool5":
@@ -93,6 +99,55 @@ def test_resizing_equals_torch_s_interpolate_on_the_pixels(mode, shape):
     np.testing.assert_allclose(singly[:4], expected.permute(0, 2, 3, 1).numpy(), atol=1e-5)
 
 
+CROPPED = [
+    (20, 20, 3),
+    (7, 50, 3),
+    (50, 7, 3),
+    (64, 64, 3),
+    (73, 73, 3),
+    (74, 73, 3),
+    (64, 90, 3),
+    (300, 200, 3),
+    (33, 20),
+]
+"""For an input of 64 the shorter side becomes 73: smaller ones are enlarged, larger ones made smaller."""
+
+
+@pytest.mark.parametrize("mode", ["bilinear", "bicubic", "nearest"])
+@pytest.mark.parametrize("shape", CROPPED)
+def test_cropping_equals_torchvision_s_resize_and_centre_crop_before_it_rounds(mode, shape):
+    images = np.random.default_rng(0).integers(0, 256, (4, *shape), np.uint8)
+    pixels = torch.from_numpy(images if images.ndim == 4 else np.stack([images] * 3, axis=-1)).permute(0, 3, 1, 2)
+    large = resize(pixels.float(), [73], InterpolationMode(mode), antialias=True)
+    expected = center_crop(large.clamp(0, 255), [64, 64]).permute(0, 2, 3, 1).numpy() / 255
+    np.testing.assert_allclose(resized(images, interpolation=mode, preprocessing="crop"), expected, atol=1e-5)
+    singly = resized([*images, images[0][:6, :5]], interpolation=mode, preprocessing="crop")
+    np.testing.assert_allclose(singly[:4], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["alexnet", "convnext_tiny", "efficientnet_b0"])
+@pytest.mark.parametrize("shape", [(32, 32, 3), (480, 333, 3), (100, 260, 3)])
+def test_cropping_equals_torchvision_s_own_transform_of_an_image_file_within_its_rounding(name, shape):
+    own = find_backbone(name).preprocessing
+    image = np.random.default_rng(0).integers(0, 256, (6, 8, 3), np.uint8)
+    image = np.asarray(Image.fromarray(image).resize(shape[1::-1], Image.Resampling.BICUBIC))
+    transform = ImageClassification(
+        crop_size=own.input_size, resize_size=own.resize_size, interpolation=InterpolationMode(own.interpolation)
+    )
+    chosen = FeatureSettings(backbone=name, weights="random", preprocessing="crop")
+    ours = Resizer(chosen, torch.device("cpu"), torch.float32)(torch.from_numpy(image.copy())[None])
+    apart = (ours[0] - transform(Image.fromarray(image))).abs() * torch.tensor(own.deviation)[:, None, None]
+    assert float(apart.max()) < 2 / 255
+
+
+def test_a_crop_of_a_long_strip_is_that_of_its_middle():
+    """Resized as a whole it would be 73 x 73,000 pixels; only what is seen is computed."""
+    image = np.random.default_rng(0).integers(0, 256, (1, 3, 3000, 3), np.uint8)
+    seen = resized(image, preprocessing="crop")
+    middle = resized(image[:, :, 1485:1515], preprocessing="crop")
+    np.testing.assert_allclose(seen, middle, atol=1e-4)
+
+
 def test_grey_images_and_images_of_several_sizes_are_taken(tmp_path):
     rng = np.random.default_rng(0)
 
@@ -113,6 +168,7 @@ def test_grey_images_and_images_of_several_sizes_are_taken(tmp_path):
 
 
 def test_features_do_not_depend_on_the_size_of_batches_even_among_images_of_several_sizes(tmp_path):
+    """In float32: matrix units that multiply bfloat16 add in an order that follows the size of a product."""
     rng = np.random.default_rng(0)
     sizes = rng.choice([20, 21, 70], 90)
 
@@ -127,13 +183,61 @@ def test_features_do_not_depend_on_the_size_of_batches_even_among_images_of_seve
 
     dataset = build("several", ["a", "b"], {"train": Split(Several(), np.arange(90) % 2)}, "")
     found = [
-        extract(dataset, settings(batch_size=size, shard_rows=90, precision="bfloat16"), tmp_path / str(size))
-        .load("train")
-        .X
+        extract(dataset, settings(batch_size=size, shard_rows=90), tmp_path / str(size)).load("train").X
         for size in (90, 33, 7)
     ]
     np.testing.assert_array_equal(found[0], found[1])
     np.testing.assert_array_equal(found[0], found[2])
+
+
+class TestOtherBackbones:
+    """Those without a fast path of their own; a residual network stands for them all, for it is quick."""
+
+    SETTINGS = FeatureSettings(
+        backbone="resnet18", weights="random", input_size=32, shard_rows=90, device="cpu", preprocessing="crop"
+    )
+
+    def of(self, images, folder, **changes) -> np.ndarray:
+        data = build("noise", ["a", "b"], {"train": Split(images, np.arange(len(images)) % 2)}, "")
+        return extract(data, self.SETTINGS.model_copy(update=changes), folder).load("train").X
+
+    @pytest.fixture
+    def images(self) -> np.ndarray:
+        return np.random.default_rng(0).integers(0, 256, (70, 20, 24, 3), np.uint8)
+
+    def test_features_equal_torchvision_s_forward_of_its_own_preprocessing(self, images, tmp_path):
+        network = random_network(find_backbone("resnet18"), 0)
+        pixels = torch.from_numpy(images[:9]).permute(0, 3, 1, 2).float() / 255
+        cropped = center_crop(resize(pixels, [round(256 * 32 / 224)], antialias=True), [32, 32])
+        with torch.no_grad():
+            logits = network(normalize(cropped, MEAN, DEVIATION)).numpy()
+        np.testing.assert_allclose(self.of(images[:9], tmp_path, layer="fc"), logits, rtol=1e-3, atol=1e-4)
+
+    @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+    def test_features_do_not_depend_on_the_size_of_blocks_or_on_the_number_of_cores(
+        self, images, precision, tmp_path, monkeypatch
+    ):
+        whole = self.of(images, tmp_path / "whole", precision=precision)
+        for size in (33, 7):
+            found = self.of(images, tmp_path / str(size), precision=precision, batch_size=size)
+            np.testing.assert_array_equal(found, whole)
+        monkeypatch.setattr("lib.features.cpu_program.cores", lambda: 1)
+        np.testing.assert_array_equal(self.of(images, tmp_path / "one", precision=precision), whole)
+
+    def test_an_image_s_features_do_not_depend_on_its_neighbours_or_their_number(self, images, tmp_path):
+        whole = self.of(images, tmp_path / "whole")
+        others = np.concatenate([images[:5], 255 - images[5:]])
+        np.testing.assert_array_equal(self.of(others, tmp_path / "others")[:5], whole[:5])
+        np.testing.assert_array_equal(self.of(images[:1], tmp_path / "alone"), whole[:1])
+        np.testing.assert_array_equal(self.of(images[:67], tmp_path / "fewer"), whole[:67])
+
+    @pytest.mark.parametrize("name", ["vit_b_16", "convnext_tiny", "efficientnet_b0"])
+    @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+    def test_each_gives_a_row_the_same_bits_in_a_full_batch_and_alone(self, images, name, precision, tmp_path):
+        changes = {"backbone": name, "layer": find_backbone(name).default, "precision": precision, "input_size": 224}
+        few = self.of(images[:8], tmp_path / "few", **changes)
+        assert np.isfinite(few).all()
+        np.testing.assert_array_equal(self.of(images[:1], tmp_path / "alone", **changes), few[:1])
 
 
 def test_a_second_extraction_computes_nothing(dataset, tmp_path, monkeypatch):
@@ -148,11 +252,35 @@ def test_the_set_s_digest_follows_all_that_decides_the_values(dataset):
 
     changed = [
         {"layer": "fc7"}, {"input_size": 70}, {"interpolation": "nearest"}, {"precision": "bfloat16"},
-        {"storage": "float16"}, {"seed": 1}, {"shard_rows": 9},
+        {"storage": "float16"}, {"seed": 1}, {"shard_rows": 9}, {"preprocessing": "crop"},
+        {"backbone": "resnet18", "layer": "fc"}, {"backbone": "resnet50", "layer": "fc"},
     ]  # fmt: skip
     assert len({digest(), *(digest(**change) for change in changed)}) == len(changed) + 1
     assert digest(batch_size=3) == digest(device="auto") == digest()
     assert feature_set_digest(dataset.digest, settings(), "others") != digest()
+
+
+def test_alexnet_s_sets_keep_the_digests_that_they_had_before_there_were_other_backbones():
+    assert settings(weights="imagenet", weights_file="w.pth", batch_size=None).identity() == {
+        "weights": "imagenet", "layer": "fc8", "input_size": 64, "interpolation": "bilinear", "precision": "float32",
+        "storage": "float32", "shard_rows": 8,
+    }  # fmt: skip
+    assert settings().identity()["seed"] == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "folder"),
+    [
+        ("photo-patches", "photo-patches"), ("größe 2", "größe 2"), ("../../etc", "-..-etc"), (".hidden", "hidden"),
+        ("a/b:c\n", "a-b-c-"), ("...", "dataset"), ("", "dataset"), ("x" * 300, "x" * 60),
+    ],
+)  # fmt: skip
+def test_any_dataset_s_name_makes_a_safe_folder(dataset, name, folder, tmp_path):
+    named = build(name, dataset.class_names, dataset.splits, "")
+    work = plan_extraction(named, settings(), tmp_path)
+    assert work.folder == tmp_path / folder / work.digest[:16]
+    write_plan(work.folder, work.plan)
+    assert [found.plan.dataset for found in found_sets(tmp_path)] == [name]
 
 
 @pytest.mark.parametrize("stop_after", [0, 1, 3])
@@ -259,16 +387,8 @@ class TestWeights:
         assert digests[0] == digests[1] != digests[2]
         assert torch.equal(torch.random.get_rng_state(), state)
 
-    def test_random_ones_are_torchvision_s_own_initialisation(self):
-        with torch.random.fork_rng():
-            torch.manual_seed(3)
-            expected = AlexNet().state_dict()
-        found = random_alexnet(3).state_dict()
-        assert list(found) == list(expected)
-        assert all(torch.equal(found[name], expected[name]) for name in expected)
-
     def test_a_file_is_loaded_by_path_and_gives_its_own_features(self, dataset, tmp_path):
-        torch.save(random_alexnet(0).state_dict(), tmp_path / "w.pth")
+        torch.save(random_network(ALEXNET, 0).state_dict(), tmp_path / "w.pth")
         from_file = settings(weights="imagenet", weights_file=str(tmp_path / "w.pth"))
         loaded = extract(dataset, from_file, tmp_path / "a")
         drawn = extract(dataset, settings(), tmp_path / "b")
@@ -279,7 +399,7 @@ class TestWeights:
     def test_where_a_file_lies_changes_nothing_of_the_set(self, dataset, tmp_path):
         made = []
         for name in ("one", "two"):
-            torch.save(random_alexnet(0).state_dict(), tmp_path / f"{name}.pth")
+            torch.save(random_network(ALEXNET, 0).state_dict(), tmp_path / f"{name}.pth")
             from_file = settings(weights="imagenet", weights_file=str(tmp_path / f"{name}.pth"))
             made.append(extract(dataset, from_file, tmp_path / name))
         one, two = (shard_bytes(each.folder) | {"m": (each.folder / "manifest.json").read_bytes()} for each in made)
@@ -290,7 +410,7 @@ class TestWeights:
     def test_the_mirror_s_file_is_checked_by_the_digest_in_its_name(self, dataset, tmp_path):
         name = "alexnet-owt-7be5be79.pth"
         (tmp_path / "weights").mkdir()
-        torch.save(random_alexnet(0).state_dict(), tmp_path / "weights" / name)
+        torch.save(random_network(ALEXNET, 0).state_dict(), tmp_path / "weights" / name)
         with pytest.raises(WeightsError, match="are damaged: their sha256 does not start with 7be5be79"):
             extract(dataset, settings(weights="imagenet"), tmp_path / "f", tmp_path.as_uri())
 
@@ -312,7 +432,7 @@ class TestWeights:
             path.write_text("no weights")
         else:
             torch.save(Evil() if content == "pickle with code" else {"a": torch.zeros(2)}, path)
-        with pytest.raises(WeightsError, match="does not hold torchvision AlexNet weights"):
+        with pytest.raises(WeightsError, match="does not hold torchvision's AlexNet weights"):
             extract(dataset, settings(weights="imagenet", weights_file=str(path)), tmp_path / "f")
         assert not (tmp_path / "ran").exists()
 

@@ -56,9 +56,9 @@ def opened(monkeypatch) -> list[tuple[str, int]]:
     read: list[tuple[str, int]] = []
     original = shard_reading.OpenShard._read
 
-    def noting(self, group, columns):
+    def noting(self, group, columns, rows):
         read.append((self.path.name, group))
-        return original(self, group, columns)
+        return original(self, group, columns, rows)
 
     monkeypatch.setattr(shard_reading.OpenShard, "_read", noting)
     return read
@@ -101,7 +101,7 @@ class TestArrays:
         np.testing.assert_array_equal(np.concatenate([part.sample_ids for part in parts]), np.arange(3700, 5000))
 
     def test_labels_come_without_features(self, feature_set, monkeypatch):
-        monkeypatch.setattr(shard_reading.OpenShard, "read", None)
+        monkeypatch.setattr(shard_reading.OpenShard, "pieces", None)
         np.testing.assert_array_equal(feature_set.labels("test"), expected_labels(TOTAL)[RANGES["test"]])
 
     def test_samples_come_in_the_order_asked_for_from_their_row_groups_alone(self, feature_set, X, opened):
@@ -112,6 +112,32 @@ class TestArrays:
         np.testing.assert_array_equal(found.sample_ids, ids)
         assert opened == [("part-00000.parquet", 0), ("part-00001.parquet", 0), ("part-00001.parquet", 1)]
         assert feature_set.sample([]).X.shape == (0, WIDTH)
+
+    @pytest.mark.parametrize("ids", [[4999, 0, 3001, 4999, 1], [*range(4500, 5000), *range(200)], []])
+    def test_an_array_is_filled_with_samples_in_the_order_asked_for(self, feature_set, X, ids, opened):
+        out = np.full((len(ids), WIDTH), np.nan, np.float32)
+        feature_set.fill(out, np.array(ids, np.int64))
+        np.testing.assert_array_equal(out, X[ids].astype(np.float32))
+        assert len(opened) == len(set(opened))
+
+    def test_a_view_of_a_larger_array_is_filled_in_place(self, feature_set, X):
+        whole = np.zeros((500, WIDTH + 3), np.float32)
+        ids = np.random.default_rng(0).permutation(TOTAL)[:200]
+        feature_set.fill(whole[100:300, 1:-2], ids)
+        np.testing.assert_array_equal(whole[100:300, 1:-2], X[ids].astype(np.float32))
+        whole[100:300, 1:-2] = 0
+        assert not whole.any()
+
+    @pytest.mark.parametrize(
+        ("shape", "kind"), [((2, WIDTH), "float64"), ((3, WIDTH), "float32"), ((2, WIDTH - 1), "float32")]
+    )
+    def test_an_array_that_does_not_fit_is_refused(self, feature_set, shape, kind):
+        with pytest.raises(
+            FeatureSetError, match=r"an array of float32 and shape \(2, 1000\) is needed to fill, got float"
+        ):
+            feature_set.fill(np.zeros(shape, kind), np.array([0, 1]))
+        with pytest.raises(FeatureSetError, match="has no sample 5000; it has 0 to 4999"):
+            feature_set.fill(np.zeros((2, WIDTH), np.float32), np.array([0, 5000]))
 
     def test_what_is_not_there_is_refused_in_one_line(self, feature_set):
         with pytest.raises(FeatureSetError, match="has no split 'valid'; it has: train, validation, test"):
@@ -124,6 +150,31 @@ class TestArrays:
             feature_set.sample([0.5])
         with pytest.raises(FeatureSetError, match="batches of 0 rows; give at least 1"):
             list(feature_set.batches("test", 0))
+
+
+_FILLED = """
+import sys, tracemalloc
+from pathlib import Path
+import numpy as np
+import pyarrow as pa
+from lib.features import open_feature_set
+feature_set = open_feature_set(Path(sys.argv[1]), verify=False)
+ids = np.random.default_rng(0).permutation(feature_set.manifest.rows)
+out = np.empty((len(ids), feature_set.manifest.width), np.float32)
+feature_set.fill(out[:1], ids[:1])  # what is imported at the first read is not counted
+tracemalloc.start()
+feature_set.fill(out, ids)
+print(pa.default_memory_pool().max_memory(), tracemalloc.get_traced_memory()[1])
+"""
+
+
+@pytest.mark.parametrize("storage", ["float32", "float16"])
+def test_filling_holds_less_than_a_row_group_beside_the_array(storage, tmp_path):
+    folder = write_feature_set(tmp_path, {"train": 12_000, "test": 500}, storage, shard_rows=5000)
+    command = [sys.executable, "-c", _FILLED, str(folder)]
+    told = subprocess.run(command, cwd=REPOSITORY, check=True, capture_output=True, text=True).stdout
+    arrow, numpy = map(int, told.split())
+    assert 0 < arrow + numpy < ROW_GROUP * WIDTH * np.dtype(storage).itemsize
 
 
 class TestFrames:
@@ -142,7 +193,7 @@ class TestFrames:
         assert frame["f0012"].dtype == X.dtype
 
     def test_features_that_are_not_asked_for_are_not_read(self, feature_set, monkeypatch):
-        monkeypatch.setattr(shard_reading.OpenShard, "read", None)
+        monkeypatch.setattr(shard_reading.OpenShard, "pieces", None)
         assert feature_set.frame("test", ["label", "split"]).shape == (1300, 2)
         with pytest.raises(FeatureSetError, match="no column 'class'; they have: sample_id, label, split, features"):
             feature_set.frame("test", ["class"])
