@@ -34,13 +34,8 @@ from torch.utils.data import DataLoader
 from torchvision import transforms
 from torchvision.datasets import ImageFolder as TorchvisionFolder
 
-<<<<<<< HEAD
-from lib.places import places
-=======
 from lib.backbones import find_backbone
 from lib.backbones.random_weights import random_network
-from lib.config import places
->>>>>>> backbones
 from lib.datasets import acquire
 from lib.datasets.dataset import Dataset, Split, build
 from lib.datasets.sources import ImageFolder, PhotoPatches
@@ -52,6 +47,7 @@ from lib.features.speed import read_speeds
 from lib.machine import cores
 from lib.mlp.estimator import MLPClassifier
 from lib.mlp.standardise import Standardiser
+from lib.places import places
 
 GMAC = 0.714
 """Multiply-accumulates of AlexNet for one image of 224x224, in thousand millions."""

@@ -30,7 +30,6 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from threadpoolctl import threadpool_info
 
-from lib.places import places
 from lib.datasets import acquire
 from lib.datasets.dataset import Dataset
 from lib.datasets.sources import Letters, Mnist
@@ -42,6 +41,7 @@ from lib.mlp.fused import train_many
 from lib.mlp.grouping import operations
 from lib.mlp.training import TrialData, estimator
 from lib.mlp.trial import Trial
+from lib.places import places
 
 DEEP = (256, 128, 64)
 _TORCH: dict[str, type[torch.nn.Module]] = {

@@ -404,7 +404,9 @@ class Kind(ABC, Generic[S, R]):
         """Its work in units, if it can be cut and is not done; else None, and a pool's worker does the whole."""
         return None
 
-    def forecast(self, name: str, settings: S, inputs: Mapping[str, Ahead], where: Places, folder: Folder | None) -> Forecast:
+    def forecast(
+        self, name: str, settings: S, inputs: Mapping[str, Ahead], where: Places, folder: Folder | None
+    ) -> Forecast:
         """What `compute` would do; nothing is fetched, computed or written. `folder` is None while the key is not known."""
         return Forecast()
 

@@ -20,9 +20,9 @@ from prefect.settings import (
 from docs.browser import chromium, frame_inside, open_browser, open_page, wait_for_words
 from docs.pictures import PICTURES, both_uis, pages_of, show
 from flows.pipeline import pipeline
-from lib.places import places
 from lib.errors import ConfigError
 from lib.evaluation.intervals import Interval
+from lib.places import places
 from lib.tracking.registry import Registry
 from lib.tracking.store import connect
 from tests.gate import empty_model

@@ -48,7 +48,8 @@ def test_a_file_changes_the_profile_that_it_extends(tmp_path: Path) -> None:
     file = tmp_path / "small.yaml"
     file.write_text(
         "extends: embedded\nname: small\nfeatures: {fc8: {layer: pool5}}\nstudies:\n  map: null\n"
-        "  hidden_units: {variants: {sgd: null, study: {search: {configurations: 4, space: {hidden: [[5], [9], [20], [50]]}}}}}\n",
+        "  hidden_units: {variants: {sgd: null, study: "
+        "{search: {configurations: 4, space: {hidden: [[5], [9], [20], [50]]}}}}}\n",
         encoding="utf-8",
     )
     with pytest.raises(ConfigError, match=r"studies\.hidden_units\.variants\.sgd"):
@@ -125,7 +126,7 @@ def test_a_misspelt_setting_is_told_with_the_one_that_was_meant(pets: Path) -> N
         ConfigError, match=r"data\.pets\.pth: there is no such setting; did you mean 'data\.pets\.path'"
     ):
         load(pets, "data.pets.pth=/x")
-    with pytest.raises(ConfigError, match="--set dta.pets.path: unknown setting 'dta'"):
+    with pytest.raises(ConfigError, match=r"--set dta\.pets\.path: unknown setting 'dta'"):
         load(pets, "dta.pets.path=/x")
     with pytest.raises(ConfigError, match="has no '='"):
         load(pets, "data.pets.path")
@@ -133,7 +134,9 @@ def test_a_misspelt_setting_is_told_with_the_one_that_was_meant(pets: Path) -> N
 
 def test_nodes_may_share_settings_by_yaml_s_anchors(tmp_path: Path) -> None:
     file = tmp_path / "shared.yaml"
-    file.write_text(PETS + "  more: &more {kind: exploration, on: pets, grid: 4}\n  most: {<<: *more, grid: 9}\n", "utf-8")
+    file.write_text(
+        PETS + "  more: &more {kind: exploration, on: pets, grid: 4}\n  most: {<<: *more, grid: 9}\n", "utf-8"
+    )
     studies = load(file).studies
     assert [studies[name].grid for name in ("more", "most")] == [4, 9]
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from lib.places import places
 from lib.errors import ConfigError, StorageError
+from lib.places import places
 from lib.storage.address import store_of
 from lib.storage.copies import shown
 from tests.conftest import REPOSITORY
@@ -81,7 +81,8 @@ def test_a_mark_of_another_user_is_not_followed(tmp_path, monkeypatch):
 
 def test_a_path_imports_nothing_of_object_stores():
     code = (
-        "import sys, lib.places, lib.features.work, lib.studies.sweep, lib.graph; lib.places.places({'PROBEFLOW_DATA': '/tmp/x'});"
+        "import sys, lib.places, lib.features.work, lib.studies.sweep, lib.graph;"
+        "lib.places.places({'PROBEFLOW_DATA': '/tmp/x'});"
         "sys.exit(' '.join({'fsspec', 's3fs', 'boto3', 'botocore', 'aiobotocore'} & set(sys.modules)) or 0)"
     )
     subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, check=True)

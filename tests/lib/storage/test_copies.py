@@ -14,11 +14,11 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from lib.places import places
 from lib.datasets import download
 from lib.datasets.download import RemoteFile
 from lib.errors import ConfigError, DataError, StorageError
 from lib.files import digest_file, remove_file, require_writable, write_bytes, write_json_once
+from lib.places import places
 from lib.storage import store
 from lib.storage.copies import absent, fetch, sizes
 from tests.object_store import SECRET, object_at
