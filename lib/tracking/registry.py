@@ -79,9 +79,9 @@ def model_name(dataset: Dataset) -> str:
     """Name of the registered model for a dataset: its own, made safe, and letters of a digest of where it is from.
 
     Datasets of one name that lie elsewhere, or have other classes, have other models; new images in the same place have
-    the same one.
+    the same one, and so have the same images where unreadable ones are set aside.
     """
-    source = {name: _plain(value) for name, value in (dataset.source or {}).items()}
+    source = {name: _plain(value) for name, value in (dataset.source or {}).items() if name != "unreadable"}
     digest = digest_json([source, dataset.name, list(dataset.class_names)])
     safe = re.sub(r"[^A-Za-z0-9_.]+", "-", dataset.name)[:_LONGEST_NAME].strip("-.") or "data"
     return f"{_PREFIX}{safe}-{digest[:_DIGEST_LETTERS]}"
