@@ -158,10 +158,6 @@ class Dataset:
         """
         return _only(self.shapes, self.name)
 
-    def pixel_bytes(self, rows: int) -> int:
-        """Bytes that `fill` needs for so many rows. Raises DataError when the images are of several sizes."""
-        return rows * math.prod(self.require_pixel_shape()) * np.dtype(np.float32).itemsize
-
     def fill(self, out: npt.NDArray[np.float32], split: str, rows: Rows) -> None:
         """Write the pixels of some rows of a split to `out`, scaled to [0, 1], reading a few megabytes at a time.
 
@@ -195,13 +191,6 @@ class Dataset:
         rows = np.arange(len(self.splits[split]))
         pixels = np.empty((len(rows), math.prod(self.require_pixel_shape())), np.float32)
         self.fill(pixels, split, rows)
-        return pixels
-
-    def pixels_of(self, split: Split) -> npt.NDArray[np.float32]:
-        """The same of a split that need not be one of the dataset's."""
-        shape = _only(shapes_of(split.images), self.name)
-        pixels = np.empty((len(split), math.prod(shape)), np.float32)
-        self._fill(pixels, split.images, np.arange(len(split)))
         return pixels
 
     def _fill(self, out: npt.NDArray[np.float32], images: Images, rows: Rows) -> None:

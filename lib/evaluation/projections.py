@@ -36,16 +36,6 @@ def sample_by_class(labels: npt.NDArray[np.int64], size: int | None, seed: int) 
     return np.sort(np.concatenate(chosen))
 
 
-def pca(rows: npt.NDArray[np.floating], seed: int = 0) -> tuple[npt.NDArray[np.floating], tuple[float, float]]:
-    """First two principal components, shape (n, 2), and the share of variance each explains."""
-    from sklearn.decomposition import PCA
-
-    model = PCA(n_components=2, random_state=seed)
-    points = model.fit_transform(rows)
-    first, second = model.explained_variance_ratio_
-    return points, (float(first), float(second))
-
-
 def principal_components(
     rows: npt.NDArray[np.floating], count: int, seed: int = 0
 ) -> tuple[npt.NDArray[np.floating], npt.NDArray[np.floating]]:
@@ -78,9 +68,7 @@ def tsne(
     from sklearn.manifold import TSNE
 
     if perplexity >= len(rows):
-        raise ConfigError(
-            f"tsne.perplexity {perplexity:g} must be below the {len(rows)} rows; lower it or raise tsne.sample"
-        )
+        raise ConfigError(f"perplexity {perplexity:g} must be below the {len(rows)} rows; lower it or raise the sample")
     model = TSNE(
         n_components=2, perplexity=perplexity, max_iter=iterations, init="pca", random_state=seed, n_jobs=-1, verbose=2
     )

@@ -116,10 +116,6 @@ class TestPixels:
     def test_no_rows_are_nothing(self, encoded):
         assert filled(encoded, "train", np.zeros(0, np.int64)).shape == (0, 192)
 
-    def test_their_bytes_are_known_before_any_is_read(self, encoded, monkeypatch):
-        monkeypatch.setattr(EncodedImages, "read", None)
-        assert encoded.pixel_bytes(10_000) == 10_000 * 8 * 8 * 3 * 4
-
     @pytest.mark.parametrize("out", [np.empty((3, 192)), np.empty((2, 192), np.float32), np.empty((3, 64), np.float32)])
     def test_an_array_that_does_not_fit_is_refused(self, encoded, out):
         with pytest.raises(ValueError, match=r"not float32 \(3, 192\)"):
@@ -152,11 +148,10 @@ class TestShapes:
         monkeypatch.setattr(Decoder, "_decode", None)
         assert list(several.shapes.items()) == [((8, 8, 3), 18), ((9, 7, 3), 1), ((9, 12, 3), 1)]
         assert several.pixel_shape() is None
-        for refused in (lambda: several.pixels("train"), lambda: several.pixel_bytes(1)):
-            with pytest.raises(
-                DataError, match=r"'pets' has images of several sizes \(8x8: 18, 9x7: 1, 9x12: 1\) and pixels need one"
-            ):
-                refused()
+        with pytest.raises(
+            DataError, match=r"'pets' has images of several sizes \(8x8: 18, 9x7: 1, 9x12: 1\) and pixels need one"
+        ):
+            several.pixels("train")
 
     def test_differ_between_splits_too(self):
         splits = {

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lib.errors import ConfigError
-from lib.evaluation.projections import pca, principal_components, sample_by_class, tsne
+from lib.evaluation.projections import principal_components, sample_by_class, tsne
 
 
 def test_a_sample_by_class_keeps_shares_and_order():
@@ -22,7 +22,7 @@ def test_a_sample_by_class_keeps_shares_and_order():
 def test_projections_part_what_is_apart_and_tell_their_progress():
     rng = np.random.default_rng(0)
     rows = np.concatenate([rng.normal(0, 1, (40, 8)), rng.normal(20, 1, (40, 8))])
-    points, variance = pca(rows)
+    points, variance = principal_components(rows, 2)
     assert variance[0] > 0.9
     assert (points[:40, 0] > 0).all() != (points[40:, 0] > 0).all()
     told: list[int] = []
@@ -31,7 +31,7 @@ def test_projections_part_what_is_apart_and_tell_their_progress():
     assert 250 <= sum(told) <= 300
     apart = np.linalg.norm(points[:40].mean(0) - points[40:].mean(0))
     assert apart > points[:40].std()
-    with pytest.raises(ConfigError, match=r"tsne.perplexity 100 must be below the 80 rows"):
+    with pytest.raises(ConfigError, match="perplexity 100 must be below the 80 rows"):
         tsne(rows, 100, 300, 0)
 
 
