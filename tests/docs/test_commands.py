@@ -93,7 +93,11 @@ MINE = WEIGHTS | {
     "PROBEFLOW_STUDIES__HEADS__VARIANTS__LINEAR__SEARCH__CONFIGURATIONS": "3",
     "PROBEFLOW_STUDIES__HEADS__VARIANTS__MLP__GRID": "{hidden: [[16]]}",
 }
-CONTROLS = WEIGHTS | {"PROBEFLOW_FEATURES__CONTROL__INPUT_SIZE": "64"}
+CONTROLS = WEIGHTS | {
+    "PROBEFLOW_FEATURES__CONTROL__INPUT_SIZE": "64",
+    "PROBEFLOW_STUDIES__IMAGENET__VARIANTS__LINEAR__SEARCH__CONFIGURATIONS": "2",
+    "PROBEFLOW_STUDIES__RANDOM__VARIANTS__LINEAR__SEARCH__CONFIGURATIONS": "2",
+}
 EMBEDDED = {"PROBEFLOW_DATA__PATCHES__STRIDE": "32", "PROBEFLOW_FEATURES__FC8__INPUT_SIZE": "64"}
 ACTIVATIONS = {"PROBEFLOW_STUDIES__ACTIVATIONS__VARIANTS__SGD__BASE__EPOCHS": "3"}
 LETTERS = {
@@ -109,8 +113,11 @@ LETTERS = {
 REFERENCE = LETTERS | {
     "PROBEFLOW_FEATURES__FC8__INPUT_SIZE": "64",
     "PROBEFLOW_STUDIES__ACTIVATIONS__VARIANTS__SGD__BASE__EPOCHS": "1",
+    "PROBEFLOW_STUDIES__ACTIVATIONS__VARIANTS__SGD__BASE__HIDDEN": "[16]",
     "PROBEFLOW_STUDIES__ACTIVATIONS__BASELINES": "[majority]",
     "PROBEFLOW_STUDIES__CLASSIFIER__VARIANTS__MLP__BASE__EPOCHS": "1",
+    "PROBEFLOW_STUDIES__CLASSIFIER__VARIANTS__MLP__BASE__HIDDEN": "[16]",
+    "PROBEFLOW_STUDIES__CLASSIFIER__VARIANTS__MLP__GRID": "{learning_rate: [0.001]}",
     "PROBEFLOW_STUDIES__CLASSIFIER__BASELINES": "[majority]",
     "PROBEFLOW_STUDIES__MAP__SAMPLE": "200",
 }
@@ -126,9 +133,9 @@ OWN_IMAGES: dict[str, Run] = {
     f"{PROBEFLOW} try pets/": Run("^report +/.*report.html$", more="--weights-file weights.safetensors --quick"),
     f"{PROBEFLOW} run --profile-file mine.yaml": Run("^report +/.*report.html$", MINE),
     f"{PROBEFLOW} run --profile-file mine.yaml --quarantine": Run("^report +/.*report.html$", MINE),
-    f"{PROBEFLOW} run --profile-file controls.yaml": Run("^random +linear: .*RANDOM weights", CONTROLS),
+    f"{PROBEFLOW} run --profile-file controls.yaml": Run("^random +#.*RANDOM weights", CONTROLS),
     f"{PROBEFLOW} run --profile-file mine.yaml --only heads --set 'studies.heads.seeds=[0, 1, 2, 3]'": Run(
-        "^heads +.*4 seeds", MINE
+        r"heads \(sweep\): .*4 seeds", MINE
     ),
     f"{PROBEFLOW} report": Run("report.html"),
     f"{PROBEFLOW} compare RUN OTHER": Run(
@@ -185,7 +192,7 @@ _SERVED = (
 
 ELSEWHERE = {
     "make run": "tests/flows/test_command_line.py::test_the_pipeline_file_runs_as_a_script_and_the_command_line_reports",
-    "make test": "tests/docs/test_pages.py::test_a_target_of_make_is_in_the_menu_and_runs_what_there_is",
+    "make test": "tests/docs/test_doc_pages.py::test_a_target_of_make_is_in_the_menu_and_runs_what_there_is",
     "make ui": "tests/integration/test_browser.py::test_ui_opens_both_and_prefect_s_pages_ask_their_own_server",
     "make secrets": "tests/flows/stack/test_secrets.py::test_every_secret_is_made_at_random_and_for_its_owner_alone",
     "make stack": _STACK,
@@ -238,13 +245,13 @@ def test_the_tests_that_are_named_are_there(test):
 
 
 def write_pets(folder: Path, count: int, seed: int) -> None:
-    """`count` JPEG files of a class, 32x32: stripes across of cats, up and down of dogs, with noise."""
+    """`count` JPEG files of a class, 32x32: stripes across of cats, up and down of dogs, faint in noise."""
     rng = np.random.default_rng(seed)
     for name, axis in (("cat", 0), ("dog", 1)):
         (folder / name).mkdir(parents=True)
         for number in range(count):
-            wave = 128 + 90 * np.sin(np.arange(32) * rng.uniform(0.8, 1.2) + rng.uniform(0, 6))
-            stripes = np.expand_dims(wave, 1 - axis) + rng.normal(0, 25, (32, 32))
+            wave = 128 + 30 * np.sin(np.arange(32) * rng.uniform(0.8, 1.2) + rng.uniform(0, 6))
+            stripes = np.expand_dims(wave, 1 - axis) + rng.normal(0, 40, (32, 32))
             Image.fromarray(np.clip(stripes, 0, 255).astype(np.uint8)).convert("RGB").save(
                 folder / name / f"{number}.jpg"
             )
