@@ -22,8 +22,9 @@ class CpuProgram:
 
     A network with a head takes a few images at a time through its trunk, whose activations stay in cache, and the whole
     block through its head. In float32 oneDNN gives a row the same bits in any such batch, but not an image alone or a row
-    in a small block, so these are padded; in bfloat16 some processors' last bits follow the size of blocks, which is settled
-    for each set. Other networks always compute batches of one size, padded: a row's bits cannot depend on how many others there are.
+    in a small block, so these are padded; in bfloat16 some processors' last bits follow the size of blocks, which is
+    settled for each set. Other networks always compute batches of one size, padded: a row's bits cannot depend on how many
+    others there are.
     """
 
     CONVOLVED = 32
