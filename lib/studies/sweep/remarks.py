@@ -20,6 +20,9 @@ from lib.studies.sweep.result import (
     Weights,
 )
 
+_CERTAIN = 1e-9
+"""A log loss below which a model is certain of every row, and right: all such models give the same answers."""
+
 _DOUBTS = {Learned.DIVERGED: Doubt.DIVERGED, Learned.AT_CHANCE: Doubt.DID_NOT_LEARN}
 
 
@@ -72,8 +75,13 @@ def _of_models(models: Sequence[Scored], judged: Judged) -> Iterator[Remark]:
 
 
 def _same_answers(models: Sequence[Scored]) -> Iterator[Remark]:
-    """Models that gave the same answers; of the same configuration twice with one seed, that is no wonder."""
-    digests = (((at, score.seed), score.digest) for at, each in enumerate(models) for score in each.scores)
+    """Models that gave the same answers. Of models that are certain of every row, and right, that is no wonder."""
+    digests = (
+        ((at, score.seed), score.digest)
+        for at, each in enumerate(models)
+        for score in each.scores
+        if score.measures["loss"] > _CERTAIN
+    )
     for (one, _), (other, seed) in same_answers(digests):
         yield Remark(doubt=Doubt.SAME_ANSWERS, model=one, other=other, seed=seed)
 

@@ -419,7 +419,7 @@ class TestWeights:
 
     def test_without_any_it_says_what_to_do(self, dataset, tmp_path):
         with pytest.raises(
-            WeightsError, match=r"no ImageNet weights: .*features.weights_file=PATH, or features.weights=random"
+            WeightsError, match=r"no ImageNet weights: .*set weights_file to a file of your own, or weights to random"
         ):
             extract(dataset, settings(weights="imagenet"), tmp_path, tmp_path.as_uri())
 
