@@ -38,7 +38,8 @@ def weights_path(settings: NetworkSettings, cache: Path, mirror: str | None) -> 
         fetch(RemoteFile(f"weights/{weights.name}", [weights.url]), target, mirror)
     except DataError as problem:
         raise WeightsError(
-            f"no ImageNet weights: {problem}; or set weights_file to a file of your own, or weights to random, in the profile's features"
+            f"no ImageNet weights: {problem}; or set weights_file to a file of your own, or weights to random, in the "
+            "profile's features"
         ) from None
     if not digest_file(target).startswith(weights.sha256_prefix):
         target.unlink()
