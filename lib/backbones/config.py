@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from lib.backbones.backbone import Backbone
 from lib.backbones.registry import find_backbone, known_backbones
@@ -15,6 +16,15 @@ from lib.errors import ConfigError
 def without_default(schema: dict[str, Any]) -> None:
     """Take a default that follows the backbone out of the form: there it would be AlexNet's for all of them."""
     schema.pop("default", None)
+
+
+@contextmanager
+def _as_value_errors() -> Iterator[None]:
+    """So that Pydantic names the setting."""
+    try:
+        yield
+    except ConfigError as error:
+        raise ValueError(str(error)) from None
 
 
 class NetworkSettings(BaseModel):
@@ -50,11 +60,11 @@ class NetworkSettings(BaseModel):
     def _fill_defaults(cls, given: Any) -> Any:
         if not isinstance(given, Mapping):
             return given
-        try:
-            backbone = find_backbone(str(given.get("backbone") or "alexnet"))
-        except ConfigError as error:
-            raise ValueError(str(error)) from None
         chosen = {name: value for name, value in given.items() if value is not None}
+        try:
+            backbone = find_backbone(chosen.get("backbone", "alexnet"))
+        except ConfigError:
+            return chosen
         return cls._defaults(backbone) | chosen
 
     @classmethod
@@ -62,12 +72,22 @@ class NetworkSettings(BaseModel):
         """Settings whose defaults are the backbone's."""
         return {"layer": backbone.default}
 
+    @field_validator("backbone")
+    @classmethod
+    def _is_known(cls, backbone: str) -> str:
+        with _as_value_errors():
+            return find_backbone(backbone).name
+
+    @field_validator("layer")
+    @classmethod
+    def _is_a_cut(cls, layer: str, info: ValidationInfo) -> str:
+        if "backbone" in info.data:
+            with _as_value_errors():
+                find_backbone(info.data["backbone"]).cut(layer)
+        return layer
+
     @model_validator(mode="after")
-    def _fits(self) -> Self:
-        try:
-            self.entry.cut(self.layer)
-        except ConfigError as error:
-            raise ValueError(str(error)) from None
+    def _weights_are_known(self) -> Self:
         if self.weights_file and self.weights != "imagenet":
             raise ValueError(f"weights_file {self.weights_file!r} needs weights: imagenet, got weights: {self.weights}")
         if self.weights == "imagenet" and self.entry.weights is None and not self.weights_file:

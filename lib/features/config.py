@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, PositiveInt, ValidationInfo, field_validator
 
 from lib.backbones.backbone import Backbone, Interpolation
 from lib.backbones.config import NetworkSettings, without_default
+from lib.backbones.registry import find_backbone
 
 
 class FeatureSettings(NetworkSettings):
@@ -52,13 +53,15 @@ class FeatureSettings(NetworkSettings):
         own = backbone.preprocessing
         return super()._defaults(backbone) | {"input_size": own.input_size, "interpolation": own.interpolation}
 
-    @model_validator(mode="after")
-    def _size_fits(self) -> Self:
-        least, most = self.entry.input_sizes
-        if not least <= self.input_size <= most:
-            takes = f"{least} pixels" if least == most else f"{least} to {most} pixels"
-            raise ValueError(f"input_size {self.input_size} does not fit {self.backbone}, which takes {takes}")
-        return self
+    @field_validator("input_size")
+    @classmethod
+    def _size_fits(cls, size: int, info: ValidationInfo) -> int:
+        if "backbone" in info.data:
+            least, most = find_backbone(info.data["backbone"]).input_sizes
+            if not least <= size <= most:
+                takes = f"{least} pixels" if least == most else f"{least} to {most} pixels"
+                raise ValueError(f"{size} does not fit {info.data['backbone']}, which takes {takes}")
+        return size
 
     @property
     def shorter_side(self) -> int:

@@ -21,10 +21,10 @@ class CpuProgram:
     """Each core computes blocks of its own, from reading to features, in one thread without waiting for the others.
 
     A network with a head takes a few images at a time through its trunk, whose activations stay in cache, and the whole
-    block through its head. In float32 oneDNN gives a row the same bits in any such batch, but not an image alone or a row
-    in a small block, so these are padded; in bfloat16 some processors' last bits follow the size of blocks, which is settled
-    for each set. Other networks always compute batches of one size, padded: so a row's bits do not depend on how many others
-    there are.
+    block through its head. In float32 oneDNN gives a row the same bits in any such batch, but not in a small block, which
+    is padded; an image alone in the trunk, and on some processors bfloat16, may differ in the last bits. They are the same
+    for all who compute a set, for its blocks are. Other networks always compute batches of one size, padded: a row's bits
+    cannot depend on how many others there are.
     """
 
     CONVOLVED = 32
@@ -69,10 +69,9 @@ class CpuProgram:
             return as_stored(compute(rows, block)[: len(block)], self._storage)
 
     def _in_two_parts(self, rows: Rows, block: range) -> torch.Tensor:
-        parts = []
-        for part in rows.parts(block, self.CONVOLVED):
-            images = self._resize(_tensors(rows.read(part)))
-            parts.append(self._network.trunk(_padded(images, 2))[: len(images)])
+        parts = [
+            self._network.trunk(self._resize(_tensors(rows.read(part)))) for part in rows.parts(block, self.CONVOLVED)
+        ]
         assert self._network.head is not None
         features: torch.Tensor = self._network.head(_padded(torch.cat(parts), self.LEAST))
         return features
