@@ -230,13 +230,13 @@ def test_a_record_waits_for_the_measures_that_it_was_made_with(run, monkeypatch)
         return plan_run(run.profile, ["heads"], run.where, Workers())["heads"]
 
     monkeypatch.delitem(measures.MEASURES, "error_rate")
-    assert heads().told == "all 2 trials are stored; studies.heads.measures.error_rate taken -> none"
+    assert heads().told == "studies.heads.measures.error_rate taken -> none"
     with pytest.raises(ConfigError, match=r"unknown measure 'error_rate'; known: accuracy, .*; register it"):
         run.records["heads"].present()
     monkeypatch.undo()
     assert heads().state is State.CACHED
     monkeypatch.setitem(measures.MEASURES, "errors", ERROR_RATE)
-    assert heads().told == "all 2 trials are stored; studies.heads.measures.errors none -> taken"
+    assert heads().told == "studies.heads.measures.errors none -> taken"
 
 
 def test_a_name_that_is_taken_is_refused(extended):

@@ -13,6 +13,7 @@ from lib.backbones import Backbone, Cut, Preprocessing, registry
 from lib.datasets import sources
 from lib.datasets.dataset import Dataset, Split, build
 from lib.graph import ready_node
+from lib.places import Places
 from lib.profile import parse_profile
 from lib.studies.exploration import Exploration
 from lib.studies.features import Features
@@ -77,9 +78,14 @@ _BACKBONE = Backbone(
 
 
 @pytest.fixture(scope="session")
-def run(tmp_path_factory) -> Iterator[Run]:
+def where(tmp_path_factory) -> Places:
+    """Where records lie: each is made once, whichever file asks for it."""
+    return places_under(tmp_path_factory.mktemp("judged"))
+
+
+@pytest.fixture(scope="module")  # what it registers and leaves out must not reach other files of the process
+def run(where) -> Iterator[Run]:
     """Runs one study on images of a task, under the name that the claims know it by; no figures are drawn."""
-    where = places_under(tmp_path_factory.mktemp("judged"))
 
     def run_one(
         name: str, task: str, *, node: str = "halves", layer: str = "edges", data: Any = None, **settings: Any

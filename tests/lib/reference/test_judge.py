@@ -54,33 +54,33 @@ def accuracies(record: Record[Any], baseline: str | None = None) -> dict[Any, li
     }
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def curved(run) -> Record[Any]:
     """On classes that no linear network tells, and that sigmoids have not learned yet."""
     return run("activations", "same", **activations(["relu", "sigmoid", "linear"]))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def stuck(run) -> Record[Any]:
     """From weights of zero, at which ReLU's derivative is none, while a sigmoid's unit is one half."""
     changed = {"init": "zero", "epochs": 20}
     return run("activations", "bright", **activations(["relu", "sigmoid"], base=changed, seeds=[*SEEDS, 6]))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def easy(run) -> Record[Any]:
     """On classes that every network tells without a fault."""
     return run("activations", "bright", **activations(["relu", "linear"], base={"epochs": 40}, seeds=SEEDS[:3]))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def widths(run) -> Record[Any]:
     """Of one, four and 64 units, on classes for which one does not do."""
     settings = sweep("hidden", [[64], [1], [4]], base={"epochs": 40})
     return run("hidden_units", "same", data={"images": 600}, **settings)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def rates(run) -> Record[Any]:
     """Of which one jumps about, one settles and one has not come far."""
     settings = sweep("learning_rate", [0.1, 0.01, 0.001], base={"hidden": [32], "activation": "tanh", "epochs": 60})

@@ -16,7 +16,7 @@ NAME = "reference-study"
 FORMER = re.compile(r"told apart|beside|\barms?\b|cautions?|\bpeers?\b|\bmend|hand(ed)? out", re.IGNORECASE)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def judged(run) -> Judged:
     base: dict[str, Any] = {"hidden": [4], "optimizer": "adam", "learning_rate": 0.01, "batch_size": 32, "epochs": 20}
 
@@ -34,7 +34,7 @@ def judged(run) -> Judged:
     return judge(NAME, records)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def sections(judged) -> dict[str, str]:
     return {each.heading: each.body for each in judged_sections(judged)}
 

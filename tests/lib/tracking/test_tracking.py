@@ -21,6 +21,14 @@ from lib.tracking.views import comparison_links
 
 
 @pytest.fixture(scope="module")
+def tracking(small_run, tmp_path_factory) -> Tracking:
+    """A store of its own: what is counted here is what was logged here."""
+    folder = tmp_path_factory.mktemp("mlruns")
+    own = {"mlruns": folder, "tracking_uri": f"sqlite:///{folder / 'mlflow.db'}"}
+    return connect(small_run.where.model_copy(update=own))
+
+
+@pytest.fixture(scope="module")
 def activations(small_run) -> Record:
     return small_run.records["activations"]
 
