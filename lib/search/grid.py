@@ -18,7 +18,11 @@ _GridValues = create_model("GridValues", **_values)
 
 
 def _checked(grid: dict[str, tuple[Any, ...]]) -> dict[str, tuple[Any, ...]]:
-    """The grid with each value as a trial has it, so that equal values are found whatever they are written as."""
+    """The grid with each value as a trial has it, so that equal values are found whatever they are written as.
+
+    Settings come in the order of `Trial`: a grid that went through a server's JSON has lost its own, and equal grids must
+    make equal trials in one order.
+    """
     for name, values in grid.items():
         if name == "seed":
             raise ValueError("may not vary 'seed'; use the study's `seeds`")
@@ -29,7 +33,7 @@ def _checked(grid: dict[str, tuple[Any, ...]]) -> dict[str, tuple[Any, ...]]:
     checked = _GridValues.model_validate(grid)
     for name in grid:
         require_distinct(name, getattr(checked, name))
-    return {name: getattr(checked, name) for name in grid}
+    return {name: getattr(checked, name) for name in _values if name in grid}
 
 
 Grid = Annotated[dict[str, tuple[Any, ...]], AfterValidator(_checked)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt, field_validator, model_validator
 
 from lib.mlp.trial import Seeds, require_distinct, searched_fields
 from lib.search.variant import Variant
@@ -76,6 +76,12 @@ class SweepSettings(StudySettings):
     def standardises(self, on_features: bool) -> bool:
         """Whether all its inputs are standardised: as it says, else where it is on features."""
         return on_features if self.standardise is None else self.standardise
+
+    @field_validator("variants")
+    @classmethod
+    def _in_one_order(cls, variants: dict[str, Variant]) -> dict[str, Variant]:
+        """By name: what went through a server's JSON has lost its own order, and equal settings must give equal results."""
+        return dict(sorted(variants.items()))
 
     @model_validator(mode="after")
     def _consistent(self) -> SweepSettings:

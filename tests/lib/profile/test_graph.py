@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from lib.errors import ConfigError
-from lib.profile import Profile, parse_profile
+from lib.profile import Profile, load_profile, parse_profile
 from lib.profile.graph import part_of
 from lib.studies.study import Group
 
@@ -114,3 +114,21 @@ def test_a_mistake_deep_in_a_node_keeps_its_place() -> None:
     wrong = studies(heads={"kind": "sweep", "on": "pool5", "variants": {"mlp": {"base": {"hidden": [0]}}}})
     assert "studies.heads.variants.mlp.base.hidden.0: " in refusal(content(studies=wrong, promote=None))
     assert "data.digits.test_fraction" in refusal(content(data={"digits": {"source": "digits", "test_fraction": 2}}))
+
+
+def test_a_profile_whose_json_lost_its_order_makes_the_same_trials_in_the_same_order() -> None:
+    """PostgreSQL, in which Prefect keeps parameters, sorts the names of an object."""
+
+    def sort(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: sort(value[name]) for name in sorted(value, key=lambda name: (len(name), name), reverse=True)}
+        return [sort(each) for each in value] if isinstance(value, list) else value
+
+    profile = load_profile("embedded", environment={})
+    other = parse_profile(sort(profile.model_dump(mode="json")))
+    assert other == profile
+    for name in ("activations", "hidden_units", "classifier"):
+        one, two = (each.studies[name] for each in (profile, other))
+        assert list(one.variants) == list(two.variants)
+        for variant in one.variants:
+            assert one.variants[variant].trials(one.seeds) == two.variants[variant].trials(two.seeds)

@@ -54,10 +54,11 @@ def journal(path) -> optuna.Study:
 def test_a_grid_is_one_round_of_everything(tmp_path):
     search = open_search(Variant(base=Trial(), grid={"l2": (0, 1), "init": ("he", "xavier")}), tmp_path, "arm")
     assert isinstance(search, GridSearch)
-    assert go(search) == [[{"l2": l2, "init": init} for l2 in (0, 1) for init in ("he", "xavier")]]
+    in_trial_s_order = [{"init": init, "l2": l2} for init in ("he", "xavier") for l2 in (0, 1)]
+    assert go(search) == [in_trial_s_order]
     assert list(tmp_path.iterdir()) == []
-    assert [(each.name, each.choices) for each in search.dimensions] == [("l2", (0, 1)), ("init", ("he", "xavier"))]
-    assert search.points() == [{"l2": l2, "init": init} for l2 in (0, 1) for init in ("he", "xavier")]
+    assert [(each.name, each.choices) for each in search.dimensions] == [("init", ("he", "xavier")), ("l2", (0, 1))]
+    assert search.points() == in_trial_s_order
 
 
 def test_what_is_drawn_is_trained_to_four_digits_and_told_by_its_points(tmp_path):

@@ -172,7 +172,7 @@ def test_a_file_s_search_takes_the_place_of_the_built_in_grid(tmp_path):
         ("rungs=[{epoch: 4, keep: 0.5}, {epoch: 2, keep: 0.5}]", r"epochs \[4, 2\] do not rise"),
         (
             "rungs=[{epoch: 100, keep: 0.5}]",
-            "at epoch 100 comes too late for variant 'study', whose trials end after 100",
+            "at epoch 100 comes too late for variant 'sgd', whose trials end after 100",
         ),
     ],
 )
