@@ -33,7 +33,7 @@ test-stack: setup ## the tests that need servers of their own, as a team or a br
 secrets: setup ## make the team's passwords into .env
 	@$(RUN) flows secrets
 
-chaos: setup ## kill workers and servers of the stack in the middle of runs, ten times; eight pipelines at once; the embedded profile (about 25 min)
+chaos: setup ## kill workers and servers of the stack in the middle of runs, ten times; eight pipelines at once; the embedded profile; the docs' commands on built-in profiles (about 35 min)
 	@$(RUN) pytest --stack --long -n 0 -s -m long $(ARGS)
 
 stack: setup ## start PostgreSQL, Prefect, MLflow and workers of docker-compose.yml as processes on this machine

@@ -297,7 +297,8 @@ def test_commands_on_own_images_run_as_they_are_written(tmp_path, prefect_server
 
 
 @pytest.mark.stack
-@pytest.mark.timeout(900)
+@pytest.mark.long
+@pytest.mark.timeout(1800)
 def test_commands_on_built_in_profiles_run_as_they_are_written(tmp_path, prefect_server, shared_data):
     place = place_in(tmp_path, prefect_server | {"PROBEFLOW_MIRROR": shared_data.as_uri()})
     for command, run in BUILT_IN.items():

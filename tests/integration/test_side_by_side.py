@@ -17,7 +17,7 @@ from tests.processes import flow_runs, flows, running, wait_for
 from tests.small_profile import small_profile
 from tests.team import content
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.integration, pytest.mark.stack, pytest.mark.timeout(600)]
 POOL = "two"
 TRAINED = {"variants": {"sgd": {"base": {"epochs": 150}}}}
 """Long enough for two processes that start a few seconds apart to meet."""
