@@ -16,7 +16,7 @@ from prefect.states import Cancelling
 from tasks.ends import descendants
 from tests.processes import flows, of_environment, wait_for
 
-pytestmark = [pytest.mark.integration, pytest.mark.stack]
+pytestmark = [pytest.mark.integration, pytest.mark.stack, pytest.mark.timeout(600)]
 QUICK = [
     "studies.hidden_units.seeds=[0]",
     "studies.hidden_units.variants.study.base.epochs=3",
@@ -24,7 +24,7 @@ QUICK = [
     "studies.hidden_units.variants.sgd.grid.hidden=[[5], [20]]",
 ]
 SOME_TIME, ENDLESS = (
-    [*QUICK, f"studies.hidden_units.variants.sgd.base.epochs={epochs}"] for epochs in (20_000, 1_000_000)
+    [*QUICK, f"studies.hidden_units.variants.sgd.base.epochs={epochs}"] for epochs in (10_000, 1_000_000)
 )
 
 
