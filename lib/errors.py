@@ -1,4 +1,4 @@
-"""The errors a caller may act on. Each message is one line: the thing, its value, and the mend.
+"""The errors a caller may act on. Each message is one line: the thing, its value, and the fix.
 
 The command line prints the message and exits with status 2; a traceback is for bugs only.
 """

@@ -1,1 +1,1 @@
-"""How results are judged: metrics, intervals, checks, projections, the scikit-learn peer, and figures."""
+"""How results are judged: measures, baselines, intervals, checks and projections."""

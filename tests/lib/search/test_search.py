@@ -48,11 +48,11 @@ def go(search, rounds: int | None = None) -> list[list[dict]]:
 
 def journal(path) -> optuna.Study:
     storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(path)))
-    return optuna.load_study(study_name="arm", storage=storage)
+    return optuna.load_study(study_name="variant", storage=storage)
 
 
 def test_a_grid_is_one_round_of_everything(tmp_path):
-    search = open_search(Variant(base=Trial(), grid={"l2": (0, 1), "init": ("he", "xavier")}), tmp_path, "arm")
+    search = open_search(Variant(base=Trial(), grid={"l2": (0, 1), "init": ("he", "xavier")}), tmp_path, "variant")
     assert isinstance(search, GridSearch)
     in_trial_s_order = [{"init": init, "l2": l2} for init in ("he", "xavier") for l2 in (0, 1)]
     assert go(search) == [in_trial_s_order]
@@ -62,7 +62,7 @@ def test_a_grid_is_one_round_of_everything(tmp_path):
 
 
 def test_what_is_drawn_is_trained_to_four_digits_and_told_by_its_points(tmp_path):
-    search = OptunaSearch(settings(configurations=10, sampler="random"), tmp_path / "log", "arm")
+    search = OptunaSearch(settings(configurations=10, sampler="random"), tmp_path / "log", "variant")
     asked = search.ask()
     rates = [setting["learning_rate"] for setting in asked]
     assert [float(f"{rate:.4g}") for rate in rates] == rates == [point["learning_rate"] for point in search.points()]
@@ -82,7 +82,7 @@ def test_only_a_search_imports_optuna():
 
 def test_random_draws_all_ahead_and_the_same_again_for_the_same_seed(tmp_path):
     draws = [
-        go(OptunaSearch(settings(sampler="random", seed=seed), tmp_path / name, "arm"))
+        go(OptunaSearch(settings(sampler="random", seed=seed), tmp_path / name, "variant"))
         for name, seed in (("a", 1), ("b", 1), ("c", 2))
     ]
     assert [len(round_) for round_ in draws[0]] == [24]
@@ -94,7 +94,7 @@ def test_random_draws_all_ahead_and_the_same_again_for_the_same_seed(tmp_path):
 
 
 def test_tpe_learns_from_what_it_is_told(tmp_path):
-    tpe = go(OptunaSearch(settings(configurations=43), tmp_path / "tpe", "arm"))
+    tpe = go(OptunaSearch(settings(configurations=43), tmp_path / "tpe", "variant"))
     assert [len(round_) for round_ in tpe] == [5] * 8 + [3]
 
     def distance(round_):
@@ -107,13 +107,13 @@ def test_tpe_learns_from_what_it_is_told(tmp_path):
 @pytest.mark.parametrize("after", ["ask", "tell"])
 @pytest.mark.parametrize("rounds", [1, 2, 4])
 def test_a_killed_search_goes_on_as_if_it_had_not_been(tmp_path, sampler, after, rounds):
-    undisturbed = go(OptunaSearch(settings(sampler=sampler), tmp_path / "whole", "arm"))
-    killed = OptunaSearch(settings(sampler=sampler), tmp_path / "killed", "arm")
+    undisturbed = go(OptunaSearch(settings(sampler=sampler), tmp_path / "whole", "variant"))
+    killed = OptunaSearch(settings(sampler=sampler), tmp_path / "killed", "variant")
     go(killed, rounds)
     if after == "ask":
         killed.ask()
     told = len(journal(tmp_path / "killed").get_trials(states=(optuna.trial.TrialState.COMPLETE,)))
-    resumed = OptunaSearch(settings(sampler=sampler), tmp_path / "killed", "arm")
+    resumed = OptunaSearch(settings(sampler=sampler), tmp_path / "killed", "variant")
     assert go(resumed) == undisturbed
     study = journal(tmp_path / "killed")
     assert len(study.trials) == 24  # what was stored was not asked again
@@ -122,8 +122,8 @@ def test_a_killed_search_goes_on_as_if_it_had_not_been(tmp_path, sampler, after,
 
 
 def test_a_stored_value_stays_as_it_was_told(tmp_path):
-    go(OptunaSearch(settings(), tmp_path / "log", "arm"), 1)
-    again = OptunaSearch(settings(), tmp_path / "log", "arm")
+    go(OptunaSearch(settings(), tmp_path / "log", "variant"), 1)
+    again = OptunaSearch(settings(), tmp_path / "log", "variant")
     again.tell([outcome({}) for _ in again.ask()])
     assert 1.0 not in [trial.value for trial in journal(tmp_path / "log").trials]
 
@@ -131,13 +131,13 @@ def test_a_stored_value_stays_as_it_was_told(tmp_path):
 def test_no_configuration_is_tried_twice_even_when_the_space_runs_out(tmp_path):
     small = {"activation": ["relu", "tanh"], "init": ["he", "xavier"], "batch_size": {"low": 1, "high": 5}}
     for sampler in ("random", "tpe"):
-        search = OptunaSearch(settings(sampler=sampler, configurations=20, space=small), tmp_path / sampler, "arm")
+        search = OptunaSearch(settings(sampler=sampler, configurations=20, space=small), tmp_path / sampler, "variant")
         asked = [tuple(setting.values()) for round_ in go(search) for setting in round_]
         assert len(set(asked)) == len(asked) == 20
 
 
 def test_diverged_and_halved_configurations_rank_last_without_a_made_up_figure(tmp_path):
-    search = OptunaSearch(settings(configurations=5), tmp_path / "log", "arm")
+    search = OptunaSearch(settings(configurations=5), tmp_path / "log", "variant")
     endings = ["finished", "diverged", "halved", "finished", "finished"]
     asked = search.ask()
     search.tell([outcome(setting, ended) for setting, ended in zip(asked, endings, strict=True)])
@@ -154,7 +154,7 @@ def test_the_objective_is_the_mean_over_seeds_and_infinite_when_one_diverged():
 
 
 def test_optuna_says_nothing_on_standard_error(tmp_path, capfd):
-    go(OptunaSearch(settings(), tmp_path / "log", "arm"))
+    go(OptunaSearch(settings(), tmp_path / "log", "variant"))
     assert capfd.readouterr().err == ""
 
 
@@ -162,4 +162,4 @@ def test_optuna_says_nothing_on_standard_error(tmp_path, capfd):
 def test_a_damaged_journal_is_refused_with_the_mend(tmp_path, content):
     (tmp_path / "log").write_bytes(content)
     with pytest.raises(DataError, match=r"search journal .*log is damaged .*delete it"):
-        OptunaSearch(settings(), tmp_path / "log", "arm")
+        OptunaSearch(settings(), tmp_path / "log", "variant")

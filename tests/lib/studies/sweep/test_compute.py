@@ -146,15 +146,15 @@ class TestWhatIsTested:
     def test_sklearn_s_network_comes_for_each_winner_with_all_its_seeds(self, computed):
         study, result = computed
         theirs = {"relu": "relu", "tanh": "tanh"}
-        peers = [each for each in result.models if each.baseline == "sklearn-mlp"]
+        baselines = [each for each in result.models if each.baseline == "sklearn-mlp"]
         tested = [each for each in result.models if each.role is ModelRole.WINNER]
-        assert [each.configuration for each in peers] == [each.configuration for each in tested]
-        for each in peers:
+        assert [each.configuration for each in baselines] == [each.configuration for each in tested]
+        for each in baselines:
             assert [score.seed for score in each.scores] == list(study.settings.seeds)
             activation = result.configurations[each.configuration].value("activation")
             assert each.settings == {"activation": theirs[activation]}
         of_best = next(
-            at for at, each in enumerate(result.models) if each in peers and each.configuration == result.best
+            at for at, each in enumerate(result.models) if each in baselines and each.configuration == result.best
         )
         assert next(lead for lead in result.leads if lead.model == of_best).over_seeds.pairs == len(
             study.settings.seeds

@@ -89,11 +89,13 @@ def test_no_run_mixes_validation_and_test_figures(runs):
 
 def test_each_axis_value_s_winner_has_a_final_and_a_peer_with_every_seed(tested, runs):
     finals = [run for run in runs if run.trials is Role.FINAL]
-    peers = [run for run in runs if run.trials is Role.BASELINE]
+    baselines = [run for run in runs if run.trials is Role.BASELINE]
     assert (
-        [run.params["learning_rate"] for run in finals] == [run.params["learning_rate"] for run in peers] == [0.03, 0.3]
+        [run.params["learning_rate"] for run in finals]
+        == [run.params["learning_rate"] for run in baselines]
+        == [0.03, 0.3]
     )
-    for run in (*finals, *peers):
+    for run in (*finals, *baselines):
         assert [each.params["seed"] for each in below(runs, run)] == [0, 1, 2]
     alone = [run for run in runs if run.role is Role.BASELINE and not run.below]
     assert [run.params["model"] for run in alone] == ["majority class", "logistic regression"]
