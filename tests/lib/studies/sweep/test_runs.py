@@ -127,7 +127,7 @@ def test_the_study_s_own_figures_are_all_of_the_chosen_configuration(tested, run
         assert parent.metrics[name] == pytest.approx(final.metrics[name])
     assert parent.metrics["final_validation_accuracy"] == pytest.approx(best.metrics["last_epoch_validation_accuracy"])
     assert parent.role is None
-    assert parent.params["variants"] == "mlp (grid), linear (grid)"
+    assert parent.params["variants"] == "linear (grid), mlp (grid)"
 
 
 def test_an_untested_sweep_has_no_test_figure_and_says_how_trials_ended(searched):
