@@ -250,7 +250,7 @@ def test_configurations_of_a_search_have_different_names_with_three_digits(searc
 
 
 def test_what_was_tried_is_listed_by_variant(tested):
-    mlp, linear = tested.present().tried
+    linear, mlp = tested.present().tried
     assert (mlp.variant, mlp.trials, mlp.seeds) == ("mlp", 12, (0, 1, 2))
     assert mlp.varied == {"learning_rate": (0.03, 0.3), "l2": (0.0, 0.01)}
     assert linear.same["hidden"] == "none"
