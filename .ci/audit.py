@@ -1,7 +1,7 @@
 """Look the pinned packages up in the database of known faults; what could not be looked up is said, and is no pass.
 
 Exit status 1: a package has a known fault that `.ci/accepted-faults.txt` does not list with a reason. The database is
-PyPI's; without a way to it nothing is audited, which is printed and does not fail a build that cannot mend it.
+PyPI's; without a way to it nothing is audited, which is printed and does not fail a build that cannot fix it.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def judge(packages: list[dict], known: set[str]) -> tuple[int, int]:
         for fault in package.get("vulns", ()):
             if not known & {fault["id"], *fault.get("aliases", ())}:
                 fixed = ", ".join(fault.get("fix_versions", ())) or "no version yet"
-                print(f"{package['name']} {package['version']}: {fault['id']}, mended in {fixed}")
+                print(f"{package['name']} {package['version']}: {fault['id']}, fixed in {fixed}")
                 status = 1
     return status, sum("skip_reason" in package for package in packages)
 

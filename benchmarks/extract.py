@@ -10,7 +10,7 @@ Ours runs from the files to a sealed set: reading, decoding, resizing, network, 
 the network counts for nobody; the time until our first shard from a cold start is told apart.
 
     python -m benchmarks.extract --mirror ../shared/data
-    python -m benchmarks.extract --mirror ../shared/data --agreement     # bfloat16 and float16 beside float32
+    python -m benchmarks.extract --mirror ../shared/data --agreement     # bfloat16 and float16 against float32
 
 Without a mirror the images are patches of scikit-learn's photographs. With a GPU (--device cuda) the rates there are
 measured too, for images in memory as CIFAR-10 is. The last line is one JSON object; each figure is better when larger.

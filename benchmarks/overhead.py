@@ -1,4 +1,4 @@
-"""What Prefect and MLflow cost: the whole pipeline as `python -m flows run` does it, beside the same calls of `lib` alone.
+"""What Prefect and MLflow cost: the whole pipeline as `python -m flows run` does it, against the same calls of `lib` alone.
 
 Each is a process of its own with data of its own, in turns; the datasets' downloads are shared and not counted. The calls
 of `lib` do the same work and write the same studies; what is left out is Prefect (its server for the run included) and

@@ -166,10 +166,10 @@ def measure(
     return seconds
 
 
-def ratio(seconds: dict[str, list[float]], peer: str) -> float:
-    """Median over turns of the peer's seconds over ours (the first contestant's)."""
+def ratio(seconds: dict[str, list[float]], other: str) -> float:
+    """Median over turns of the other contestant's seconds over ours (the first contestant's)."""
     ours = next(iter(seconds.values()))
-    return round(statistics.median(a / b for a, b in zip(seconds[peer], ours, strict=True)), 2)
+    return round(statistics.median(a / b for a, b in zip(seconds[other], ours, strict=True)), 2)
 
 
 def fraction(seconds: dict[str, list[float]], trials: Sequence[Trial], data: TrialData) -> float:

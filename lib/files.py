@@ -32,7 +32,7 @@ _DAY = 86_400
 
 @contextmanager
 def storage_errors(path: Path) -> Iterator[None]:
-    """Turn the OSErrors a user can mend (full disk, no permission) into a one-line StorageError about `path`."""
+    """Turn the OSErrors a user can fix (full disk, no permission) into a one-line StorageError about `path`."""
     try:
         yield
     except OSError as error:

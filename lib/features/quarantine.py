@@ -42,7 +42,7 @@ def read_quarantine(folder: Path) -> pa.Table | None:
     try:
         return pq.read_table(path)
     except (OSError, pa.ArrowException):
-        raise FeatureSetError(f"{path} is damaged; extract again with the same settings to mend it") from None
+        raise FeatureSetError(f"{path} is damaged; extract again with the same settings to write it anew") from None
 
 
 def quarantine_is_whole(folder: Path, digest: str | None) -> bool:

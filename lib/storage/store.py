@@ -140,13 +140,13 @@ class Store:
             if _code(error) in ("NoSuchBucket", "InvalidBucketName") or "bucket does not exist" in str(error):
                 bucket = self.url.partition("://")[2].partition("/")[0]
                 raise StorageError(
-                    f"cannot {doing}: there is no bucket {bucket!r}; make it, or mend PROBEFLOW_DATA and AWS_ENDPOINT_URL"
+                    f"cannot {doing}: there is no bucket {bucket!r}; make it, or correct PROBEFLOW_DATA and AWS_ENDPOINT_URL"
                 ) from None
             if _exists_already(error):
                 raise FileExistsError(doing) from None
             if isinstance(error, FileNotFoundError):
                 raise
-            raise StorageError(f"cannot {doing} ({_line(error)}); {_mend(error)}") from None
+            raise StorageError(f"cannot {doing} ({_line(error)}); {_fix(error)}") from None
 
 
 def download(url: str, target: Path) -> None:
@@ -200,7 +200,7 @@ def _exists_already(error: BaseException) -> bool:
     )
 
 
-def _mend(error: BaseException) -> str:
+def _fix(error: BaseException) -> str:
     if type(error).__name__ in ("NoCredentialsError", "PartialCredentialsError", "ProfileNotFound"):
         return "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
     if isinstance(error, PermissionError):

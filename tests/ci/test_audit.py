@@ -21,9 +21,9 @@ FAULTY = {
 UNKNOWN = {"name": "unknown", "skip_reason": "not on PyPI"}
 
 
-def test_a_fault_fails_and_is_named_with_the_version_that_mends_it(capsys):
+def test_a_fault_fails_and_is_named_with_the_version_that_fixes_it(capsys):
     assert audit.judge([SOUND, FAULTY, UNKNOWN], set()) == (1, 1)
-    assert capsys.readouterr().out == "faulty 1: PYSEC-1, mended in 2\n"
+    assert capsys.readouterr().out == "faulty 1: PYSEC-1, fixed in 2\n"
 
 
 def test_a_fault_with_a_reason_by_any_of_its_names_passes():

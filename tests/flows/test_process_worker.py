@@ -38,7 +38,7 @@ def test_a_run_that_is_still_held_is_left_to_the_next_look_and_others_are_taken(
 
 
 def test_prefects_own_worker_would_end(monkeypatch):
-    """When this fails, Prefect has mended it, and `flows/process_worker.py` may go."""
+    """When this fails, Prefect has fixed it, and `flows/process_worker.py` may go."""
     worker = make_worker("cpu", "here", 2)
     monkeypatch.setattr(worker, "get_flow_run_logger", lambda run: SimpleNamespace(info=lambda *_: None))
     monkeypatch.setattr(worker, "_submit_scheduled_flow_runs", type(worker)._submit_scheduled_flow_runs.__get__(worker))

@@ -33,7 +33,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path):
 @pytest.mark.parametrize(
     ("number", "words"), [(errno.ENOSPC, "disk full while writing"), (errno.EROFS, "cannot write")]
 )
-def test_a_full_or_read_only_disk_is_named_with_its_mend(tmp_path, monkeypatch, number, words):
+def test_a_full_or_read_only_disk_is_named_with_its_fix(tmp_path, monkeypatch, number, words):
     def fail(descriptor):
         raise OSError(number, os.strerror(number))
 

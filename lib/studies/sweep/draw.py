@@ -155,7 +155,7 @@ def _finals(result: SweepResult, title: str) -> Iterator[Drawing]:
 
 
 def _answers(result: SweepResult, study: Study[SweepSettings], title: str) -> Iterator[Drawing]:
-    """What the chosen model's first seed, and models beside it, answered on the judged rows."""
+    """What the chosen model's first seed, and models compared with it, answered on the judged rows."""
     from lib.figures.calibration import calibration_curves
     from lib.figures.images import wrong_images
     from lib.figures.matrix import confusion_matrix

@@ -96,7 +96,7 @@ def model_rows(result: SweepResult) -> list[Row]:
 
 
 def comparison_rows(result: SweepResult) -> list[Row]:
-    """One row a model beside the chosen one: the latter's accuracy less its own, on the same rows and over seeds."""
+    """One row for each other model: the chosen one's accuracy less its own, on the same rows and over seeds."""
     return [
         {
             "model": model_name(result, lead.model),

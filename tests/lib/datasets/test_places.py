@@ -119,7 +119,7 @@ def test_a_web_address_gives_what_the_files_give(here, web, tmp_path, source):
     require_same(source, web, here, tmp_path)
 
 
-def test_a_folder_on_a_web_server_is_refused_with_the_mend(web, tmp_path):
+def test_a_folder_on_a_web_server_is_refused_with_the_fix(web, tmp_path):
     with pytest.raises(DataError, match=r"http://.*/pets lists its files without their sizes.*give tar shards"):
         acquire(ImageFolder(path=f"{web}/pets"), tmp_path)
 

@@ -243,7 +243,7 @@ class TestShards:
         again.splits["train"].images.read(range(36))
 
     @pytest.mark.parametrize("compress", [gzip.compress])
-    def test_a_compressed_one_is_refused_with_the_mend(self, shards, tmp_path, compress):
+    def test_a_compressed_one_is_refused_with_the_fix(self, shards, tmp_path, compress):
         path = shards / "train-000.tar"
         path.write_bytes(compress(path.read_bytes()))
         with pytest.raises(DataError, match=r"train-000.tar is compressed \(gzip\).*unpack it to a plain .tar"):

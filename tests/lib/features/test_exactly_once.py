@@ -185,7 +185,7 @@ def another(folder: Path, dataset) -> FeatureSet:
 
 
 class TestMending:
-    """Whatever `verify` finds, extracting again mends, and the set is the undisturbed one again."""
+    """Whatever `verify` finds, extracting again repairs, and the set is the undisturbed one again."""
 
     @pytest.fixture
     def home(self, undisturbed, tmp_path) -> Path:

@@ -159,7 +159,7 @@ def test_optuna_says_nothing_on_standard_error(tmp_path, capfd):
 
 
 @pytest.mark.parametrize("content", [b"{", b"{}\n", b'{"op_code": 4}\n', b"\xff"])
-def test_a_damaged_journal_is_refused_with_the_mend(tmp_path, content):
+def test_a_damaged_journal_is_refused_with_the_fix(tmp_path, content):
     (tmp_path / "log").write_bytes(content)
     with pytest.raises(DataError, match=r"search journal .*log is damaged .*delete it"):
         OptunaSearch(settings(), tmp_path / "log", "variant")

@@ -120,7 +120,7 @@ def test_a_store_that_cannot_be_used_is_told_in_one_line_without_secrets(s3_plac
 def test_a_bucket_that_is_not_there_is_named(s3_place):
     where = places(s3_place.variables("one") | {"PROBEFLOW_DATA": "s3://nowhere/p"})
     for step in (lambda: require_writable(where.data), lambda: sizes(where.features)):
-        with pytest.raises(StorageError, match="there is no bucket 'nowhere'; make it, or mend PROBEFLOW_DATA"):
+        with pytest.raises(StorageError, match="there is no bucket 'nowhere'; make it, or correct PROBEFLOW_DATA"):
             step()
 
 

@@ -1,4 +1,4 @@
-"""Feature sets and studies in an object store: damage is found by whoever reads, and mended by whoever extracts."""
+"""Feature sets and studies in an object store: damage is found by whoever reads, and repaired by whoever extracts."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def flip(path: Path) -> None:
     object_at(path).put(Body=bytes(content))
 
 
-def test_a_flipped_bit_in_an_object_is_found_by_verify_and_readers_and_mended_by_extracting(dataset, machines):
+def test_a_flipped_bit_in_an_object_is_found_by_verify_and_readers_and_repaired_by_extracting(dataset, machines):
     here, other = machines
     made = extract(dataset, SETTINGS, here)
     there = find_set(made.digest[:8], other)
