@@ -49,9 +49,3 @@ def reliability(labels: npt.NDArray[np.int64], probabilities: npt.NDArray[np.flo
         for place in np.unique(places)
         if (held := places == place).any()
     ]
-
-
-def expected_calibration_error(labels: npt.NDArray[np.int64], probabilities: npt.NDArray[np.floating]) -> float:
-    """Mean distance of accuracy from confidence over the rows' bins (Naeini et al. 2015, AAAI), by the predicted class."""
-    bins = reliability(labels, probabilities)
-    return sum(each.rows * abs(each.accuracy.estimate - each.confidence) for each in bins) / len(labels)

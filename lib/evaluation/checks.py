@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable
 from enum import StrEnum
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
+
+from lib.mlp.course import Course
 
 LEARNED_MARGIN = 0.02
 """Accuracy must rise this far above the majority class's share to count as having learned."""
@@ -29,18 +31,7 @@ class Learned(StrEnum):
     """It was halved before it had time to."""
 
 
-class Trained(Protocol):
-    """The course of a trial: one record an epoch, the epoch in which the loss was not finite, and how it ended."""
-
-    @property
-    def history(self) -> Sequence[Mapping[str, float]]: ...
-    @property
-    def diverged_epoch(self) -> int | None: ...
-    @property
-    def ended(self) -> str: ...
-
-
-def learned(trained: Trained, labels: npt.NDArray[np.int64]) -> Learned:
+def learned(trained: Course, labels: npt.NDArray[np.int64]) -> Learned:
     """Whether a trial learned its training rows, of these `labels`: it did not diverge and beats the class shares.
 
     The reference study's classifier trained 100 epochs with a loss that is always near zero, and nobody noticed.

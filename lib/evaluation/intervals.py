@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)
@@ -20,8 +21,8 @@ class Interval:
     high: float
 
 
-def wilson(successes: int, trials: int, confidence: float = 0.95) -> Interval:
-    """Wilson score interval of a proportion, e.g. accuracy on a test set (Wilson 1927, JASA 22:209).
+def wilson(successes: int, trials: int) -> Interval:
+    """Wilson's 95 % score interval of a proportion, e.g. accuracy on a test set (Wilson 1927, JASA 22:209).
 
     Raises
     ------
@@ -32,29 +33,20 @@ def wilson(successes: int, trials: int, confidence: float = 0.95) -> Interval:
 
     if trials <= 0 or not 0 <= successes <= trials:
         raise ValueError(f"{successes} successes in {trials} trials is not a proportion")
-    z = float(norm.ppf((1 + confidence) / 2))
+    z = float(norm.ppf((1 + CONFIDENCE) / 2))
     share = successes / trials
     centre = (share + z * z / (2 * trials)) / (1 + z * z / trials)
     half = z / (1 + z * z / trials) * math.sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials))
     return Interval(share, max(0.0, centre - half), min(1.0, centre + half))
 
 
-def mean_over_seeds(values: Sequence[float], confidence: float = 0.95) -> Interval | None:
-    """Student's t interval of the mean over seeds; None when one value alone cannot give an interval."""
-    if len(values) < 2:
-        return None
-    mean = float(np.mean(values))
-    half = float(half_width(np.asarray(values), confidence))
-    return Interval(mean, mean - half, mean + half)
-
-
-def half_width(values: npt.NDArray[np.floating], confidence: float = 0.95) -> npt.NDArray[np.float64]:
-    """Half of Student's t interval of the mean over the first axis; `values` has shape (seeds >= 2, ...)."""
+def half_width(values: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+    """Half of Student's 95 % t interval of the mean over the first axis; `values` has shape (seeds >= 2, ...)."""
     from scipy.stats import t
 
     seeds = len(values)
     half: npt.NDArray[np.float64] = (
-        t.ppf((1 + confidence) / 2, seeds - 1) * np.std(values, axis=0, ddof=1) / math.sqrt(seeds)
+        t.ppf((1 + CONFIDENCE) / 2, seeds - 1) * np.std(values, axis=0, ddof=1) / math.sqrt(seeds)
     )
     return half
 
@@ -71,11 +63,6 @@ class Estimate:
     low: float | None
     high: float | None
     seeds: int
-
-    @classmethod
-    def of(cls, record: Mapping[str, Any]) -> Estimate:
-        """Read it again from a record's JSON, where a mean that is not finite is None."""
-        return cls(**{**record, "mean": math.nan if record["mean"] is None else record["mean"]})
 
     @property
     def words(self) -> str:
@@ -102,11 +89,11 @@ def over_seeds(values: Sequence[float], within: tuple[float, float] = (-math.inf
     """
     if not np.isfinite(values).all():
         return Estimate(math.nan, None, None, None, len(values))
-    interval = mean_over_seeds(values)
-    if interval is None:
+    if len(values) < 2:
         return Estimate(float(values[0]), None, None, None, 1)
-    low, high = max(interval.low, within[0]), min(interval.high, within[1])
-    return Estimate(interval.estimate, float(np.std(values, ddof=1)), low, high, len(values))
+    mean, half = float(np.mean(values)), float(half_width(np.asarray(values)))
+    low, high = max(mean - half, within[0]), min(mean + half, within[1])
+    return Estimate(mean, float(np.std(values, ddof=1)), low, high, len(values))
 
 
 def _short(value: float) -> str:
@@ -131,20 +118,12 @@ class Difference(Tested):
     pairs: int
     p_value: float
 
-    @property
-    def words(self) -> str:
-        """Such as "0.0031 (0.0010 to 0.0052, p = 0.016, 5 seeds)"."""
-        if self.low == self.high != 0:
-            return f"{_short(self.estimate)} (the same with each of {self.pairs} seeds: no spread to judge it by)"
-        interval = f"{_short(self.estimate)} ({_short(self.low)} to {_short(self.high)}"
-        return f"{interval}, {p_words(self.p_value)}, {self.pairs} seeds)"
-
 
 LEVEL = 0.05
 """A difference is called significant below this p-value (corrected, where several are tested at once)."""
 
 
-def paired_difference(left: Sequence[float], right: Sequence[float], confidence: float = 0.95) -> Difference | None:
+def paired_difference(left: Sequence[float], right: Sequence[float]) -> Difference | None:
     """Mean of left - right over the seeds both were trained with, by Student's paired t.
 
     None for a single seed, which has no spread, and where a value is not finite.
@@ -169,7 +148,7 @@ def paired_difference(left: Sequence[float], right: Sequence[float], confidence:
     from scipy.stats import ttest_rel
 
     test = ttest_rel(ours, theirs)
-    interval = test.confidence_interval(confidence)
+    interval = test.confidence_interval(CONFIDENCE)
     return Difference(mean, float(interval.low), float(interval.high), len(differences), float(test.pvalue))
 
 
@@ -184,6 +163,12 @@ def holm(p_values: Sequence[float]) -> list[float]:
         highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[index]))
         adjusted[index] = highest
     return adjusted
+
+
+def holm_of(differences: Sequence[Tested | None]) -> list[float]:
+    """Holm's p of each difference; 1 where there is none to test."""
+    adjusted = iter(holm([each.p_value for each in differences if each is not None]))
+    return [1.0 if each is None else next(adjusted) for each in differences]
 
 
 def p_words(p_value: float) -> str:

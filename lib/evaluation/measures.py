@@ -269,19 +269,6 @@ def measure(
     }
 
 
-def flat(measured: dict[str, Interval]) -> dict[str, float]:
-    """Estimates and ends of their intervals as single figures.
-
-    The accuracy's own ends are Wilson's (`lib.evaluation.metrics`), so the bootstrap's carry its name.
-    """
-    ends = {name: name if name != "accuracy" else f"{name}_bootstrap" for name in measured}
-    return (
-        {name: each.estimate for name, each in measured.items()}
-        | {f"{ends[name]}_low": each.low for name, each in measured.items()}
-        | {f"{ends[name]}_high": each.high for name, each in measured.items()}
-    )
-
-
 def _interval(of: Measure, estimate: float, resampled: Values) -> Interval:
     low, high = (float(end) for end in np.percentile(resampled, (2.5, 97.5)))
     if of.grows_with_resampling:

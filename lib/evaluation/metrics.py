@@ -1,4 +1,4 @@
-"""Metrics of a classifier from its predicted probabilities, by scikit-learn's definitions."""
+"""What is taken of a classifier's probabilities besides its measures: their digest, and the rows it was surely wrong about."""
 
 from __future__ import annotations
 
@@ -7,67 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from sklearn import metrics
-
-from lib.evaluation.intervals import Interval, wilson
 
 
-@dataclass(frozen=True)
-class Scores:
-    """Figures of one classifier on one set of rows.
+def prediction_digest(probabilities: npt.NDArray[np.floating]) -> str:
+    """SHA-256 over the probabilities, shape (n, classes); two different models do not share it.
 
-    Attributes
-    ----------
-    accuracy : Interval
-        Share of right predictions, with its 95 % Wilson interval.
-    f1 : float
-        F1 of class 1 for two classes, macro F1 for more.
-    log_loss : float
-        Mean cross-entropy in nats.
-    majority : float
-        Accuracy of always predicting the most frequent class.
-    confusion : ndarray of int64, shape (classes, classes)
-        Rows are true classes, columns predicted ones.
-    prediction_digest : str
-        SHA-256 over the probabilities; two different models do not share it. Empty where all are equal, as a diverged network's:
-        that distinguishes no model from another.
+    Empty where all are equal, as a diverged network's: that distinguishes no model from another.
     """
-
-    accuracy: Interval
-    f1: float
-    log_loss: float
-    majority: float
-    confusion: npt.NDArray[np.int64]
-    prediction_digest: str
-
-    def summary(self) -> dict[str, float]:
-        """The scalar figures, without the name of the rows."""
-        return {
-            "accuracy": self.accuracy.estimate,
-            "accuracy_low": self.accuracy.low,
-            "accuracy_high": self.accuracy.high,
-            "f1": self.f1,
-            "loss": self.log_loss,
-        }
-
-
-def score(labels: npt.NDArray[np.int64], probabilities: npt.NDArray[np.floating]) -> Scores:
-    """Score predicted probabilities, shape (n, classes), against labels, shape (n,) with values 0..classes-1."""
-    classes = probabilities.shape[1]
-    predicted = probabilities.argmax(axis=1)
-    right = int((predicted == labels).sum())
-    exact = normalised(probabilities)
-    return Scores(
-        accuracy=wilson(right, len(labels)),
-        f1=float(metrics.f1_score(labels, predicted, average="binary" if classes == 2 else "macro", zero_division=0)),
-        log_loss=float(-np.log(exact[np.arange(len(labels)), labels]).mean()),
-        majority=float(np.bincount(labels, minlength=classes).max() / len(labels)),
-        confusion=metrics.confusion_matrix(labels, predicted, labels=range(classes)),
-        prediction_digest=_digest(probabilities),
-    )
-
-
-def _digest(probabilities: npt.NDArray[np.floating]) -> str:
     if np.ptp(probabilities) == 0:
         return ""
     return hashlib.sha256(np.ascontiguousarray(probabilities).tobytes()).hexdigest()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from lib.evaluation.intervals import Tested, p_words
+from lib.evaluation.intervals import Tested
 from lib.evaluation.resampling import Labels, Units
 
 RESAMPLES = 10_000
@@ -32,11 +32,6 @@ class PairedPredictions(Tested):
     only_first: int
     only_second: int
     p_value: float
-
-    @property
-    def words(self) -> str:
-        """Such as "0.0310 (0.0100 to 0.0520, p = 0.016)"."""
-        return f"{self.estimate:.4f} ({self.low:.4f} to {self.high:.4f}, {p_words(self.p_value)})"
 
 
 def compare_predictions(

@@ -147,7 +147,9 @@ def read_plan(folder: Path) -> SetPlan:
             f"{folder} is no feature set (no {NAME}); give the folder of one, as `features` lists them"
         ) from None
     except (ValidationError, OSError):
-        raise FeatureSetError(f"{folder / NAME} is damaged; extract again with the same settings to write it anew") from None
+        raise FeatureSetError(
+            f"{folder / NAME} is damaged; extract again with the same settings to write it anew"
+        ) from None
 
 
 def blocks(shard: range, batch_size: int) -> list[range]:

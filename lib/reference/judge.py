@@ -15,12 +15,12 @@ import numpy as np
 import numpy.typing as npt
 
 from lib.evaluation.checks import Learned
-from lib.evaluation.intervals import LEVEL, LOSS, SHARE, Difference, Estimate, holm, over_seeds, paired_difference
+from lib.evaluation.intervals import LEVEL, LOSS, SHARE, Difference, Estimate, holm_of, over_seeds, paired_difference
 from lib.evaluation.paired import PairedPredictions
 from lib.mlp.labels import setting
 from lib.mlp.labels import value as value_words
 from lib.reference import claims as tests
-from lib.reference.claims import Claim, Claims, Part, Printed, claims_named
+from lib.reference.claims import Claims, Part, Printed, claims_named
 from lib.reference.judged import Circumstance, Direction, Evidence, Finding, Judged, Reason, Row, Verdict
 from lib.studies.exploration import ExplorationResult
 from lib.studies.features import FeaturesResult
@@ -72,15 +72,20 @@ def judge(name: str, records: Mapping[str, Record[Any]]) -> Judged:
         for claim in part.claims:
             result, ask = _TESTS[type(claim.test)]
             if isinstance(record.result, result):
-                findings += [_placed(each, claims, part, record) for each in ask(claim, part, record)]
+                findings += [
+                    each.model_copy(
+                        update={
+                            "part": part.letter,
+                            "claim": claim.id,
+                            "study": part.study,
+                            "circumstances": circumstances(claims, part, record, each.variant),
+                        }
+                    )
+                    for each in ask(claim.test, record.result)
+                ]
         if isinstance(record.result, SweepResult):
             rows += _rows(claims, part, record)
     return Judged(name=name, findings=tuple(findings), rows=tuple(rows))
-
-
-def _placed(finding: Finding, claims: Claims, part: Part, record: Record[Any]) -> Finding:
-    """The finding with in what the run's case differs from the study's."""
-    return finding.model_copy(update={"circumstances": circumstances(claims, part, record, finding.variant)})
 
 
 def circumstances(claims: Claims, part: Part, record: Record[Any], variant: str) -> tuple[Circumstance, ...]:
@@ -105,12 +110,13 @@ def circumstances(claims: Claims, part: Part, record: Record[Any], variant: str)
     return tuple(found)
 
 
-def _finding(claim: Claim, part: Part, verdict: Verdict, **more: Any) -> Finding:
-    return Finding(part=part.letter, claim=claim.id, study=part.study, verdict=verdict, **more)
+def _finding(verdict: Verdict, **more: Any) -> Finding:
+    """A finding of a claim that `judge` names."""
+    return Finding(part="", claim="", study="", verdict=verdict, **more)
 
 
-def _not_comparable(claim: Claim, part: Part, reason: Reason, variant: str = "") -> list[Finding]:
-    return [_finding(claim, part, Verdict.NOT_COMPARABLE, reason=reason, variant=variant)]
+def _not_comparable(reason: Reason, variant: str = "") -> list[Finding]:
+    return [_finding(Verdict.NOT_COMPARABLE, reason=reason, variant=variant)]
 
 
 def _direction(difference: Difference | PairedPredictions | None, p: float) -> Direction:
@@ -119,12 +125,6 @@ def _direction(difference: Difference | PairedPredictions | None, p: float) -> D
     if p >= LEVEL:
         return Direction.NOT_SIGNIFICANT
     return Direction.HIGHER if difference.estimate > 0 else Direction.LOWER
-
-
-def _corrected(differences: Sequence[Difference | None]) -> list[float]:
-    """Holm's p of each; 1 where there is no difference to test."""
-    adjusted = iter(holm([each.p_value for each in differences if each is not None]))
-    return [1.0 if each is None else next(adjusted) for each in differences]
 
 
 def _evidence(
@@ -168,25 +168,22 @@ def _accuracies(model: Scored) -> list[float]:
     return [score.measures["accuracy"] for score in model.scores]
 
 
-def _best_value(claim: Claim, part: Part, record: Record[Any]) -> list[Finding]:
-    test = claim.test
-    assert isinstance(test, tests.BestValue)
-    result: SweepResult = record.result
+def _best_value(test: tests.BestValue, result: SweepResult) -> list[Finding]:
     models = _winners(result)
     if len(models) < 2:
-        return _not_comparable(claim, part, Reason.NOT_TESTED)
+        return _not_comparable(Reason.NOT_TESTED)
     if test.value not in models:
-        return _not_comparable(claim, part, Reason.NOT_TRIED)
+        return _not_comparable(Reason.NOT_TRIED)
     figures = {of: _accuracies(model) for of, model in models.items()}
     ranked = sorted(figures, key=lambda of: -float(np.mean(figures[of])))
     ours = over_seeds(figures[test.value], SHARE)
     about = {"value": ours.mean, "low": ours.low, "high": ours.high}
     if len(figures[ranked[0]]) < 2:
-        return [_finding(claim, part, Verdict.NOT_COMPARABLE, reason=Reason.ONE_SEED, **about)]
+        return [_finding(Verdict.NOT_COMPARABLE, reason=Reason.ONE_SEED, **about)]
     # The best is picked by the figures it is tested on, so every pair counts as tested, not its own alone.
     pairs = list(combinations(ranked, 2))
     differences = [paired_difference(figures[one], figures[other]) for one, other in pairs]
-    p = _corrected(differences)
+    p = holm_of(differences)
     shown = [place for place, (one, _) in enumerate(pairs) if one == ranked[0]]
     evidence = _evidence(
         "test accuracy",
@@ -200,22 +197,19 @@ def _best_value(claim: Claim, part: Part, record: Record[Any]) -> list[Finding]:
         verdict = Verdict.CONFIRMED
     elif ranked[0] != test.value and test.value in ahead:
         verdict = Verdict.REFUTED
-    return [_finding(claim, part, verdict, evidence=evidence, **about)]
+    return [_finding(verdict, evidence=evidence, **about)]
 
 
-def _loses_to(claim: Claim, part: Part, record: Record[Any]) -> list[Finding]:
-    test = claim.test
-    assert isinstance(test, tests.LosesTo)
-    result: SweepResult = record.result
+def _loses_to(test: tests.LosesTo, result: SweepResult) -> list[Finding]:
     ours, theirs = _winners(result), _with_settings(result, test.baseline)
     values = [of for of in ours if of in theirs]
     if not values:
-        return _not_comparable(claim, part, Reason.NO_BASELINE)
+        return _not_comparable(Reason.NO_BASELINE)
     if min(len(theirs[of].scores) for of in values) < 2:
-        return _not_comparable(claim, part, Reason.ONE_SEED)
+        return _not_comparable(Reason.ONE_SEED)
     differences = [paired_difference(_accuracies(ours[of]), _accuracies(theirs[of])) for of in values]
     evidence = _evidence(
-        "test accuracy", [(value_words(of), test.baseline) for of in values], differences, _corrected(differences)
+        "test accuracy", [(value_words(of), test.baseline) for of in values], differences, holm_of(differences)
     )
     behind = sum(each.direction is Direction.LOWER for each in evidence)
     ahead = sum(each.direction is Direction.HIGHER for each in evidence)
@@ -224,35 +218,30 @@ def _loses_to(claim: Claim, part: Part, record: Record[Any]) -> list[Finding]:
         verdict = Verdict.CONFIRMED if behind == len(values) else Verdict.PARTLY
     elif ahead:
         verdict = Verdict.REFUTED
-    return [_finding(claim, part, verdict, evidence=evidence)]
+    return [_finding(verdict, evidence=evidence)]
 
 
-def _baseline_equals(claim: Claim, part: Part, record: Record[Any]) -> list[Finding]:
-    test = claim.test
-    assert isinstance(test, tests.BaselineEquals)
-    theirs = _with_settings(record.result, test.baseline)
+def _baseline_equals(test: tests.BaselineEquals, result: SweepResult) -> list[Finding]:
+    theirs = _with_settings(result, test.baseline)
     if test.value not in theirs or test.other not in theirs:
-        return _not_comparable(claim, part, Reason.NO_BASELINE)
+        return _not_comparable(Reason.NO_BASELINE)
     one, other = _accuracies(theirs[test.value]), _accuracies(theirs[test.other])
     mean = over_seeds(one, SHARE)
     about = {"printed": test.printed, "value": mean.mean, "low": mean.low, "high": mean.high}
     if len(one) < 2:
-        return [_finding(claim, part, Verdict.NOT_COMPARABLE, reason=Reason.ONE_SEED, **about)]
+        return [_finding(Verdict.NOT_COMPARABLE, reason=Reason.ONE_SEED, **about)]
     difference = paired_difference(one, other)
     p = 1.0 if difference is None else difference.p_value
     names = [f"{test.baseline} {value_words(of)}" for of in (test.value, test.other)]
     evidence = _evidence("test accuracy", [(names[0], names[1])], [difference], [p])
     differs = evidence[0].direction in (Direction.LOWER, Direction.HIGHER)
     verdict = Verdict.REFUTED if differs else Verdict.NOT_SIGNIFICANT
-    return [_finding(claim, part, verdict, evidence=evidence, **about)]
+    return [_finding(verdict, evidence=evidence, **about)]
 
 
-def _hardly_learns(claim: Claim, part: Part, record: Record[Any]) -> list[Finding]:
-    test = claim.test
-    assert isinstance(test, tests.HardlyLearns)
-    result: SweepResult = record.result
+def _hardly_learns(test: tests.HardlyLearns, result: SweepResult) -> list[Finding]:
     if result.judged_on is not Rows.TEST:
-        return _not_comparable(claim, part, Reason.NOT_TESTED)
+        return _not_comparable(Reason.NOT_TESTED)
     model = result.models[result.chosen]
     mean = over_seeds(_accuracies(model), SHARE)
     low, high = mean.low, mean.high
@@ -260,19 +249,16 @@ def _hardly_learns(claim: Claim, part: Part, record: Record[Any]) -> list[Findin
         low, high = model.accuracy.low, model.accuracy.high
     about = {"printed": test.printed, "value": mean.mean, "low": low, "high": high}
     if len(result.classes) != 2:
-        return [_finding(claim, part, Verdict.NOT_COMPARABLE, reason=Reason.OTHER_CLASSES, **about)]
+        return [_finding(Verdict.NOT_COMPARABLE, reason=Reason.OTHER_CLASSES, **about)]
     verdict = Verdict.NOT_SIGNIFICANT
     if high < test.printed or all(trial.learned is not Learned.YES for trial in model.trials):
         verdict = Verdict.CONFIRMED
     elif low > test.printed:
         verdict = Verdict.REFUTED
-    return [_finding(claim, part, verdict, **about)]
+    return [_finding(verdict, **about)]
 
 
-def _better_than(claim: Claim, part: Part, record: Record[Any]) -> list[Finding]:
-    test = claim.test
-    assert isinstance(test, tests.BetterThan)
-    result: SweepResult = record.result
+def _better_than(test: tests.BetterThan, result: SweepResult) -> list[Finding]:
 
     def is_meant(model: Scored) -> bool:
         if test.model == "pixels":
@@ -282,30 +268,29 @@ def _better_than(claim: Claim, part: Part, record: Record[Any]) -> list[Finding]
         return model.configuration in (None, result.models[result.chosen].configuration)
 
     if result.judged_on is not Rows.TEST:
-        return _not_comparable(claim, part, Reason.NOT_TESTED)
+        return _not_comparable(Reason.NOT_TESTED)
     lead = next((each for each in result.leads if is_meant(result.models[each.model])), None)
     if lead is None:
-        return _not_comparable(claim, part, Reason.NO_BASELINE)
+        return _not_comparable(Reason.NO_BASELINE)
     difference: Difference | PairedPredictions = lead.same_rows
     p = lead.p
     if test.model == "pixels":  # both networks have seeds, over which they are compared
         if lead.over_seeds is None:
-            return _not_comparable(claim, part, Reason.ONE_SEED)
+            return _not_comparable(Reason.ONE_SEED)
         difference, p = lead.over_seeds, lead.over_seeds.p_value
     evidence = _evidence("test accuracy", [("network", test.model)], [difference], [p])
     verdict = _ANSWERS[evidence[0].direction]
     about = {"value": difference.estimate, "low": difference.low, "high": difference.high}
-    return [_finding(claim, part, verdict, evidence=evidence, **about)]
+    return [_finding(verdict, evidence=evidence, **about)]
 
 
-def _recalls(claim: Claim, part: Part, record: Record[Any]) -> list[Finding]:
-    result: SweepResult = record.result
+def _recalls(test: tests.Recalls, result: SweepResult) -> list[Finding]:
     shares = {
         name: each.recall.estimate
         for name, each in zip(result.classes, result.per_class, strict=True)
         if each.recall is not None
     }
-    return [_finding(claim, part, Verdict.NOT_COMPARABLE, reason=Reason.TRAINING_ROWS, shown=shares)]
+    return [_finding(Verdict.NOT_COMPARABLE, reason=Reason.TRAINING_ROWS, shown=shares)]
 
 
 # What is tested along the axis, on validation rows, variant by variant.
@@ -325,21 +310,18 @@ def _variants(result: SweepResult) -> dict[str, list[Configuration]]:
     return {name: sorted(of, key=lambda each: each.value(str(axis))) for name, of in found.items() if len(of) > 1}
 
 
-def _along_axis(
-    claim: Claim, part: Part, record: Record[Any], ask: Callable[[str, list[Configuration], str], Finding]
-) -> list[Finding]:
+def _along_axis(result: SweepResult, ask: Callable[[str, list[Configuration], str], Finding]) -> list[Finding]:
     """Ask of each variant; what its trials cannot answer is not comparable."""
-    result: SweepResult = record.result
     variants = _variants(result)
     if not variants:
-        return _not_comparable(claim, part, Reason.TOO_FEW)
+        return _not_comparable(Reason.TOO_FEW)
     found: list[Finding] = []
     for variant, configurations in variants.items():
         trials = [trial for each in configurations for trial in each.trials]
         if len(configurations[0].trials) < 2:
-            found += _not_comparable(claim, part, Reason.ONE_SEED, variant)
+            found += _not_comparable(Reason.ONE_SEED, variant)
         elif any(trial.ended in ("patience", "halved") for trial in trials):
-            found += _not_comparable(claim, part, Reason.STOPPED_EARLY, variant)
+            found += _not_comparable(Reason.STOPPED_EARLY, variant)
         else:
             found.append(ask(variant, configurations, str(result.settings.axis)))
     return found
@@ -353,9 +335,7 @@ def _label(configuration: Configuration, axis: str) -> str:
     return setting(axis, configuration.value(axis))
 
 
-def _along(claim: Claim, part: Part, record: Record[Any]) -> list[Finding]:
-    test = claim.test
-    assert isinstance(test, tests.Along)
+def _along(test: tests.Along, result: SweepResult) -> list[Finding]:
     words, figure = _FIGURES[test.figure]
     wanted = Direction.LOWER if test.direction == "falls" else Direction.HIGHER
 
@@ -363,7 +343,7 @@ def _along(claim: Claim, part: Part, record: Record[Any]) -> list[Finding]:
         steps = list(pairwise(configurations))
         differences = [paired_difference(_values(after, figure), _values(before, figure)) for before, after in steps]
         pairs = [(_label(after, axis), _label(before, axis)) for before, after in steps]
-        evidence = _evidence(words, pairs, differences, _corrected(differences))
+        evidence = _evidence(words, pairs, differences, holm_of(differences))
         kept = sum(each.direction is wanted for each in evidence)
         against = sum(
             each.direction in (Direction.HIGHER, Direction.LOWER) and each.direction is not wanted for each in evidence
@@ -379,9 +359,9 @@ def _along(claim: Claim, part: Part, record: Record[Any]) -> list[Finding]:
             verdict = Verdict.REFUTED if throughout else Verdict.PARTLY_REFUTED if in_part else Verdict.NOT_SIGNIFICANT
             if against:
                 verdict = Verdict.PARTLY  # it does not go that way throughout, but is not flat either
-        return _finding(claim, part, verdict, variant=variant, evidence=evidence, trend_p=trend)
+        return _finding(verdict, variant=variant, evidence=evidence, trend_p=trend)
 
-    return _along_axis(claim, part, record, ask)
+    return _along_axis(result, ask)
 
 
 def _trend(configurations: Sequence[Configuration], figure: Figure, *, falls: bool) -> float | None:
@@ -394,14 +374,14 @@ def _trend(configurations: Sequence[Configuration], figure: Figure, *, falls: bo
     return float(page_trend_test(-values if falls else values).pvalue)
 
 
-def _last_alike(claim: Claim, part: Part, record: Record[Any]) -> list[Finding]:
+def _last_alike(test: tests.LastAlike, result: SweepResult) -> list[Finding]:
     def ask(variant: str, configurations: list[Configuration], axis: str) -> Finding:
         before, after = configurations[-2:]
         names = ("validation_loss", "best_validation_loss")
         differences = [
             paired_difference(_values(after, _FIGURES[name][1]), _values(before, _FIGURES[name][1])) for name in names
         ]
-        p = _corrected(differences)
+        p = holm_of(differences)
         pair = [(_label(after, axis), _label(before, axis))]
         evidence = tuple(
             one
@@ -410,18 +390,16 @@ def _last_alike(claim: Claim, part: Part, record: Record[Any]) -> list[Finding]:
         )
         differ = sum(each.direction in (Direction.HIGHER, Direction.LOWER) for each in evidence)
         verdict = {0: Verdict.NOT_SIGNIFICANT, 1: Verdict.PARTLY_YES, 2: Verdict.YES}[differ]
-        return _finding(claim, part, verdict, variant=variant, evidence=evidence)
+        return _finding(verdict, variant=variant, evidence=evidence)
 
-    return _along_axis(claim, part, record, ask)
+    return _along_axis(result, ask)
 
 
-def _lowest_loss(claim: Claim, part: Part, record: Record[Any]) -> list[Finding]:
-    test = claim.test
-    assert isinstance(test, tests.LowestLoss)
+def _lowest_loss(test: tests.LowestLoss, result: SweepResult) -> list[Finding]:
 
     def ask(variant: str, configurations: list[Configuration], axis: str) -> Finding:
         if not any(each.value(axis) == test.value for each in configurations):
-            return _finding(claim, part, Verdict.NOT_COMPARABLE, reason=Reason.NOT_TRIED, variant=variant)
+            return _finding(Verdict.NOT_COMPARABLE, reason=Reason.NOT_TRIED, variant=variant)
         leaders: list[Any] = []
         evidence: list[Evidence] = []
         for name in ("validation_loss", "best_validation_loss"):
@@ -433,7 +411,7 @@ def _lowest_loss(claim: Claim, part: Part, record: Record[Any]) -> list[Finding]
 
             best = min(configurations, key=mean)
             if math.isinf(mean(best)):
-                return _finding(claim, part, Verdict.NOT_SIGNIFICANT, variant=variant)
+                return _finding(Verdict.NOT_SIGNIFICANT, variant=variant)
             others = [each for each in configurations if each is not best]
             differences = [paired_difference(_values(best, figure), _values(each, figure)) for each in others]
             # Lower than all others is a claim that needs every test, so none is corrected (Berger 1982).
@@ -445,14 +423,12 @@ def _lowest_loss(claim: Claim, part: Part, record: Record[Any]) -> list[Finding]
         verdict = Verdict.NOT_SIGNIFICANT
         if None not in leaders and len(set(leaders)) == 1:
             verdict = Verdict.CONFIRMED if leaders[0] == test.value else Verdict.REFUTED
-        return _finding(claim, part, verdict, variant=variant, evidence=tuple(evidence))
+        return _finding(verdict, variant=variant, evidence=tuple(evidence))
 
-    return _along_axis(claim, part, record, ask)
+    return _along_axis(result, ask)
 
 
-def _curve(claim: Claim, part: Part, record: Record[Any]) -> list[Finding]:
-    test = claim.test
-    assert isinstance(test, tests.Curve)
+def _curve(test: tests.Curve, result: SweepResult) -> list[Finding]:
     measure = {"rises": _rises, "last-fall": _last_fall}[test.measure]
     beyond = {Direction.ABOVE, Direction.DIVERGED} if test.measure == "rises" else {Direction.ABOVE}
     words = {
@@ -465,15 +441,15 @@ def _curve(claim: Claim, part: Part, record: Record[Any]) -> list[Finding]:
         others = {each.direction for of, each in evidence.items() if of != test.value}
         about = {"variant": variant, "evidence": tuple(evidence.values())}
         if test.value not in evidence:
-            return _finding(claim, part, Verdict.NOT_COMPARABLE, reason=Reason.NOT_TRIED, **about)
+            return _finding(Verdict.NOT_COMPARABLE, reason=Reason.NOT_TRIED, **about)
         verdict = Verdict.NOT_SIGNIFICANT
         if evidence[test.value].direction in beyond:
             verdict = Verdict.CONFIRMED if others == {Direction.BELOW} else Verdict.PARTLY
         elif evidence[test.value].direction is Direction.BELOW:
             verdict = Verdict.REFUTED
-        return _finding(claim, part, verdict, **about)
+        return _finding(verdict, **about)
 
-    return _along_axis(claim, part, record, ask)
+    return _along_axis(result, ask)
 
 
 def _beyond(
@@ -512,31 +488,21 @@ def _last_fall(curve: npt.NDArray[np.float64]) -> float:
 # What is counted or timed.
 
 
-def _counts(claim: Claim, part: Part, record: Record[Any]) -> list[Finding]:
-    test = claim.test
-    assert isinstance(test, tests.Counts)
-    result: ExplorationResult = record.result
+def _counts(test: tests.Counts, result: ExplorationResult) -> list[Finding]:
     train = dict(result.counts["train"])
     if len(train) != len(test.train):
-        return [_finding(claim, part, Verdict.NOT_COMPARABLE, reason=Reason.OTHER_CLASSES, shown=train)]
+        return [_finding(Verdict.NOT_COMPARABLE, reason=Reason.OTHER_CLASSES, shown=train)]
     verdict = Verdict.CONFIRMED if sorted(train.values()) == sorted(test.train) else Verdict.REFUTED
-    return [_finding(claim, part, verdict, shown=train)]
+    return [_finding(verdict, shown=train)]
 
 
-def _speed(claim: Claim, part: Part, record: Record[Any]) -> list[Finding]:
-    test = claim.test
-    assert isinstance(test, tests.Speed)
-    result: FeaturesResult = record.result
+def _speed(test: tests.Speed, result: FeaturesResult) -> list[Finding]:
     rates = [each.images_per_second for each in result.speeds]
-    return [
-        _finding(
-            claim, part, Verdict.NOT_COMPARABLE, reason=Reason.OTHER_MACHINE, printed=test.printed,
-            value=max(rates, default=None),
-        )
-    ]  # fmt: skip
+    about = {"printed": test.printed, "value": max(rates, default=None)}
+    return [_finding(Verdict.NOT_COMPARABLE, reason=Reason.OTHER_MACHINE, **about)]
 
 
-_TESTS: dict[type[Any], tuple[type[Result], Callable[[Claim, Part, Record[Any]], list[Finding]]]] = {
+_TESTS: dict[type[Any], tuple[type[Result], Callable[[Any, Any], list[Finding]]]] = {
     tests.BestValue: (SweepResult, _best_value),
     tests.LosesTo: (SweepResult, _loses_to),
     tests.BaselineEquals: (SweepResult, _baseline_equals),

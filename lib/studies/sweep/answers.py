@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from lib.evaluation.calibration import reliability
 from lib.evaluation.intervals import LEVEL, holm, paired_difference, wilson
 from lib.evaluation.measures import estimates, measure
-from lib.evaluation.metrics import decided, most_surely_wrong, score
+from lib.evaluation.metrics import decided, prediction_digest
 from lib.evaluation.paired import compare_predictions
 from lib.mlp.estimator import MLPClassifier
 from lib.studies.sweep.result import (
-    CalibrationBin,
     ClassScore,
     Lead,
     ModelRole,
@@ -23,7 +21,6 @@ from lib.studies.sweep.result import (
     Scored,
     SeedScore,
     TrialOutcome,
-    WrongRow,
 )
 from lib.studies.sweep.settings import Baseline
 
@@ -109,7 +106,7 @@ def _seed_score(answer: Answer, judged: Judged) -> SeedScore:
         measures=estimates(judged.labels, answer.probabilities),
         right=int((answer.predicted == judged.labels).sum()),
         seconds=answer.seconds,
-        digest=score(judged.labels, answer.probabilities).prediction_digest,
+        digest=prediction_digest(answer.probabilities),
     )
 
 
@@ -168,19 +165,6 @@ def confusion_of(answer: Answer, judged: Judged, classes: int) -> Labels:
     """How often each class (rows) was predicted as each (columns), shape (classes, classes)."""
     pairs = np.bincount(judged.labels * classes + answer.predicted, minlength=classes * classes)
     return pairs.reshape(classes, classes)
-
-
-def calibration(answer: Answer, judged: Judged) -> tuple[CalibrationBin, ...]:
-    """The bins of confidence that have rows."""
-    return tuple(
-        CalibrationBin(low=each.low, high=each.high, rows=each.rows, confidence=each.confidence, accuracy=each.accuracy)
-        for each in reliability(judged.labels, answer.probabilities)
-    )
-
-
-def most_wrong(answer: Answer, judged: Judged, most: int) -> tuple[WrongRow, ...]:
-    """The rows that it was most sure and wrong about, at most `most`, the surest first."""
-    return tuple(WrongRow(**asdict(each)) for each in most_surely_wrong(judged.labels, answer.probabilities, most))
 
 
 def all_answers(models: Iterable[Model]) -> list[Answer]:

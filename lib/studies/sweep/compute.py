@@ -12,6 +12,8 @@ from itertools import islice
 
 import numpy as np
 
+from lib.evaluation.calibration import reliability
+from lib.evaluation.metrics import most_surely_wrong
 from lib.files import digest_json
 from lib.mlp.estimator import MLPClassifier
 from lib.mlp.fused import Rung, Stopping
@@ -29,11 +31,9 @@ from lib.studies.sweep.answers import (
     Model,
     all_answers,
     ask,
-    calibration,
     class_scores,
     confusion_of,
     leads,
-    most_wrong,
 )
 from lib.studies.sweep.baselines import Wanted, baseline_models, held_out_among
 from lib.studies.sweep.judgement import judge, steps
@@ -298,8 +298,8 @@ def _result(
         leads=compared,
         per_class=class_scores(first, judged, classes),
         confusion=tuple(map(tuple, confusion_of(first, judged, classes).tolist())),
-        calibration=tuple(calibration(each.answers[0], judged) for each in models),
-        most_wrong=most_wrong(first, judged, _MOST_WRONG),
+        calibration=tuple(tuple(reliability(judged.labels, each.answers[0].probabilities)) for each in models),
+        most_wrong=tuple(most_surely_wrong(judged.labels, first.probabilities, _MOST_WRONG)),
         wrong_rows=int((first.predicted != judged.labels).sum()),
         remarks=remarks(configurations, scored, compared, judged, representations),
         training_seconds=sum(each.seconds for each in courses),

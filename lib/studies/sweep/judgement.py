@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from itertools import pairwise
 
-from lib.evaluation.intervals import LEVEL, Difference, holm, paired_difference
+from lib.evaluation.intervals import LEVEL, Difference, holm_of, paired_difference
 from lib.studies.sweep.result import Configuration, Judgement, Rival, Step, Verdict
 from lib.studies.sweep.selection import Figure, final_accuracy, mean, values
 from lib.studies.sweep.settings import SweepSettings
@@ -86,9 +86,8 @@ def _steps(positions: Sequence[int], configurations: Sequence[Configuration]) ->
 def _changes(
     positions: Sequence[int], configurations: Sequence[Configuration], figure: Figure
 ) -> list[tuple[Difference | None, float]]:
-    """From each to the next: the figure's change, and its p by Holm's correction; 1 where a loss is not finite."""
+    """From each to the next: the figure's change, and its p by Holm's correction."""
     found = [
         _difference(configurations[after], configurations[before], figure) for before, after in pairwise(positions)
     ]
-    adjusted = iter(holm([each.p_value for each in found if each is not None]))
-    return [(each, 1.0 if each is None else next(adjusted)) for each in found]
+    return list(zip(found, holm_of(found), strict=True))

@@ -11,8 +11,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
+from lib.evaluation.calibration import Bin
 from lib.evaluation.checks import Learned
 from lib.evaluation.intervals import Difference, Estimate, Interval
+from lib.evaluation.metrics import WrongRow
 from lib.evaluation.paired import PairedPredictions
 from lib.mlp.course import Course, Ending
 from lib.mlp.labels import settings_key
@@ -293,26 +295,6 @@ class ClassScore(_Part):
     support: int
 
 
-class CalibrationBin(_Part):
-    """Rows whose confidence lies in (low, high]: how many, how confident in the mean, how often right."""
-
-    low: float
-    high: float
-    rows: int
-    confidence: float
-    accuracy: Interval
-
-
-class WrongRow(_Part):
-    """A row that the chosen model was most sure and wrong about: positions of classes, and their probabilities."""
-
-    row: int
-    true: int
-    predicted: int
-    probability: float
-    probability_of_true: float
-
-
 class Doubt(StrEnum):
     """What a reader should know before believing a sweep's figures."""
 
@@ -371,7 +353,7 @@ class SweepResult(Result):
         Position of the best configuration's model.
     confusion : tuple of tuple of int
         Of the chosen model's first seed: true classes in rows, predicted ones in columns.
-    calibration : tuple of tuple of CalibrationBin
+    calibration : tuple of tuple of Bin
         Of each model.
     """
 
@@ -395,7 +377,7 @@ class SweepResult(Result):
     leads: tuple[Lead, ...]
     per_class: tuple[ClassScore, ...]
     confusion: tuple[tuple[int, ...], ...]
-    calibration: tuple[tuple[CalibrationBin, ...], ...]
+    calibration: tuple[tuple[Bin, ...], ...]
     most_wrong: tuple[WrongRow, ...]
     wrong_rows: int
     remarks: tuple[Remark, ...]

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest, ttest_1samp, ttest_rel
 
-from lib.evaluation.intervals import SHARE, Estimate, holm, mean_over_seeds, over_seeds, paired_difference, wilson
+from lib.evaluation.intervals import SHARE, Estimate, holm, over_seeds, paired_difference, wilson
 
 
 @pytest.mark.parametrize(("right", "total"), [(0, 10), (7, 10), (10, 10), (970, 1000)])
@@ -19,15 +19,6 @@ def test_the_wilson_interval_equals_scipy_s(right, total):
     theirs = binomtest(right, total).proportion_ci(method="wilson")
     ours = wilson(right, total)
     assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high))
-
-
-def test_the_interval_over_seeds_equals_scipy_s_and_one_seed_gives_none():
-    values = [0.91, 0.93, 0.92, 0.95]
-    theirs = ttest_1samp(values, 0).confidence_interval()
-    ours = mean_over_seeds(values)
-    assert ours is not None
-    assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high))
-    assert mean_over_seeds([0.9]) is None
 
 
 def test_a_figure_over_seeds_has_mean_deviation_and_interval_and_one_seed_has_no_false_one():

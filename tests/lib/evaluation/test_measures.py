@@ -10,9 +10,8 @@ import pytest
 from sklearn import metrics
 
 from lib.errors import ConfigError
-from lib.evaluation.calibration import expected_calibration_error
-from lib.evaluation.measures import MEASURES, Measure, estimates, flat, measure, register_measure, weighted_measures
-from tests.lib.evaluation.predictions import made_up
+from lib.evaluation.measures import MEASURES, Measure, estimates, measure, register_measure, weighted_measures
+from tests.lib.evaluation.predictions import calibration_error, made_up
 
 
 def by_scikit_learn(labels, probabilities, weights):
@@ -49,7 +48,7 @@ class TestMeasures:
             theirs = by_scikit_learn(labels, probabilities, row)
             assert {name: found[name][place] for name in theirs} == pytest.approx(theirs)
             drawn = np.repeat(np.arange(120), row.astype(int))
-            error = expected_calibration_error(labels[drawn], probabilities[drawn])
+            error = calibration_error(labels[drawn], probabilities[drawn])
             assert found["ece"][place] == pytest.approx(error)
 
     def test_intervals_are_those_of_a_slow_bootstrap_within_classes(self, classes):
@@ -97,7 +96,7 @@ def test_the_calibration_error_s_interval_holds_it_and_is_not_lifted_by_resampli
     probabilities = np.column_stack([1 - second, second])
     found = measure(labels, probabilities)["ece"]
     draws = rng.integers(0, 800, (200, 800))
-    lifted = np.median([expected_calibration_error(labels[rows], probabilities[rows]) for rows in draws])
+    lifted = np.median([calibration_error(labels[rows], probabilities[rows]) for rows in draws])
     assert lifted > found.estimate
     assert found.low < 2 * found.estimate - lifted < found.high
     assert found.low <= found.estimate <= found.high
@@ -110,12 +109,6 @@ def test_a_test_split_of_one_class_leaves_areas_undefined_and_the_rest_whole():
     assert math.isnan(found["roc_auc"].low)
     assert found["loss"].estimate == pytest.approx(-math.log(0.75))
     assert found["balanced_accuracy"].estimate == 1
-
-
-def test_flat_figures_leave_wilson_s_name_to_wilson():
-    found = flat(measure(*made_up(50, 2), count=20))
-    assert {"accuracy", "accuracy_bootstrap_low", "loss_low", "roc_auc_high"} <= set(found)
-    assert "accuracy_low" not in found
 
 
 class TestAMeasureOfOnesOwn:

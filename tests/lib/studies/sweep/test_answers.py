@@ -11,7 +11,7 @@ from sklearn.metrics import classification_report, confusion_matrix
 from lib.errors import DataError
 from lib.evaluation.intervals import holm, paired_difference, wilson
 from lib.evaluation.paired import compare_predictions
-from lib.studies.sweep.answers import Answer, Judged, Model, calibration, class_scores, confusion_of, leads, most_wrong
+from lib.studies.sweep.answers import Answer, Judged, Model, class_scores, confusion_of, leads
 from lib.studies.sweep.predictions import FILE, Predictions, read_predictions, save_predictions
 from lib.studies.sweep.remarks import remarks
 from lib.studies.sweep.result import Doubt, ModelRole, Outcome
@@ -83,18 +83,6 @@ def test_accuracy_has_wilson_s_interval_and_of_rows_in_groups_a_bootstrap_s(judg
     scored = models[0].scored(grouped)
     assert scored.accuracy == scored.measured["accuracy"]
     assert scored.accuracy.low != alone.accuracy.low
-
-
-def test_rows_it_was_most_sure_and_wrong_about_come_first(judged, models):
-    given = models[2].answers[0]
-    wrong = given.predicted != judged.labels
-    shown = most_wrong(given, judged, 5)
-    assert [each.probability for each in shown] == sorted(given.probabilities.max(axis=1)[wrong])[::-1][:5]
-    assert all(each.true != each.predicted == given.predicted[each.row] for each in shown)
-
-
-def test_calibration_counts_every_row_once(judged, models):
-    assert sum(each.rows for each in calibration(models[0].answers[0], judged)) == 300
 
 
 def test_two_models_that_gave_the_same_answers_are_doubtful(judged, models):
