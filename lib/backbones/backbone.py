@@ -76,7 +76,6 @@ class PretrainedWeights:
 
     @property
     def name(self) -> str:
-        """The file's name."""
         return self.url.rsplit("/", 1)[1]
 
     @property

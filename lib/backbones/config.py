@@ -96,12 +96,10 @@ class NetworkSettings(BaseModel):
 
     @property
     def entry(self) -> Backbone:
-        """The backbone's entry in the registry."""
         return find_backbone(self.backbone)
 
     @property
     def width(self) -> int:
-        """Features of one image."""
         return self.entry.cut(self.layer).width
 
     def describe(self) -> str:

@@ -88,7 +88,6 @@ class Baseline:
     per_trial: bool = False
 
     def answer(self, question: Question) -> Answer:
-        """Train and predict."""
         started = time.perf_counter()
         probabilities, settings = self.predict(question)
         return Answer(probabilities.astype(np.float64), settings, time.perf_counter() - started)

@@ -48,7 +48,6 @@ class CpuProgram:
         self._resize = Resizer(settings, device, self._dtype)
 
     def features(self, rows: Rows, blocks: Iterable[range]) -> Iterator[Array]:
-        """See `Program.features`."""
         lanes, threads = cores(), torch.get_num_threads()
         waiting: deque[Future[Array]] = deque()
         pool = ThreadPoolExecutor(lanes, "extract", initializer=torch.set_num_threads, initargs=(1,))

@@ -97,7 +97,6 @@ class _Images:
         return found
 
     def read(self, part: range) -> Pixels:
-        """The images of a part."""
         ((name, piece),) = self._plan.parts(part)
         return read_images(self._dataset.splits[name].images, piece)
 

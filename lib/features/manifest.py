@@ -31,7 +31,6 @@ class Manifest(SetPlan):
 
 
 def write_manifest(folder: Path, plan: SetPlan, shards: tuple[Shard, ...]) -> None:
-    """Seal the set in `folder`."""
     content = plan.content.model_dump(mode="json")
     write_json(folder / NAME, content | {"shards": [shard.model_dump() for shard in shards]})
 

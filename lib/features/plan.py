@@ -67,7 +67,6 @@ class SetPlan(BaseModel):
         )
 
     def cut(self) -> tuple[range, ...]:
-        """Rows of each shard."""
         return cut(self.rows, self.settings.shard_rows)
 
     def split_codes(self, rows: range) -> npt.NDArray[np.int8]:
@@ -86,7 +85,6 @@ class SetPlan(BaseModel):
 
 
 def cut(rows: int, shard_rows: int) -> tuple[range, ...]:
-    """Rows of each shard of a set that has so many."""
     return tuple(range(start, min(start + shard_rows, rows)) for start in range(0, rows, shard_rows))
 
 
@@ -96,7 +94,6 @@ def feature_set_digest(dataset_digest: str, settings: FeatureSettings, weights_s
 
 
 def plan_set(dataset: Dataset, settings: FeatureSettings, weights_sha256: str) -> SetPlan:
-    """The plan of the features of `dataset`."""
     splits = {name: len(dataset.splits[name]) for name in SPLITS if name in dataset.splits}
     return SetPlan(
         digest=feature_set_digest(dataset.digest, settings, weights_sha256),
@@ -128,7 +125,6 @@ def folder_name(dataset: str) -> str:
 
 
 def write_plan(folder: Path, plan: SetPlan) -> None:
-    """Keep the plan in the set's folder."""
     write_json(folder / NAME, plan.model_dump(mode="json"))
 
 

@@ -48,7 +48,6 @@ class FeatureSet:
 
     @property
     def digest(self) -> str:
-        """The set's identity."""
         return self.manifest.digest
 
     def __repr__(self) -> str:

@@ -22,7 +22,6 @@ class Features:
         return len(self.y)
 
     def __getitem__(self, rows: slice) -> Features:
-        """Some of the rows, as views."""
         return Features(self.X[rows], self.y[rows], self.sample_ids[rows])
 
 

@@ -35,7 +35,6 @@ class FoundSet:
 
     @property
     def shards(self) -> int:
-        """How many shards it is to have."""
         return 0 if self.plan is None else len(self.plan.cut())
 
     @property
@@ -52,7 +51,6 @@ def found_sets(root: Path) -> list[FoundSet]:
 
 
 def look_at(folder: Path) -> FoundSet:
-    """What lies in the folder of a set."""
     files = sizes(folder)
     sealed = manifest.NAME in files
     held: SetPlan | None = None

@@ -139,5 +139,4 @@ def _column(batch: Any, name: str) -> npt.NDArray[np.int64]:
 
 
 def missing(path: Path) -> FeatureSetError:
-    """The error for a shard that is not there."""
     return FeatureSetError(f"shard {path} is missing; run the extraction again, it makes just that one")

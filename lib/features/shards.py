@@ -37,7 +37,6 @@ class ShardContent:
 
 
 def shard_name(index: int) -> str:
-    """File name of the shard with this index."""
     return f"part-{index:05d}.parquet"
 
 

@@ -24,12 +24,10 @@ class Speed(BaseModel):
 
     @property
     def images_per_second(self) -> float:
-        """Images a second, end to end."""
         return self.images / self.seconds
 
     @property
     def words(self) -> str:
-        """For logs and tables."""
         return (
             f"{self.images_per_second:,.0f} images/s on {self.device} in batches of {self.batch_size}, "
             f"first shard after {self.seconds_to_first_shard:.1f} s"
@@ -37,7 +35,6 @@ class Speed(BaseModel):
 
 
 def write_speed(folder: Path, speed: Speed) -> None:
-    """Keep a process's share in the set's folder."""
     write_json(folder / f"speed-{uuid4().hex[:8]}.json", speed.model_dump())
 
 

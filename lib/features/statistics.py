@@ -36,7 +36,6 @@ class FeatureStatistics:
         return np.equal(self.minimum, self.maximum)
 
     def table(self) -> list[dict[str, Any]]:
-        """A row for each feature, in order."""
         columns = {
             "mean": self.mean,
             "standard_deviation": self.deviation,

@@ -41,7 +41,6 @@ class Verdict:
 
     @property
     def whole(self) -> bool:
-        """Whether the set is sealed and without faults."""
         return self.sealed and not self.faults
 
 
@@ -85,7 +84,6 @@ def verify(folder: Path) -> Verdict:
 
 
 def _fault(path: Path, plan: SetPlan, rows: range, entry: Shard | None, sealed: bool) -> str | None:
-    """What is wrong with one shard; None when nothing is."""
     if not path.exists():
         return "is missing"
     try:

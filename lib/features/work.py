@@ -50,20 +50,16 @@ class ExtractionWork:
 
     @property
     def digest(self) -> str:
-        """The set's identity."""
         return self.plan.digest
 
     @cached_property
     def shards(self) -> tuple[range, ...]:
-        """Rows of each shard."""
         return self.plan.cut()
 
     def images(self, indexes: Sequence[int]) -> int:
-        """How many images these shards hold."""
         return sum(len(self.shards[index]) for index in indexes)
 
     def paths(self, indexes: Sequence[int]) -> list[Path]:
-        """The files of these shards."""
         return [self.folder / shard_name(index) for index in indexes]
 
     def sealed(self) -> FeatureSet | None:

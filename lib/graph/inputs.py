@@ -36,7 +36,6 @@ class ReadyNode:
     profile: Mapping[str, Any]
 
     def finished(self) -> Record[Any] | None:
-        """Its record, if it is done."""
         return finished_study(self.folder, self.settings, self.inputs, self.where)
 
     def work(self) -> Work | None:
@@ -76,7 +75,6 @@ class Opened:
         self._inputs: dict[str, Input] = {}
 
     def dataset(self, name: str) -> Dataset:
-        """The data of a data node."""
         if name not in self._datasets:
             source: Any = self.graph[name].settings
             self._datasets[name] = acquire(source, self.where.data, self.where.mirror)
@@ -91,7 +89,6 @@ class Opened:
         return ReadyNode(name, settings, inputs, self.where, folder, profile)
 
     def input(self, name: str) -> Input:
-        """What a node gives to those that need it."""
         if name not in self._inputs:
             self._inputs[name] = self._open(name)
         return self._inputs[name]

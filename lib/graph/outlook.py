@@ -44,7 +44,6 @@ class Outlook:
         return self._known[name]
 
     def inputs(self, name: str) -> dict[str, Ahead]:
-        """What a node will be given, by role."""
         return {role: self[node.name] for role, node in self.graph.inputs(name).items()}
 
     def identity(self, name: str) -> Identity | None:

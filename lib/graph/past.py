@@ -45,7 +45,6 @@ class PastRecord:
 
     @property
     def when(self) -> str:
-        """When it was made, in words."""
         return str(self.content.get("made", {}).get("when", "")) or "earlier"
 
 

@@ -88,7 +88,6 @@ class Verdict:
 
     @property
     def same_bits(self) -> bool:
-        """Whether every digest and every figure is the same."""
         return None not in self.digests.values() and self.exact == self.figures and not self.differences
 
     @property
@@ -98,7 +97,6 @@ class Verdict:
 
     @property
     def words(self) -> str:
-        """The verdict."""
         if self.same_bits:
             return "same to the last bit"
         return "same figures" if self.same_figures else "DIFFERENT"
@@ -179,7 +177,6 @@ def share_downloads(data: Path, fresh: Path) -> None:
 
 
 def compare_records(then: Record[Any], now: Record[Any]) -> Verdict:
-    """Hold a record against the one that was made again."""
     before, after = _digests(then), _digests(now)
     digests = {name: digest if after.get(name) == digest else None for name, digest in before.items()}
     told = [

@@ -65,11 +65,9 @@ class Run(Kind[RunSettings, RunResult]):
     question = "What came of the whole run?"
 
     def needs(self, settings: RunSettings) -> tuple[Need, ...]:
-        """Its studies are not named in settings."""
         return ()
 
     def compute(self, study: Study[RunSettings]) -> RunResult:
-        """A run has no inputs of its own."""
         raise NotImplementedError("a whole run is summarised, not computed")
 
     def present(self, record: Record[RunResult]) -> Presentation:
@@ -95,7 +93,6 @@ class Run(Kind[RunSettings, RunResult]):
         )
 
     def effort(self, result: RunResult) -> Effort | None:
-        """One run is as much as another."""
         return Effort(1.0)
 
 

@@ -49,16 +49,13 @@ class NumpyEngine:
         self.memory, self._lanes, self._pool = memory, lanes, pool
 
     def rows(self, data: TrialData, dtype: np.dtype[Any]) -> Rows[npt.NDArray[Any]]:
-        """`data` as arrays of `dtype`."""
         X, X_validation = (np.ascontiguousarray(rows, dtype) for rows in (data.X_train, data.X_validation))
         return Rows(X, data.y_train, X_validation, data.y_validation)
 
     def program(self, layout: Layout, rows: Rows[npt.NDArray[Any]]) -> NumpyProgram:
-        """A program with parameters of zero."""
         return NumpyProgram(layout, rows)
 
     def side_by_side(self, work: Callable[[int], Result], items: Sequence[int]) -> Iterator[Result]:
-        """`work` of each item, in their order, as many at once as there are lanes."""
         return self._pool.map(work, items) if self._lanes > 1 else map(work, items)
 
 
@@ -69,7 +66,6 @@ class TorchEngine:
         self.memory, self._device = memory, device
 
     def rows(self, data: TrialData, dtype: np.dtype[Any]) -> Rows[Any]:
-        """`data` on the device."""
         import torch
 
         def moved(values: npt.NDArray[Any], kind: npt.DTypeLike) -> torch.Tensor:
@@ -83,13 +79,11 @@ class TorchEngine:
         )
 
     def program(self, layout: Layout, rows: Rows[Any]) -> StackedProgram:
-        """A program with parameters of zero."""
         from lib.mlp.torch_program import TorchProgram
 
         return TorchProgram(layout, rows)
 
     def side_by_side(self, work: Callable[[int], Result], items: Sequence[int]) -> Iterator[Result]:
-        """`work` of each item, in their order."""
         return map(work, items)
 
 

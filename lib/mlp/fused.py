@@ -151,7 +151,6 @@ class _State:
     best_epoch: int = 1
 
     def add(self, record: Record) -> None:
-        """One more epoch."""
         self.history.append(record)
         loss = _or_infinite(record.get("validation_loss", math.inf))
         if loss < self.best_loss:
@@ -185,7 +184,6 @@ class _FusedTraining:
         self.data = data
 
     def running(self) -> bool:
-        """Whether any trial has not ended."""
         return any(state.ended is None for state in self.states)
 
     def run_epoch(self, on_epoch: OnEpoch | None) -> None:
@@ -300,7 +298,6 @@ class _FusedTraining:
         return digest_arrays(data.X_train, data.y_train, data.X_validation, data.y_validation)
 
     def save(self, path: Path) -> None:
-        """Write the whole state, atomically."""
         for index, program in enumerate(self.programs):
             if program is not None:
                 self.steps[index] = program.steps

@@ -129,7 +129,6 @@ class _Need:
     backend: Backend
 
     def parameters(self, trial: Trial) -> int:
-        """Weights and biases of a trial."""
         return n_parameters(trial, self.features, self.classes)
 
     def bytes(self, trials: Sequence[Trial]) -> int:

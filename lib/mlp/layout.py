@@ -37,7 +37,6 @@ class Band:
 
     @property
     def rows(self) -> slice:
-        """The band's rows."""
         return slice(self.start, self.stop)
 
 
@@ -57,7 +56,6 @@ class Block:
 
     @property
     def count(self) -> int:
-        """Trials in the block."""
         return len(self.members)
 
     @property

@@ -155,7 +155,6 @@ class NumpyProgram:
 
     @property
     def steps(self) -> int:
-        """Steps taken, which Adam's bias correction needs."""
         return self._steps
 
     @steps.setter
@@ -166,7 +165,6 @@ class NumpyProgram:
                 each.stepper.steps = steps
 
     def run_epoch(self, orders: Mapping[int, npt.NDArray[np.int64]]) -> dict[str, list[float]]:
-        """Train for one epoch, evaluate, and return figures by name, a value a trial (see `epoch_figures`)."""
         rows = self.rows
         order = np.stack([orders[seed] for seed in self.layout.seeds])
         labels = rows.y[order]
@@ -258,12 +256,10 @@ class NumpyProgram:
         return np.array([np.isfinite(self.export(index, state=False)["parameters"]).all() for index in range(trials)])
 
     def export(self, index: int, state: bool) -> dict[str, Array]:
-        """Trial `index`'s parameters, laid out as `Network.parameters`, and with `state` its optimiser's vectors."""
         vectors = {"parameters": self.parameters} | (self.state if state else {})
         return {name: self.layout.gathered(vector.__getitem__, index) for name, vector in vectors.items()}
 
     def load(self, index: int, vectors: Mapping[str, Array]) -> None:
-        """Put back what `export` gave; optimiser vectors that are not given stay zero."""
         for name, values in vectors.items():
             target = self.parameters if name == "parameters" else self.state[name]
             for part, piece in self.layout.scattered(values, index):

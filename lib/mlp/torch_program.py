@@ -197,14 +197,12 @@ class TorchProgram:
         return first, [[], *blocks], [flat[start:stop] for start, stop in pairwise(layout.bias_offsets)]
 
     def _space(self, count: int) -> _Buffers:
-        """Buffers for mini-batches of `count` rows."""
         if count not in self._spaces:
             self._spaces[count] = _Buffers(self, count)
         return self._spaces[count]
 
     @property
     def steps(self) -> int:
-        """Steps taken, which Adam's bias correction needs."""
         return int(self._steps.item())
 
     @steps.setter
@@ -340,7 +338,6 @@ class TorchProgram:
         return total.isfinite()
 
     def export(self, index: int, state: bool) -> dict[str, npt.NDArray[np.floating]]:
-        """Trial `index`'s parameters, laid out as `Network.parameters`, and with `state` its optimiser's vectors."""
         vectors = {"parameters": self.parameters} | (self.state if state else {})
         return {
             name: self.layout.gathered(lambda part, vector=vector: vector[part].cpu().numpy(), index)  # type: ignore[misc]
@@ -348,7 +345,6 @@ class TorchProgram:
         }
 
     def load(self, index: int, vectors: Mapping[str, npt.NDArray[np.floating]]) -> None:
-        """Put back what `export` gave; optimiser vectors that are not given stay zero."""
         for name, values in vectors.items():
             target = self.parameters if name == "parameters" else self.state[name]
             for part, piece in self.layout.scattered(values, index):

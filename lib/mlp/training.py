@@ -49,7 +49,6 @@ class TrialResult(Course):
 
 
 def estimator(trial: Trial) -> MLPClassifier:
-    """The unfitted estimator of a trial."""
     settings = trial.model_dump(exclude={"seed"})
     return MLPClassifier(**settings, random_state=trial.seed)
 

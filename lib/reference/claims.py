@@ -173,11 +173,9 @@ class Claims(_Model):
     parts: tuple[Part, ...]
 
     def claim(self, id_: str) -> Claim:
-        """The claim with this id."""
         return next(each for part in self.parts for each in part.claims if each.id == id_)
 
     def part(self, letter: str) -> Part:
-        """The part with this letter."""
         return next(part for part in self.parts if part.letter == letter)
 
 

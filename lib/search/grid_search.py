@@ -24,7 +24,6 @@ class GridSearch:
         self.dimensions = tuple(Dimension(name, _choices(values)) for name, values in variant.grid.items())
 
     def ask(self) -> list[dict[str, Any]]:
-        """All at first, then none."""
         asked, self._left = self._left, []
         return asked
 
@@ -32,7 +31,6 @@ class GridSearch:
         """Nothing depends on it."""
 
     def points(self) -> list[Point]:
-        """Every combination, as values of the dimensions."""
         return [{name: shown(value) for name, value in setting.items()} for setting in self._all]
 
 

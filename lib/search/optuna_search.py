@@ -81,12 +81,10 @@ class OptunaSearch:
         return [self.settings.space.settings(self._point(trial)) for trial in trials]
 
     def points(self) -> list[Point]:
-        """Where in the space each configuration lies, in the order asked for."""
         trials = self._study.get_trials(deepcopy=False)
         return [self._point(trial) for trial in trials if _ROUND in trial.user_attrs]
 
     def _point(self, trial: FrozenTrial | optuna.Trial) -> Point:
-        """What is trained for a draw."""
         return {each.name: each.short(trial.params[each.name]) for each in self.dimensions}
 
     def tell(self, results: Sequence[Sequence[Course]]) -> None:
@@ -137,7 +135,6 @@ def _identity(point: Point) -> str:
 
 
 def distribution(dimension: Dimension) -> BaseDistribution:
-    """A dimension as Optuna knows it."""
     if dimension.choices:
         return distributions.CategoricalDistribution(dimension.choices)
     if dimension.whole:
@@ -158,13 +155,10 @@ class _Journal(BaseJournalBackend):
         return cls([json.loads(line) for line in lines])
 
     def write(self, path: Path) -> None:
-        """Keep the journal, atomically."""
         write_bytes(path, "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in self._logs).encode())
 
     def read_logs(self, log_number_from: int) -> list[dict[str, Any]]:
-        """The operations from a number on."""
         return self._logs[log_number_from:]
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        """Add operations."""
         self._logs += logs

@@ -119,7 +119,6 @@ class Dimension:
 
     @property
     def size(self) -> float:
-        """How many values there are."""
         if self.choices:
             return len(self.choices)
         if self.low == self.high:
@@ -176,7 +175,6 @@ class Space(space_fields(Trial)):  # type: ignore[misc]  # its fields are made f
         return tuple(found)
 
     def settings(self, point: Mapping[str, Value]) -> dict[str, Any]:
-        """The trial settings of a point."""
         settings: dict[str, Any] = {}
         for name in self.varied:
             value = getattr(self, name)

@@ -32,15 +32,12 @@ class Variant(BaseModel):
 
     @property
     def varied(self) -> tuple[str, ...]:
-        """The trial settings that vary within the variant."""
         return tuple(self.grid) if self.search is None else self.search.space.varied
 
     def combinations(self) -> list[dict[str, Any]]:
-        """Every combination of the grid's values."""
         return combinations(self.grid)
 
     def trial(self, setting: Mapping[str, Any], seed: int) -> Trial:
-        """The base trial with some settings of its own."""
         return Trial.model_validate(self.base.model_dump() | dict(setting) | {"seed": seed})
 
     def trials(self, seeds: Sequence[int]) -> list[Trial]:

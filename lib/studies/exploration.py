@@ -79,7 +79,6 @@ class ExplorationResult(Result):
 
     @property
     def images(self) -> int:
-        """All images."""
         return sum(sum(of.values()) for of in self.counts.values())
 
 
@@ -92,7 +91,6 @@ class Exploration(Kind[ExplorationSettings, ExplorationResult]):
     question = "What do the images look like, and how many of each class are there?"
 
     def needs(self, settings: ExplorationSettings) -> tuple[Need, ...]:
-        """The data."""
         return (Need("on", settings.on, (Group.DATA,)),)
 
     def compute(self, study: Study[ExplorationSettings]) -> ExplorationResult:
@@ -124,7 +122,6 @@ class Exploration(Kind[ExplorationSettings, ExplorationResult]):
         )
 
     def draw(self, result: ExplorationResult, study: Study[ExplorationSettings]) -> Iterator[Drawing | Table]:
-        """Samples, principal components, and images of each class."""
         from lib.figures.classes import class_distribution
         from lib.figures.images import sample_grid
         from lib.figures.plane import scatter
@@ -147,7 +144,6 @@ class Exploration(Kind[ExplorationSettings, ExplorationResult]):
         yield Table("classes", caption, rows)
 
     def present(self, record: Record[ExplorationResult]) -> Presentation:
-        """How much there is of what."""
         result, note = record.result, record.dataset
         variance = sum(result.explained_variance)
         classes = f"{len(result.classes)} classes" if result.labelled else "no labels"
@@ -178,7 +174,6 @@ class Exploration(Kind[ExplorationSettings, ExplorationResult]):
         )
 
     def effort(self, result: ExplorationResult) -> Effort | None:
-        """All images were read."""
         return Effort(float(result.images))
 
     def forecast(
@@ -189,7 +184,6 @@ class Exploration(Kind[ExplorationSettings, ExplorationResult]):
         where: Places,
         folder: Folder | None,
     ) -> Forecast:
-        """Work grows with the images."""
         dataset = inputs["on"].dataset
         return Forecast(amount=None if dataset is None else float(sum(len(split) for split in dataset.splits.values())))
 
@@ -199,7 +193,6 @@ def _names(result: ExplorationResult) -> tuple[str, ...]:
 
 
 def _shapes(result: ExplorationResult) -> str:
-    """How large the images are, in words."""
     (shape, count), *_ = result.shapes
     size = "x".join(map(str, shape[:2])) + (" in colour" if len(shape) == 3 else " in grey")
     if result.distinct_shapes == 1:

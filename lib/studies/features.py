@@ -107,17 +107,14 @@ class FeaturesResult(Result):
 
     @property
     def weights(self) -> Literal["imagenet", "random"]:
-        """What weights the network has."""
         return self.settings.weights
 
     @property
     def rows(self) -> int:
-        """Rows of all splits."""
         return sum(self.splits.values())
 
     @property
     def bytes(self) -> int:
-        """Of all shards."""
         return sum(shard.bytes for shard in self.shards)
 
 
@@ -129,11 +126,9 @@ class SetWork:
         self.key = work.digest
 
     def missing(self, positions: Sequence[int] | None = None) -> list[int]:
-        """Those of `positions` whose shards are not there whole; every byte is read."""
         return self._work.missing(positions)
 
     def pieces(self, count: int, least_images: int) -> list[Piece]:
-        """All shards in at most `count` parts of at least `least_images` images."""
         from lib.features.units import cut_units
 
         shards = self._work.shards
@@ -141,11 +136,9 @@ class SetWork:
         return [Piece(unit.number, unit.of, unit.shards, unit.images) for unit in units]
 
     def results(self, positions: Sequence[int]) -> list[Path]:
-        """The files of these shards."""
         return self._work.paths(positions)
 
     def do(self, positions: Sequence[int]) -> int:
-        """Make those that are missing."""
         return len(self._work.compute(positions))
 
 
@@ -158,7 +151,6 @@ class Features(Kind[FeatureNode, FeaturesResult]):
     question = "What does the frozen network make of the images?"
 
     def needs(self, settings: FeatureNode) -> tuple[Need, ...]:
-        """The data."""
         return (Need("of", settings.of, (Group.DATA,)),)
 
     def decisive(self, settings: FeatureNode) -> Any:
@@ -166,7 +158,6 @@ class Features(Kind[FeatureNode, FeaturesResult]):
         return {}
 
     def digests(self, settings: FeatureNode, inputs: Mapping[str, Identified], where: Places) -> dict[str, str]:
-        """The digest of the set."""
         return {"features": _plan(inputs["of"].dataset, settings, where).digest}
 
     def intact(self, settings: FeatureNode, inputs: Mapping[str, Identified], where: Places) -> bool:
@@ -194,7 +185,6 @@ class Features(Kind[FeatureNode, FeaturesResult]):
         return _describe(feature_set, study.folder.path)
 
     def draw(self, result: FeaturesResult, study: Study[FeatureNode]) -> Iterator[Drawing | Table]:
-        """Rows in the plane of their principal components, the portrait of the values, and tables of both."""
         from lib.features import open_feature_set
         from lib.figures.features import feature_portrait
         from lib.figures.plane import scatter
@@ -217,7 +207,6 @@ class Features(Kind[FeatureNode, FeaturesResult]):
         yield Table("shards", "shards of the set", [shard.model_dump() for shard in result.shards])
 
     def present(self, record: Record[FeaturesResult]) -> Presentation:
-        """What was extracted, how fast, and what the values are like."""
         result = record.result
         settings = result.settings
         speed = speed_words(result.speeds)
@@ -258,7 +247,6 @@ class Features(Kind[FeatureNode, FeaturesResult]):
         )
 
     def work(self, study: Study[FeatureNode]) -> SetWork | None:
-        """The shards; None when the set is sealed."""
         from lib.features import FeatureSet
 
         work = _work(study)
@@ -284,7 +272,6 @@ class Features(Kind[FeatureNode, FeaturesResult]):
         )
 
     def effort(self, result: FeaturesResult) -> Effort | None:
-        """Pixels of the network's input, and how long they took on the device that made most of the set."""
         if not result.speeds:
             return None
         main = max(result.speeds, key=lambda each: each.images)

@@ -97,7 +97,6 @@ class Map(Kind[MapSettings, MapResult]):
     question = "How does the chosen network's last hidden layer separate the classes?"
 
     def needs(self, settings: MapSettings) -> tuple[Need, ...]:
-        """The sweep."""
         return (Need("of", settings.of, (Group.STUDIES,), ("sweep",)),)
 
     def check(self, name: str, settings: MapSettings, inputs: Mapping[str, Ahead]) -> None:
@@ -118,7 +117,6 @@ class Map(Kind[MapSettings, MapResult]):
             )
 
     def compute(self, study: Study[MapSettings]) -> MapResult:
-        """Run training rows through the chosen network and lay out what its last hidden layer gives."""
         from lib.evaluation.projections import sample_by_class, tsne
         from lib.mlp.labels import label
         from lib.mlp.store import load_network
@@ -158,7 +156,6 @@ class Map(Kind[MapSettings, MapResult]):
         )
 
     def draw(self, result: MapResult, study: Study[MapSettings]) -> Iterator[Drawing | Table]:
-        """The map, and its points."""
         from lib.figures.plane import scatter
 
         if result.shown is not Shown.MAP:
@@ -173,7 +170,6 @@ class Map(Kind[MapSettings, MapResult]):
         yield Table("points", "points of the map", rows)
 
     def present(self, record: Record[MapResult]) -> Presentation:
-        """Which rows were mapped, and how."""
         result = record.result
         settings = result.settings
         title = _title(result)
@@ -212,7 +208,6 @@ class Map(Kind[MapSettings, MapResult]):
     def forecast(
         self, name: str, settings: MapSettings, inputs: Mapping[str, Ahead], where: Places, folder: Folder | None
     ) -> Forecast:
-        """Work grows with rows and iterations."""
         dataset = inputs["of"].dataset
         if dataset is None:
             return Forecast()
@@ -220,7 +215,6 @@ class Map(Kind[MapSettings, MapResult]):
         return Forecast(amount=float(min(settings.sample or rows, rows) * settings.iterations))
 
     def effort(self, result: MapResult) -> Effort | None:
-        """Rows times iterations."""
         return Effort(float(len(result.rows) * result.settings.iterations)) if result.rows else None
 
 

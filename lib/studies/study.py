@@ -95,7 +95,6 @@ class Input:
 
     @property
     def digest(self) -> str:
-        """What names the content."""
         if self.record is not None:
             return self.record.key
         return self.dataset.digest if self.feature_set is None else self.feature_set.digest
@@ -226,11 +225,9 @@ class Record(Generic[R]):
 
     @property
     def model(self) -> ModelNote | None:
-        """The network that the study keeps, if it keeps one."""
         return kind_named(self.kind).model(self.result)
 
     def present(self) -> Presentation:
-        """What people are shown of it."""
         return kind_named(self.kind).present(self)
 
 
@@ -260,7 +257,6 @@ class Study(Generic[S]):
 
     @property
     def dataset(self) -> Dataset:
-        """The images at the root of its first input."""
         return next(iter(self.inputs.values())).dataset
 
 
@@ -465,5 +461,4 @@ def kind_named(name: str) -> Kind[Any, Any]:
 
 
 def kind_of(settings: StudySettings) -> Kind[Any, Any]:
-    """The kind of a study with these settings."""
     return kind_named(settings.kind)

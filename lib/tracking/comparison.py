@@ -95,7 +95,6 @@ class StudyPair:
 
     @property
     def same(self) -> bool:
-        """Whether both runs have the study by one and the same record."""
         return self.keys[0] == self.keys[1]
 
 

@@ -16,13 +16,11 @@ class ImageModel(PythonModel):  # type: ignore[misc]  # MLflow is untyped
     """
 
     def load_context(self, context: PythonModelContext) -> None:
-        """Read the networks once."""
         files = {name: Path(path) for name, path in context.artifacts.items()}
         self.classifier = ImageClassifier.load(files["recipe"], files["network"], files.get("weights"))
 
     # A frame as the hint: MLflow warns of none, and would infer a signature from one with more to it.
     def predict(self, context: PythonModelContext, model_input: pd.DataFrame, params=None):  # type: ignore
-        """Label the images of a frame."""
         answers = self.classifier.classify([bytes(image) for image in model_input["image"]])
         errors = [answers.problems.get(row) for row in range(len(model_input))]
         answer = {"label": answers.labels, "probability": answers.confidences, "error": errors}

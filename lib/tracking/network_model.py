@@ -11,12 +11,10 @@ class NetworkModel(PythonModel):  # type: ignore[misc]  # MLflow is untyped
     """Class probabilities, shape (n, classes), of float32 rows, shape (n, features)."""
 
     def load_context(self, context: PythonModelContext) -> None:
-        """Read the network once."""
         self.network = load_network(context.artifacts["network"])
 
     # A plain array as the hint: MLflow warns of none, and would infer a signature from one with more to it.
     def predict(self, context: PythonModelContext, model_input: np.ndarray, params=None):  # type: ignore
-        """Score rows given as an array or a frame."""
         return self.network.predict_proba(np.asarray(model_input, dtype=np.float32))
 
 

@@ -99,12 +99,10 @@ class Decision:
 
     @property
     def promoted(self) -> bool:
-        """Whether the version that was considered is champion."""
         return self.outcome.promotes
 
     @property
     def why(self) -> str:
-        """The reason in words."""
         by_hand = f"`probeflow promote {self.challenger} --model {self.model} --reason WHY` makes it champion"
         match self.outcome:
             case Outcome.FIRST | Outcome.UNCHANGED:
@@ -148,7 +146,6 @@ class Decision:
 
     @property
     def sentence(self) -> str:
-        """The decision in words."""
         if self.promoted:
             return f"`{self.model}` version {self.version} is champion: {self.why}."
         considered = f" version {self.challenger}" if self.challenger else ""
@@ -251,11 +248,9 @@ class _Gate:
 
     @property
     def accuracy(self) -> Interval:
-        """The network's, on the test images."""
         return self.result.models[self.result.chosen].accuracy
 
     def decide(self) -> Decision:
-        """Register, compare, and move the aliases."""
         current = self.registry.champion()
         if (unsound := self._unsound()) is not None:
             return self._decision(*unsound, current, None)

@@ -95,7 +95,6 @@ def _log_alone(
 
 
 def _tags(note: RunNote) -> dict[str, str]:
-    """A run's tags: its own, and what it is."""
     typed = {ROLE_TAG: note.role, ROWS_TAG: note.rows, TRIALS_TAG: note.trials}
     return note.tags | {tag: value.value for tag, value in typed.items() if value is not None}
 

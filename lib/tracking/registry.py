@@ -56,7 +56,6 @@ class Version:
 
     @property
     def uri(self) -> str:
-        """By which MLflow loads it."""
         return f"models:/{self.name}/{self.number}"
 
     @property
@@ -66,7 +65,6 @@ class Version:
 
     @property
     def data_digest(self) -> str:
-        """Of the images that it was trained and tested on."""
         return self.tags.get(DATA_TAG, "")
 
     @property
@@ -121,11 +119,9 @@ class Registry:
         self.name = name
 
     def champion(self) -> Version | None:
-        """The version that the alias names, if it names one."""
         return self._by_alias(CHAMPION)
 
     def versions(self) -> list[Version]:
-        """All versions, oldest first."""
         try:
             named = self._client.get_registered_model(self.name).aliases
         except MlflowException as error:
@@ -179,7 +175,6 @@ class Registry:
         return _version(made)
 
     def challenge(self, version: Version) -> None:
-        """Make it the challenger."""
         self._client.set_registered_model_alias(self.name, CHALLENGER, version.number)
 
     def crown(self, version: Version) -> None:

@@ -51,7 +51,6 @@ _CUT = "\n\n… (cut here: MLflow keeps 8,000 letters; whole in the artifact not
 
 
 def experiment_name(study: str) -> str:
-    """Name of the experiment that shows records of the studies with this name."""
     return f"{EXPERIMENTS}{study}"
 
 
@@ -86,7 +85,6 @@ class Tracking:
         return str(identifier)
 
     def find(self, experiment_id: str, key: str) -> Run | None:
-        """The run with this key, if there is one."""
         return next(iter(self.client.search_runs([experiment_id], f"tags.`{KEY_TAG}` = '{key}'", max_results=1)), None)
 
     def all_runs(self, experiment_ids: list[str], wanted: str = "") -> Iterator[Run]:

@@ -98,7 +98,6 @@ class _Queue:
                 self._show()
 
     def leave(self) -> None:
-        """Give the turn up."""
         self._remove(self._name)
 
     def _show(self) -> None:

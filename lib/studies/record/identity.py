@@ -59,7 +59,6 @@ class Origin:
 
 
 def write_origin(folder: Path, origin: Origin) -> None:
-    """Keep the origin of the record in a study's folder."""
     identity = origin.identity
     content = {
         "format": origin.format,

@@ -41,12 +41,10 @@ class Sweep(Kind[SweepSettings, SweepResult]):
     question = "Which settings train the best network on this input, and how good is it?"
 
     def needs(self, settings: SweepSettings) -> tuple[Need, ...]:
-        """The input it is on, and those that the winner's settings are tested on, too."""
         also = (Need(f"also_on.{place}", node, _INPUTS) for place, node in enumerate(settings.also_on))
         return Need("on", settings.on, _INPUTS), *also
 
     def check(self, name: str, settings: SweepSettings, inputs: Mapping[str, Ahead]) -> None:
-        """Refuse data without labels, a test without test rows, inputs of other data, pixels of several sizes."""
         from lib.studies.sweep.check import check
 
         check(name, settings, inputs)
@@ -58,29 +56,24 @@ class Sweep(Kind[SweepSettings, SweepResult]):
         return super().decisive(settings) | {"measures": dict.fromkeys(sorted(MEASURES), "taken")}
 
     def compute(self, study: Study[SweepSettings]) -> SweepResult:
-        """Train, choose, and score; trials that are stored are not trained again."""
         from lib.studies.sweep.compute import compute
 
         return compute(study)
 
     def draw(self, result: SweepResult, study: Study[SweepSettings]) -> Iterator[Drawing | Table]:
-        """Its figures and tables."""
         from lib.studies.sweep.draw import draw
 
         return draw(result, study)
 
     def present(self, record: Record[SweepResult]) -> Presentation:
-        """Its answer in words, its runs for MLflow."""
         from lib.studies.sweep.present import present
 
         return present(record)
 
     def model(self, result: SweepResult) -> ModelNote | None:
-        """The best network, first seed: as it was tested, else as it was chosen."""
         return result.network
 
     def work(self, study: Study[SweepSettings]) -> Work | None:
-        """Its trials, where they are known ahead and none depends on another."""
         from lib.studies.sweep.work import sweep_work
 
         return sweep_work(study)
@@ -88,13 +81,11 @@ class Sweep(Kind[SweepSettings, SweepResult]):
     def forecast(
         self, name: str, settings: SweepSettings, inputs: Mapping[str, Ahead], where: Places, folder: Folder | None
     ) -> Forecast:
-        """Its trials and programs, from sizes alone."""
         from lib.studies.sweep.forecast import forecast
 
         return forecast(settings, inputs, folder)
 
     def effort(self, result: SweepResult) -> Effort:
-        """Operations of all its trainings."""
         from lib.studies.sweep.forecast import effort
 
         return effort(result)

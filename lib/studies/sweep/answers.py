@@ -64,7 +64,6 @@ class Judged:
 
     @property
     def majority(self) -> float:
-        """Share of the most frequent class."""
         return float(np.bincount(self.labels).max() / len(self.labels))
 
 
@@ -81,7 +80,6 @@ class Model:
     settings: dict[str, str | int | float] | None = None
 
     def scored(self, judged: Judged) -> Scored:
-        """What its answers score."""
         first = self.answers[0]
         measured = measure(judged.labels, first.probabilities, judged.groups)
         right = int((first.predicted == judged.labels).sum())
@@ -168,5 +166,4 @@ def confusion_of(answer: Answer, judged: Judged, classes: int) -> Labels:
 
 
 def all_answers(models: Iterable[Model]) -> list[Answer]:
-    """The answers of all models with all their seeds."""
     return [answer for model in models for answer in model.answers]

@@ -22,7 +22,6 @@ def parameters(trial: Trial, features: int, classes: int) -> int:
 
 
 def cost(trial: Trial, rows: int, features: int, classes: int) -> int:
-    """Floating-point operations of a whole training."""
     return trial.epochs * operations(trial, rows, features, classes)
 
 

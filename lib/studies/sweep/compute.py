@@ -51,7 +51,6 @@ _MOST_WRONG = 12
 
 
 def compute(study: Study[SweepSettings]) -> SweepResult:
-    """The result of a sweep; see `Kind.compute`."""
     settings, sources = study.settings, sources_of(study)
     division = sources[0].candidates(settings.validation_fraction)
     searches = {name: open_search(each, study.folder.path, name) for name, each in settings.variants.items()}

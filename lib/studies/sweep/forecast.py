@@ -83,7 +83,6 @@ class Sizes:
 
 
 def forecast(settings: SweepSettings, inputs: Mapping[str, Ahead], folder: Folder | None) -> Forecast:
-    """What `compute` would do; see `Kind.forecast`."""
     main, device = inputs["on"], training_device()
     every, sizes = grid_trials(settings), Sizes.of(main, settings.validation_fraction)
     if sizes is None:

@@ -78,7 +78,6 @@ class Predictions:
 
 
 def save_predictions(folder: Path, predictions: Predictions) -> None:
-    """Keep predictions in a study's folder, atomically."""
     tensors = {f"of {name}": np.ascontiguousarray(values) for name, values in predictions.probabilities.items()}
     metadata = {"format": _FORMAT, "dataset": predictions.dataset_digest}
     if predictions.chosen is not None:

@@ -62,7 +62,6 @@ class Representation(_Part):
 
     @property
     def is_pixels(self) -> bool:
-        """Whether these are raw pixels."""
         return self.weights is None
 
 
@@ -113,7 +112,6 @@ class Configuration(_Part):
         return any(each.ended == "halved" for each in self.trials)
 
     def value(self, axis: str) -> Any:
-        """The value of one setting."""
         return getattr(self.trial, axis)
 
 

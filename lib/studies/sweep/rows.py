@@ -41,12 +41,10 @@ class Source:
 
     @property
     def dataset(self) -> Dataset:
-        """The images at the root of it."""
         return self.input.dataset
 
     @cached_property
     def width(self) -> int:
-        """Values of one row."""
         if self.input.feature_set is not None:
             return self.input.feature_set.manifest.width
         return math.prod(self.dataset.require_pixel_shape())
@@ -58,7 +56,6 @@ class Source:
 
     @property
     def representation(self) -> Representation:
-        """What goes into the networks, as a record tells it."""
         features = self.input.feature_set
         return Representation(
             node=self.input.name,

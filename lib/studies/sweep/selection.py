@@ -20,12 +20,10 @@ def final_accuracy(course: Course) -> float:
 
 
 def values(configuration: Configuration, figure: Figure) -> list[float]:
-    """A figure of each seed."""
     return [figure(each) for each in configuration.trials]
 
 
 def mean(configuration: Configuration, figure: Figure) -> float:
-    """Mean of a figure over seeds."""
     return float(np.mean(values(configuration, figure)))
 
 

@@ -42,7 +42,6 @@ class Trained(Course):
     file: Path
 
     def network(self) -> MLPClassifier:
-        """The network as it was trained."""
         return load_network(self.file)
 
 

@@ -59,11 +59,9 @@ class SweepWork:
 
     @property
     def key(self) -> str:
-        """The study's key."""
         return self.folder.key
 
     def missing(self, positions: Sequence[int] | None = None) -> list[int]:
-        """Those of `positions` (default: all) whose trials have no whole result."""
         every = range(len(self.trials)) if positions is None else positions
         fetch_files(result_files(self.folder, [self._key(position) for position in every]))
         return [position for position in every if stored_result(self.folder, self._key(position)) is None]
@@ -81,7 +79,6 @@ class SweepWork:
         ]
 
     def results(self, positions: Sequence[int]) -> list[Path]:
-        """The file of each trial that is there once its result is whole."""
         return [self.folder.trials / f"{self._key(position)}.json" for position in positions]
 
     def do(self, positions: Sequence[int]) -> int:
