@@ -23,9 +23,8 @@ from lib.files import write_bytes
 from lib.mlp.trial import Trial
 from lib.places import Workers
 from lib.profile import Profile
-from lib.search.settings import SearchSettings
 from lib.search.space import FloatRange, Layers, Space
-from lib.search.variant import Variant
+from lib.search.variant import SearchSettings, Variant
 from lib.studies.study import kind_named, kind_names
 from lib.studies.sweep.settings import Rung
 

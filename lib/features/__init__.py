@@ -3,7 +3,7 @@
 from lib.features.config import FeatureSettings
 from lib.features.reading import FeatureSet, open_feature_set
 from lib.features.rows import Features
-from lib.features.work import ExtractionWork, extract, extract_shards, plan_extraction
+from lib.features.work import ExtractionWork, extract, plan_extraction
 
 __all__ = [
     "ExtractionWork",
@@ -11,7 +11,6 @@ __all__ = [
     "FeatureSettings",
     "Features",
     "extract",
-    "extract_shards",
     "open_feature_set",
     "plan_extraction",
 ]

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from lib.backbones.weights import weights_digest
 from lib.datasets.dataset import Dataset
-from lib.errors import ConfigError, DataError, FeatureSetError
+from lib.errors import FeatureSetError
 from lib.features import plan as plans
 from lib.features.config import FeatureSettings
 from lib.features.manifest import Shard, write_manifest
@@ -207,39 +207,3 @@ def extract(dataset: Dataset, settings: FeatureSettings, features_dir: Path, mir
         return work
     work.compute()
     return work.seal()
-
-
-def extract_shards(
-    dataset: Dataset,
-    settings: FeatureSettings,
-    features_dir: Path,
-    mirror: str | None,
-    indexes: Sequence[int],
-    digest: str,
-) -> dict[str, int]:
-    """Make some shards of a set, as one of several machines; returns how many were stored before, and how many made.
-
-    Parameters
-    ----------
-    digest : str
-        The set's digest where the shards were dealt out.
-
-    Raises
-    ------
-    DataError
-        When the set is another one here, or a part of what `compute` raises it for.
-    ConfigError
-        When the set has no shard of such an index.
-    """
-    work = plan_extraction(dataset, settings, features_dir, mirror)
-    if work.digest != digest:
-        raise DataError(
-            f"the features of {dataset.name} have digest {work.digest[:16]} on this worker and {digest[:16]} where the "
-            "extraction was started: their images, weights or versions of probeflow differ; give both the same"
-        )
-    if isinstance(work, FeatureSet):
-        return {"stored": len(indexes), "extracted": 0}
-    if wrong := [index for index in indexes if not 0 <= index < len(work.shards)]:
-        raise ConfigError(f"the set has shards 0 to {len(work.shards) - 1}; there is no shard {wrong[0]}")
-    made = work.compute(indexes)
-    return {"stored": len(indexes) - len(made), "extracted": len(made)}

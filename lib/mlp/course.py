@@ -70,3 +70,11 @@ class Course:
     def mean_validation_loss(self) -> float:
         """Validation cross-entropy averaged over the epochs, the reference study's "average"."""
         return float(np.mean([record["validation_loss"] for record in self.history]))
+
+
+def objective(results: Sequence[Course]) -> float:
+    """Best validation loss, in nats, as a mean over a configuration's seeds; infinite when any seed diverged."""
+    if any(result.ended == "diverged" for result in results):
+        return math.inf
+    loss = float(np.mean([result.best_validation_loss for result in results]))
+    return loss if math.isfinite(loss) else math.inf

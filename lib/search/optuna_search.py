@@ -22,10 +22,9 @@ from optuna.trial import FrozenTrial, TrialState
 
 from lib.errors import DataError
 from lib.files import digest_json, write_bytes
-from lib.mlp.course import Course
-from lib.search.search import objective
-from lib.search.settings import SearchSettings
+from lib.mlp.course import Course, objective
 from lib.search.space import Dimension, Point
+from lib.search.variant import SearchSettings
 
 _ROUND = "round"
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
-
 from lib.mlp.course import Course
-from lib.search.space import Dimension, Point
+from lib.search.space import Dimension, Point, shown
+from lib.search.variant import Variant
+from lib.storage.copies import fetch_file
 
 
 class Search(Protocol):
@@ -34,9 +34,35 @@ class Search(Protocol):
         """Where in the dimensions each configuration lies, in the order asked for."""
 
 
-def objective(results: Sequence[Course]) -> float:
-    """Best validation loss, in nats, as a mean over seeds; infinite when any seed diverged."""
-    if any(result.ended == "diverged" for result in results):
-        return math.inf
-    loss = float(np.mean([result.best_validation_loss for result in results]))
-    return loss if math.isfinite(loss) else math.inf
+def open_search(variant: Variant, folder: Path, name: str) -> Search:
+    """The search of the variant `name`; its journal, if it needs one, lies in `folder` as `search-<name>.log`."""
+    if variant.search is None:
+        return GridSearch(variant)
+    from lib.search.optuna_search import OptunaSearch  # Optuna takes a second to import, and a grid needs none
+
+    journal = folder / f"search-{name}.log"
+    fetch_file(journal)
+    return OptunaSearch(variant.search, journal, name)
+
+
+class GridSearch:
+    """Every combination of a variant's grid, in one round; `dimensions` have numbers and shapes rising, words as given."""
+
+    def __init__(self, variant: Variant) -> None:
+        self._all = self._left = variant.combinations()
+        self.dimensions = tuple(Dimension(name, _choices(values)) for name, values in variant.grid.items())
+
+    def ask(self) -> list[dict[str, Any]]:
+        asked, self._left = self._left, []
+        return asked
+
+    def tell(self, results: Sequence[Sequence[Course]]) -> None:
+        """Nothing depends on it."""
+
+    def points(self) -> list[Point]:
+        return [{name: shown(value) for name, value in setting.items()} for setting in self._all]
+
+
+def _choices(values: Sequence[Any]) -> tuple[Any, ...]:
+    rising = values if any(isinstance(value, str) for value in values) else sorted(values)
+    return tuple(map(shown, rising))

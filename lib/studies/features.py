@@ -131,9 +131,11 @@ class SetWork:
     def pieces(self, count: int, least_images: int) -> list[Piece]:
         from lib.features.units import cut_units
 
-        shards = self._work.shards
-        units = cut_units(shards, range(len(shards)), count, least_images)
-        return [Piece(unit.number, unit.of, unit.shards, unit.images) for unit in units]
+        units = cut_units([len(rows) for rows in self._work.shards], count, least_images)
+        return [
+            Piece(number, len(units), tuple(unit), self._work.images(unit))
+            for number, unit in enumerate(units, start=1)
+        ]
 
     def results(self, positions: Sequence[int]) -> list[Path]:
         return self._work.paths(positions)

@@ -12,7 +12,6 @@ from typing import Any
 import mlflow.pyfunc
 import pandas as pd
 
-from lib.errors import ConfigError
 from lib.tracking.registry import Registry
 from lib.tracking.store import Tracking
 
@@ -41,16 +40,12 @@ def load_version(tracking: Tracking, name: str, wanted: str) -> LoadedVersion:
     Raises
     ------
     ConfigError
-        When there is none, or it takes no images.
+        When there is none.
     WeightsError
         When a frozen network's weights are not those that it was trained with.
     """
     version = Registry(tracking, name).version(wanted)
     title = f"{name} version {version.number}"
-    if not version.takes_images:
-        raise ConfigError(
-            f"{title} takes feature rows, not images: an older probeflow registered it; run the pipeline again"
-        )
     path, level = list(sys.path), logging.getLogger("mlflow").level
     try:
         model = mlflow.pyfunc.load_model(version.uri)

@@ -196,18 +196,13 @@ def promote_by_hand(tracking: Tracking, name: str, wanted: str, reason: str) -> 
     Raises
     ------
     ConfigError
-        When there is no such version, it takes no images, or it is champion already.
+        When there is no such version, or it is champion already.
     """
     registry = Registry(tracking, name)
     with _turn(tracking, registry):
         version, current = registry.version(wanted), registry.champion()
         if current is not None and current.number == version.number:
             raise ConfigError(f"version {version.number} of {name} is champion already")
-        if not version.takes_images:
-            raise ConfigError(
-                f"version {version.number} of {name} takes feature rows, not images: an older probeflow registered it; "
-                "run the pipeline again for one that takes images"
-            )
         decision = Decision(Outcome.BY_HAND, name, version.number, version.number, detail=reason)
         registry.note(version, decision.sentence)
         registry.crown(version)

@@ -32,7 +32,6 @@ WITHDRAWN_TAG = "probeflow.withdrawn"
 """Why a version was rolled back; the gate does not promote it again."""
 
 _HISTORY_TAG = "probeflow.champions"
-_TAKES_TAG = "probeflow.takes"
 _ACCURACY_TAG = "probeflow.accuracy"
 """Test accuracy of the version's network with its 95 % confidence interval over images, as JSON."""
 
@@ -59,17 +58,12 @@ class Version:
         return f"models:/{self.name}/{self.number}"
 
     @property
-    def takes_images(self) -> bool:
-        """Whether it goes from images to labels; versions of before that take feature rows."""
-        return self.tags.get(_TAKES_TAG) == "images"
-
-    @property
     def data_digest(self) -> str:
         return self.tags.get(DATA_TAG, "")
 
     @property
     def accuracy(self) -> Interval | None:
-        """On the test images; None of a version that an older probeflow registered."""
+        """On the test images; None of a version that was not registered by the gate."""
         return Interval(**json.loads(self.tags[_ACCURACY_TAG])) if _ACCURACY_TAG in self.tags else None
 
 
@@ -155,8 +149,8 @@ class Registry:
         raise ConfigError(f"{self.name} has no version {wanted!r}; known: {', '.join(known) or 'none'}")
 
     def of_run(self, run_id: str) -> Version | None:
-        """The run's version that takes images, if it is registered."""
-        return next((each for each in self.versions() if each.run_id == run_id and each.takes_images), None)
+        """The run's version, if it is registered."""
+        return next((each for each in self.versions() if each.run_id == run_id), None)
 
     def register(
         self, run_id: str, model_id: str, about: str, note: str, data_digest: str, accuracy: Interval
@@ -166,7 +160,7 @@ class Registry:
             self._client.create_registered_model(self.name, description=about)
         except MlflowException:
             self._client.get_registered_model(self.name)  # it is there already; any other fault shows itself here
-        tags = {_TAKES_TAG: "images", DATA_TAG: data_digest, _ACCURACY_TAG: json.dumps(asdict(accuracy))}
+        tags = {DATA_TAG: data_digest, _ACCURACY_TAG: json.dumps(asdict(accuracy))}
         # A server takes this source only beside the model's id, which it checks the caller's right to.
         source = f"models:/{model_id}"
         made = self._client.create_model_version(

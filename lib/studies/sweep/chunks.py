@@ -6,7 +6,6 @@ Trials that share a program train faster side by side, so a part keeps like tria
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from itertools import pairwise
 
 from lib.mlp.grouping import operations
 from lib.mlp.stacked import kind_of
@@ -14,11 +13,6 @@ from lib.mlp.trial import Trial
 
 SLACK = 1.05
 """How much longer than the ideal the longest part may be for the sake of keeping like trials together."""
-
-
-def parameters(trial: Trial, features: int, classes: int) -> int:
-    """Weights and biases of a trial's network."""
-    return sum((below + 1) * above for below, above in pairwise((features, *trial.hidden, classes)))
 
 
 def cost(trial: Trial, rows: int, features: int, classes: int) -> int:

@@ -20,8 +20,7 @@ from lib.mlp.fused import Rung, Stopping
 from lib.mlp.labels import label, width
 from lib.mlp.store import save_network
 from lib.mlp.trial import Trial
-from lib.search.opening import open_search
-from lib.search.search import Search
+from lib.search.search import Search, open_search
 from lib.studies.presentation import Rows
 from lib.studies.record.folder import keep_example
 from lib.studies.study import ModelNote, Study

@@ -238,7 +238,7 @@ def _explored(result: SweepResult, explored: Explored, title: str) -> Iterator[D
 
 def _dimensions(settings: SweepSettings, explored: Explored) -> list[Dimension]:
     """What varied in a variant, as it lies on an axis."""
-    from lib.search.grid_search import GridSearch
+    from lib.search.search import GridSearch
 
     variant = settings.variants[explored.variant]
     every = GridSearch(variant).dimensions if variant.search is None else variant.search.space.dimensions()

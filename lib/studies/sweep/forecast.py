@@ -11,13 +11,12 @@ import numpy as np
 from lib.machine import cores
 from lib.mlp.device import program_memory, training_device
 from lib.mlp.engine import lanes_on
-from lib.mlp.grouping import group_trials
+from lib.mlp.grouping import group_trials, n_parameters
 from lib.mlp.store import trial_key
 from lib.mlp.trial import Trial
 from lib.search.variant import Variant
 from lib.storage.copies import absent
 from lib.studies.study import Ahead, Effort, Folder, Forecast
-from lib.studies.sweep.chunks import parameters
 from lib.studies.sweep.compute import stopping_of
 from lib.studies.sweep.result import SweepResult
 from lib.studies.sweep.rows import HOLD_OUT_SEED, candidates_key
@@ -78,7 +77,7 @@ class Sizes:
         """Floating-point operations of a training, with what the calls of the steps cost."""
         rows = rows or self.rows
         batch = min(trial.batch_size, rows)
-        step = _PER_PARAMETER * batch * parameters(trial, self.features, self.classes) + _PER_STEP
+        step = _PER_PARAMETER * batch * n_parameters(trial, self.features, self.classes) + _PER_STEP
         return (epochs or trial.epochs) * math.ceil(rows / batch) * step
 
 
@@ -146,7 +145,7 @@ def _missing(settings: SweepSettings, main: Ahead, every: Sequence[Trial], folde
 
 
 def _bytes(trial: Trial, sizes: Sizes) -> int:
-    return 4 * parameters(trial, sizes.features, sizes.classes) + _EPOCH_BYTES * trial.epochs
+    return 4 * n_parameters(trial, sizes.features, sizes.classes) + _EPOCH_BYTES * trial.epochs
 
 
 def _amount(settings: SweepSettings, missing: Sequence[Trial], sizes: Sizes, tested: Sequence[Sizes]) -> float:

@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from lib.evaluation.checks import learned
-from lib.search.search import Search, objective
+from lib.mlp.course import objective
+from lib.search.search import Search
 from lib.studies.sweep.result import Configuration, Explored, TrialOutcome
 from lib.studies.sweep.settings import SweepSettings
 from lib.studies.sweep.training import Trained

@@ -14,13 +14,13 @@ from lib.mlp.course import Course, Ending
 from lib.mlp.device import program_memory, training_device
 from lib.mlp.estimator import MLPClassifier, Record
 from lib.mlp.fused import Checkpoint, Stopping, train_many
+from lib.mlp.grouping import n_parameters
 from lib.mlp.store import load_network, load_result, save_result, trial_key
 from lib.mlp.training import TrialResult
 from lib.mlp.trial import Trial
 from lib.progress import bar
 from lib.storage.copies import fetch_file, fetch_files
 from lib.studies.study import Folder
-from lib.studies.sweep.chunks import parameters
 from lib.studies.sweep.rows import Division
 
 CHECKPOINT_SECONDS = 30.0
@@ -82,7 +82,7 @@ def _calls(trials: Mapping[str, Trial], division: Division, stopping: Stopping) 
     _, features, classes = division.shape
     taken, call = 0, dict[str, Trial]()
     for key, trial in trials.items():
-        size = 4 * parameters(trial, features, classes)
+        size = 4 * n_parameters(trial, features, classes)
         if call and taken + size > TOGETHER and not stopping.rungs:
             yield call
             taken, call = 0, {}

@@ -15,8 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from lib.errors import ConfigError, DataError, FeatureSetError, StorageError
-from lib.features import FeatureSet, extract, extract_shards, open_feature_set, plan_extraction, shards
+from lib.errors import FeatureSetError, StorageError
+from lib.features import FeatureSet, extract, open_feature_set, plan_extraction, shards
 from lib.features.plan import settle_batch, settled_batch
 from lib.features.sets import found_sets
 from lib.features.verify import verify
@@ -90,7 +90,6 @@ def machines(data_place) -> tuple[Path, Path]:
 
 
 def test_a_set_is_the_same_whoever_makes_its_shards_and_in_which_order(dataset, undisturbed, machines):
-    digest = undisturbed.manifest.digest
     count = len(undisturbed.manifest.shards)
     order = np.random.default_rng(0).permutation(count).tolist()
     # Two workers in threads; they share some shards, and each is told of them in another order.
@@ -98,7 +97,7 @@ def test_a_set_is_the_same_whoever_makes_its_shards_and_in_which_order(dataset, 
     told = []
     workers = [
         threading.Thread(
-            target=lambda home=home, hand=hand: told.append(extract_shards(dataset, SETTINGS, home, None, hand, digest))
+            target=lambda home=home, hand=hand: told.append(plan_extraction(dataset, SETTINGS, home).compute(hand))
         )
         for home, hand in zip(machines, hands, strict=True)
     ]
@@ -106,7 +105,7 @@ def test_a_set_is_the_same_whoever_makes_its_shards_and_in_which_order(dataset, 
         worker.start()
     for worker in workers:
         worker.join()
-    assert sum(each["stored"] + each["extracted"] for each in told) == sum(map(len, hands))
+    assert sorted({index for made in told for index in made}) == list(range(count))
     work = plan_extraction(dataset, SETTINGS, machines[0])
     assert work.missing() == []
     assert content(work.seal().folder) == content(undisturbed.folder)
@@ -114,7 +113,6 @@ def test_a_set_is_the_same_whoever_makes_its_shards_and_in_which_order(dataset, 
 
 
 def test_two_workers_on_one_shard_end_with_one_valid_shard(dataset, undisturbed, machines, monkeypatch):
-    digest = undisturbed.manifest.digest
     together = threading.Barrier(2)
     write = shards.pq.write_table
 
@@ -125,28 +123,18 @@ def test_two_workers_on_one_shard_end_with_one_valid_shard(dataset, undisturbed,
     monkeypatch.setattr(shards.pq, "write_table", meeting)
     told = []
     workers = [
-        threading.Thread(
-            target=lambda home=home: told.append(extract_shards(dataset, SETTINGS, home, None, [7], digest))
-        )
+        threading.Thread(target=lambda home=home: told.append(plan_extraction(dataset, SETTINGS, home).compute([7])))
         for home in machines
     ]
     for worker in workers:
         worker.start()
     for worker in workers:
         worker.join()
-    assert told == [{"stored": 0, "extracted": 1}] * 2
+    assert told == [[7], [7]]
     for home in machines:
         fetch(home, deep=True)
         (path,) = home.rglob("*.parquet")
         assert path.read_bytes() == (undisturbed.folder / "part-00007.parquet").read_bytes()
-
-
-def test_a_worker_with_other_data_or_settings_is_refused(dataset, tmp_path):
-    with pytest.raises(DataError, match=r"the features of noise have digest \w{16} on this worker and 0000 where"):
-        extract_shards(dataset, SETTINGS, tmp_path, None, [0], "0000")
-    digest = plan_extraction(dataset, SETTINGS, tmp_path).digest
-    with pytest.raises(ConfigError, match="the set has shards 0 to 39; there is no shard 40"):
-        extract_shards(dataset, SETTINGS, tmp_path, None, [3, 40], digest)
 
 
 def test_a_block_s_size_is_settled_by_whoever_comes_first(machines):

@@ -10,14 +10,12 @@ import optuna
 import pytest
 
 from lib.errors import DataError
+from lib.mlp.course import objective
 from lib.mlp.training import TrialResult
 from lib.mlp.trial import Trial
-from lib.search.grid_search import GridSearch
-from lib.search.opening import open_search
 from lib.search.optuna_search import OptunaSearch
-from lib.search.search import objective
-from lib.search.settings import SearchSettings
-from lib.search.variant import Variant
+from lib.search.search import GridSearch, open_search
+from lib.search.variant import SearchSettings, Variant
 
 SPACE = {
     "learning_rate": {"low": 1e-4, "high": 1, "log": True},
@@ -73,7 +71,7 @@ def test_what_is_drawn_is_trained_to_four_digits_and_told_by_its_points(tmp_path
 
 def test_only_a_search_imports_optuna():
     script = (
-        "import sys; from pathlib import Path; from lib.search.opening import open_search;"
+        "import sys; from pathlib import Path; from lib.search.search import open_search;"
         "from lib.search.variant import Variant;"
         "open_search(Variant(base={}, grid={'l2': (0,)}), Path(), 'a').ask(); sys.exit('optuna' in sys.modules)"
     )
