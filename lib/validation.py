@@ -1,4 +1,4 @@
-"""Pydantic's errors in one line that names the setting, the value and the fix."""
+"""The models that settings and records are, and Pydantic's errors in one line that names the setting, the value and the fix."""
 
 from __future__ import annotations
 
@@ -6,7 +6,20 @@ import difflib
 import itertools
 from collections.abc import Callable, Iterable, Sequence
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+
+class Frozen(BaseModel):
+    """A model that does not change and has no other fields than its own."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Stored(Frozen):
+    """One whose JSON keeps floats that are not finite, as text."""
+
+    model_config = ConfigDict(ser_json_inf_nan="strings")
+
 
 Path = tuple[str, ...]
 

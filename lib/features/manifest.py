@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict
-
 from lib.errors import FeatureSetError
 from lib.features.plan import SetPlan
 from lib.files import write_json
+from lib.validation import Frozen
 
 NAME = "manifest.json"
 
 
-class Shard(BaseModel):
+class Shard(Frozen):
     """One Parquet file of the set."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     rows: int

@@ -20,12 +20,13 @@ from lib.errors import FeatureSetError
 from lib.features.config import FeatureSettings
 from lib.features.quarantine import quarantine_digest
 from lib.files import digest_json, write_json, write_json_once
+from lib.validation import Frozen
 
 NAME = "plan.json"
 SPLITS = ("train", "validation", "test")
 
 
-class SetPlan(BaseModel):
+class SetPlan(Frozen):
     """What a set holds and where it comes from.
 
     Attributes
@@ -40,8 +41,6 @@ class SetPlan(BaseModel):
         Settings of the data source, so that the set can be resumed from its folder; in `plan.json` alone, as is the
         path of a weights file.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     digest: str
     dataset: str

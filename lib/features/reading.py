@@ -64,13 +64,9 @@ class FeatureSet:
         known = ", ".join(self.manifest.splits)
         raise FeatureSetError(f"feature set {self.folder} has no split {split!r}; it has: {known}")
 
-    def batches(self, split: str, rows: int | None = None) -> Iterator[Features]:
-        """Rows of a split in order: what each row group has of it, or `rows` at a time (fewer only at the end).
-
-        Arrays are read-only views; only batches of `rows` that lie across row groups are copies.
-        """
-        found = self.read_row_groups(self.row_groups(split))
-        return found if rows is None else _rechunked(found, rows)
+    def batches(self, split: str) -> Iterator[Features]:
+        """Rows of a split in order: what each row group has of it, as read-only views."""
+        return self.read_row_groups(self.row_groups(split))
 
     def load(self, split: str) -> Features:
         """All rows of a split, in arrays made once."""
@@ -258,34 +254,6 @@ def _places(ordered: npt.NDArray[np.integer], rows: range) -> range:
 
 def _by_shard(groups: Iterable[RowGroup]) -> Iterator[tuple[int, Iterator[RowGroup]]]:
     return groupby(groups, key=lambda each: each.shard)
-
-
-def _rechunked(parts: Iterator[Features], rows: int) -> Iterator[Features]:
-    if rows < 1:
-        raise FeatureSetError(f"batches of {rows} rows; give at least 1")
-    held: list[Features] = []
-    count = 0
-    for part in parts:
-        start = 0
-        while count + len(part) - start >= rows:
-            stop = start + rows - count
-            yield _joined([*held, part[start:stop]])
-            held, count, start = [], 0, stop
-        if start < len(part):
-            held.append(part[start:])
-            count += len(part) - start
-    if held:
-        yield _joined(held)
-
-
-def _joined(parts: Sequence[Features]) -> Features:
-    if len(parts) == 1:
-        return parts[0]
-    return Features(
-        np.concatenate([part.X for part in parts]),
-        np.concatenate([part.y for part in parts]),
-        np.concatenate([part.sample_ids for part in parts]),
-    )
 
 
 def open_feature_set(folder: Path | str, verify: bool = True) -> FeatureSet:

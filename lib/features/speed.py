@@ -6,15 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from uuid import uuid4
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from lib.files import write_json
+from lib.validation import Frozen
 
 
-class Speed(BaseModel):
+class Speed(Frozen):
     """One process's share: images from the first read to the last shard on disk, without loading the network."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     device: str
     batch_size: int

@@ -10,8 +10,10 @@ from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt
+from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt
 from pydantic.fields import FieldInfo
+
+from lib.validation import Frozen
 
 Activation = Literal["relu", "sigmoid", "tanh", "linear"]
 Initialisation = Literal["zero", "uniform", "normal", "xavier", "he"]
@@ -37,10 +39,8 @@ class Hyperparameter:
     searched: bool = True
 
 
-class Trial(BaseModel):
+class Trial(Frozen):
     """Everything that decides a trained network, given the data: a trial is a value, equal to another of equal settings."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     hidden: Annotated[
         tuple[PositiveInt, ...],

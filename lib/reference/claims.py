@@ -8,34 +8,30 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, Field
 
 from lib.errors import ConfigError
-
-
-class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
+from lib.validation import Frozen
 
 Value = Annotated[Any, AfterValidator(lambda value: tuple(value) if isinstance(value, list) else value)]
 """A trial setting's value as a trial has it."""
 
 
-class BestValue(_Model):
+class BestValue(Frozen):
     """The winner of this value of the axis has the highest test accuracy."""
 
     test: Literal["best-value"]
     value: Value
 
 
-class LosesTo(_Model):
+class LosesTo(Frozen):
     """Each winner's test accuracy is below the baseline's at the same settings."""
 
     test: Literal["loses-to"]
     baseline: str
 
 
-class BaselineEquals(_Model):
+class BaselineEquals(Frozen):
     """The baseline at one value of the axis scores what it scores at another."""
 
     test: Literal["baseline-equals"]
@@ -45,7 +41,7 @@ class BaselineEquals(_Model):
     printed: float
 
 
-class Along(_Model):
+class Along(Frozen):
     """A figure falls or rises at each step of the axis; or it does not, where `holds` is false."""
 
     test: Literal["along"]
@@ -54,20 +50,20 @@ class Along(_Model):
     holds: bool = True
 
 
-class LastAlike(_Model):
+class LastAlike(Frozen):
     """The two largest values of the axis have the same validation loss."""
 
     test: Literal["last-alike"]
 
 
-class LowestLoss(_Model):
+class LowestLoss(Frozen):
     """This value of the axis has the lowest validation loss."""
 
     test: Literal["lowest-loss"]
     value: Value
 
 
-class Curve(_Model):
+class Curve(Frozen):
     """A property of the training loss that exceeds `limit` at this value of the axis, and at no other."""
 
     test: Literal["curve"]
@@ -76,35 +72,35 @@ class Curve(_Model):
     value: Value
 
 
-class Counts(_Model):
+class Counts(Frozen):
     """Training images of each class."""
 
     test: Literal["counts"]
     train: tuple[int, ...]
 
 
-class Speed(_Model):
+class Speed(Frozen):
     """Images per second, on another machine: shown, not judged."""
 
     test: Literal["speed"]
     printed: float
 
 
-class HardlyLearns(_Model):
+class HardlyLearns(Frozen):
     """The chosen network's test accuracy is as low as printed."""
 
     test: Literal["hardly-learns"]
     printed: float
 
 
-class BetterThan(_Model):
+class BetterThan(Frozen):
     """Whether the chosen network is better than a baseline, or than the same network on another input ("pixels")."""
 
     test: Literal["better-than"]
     model: str
 
 
-class Recalls(_Model):
+class Recalls(Frozen):
     """Share of each class that was recognised: shown, not judged."""
 
     test: Literal["recalls"]
@@ -118,7 +114,7 @@ Test = Annotated[
 ]  # fmt: skip
 
 
-class Claim(_Model):
+class Claim(Frozen):
     """A question, what the study claimed of it, and the test that judges the claim; `claimed` is empty where it did not."""
 
     id: str
@@ -127,7 +123,7 @@ class Claim(_Model):
     test: Test
 
 
-class Printed(_Model):
+class Printed(Frozen):
     """A printed result: a figure of a model at one value of the axis; `note` says what is wrong with it."""
 
     figure: Literal["accuracy", "train_loss", "validation_loss"]
@@ -137,7 +133,7 @@ class Printed(_Model):
     note: str = ""
 
 
-class Data(_Model):
+class Data(Frozen):
     """The data of a part: what it is called, and how it is recognised: by content digests, or the kind of source."""
 
     title: str
@@ -145,7 +141,7 @@ class Data(_Model):
     sources: tuple[str, ...] = ()
 
 
-class Part(_Model):
+class Part(Frozen):
     """A part of the study: which node of a profile answers it, its data and settings, claims, results and faults.
 
     Attributes
@@ -158,13 +154,13 @@ class Part(_Model):
     title: str
     study: str
     data: str
-    settings: dict[str, Value] = {}
+    settings: dict[str, Value] = Field({})
     claims: tuple[Claim, ...] = ()
     printed: tuple[Printed, ...] = ()
     faults: tuple[str, ...] = ()
 
 
-class Claims(_Model):
+class Claims(Frozen):
     """All of a study's claims."""
 
     name: str

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import Field
 
 from lib.evaluation.intervals import Difference, Estimate
 from lib.evaluation.paired import PairedPredictions
-
-
-class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
+from lib.validation import Stored
 
 
 class Verdict(StrEnum):
@@ -65,7 +62,7 @@ class Direction(StrEnum):
     """The interval holds the limit, or the curves are too short or do not fall."""
 
 
-class Evidence(_Model):
+class Evidence(Stored):
     """One comparison or figure.
 
     Attributes
@@ -91,7 +88,7 @@ class Evidence(_Model):
     direction: Direction
 
 
-class Finding(_Model):
+class Finding(Stored):
     """A claim and what the run says of it, for one variant.
 
     Attributes
@@ -117,10 +114,10 @@ class Finding(_Model):
     high: float | None = None
     evidence: tuple[Evidence, ...] = ()
     trend_p: float | None = None
-    shown: dict[str, int | float] = {}
+    shown: dict[str, int | float] = Field({})
 
 
-class Row(_Model):
+class Row(Stored):
     """A printed result beside the run's: a mean over seeds with its interval."""
 
     part: str
@@ -135,7 +132,7 @@ class Row(_Model):
     circumstances: tuple[Circumstance, ...]
 
 
-class Judged(_Model):
+class Judged(Stored):
     """Everything that a run says of the claims `name`."""
 
     name: str

@@ -13,7 +13,6 @@ from typing import Annotated, Any
 
 from pydantic import (
     BaseModel,
-    ConfigDict,
     Discriminator,
     Field,
     Tag,
@@ -25,14 +24,11 @@ from pydantic import (
 
 from lib.mlp.labels import width
 from lib.mlp.trial import Trial, hyperparameter, require_distinct, searched_fields
+from lib.validation import Frozen
 
 Value = str | int | float
 Point = dict[str, Value]
 """Dimension -> value, as a sampler proposes it."""
-
-
-class _Settings(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 def _require_order(low: float, high: float, log: bool) -> None:
@@ -42,7 +38,7 @@ def _require_order(low: float, high: float, log: bool) -> None:
         raise ValueError(f"a logarithmic range starts above 0, got low {low:g}; raise it or set log: false")
 
 
-class FloatRange(_Settings):
+class FloatRange(Frozen):
     """Any number from low to high."""
 
     low: float = Field(allow_inf_nan=False, description="Smallest value.")
@@ -55,7 +51,7 @@ class FloatRange(_Settings):
         return self
 
 
-class IntRange(_Settings):
+class IntRange(Frozen):
     """Any whole number from low to high, both included."""
 
     low: int = Field(description="Smallest value.")
@@ -68,7 +64,7 @@ class IntRange(_Settings):
         return self
 
 
-class Layers(_Settings):
+class Layers(Frozen):
     """Hidden layers of one width: how many, and how many units each. Other shapes are given as a list of choices."""
 
     depth: IntRange = Field(IntRange(low=1, high=1), description="Number of hidden layers.")
@@ -103,7 +99,7 @@ def space_fields(model: type[Trial]) -> type[BaseModel]:
         name: (_values(name, field.annotation), Field(None, description=hyperparameter(name, field).values))
         for name, field in searched_fields(model).items()
     }
-    return create_model("SpaceFields", __base__=_Settings, **fields)
+    return create_model("SpaceFields", __base__=Frozen, **fields)
 
 
 @dataclass(frozen=True)

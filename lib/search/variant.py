@@ -6,17 +6,16 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
 from lib.mlp.trial import Trial
 from lib.search.grid import Grid, combinations, require_different_networks
 from lib.search.space import Space
+from lib.validation import Frozen
 
 
-class SearchSettings(BaseModel):
+class SearchSettings(Frozen):
     """A search in place of a grid: which configurations are trained is drawn at random or proposed by Optuna."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     sampler: Literal["random", "tpe"] = Field(
         "tpe", description="random: all drawn ahead. tpe: Optuna's TPESampler, which learns from the rounds before."
@@ -42,10 +41,8 @@ class SearchSettings(BaseModel):
         return self
 
 
-class Variant(BaseModel):
+class Variant(Frozen):
     """Trials around a base: of a grid of values to try, or of a search in its place."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     base: Trial = Field(description="Settings shared by the variant's trials.")
     grid: Grid = Field({}, description="Trial setting -> values to try, every combination of them.")

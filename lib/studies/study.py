@@ -14,11 +14,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar, cast
 
-from pydantic import BaseModel, ConfigDict
-
 from lib.errors import ConfigError
 from lib.places import Places
 from lib.studies.presentation import Presentation
+from lib.validation import Frozen, Stored
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -36,18 +35,14 @@ class Group(StrEnum):
     STUDIES = "studies"
 
 
-class StudySettings(BaseModel):
+class StudySettings(Frozen):
     """Settings of one study, a node of a profile; each kind has its own."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: str
 
 
-class Result(BaseModel):
+class Result(Stored):
     """A study's typed result as it is stored: numbers unrounded, enums for what was decided, no sentences."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
 
 
 S = TypeVar("S", bound=StudySettings)

@@ -70,7 +70,8 @@ def _log_alone(
     tags = {_NOTE_TAG: notes, RESULT_TAG: shown.headline, **about, **_tags(shown.parent), **links}
     if shown.warnings:
         tags[WARNINGS_TAG] = "; ".join(shown.warnings)
-    parent = tracking.find_or_create(experiment, shown.parent.key, shown.parent.name, tags)
+    key = shown.parent.key
+    parent = tracking.find(experiment, key) or tracking.create(experiment, key, shown.parent.name, tags)
     if parent.info.status == "FINISHED":
         return parent
     client, parent_id = tracking.client, parent.info.run_id

@@ -95,16 +95,8 @@ class Tracking:
             yield from page
             token = page.token or ""
 
-    def find_or_create(
-        self, experiment_id: str, key: str, name: str, tags: dict[str, str], start: int | None = None
-    ) -> Run:
-        """The run with this key, made when missing. `start` is in milliseconds since 1970."""
-        if (found := self.find(experiment_id, key)) is not None:
-            return found
-        return self.create(experiment_id, key, name, tags, start)
-
     def create(self, experiment_id: str, key: str, name: str, tags: Mapping[str, str], start: int | None = None) -> Run:
-        """A new run with this key, of which there is none yet."""
+        """A new run with this key, of which there is none yet. `start` is in milliseconds since 1970."""
         bounded = {tag: bounded_tag(value) for tag, value in tags.items()}
         return self.client.create_run(experiment_id, start, bounded | {KEY_TAG: key}, name[:_LONGEST_NAME])
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -59,19 +59,8 @@ class Origin:
 
 
 def write_origin(folder: Path, origin: Origin) -> None:
-    identity = origin.identity
-    content = {
-        "format": origin.format,
-        "kind": identity.kind,
-        "name": identity.name,
-        "version": identity.version,
-        "settings": identity.settings,
-        "digests": dict(identity.digests),
-        "profile": dict(identity.profile),
-        "seconds": origin.seconds,
-        "node_seconds": origin.node_seconds,
-    }
-    write_json(folder / NAME, content)
+    times = {"seconds": origin.seconds, "node_seconds": origin.node_seconds}
+    write_json(folder / NAME, {"format": origin.format, **asdict(origin.identity), **times})
 
 
 def read_origin(folder: Path) -> Origin | None:

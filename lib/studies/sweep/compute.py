@@ -35,13 +35,12 @@ from lib.studies.sweep.answers import (
     leads,
 )
 from lib.studies.sweep.baselines import Wanted, baseline_models, held_out_among
-from lib.studies.sweep.judgement import judge, steps
+from lib.studies.sweep.judgement import judge, steps, winners, with_ranks
 from lib.studies.sweep.outcomes import configurations_of, explored, outcome
 from lib.studies.sweep.predictions import Predictions, save_predictions
 from lib.studies.sweep.remarks import remarks
 from lib.studies.sweep.result import Configuration, ModelRole, SweepResult, TrialOutcome
 from lib.studies.sweep.rows import Division, Source, sources_of
-from lib.studies.sweep.selection import winners, with_ranks
 from lib.studies.sweep.settings import SweepSettings
 from lib.studies.sweep.training import Trained, train_all, train_configurations
 

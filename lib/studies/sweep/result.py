@@ -9,7 +9,7 @@ import math
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import BeforeValidator
 
 from lib.evaluation.calibration import Bin
 from lib.evaluation.checks import Learned
@@ -22,13 +22,10 @@ from lib.mlp.trial import Trial
 from lib.studies.presentation import Rows
 from lib.studies.study import ModelNote, Result
 from lib.studies.sweep.settings import Baseline, SweepSettings
+from lib.validation import Stored
 
 Number = Annotated[float, BeforeValidator(lambda value: math.nan if value is None else value)]
 """A float that may be not finite."""
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
 
 
 class Weights(StrEnum):
@@ -38,7 +35,7 @@ class Weights(StrEnum):
     RANDOM = "random"
 
 
-class Representation(_Part):
+class Representation(Stored):
     """What went into the networks.
 
     Attributes
@@ -65,7 +62,7 @@ class Representation(_Part):
         return self.weights is None
 
 
-class TrialOutcome(Course, _Part):
+class TrialOutcome(Course, Stored):
     """What came of one trial: its settings, its course epoch by epoch, and how it ended. See `Course` for its figures."""
 
     trial: Trial
@@ -76,7 +73,7 @@ class TrialOutcome(Course, _Part):
     learned: Learned
 
 
-class Configuration(_Part):
+class Configuration(Stored):
     """One setting of one variant and its trials, one a seed.
 
     Attributes
@@ -127,14 +124,14 @@ class Verdict(StrEnum):
     """No configuration's figure is finite with every seed."""
 
 
-class Rival(_Part):
+class Rival(Stored):
     """The best configuration's mean lead over another, paired over seeds; None where the other's figure is not finite."""
 
     configuration: int
     difference: Difference | None
 
 
-class Judgement(_Part):
+class Judgement(Stored):
     """The best configuration against each of the others, the strongest first.
 
     It is called significantly better only where every paired test says so: a claim that needs all tests needs no
@@ -145,7 +142,7 @@ class Judgement(_Part):
     rivals: tuple[Rival, ...]
 
 
-class Step(_Part):
+class Step(Stored):
     """From one value of the axis to the next within a variant: paired changes, `_p` by Holm's correction over the steps."""
 
     variant: str
@@ -157,7 +154,7 @@ class Step(_Part):
     validation_loss_p: float
 
 
-class Explored(_Part):
+class Explored(Stored):
     """What one variant tried.
 
     Attributes
@@ -201,7 +198,7 @@ class ModelRole(StrEnum):
     BASELINE = "baseline"
 
 
-class SeedScore(_Part):
+class SeedScore(Stored):
     """What a model with one seed scored: `lib.evaluation.measures` by name, without the rows' prefix.
 
     Attributes
@@ -217,7 +214,7 @@ class SeedScore(_Part):
     digest: str
 
 
-class Scored(_Part):
+class Scored(Stored):
     """A model scored on the rows that the study judges by.
 
     Attributes
@@ -260,7 +257,7 @@ class Outcome(StrEnum):
     NOT_SIGNIFICANT = "not significant"
 
 
-class Lead(_Part):
+class Lead(Stored):
     """The chosen model's accuracy less another's.
 
     Attributes
@@ -284,7 +281,7 @@ class Lead(_Part):
     outcome: Outcome
 
 
-class ClassScore(_Part):
+class ClassScore(Stored):
     """One class: precision and recall with Wilson's 95 % intervals (None where undefined), F1, and its rows."""
 
     precision: Interval | None
@@ -310,7 +307,7 @@ class Doubt(StrEnum):
     """A model scores higher than the chosen one."""
 
 
-class Remark(_Part):
+class Remark(Stored):
     """One doubt, and what it is about: positions of configurations, trials or models, and figures."""
 
     doubt: Doubt

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt, field_validator, model_validator
+from pydantic import AfterValidator, Field, PositiveInt, field_validator, model_validator
 
 from lib.mlp.trial import Seeds, require_distinct, searched_fields
 from lib.search.variant import Variant
 from lib.studies.study import StudySettings
+from lib.validation import Frozen
 
 
-class Rung(BaseModel):
+class Rung(Frozen):
     """One rung of successive halving."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     epoch: PositiveInt = Field(description="After this epoch,")
     keep: float = Field(gt=0, lt=1, description="this share of the configurations still running goes on.")

@@ -89,17 +89,6 @@ class TestArrays:
             start += len(part)
         assert start == SPLITS["train"]
 
-    @pytest.mark.parametrize("rows", [1, 100, 1024, 1500, 10_000])
-    def test_batches_have_the_size_asked_for_but_for_the_last(self, feature_set, X, rows):
-        if rows == 1:
-            sizes = [len(part) for part in feature_set.batches("validation", 1)]
-            assert sizes == [1] * 200
-            return
-        parts = list(feature_set.batches("test", rows))
-        assert [len(part) for part in parts[:-1]] == [rows] * (1300 // rows - (1300 % rows == 0))
-        np.testing.assert_array_equal(np.concatenate([part.X for part in parts]), X[RANGES["test"]])
-        np.testing.assert_array_equal(np.concatenate([part.sample_ids for part in parts]), np.arange(3700, 5000))
-
     def test_labels_come_without_features(self, feature_set, monkeypatch):
         monkeypatch.setattr(shard_reading.OpenShard, "pieces", None)
         np.testing.assert_array_equal(feature_set.labels("test"), expected_labels(TOTAL)[RANGES["test"]])
@@ -148,8 +137,6 @@ class TestArrays:
             feature_set.sample(-1)
         with pytest.raises(FeatureSetError, match="must be a list of whole numbers, got float64"):
             feature_set.sample([0.5])
-        with pytest.raises(FeatureSetError, match="batches of 0 rows; give at least 1"):
-            list(feature_set.batches("test", 0))
 
 
 _FILLED = """

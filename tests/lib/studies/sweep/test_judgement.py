@@ -9,9 +9,8 @@ from scipy.stats import ttest_rel
 from lib.evaluation.checks import Learned
 from lib.evaluation.intervals import holm
 from lib.mlp.trial import Trial
-from lib.studies.sweep.judgement import judge, steps
+from lib.studies.sweep.judgement import judge, ranked, steps, winners, with_ranks
 from lib.studies.sweep.result import Configuration, TrialOutcome, Verdict
-from lib.studies.sweep.selection import ranked, winners, with_ranks
 from lib.studies.sweep.settings import SweepSettings
 
 
