@@ -16,8 +16,12 @@ setup: $(VENV)/.done ## make the virtual environment with the pinned packages
 $(VENV)/.done: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and f"Python 3.11 or newer is needed, {sys.executable} is {sys.version.split()[0]}: make PYTHON=python3.12 ...")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@echo "Installing the pinned packages (a few minutes the first time)"
-	@$(RUN) pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,team]'
+	@echo "Installing the pinned packages (about 7 GB with PyTorch for GPUs; a minute or two at 100 Mbit/s and more)"
+	@index=$${PIP_INDEX_URL:-$$($(RUN) pip config get global.index-url 2>/dev/null)}; \
+	$(RUN) pip install --quiet --disable-pip-version-check --constraint constraints.txt uv && \
+	$${index:+env UV_DEFAULT_INDEX=$$index} $(BIN)/uv pip install --python $(BIN)/python --constraint constraints.txt --editable '.[dev,team]' || { \
+	echo "uv did not install them (its reason stands above), so pip does, which takes some minutes"; \
+	$(RUN) pip install --disable-pip-version-check --constraint constraints.txt --editable '.[dev,team]'; }
 	@touch $@
 
 run: setup ## run the embedded profile end to end (ARGS="--profile reference" for another)
@@ -72,7 +76,6 @@ audit: setup ## look the pinned packages up in PyPI's database of known faults
 	@$(BIN)/python .ci/audit.py
 
 constraints: setup ## pin the whole transitive set anew
-	@$(RUN) pip install --quiet uv
 	@$(RUN) uv pip compile --quiet --universal --python-version 3.11 --extra dev --extra team --no-header --no-annotate pyproject.toml --output-file constraints.txt
 
 clean: ## remove the environment and caches; data/ and mlruns/ stay
