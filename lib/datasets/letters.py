@@ -60,7 +60,11 @@ def read_csv(path: Path) -> Split:
     if not lines:
         raise DataError(f"{path.name} is empty; it should hold rows of a label and {_PIXELS} pixels")
     number, first = lines[0]
-    if not (_is_number(first[0]) and any(map(_is_number, first[1:]))) and len(lines) > 1 and all(map(_is_number, lines[1][1])):
+    if (
+        not (_is_number(first[0]) and any(map(_is_number, first[1:])))
+        and len(lines) > 1
+        and all(map(_is_number, lines[1][1]))
+    ):
         raise DataError(
             f"{path.name} row {number} looks like a header ({first[0][:_SHOWN]!r}, …), but these files have none: "
             f"delete that line; {len(lines) - 1:,} data rows follow it"
