@@ -253,7 +253,7 @@ def _damage(archive: Path) -> Iterator[None]:
     except _DAMAGE as error:
         problem = error
     except OSError as error:
-        if error.errno is not None:
+        if error.errno not in (None, errno.EINVAL):  # the latter of a position that cannot be
             raise
         problem = error
     else:

@@ -35,12 +35,14 @@ from lib.errors import DataError, ProbeflowError
 from lib.progress import bar
 
 _LABELS_AT_ONCE = 1 << 16
+_ROWS_AT_ONCE = 1 << 10
 _BATCH_BYTES = 4 << 20
 _BATCHES, _READERS, _FILES = 8, 4, 8
 """Batches of images, readers within row groups, and open files that are kept."""
 
 _BUFFER = 1 << 20
 _HEAD = 512
+_LISTED = 20
 
 _NO_LABEL, _NO_TEXT = -1, -2
 
@@ -163,20 +165,19 @@ class ParquetStore:
         parquet = pq.ParquetFile(
             self._place.open(_name(self._containers[container])), buffer_size=_BUFFER, pre_buffer=False
         )
-        metadata = parquet.metadata
-        groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
-        paths = [groups[0].column(number).path_in_schema for number in range(metadata.num_columns)]
+        paths = [parquet.schema.column(number).path for number in range(len(parquet.schema))]
         # A column of lists has its leaf further down.
-        leaf, at = next(
-            (leaf, number)
+        leaf = next(
+            leaf
             for leaf in (f"{self._column}.bytes", self._column)
-            for number, path in enumerate(paths)
-            if f"{path}.".startswith(f"{leaf}.")
+            if any(f"{path}.".startswith(f"{leaf}.") for path in paths)
         )
-        sizes = [group.column(at).total_uncompressed_size for group in groups]
+        # Of a damaged file what is told of single columns ends the process, where it should raise.
+        groups = [parquet.metadata.row_group(number) for number in range(parquet.metadata.num_row_groups)]
         rows = np.array([group.num_rows for group in groups], np.int64)
         a_batch = [
-            int(np.clip(_BATCH_BYTES * count // max(size, 1), 1, 1024)) for size, count in zip(sizes, rows, strict=True)
+            int(np.clip(_BATCH_BYTES * group.num_rows // max(group.total_byte_size, 1), 1, _ROWS_AT_ONCE))
+            for group in groups
         ]
         file = self._files[container] = _File(parquet, leaf, np.cumsum(rows) - rows, rows, a_batch)
         if len(self._files) > _FILES:
@@ -207,7 +208,7 @@ def _damaged(error: Exception) -> bool:
     """Whether Arrow found the content wrong; it tells so with OSError too, but without a number."""
     if isinstance(error, TimeoutError):
         return False
-    return isinstance(error, pa.ArrowException) or (isinstance(error, OSError) and error.errno is None)
+    return isinstance(error, pa.ArrowException | ValueError) or (isinstance(error, OSError) and error.errno is None)
 
 
 def _limit(kept: OrderedDict[Any, Any], most: int) -> None:
@@ -295,6 +296,13 @@ def index(place: Place, container: Container, source: ParquetImages) -> Catalogu
     values: dict[str, int] = {}
     labels = []
     with _opened(place, container) as parquet:
+        if pa.types.is_struct(parquet.schema_arrow.field(source.image_column).type) and not _has_bytes(
+            parquet, f"{source.image_column}.bytes"
+        ):
+            raise DataError(
+                f"{place.shown}/{shown(_name(container))}: column {source.image_column!r} has no bytes, only paths, which "
+                "are not followed; write the content of the image files into it"
+            )
         for batch in parquet.iter_batches(_LABELS_AT_ONCE, columns=[source.label_column], use_threads=False):
             column = _label_column(batch.column(0), told)
             distinct = pc.unique(column)
@@ -357,12 +365,11 @@ def _class_names_of(place: Place, container: Container, source: ParquetImages) -
     told = f"{place.shown}/{shown(_name(container))}"
     with _opened(place, container) as parquet:
         schema = parquet.schema_arrow
-        has_bytes = _has_bytes(parquet.metadata, f"{source.image_column}.bytes")
     for column in (source.image_column, source.label_column):
         if schema.names.count(column) > 1:
             raise DataError(f"{told} has several columns {column!r}; give each a name of its own")
         if column not in schema.names:
-            known = ", ".join(schema.names)
+            known = ", ".join(schema.names[:_LISTED]) + (" …" if len(schema.names) > _LISTED else "")
             raise DataError(
                 f"{told} has no column {column!r}; name it by image_column and label_column: it has {known}"
             )
@@ -373,11 +380,6 @@ def _class_names_of(place: Place, container: Container, source: ParquetImages) -
         raise DataError(
             f"{told}: column {source.image_column!r} holds {image}, not encoded images as bytes; write the content of "
             "the image files into it, or name another column by image_column"
-        )
-    if not has_bytes:
-        raise DataError(
-            f"{told}: column {source.image_column!r} has no bytes, only paths, which are not followed; "
-            "write the content of the image files into it"
         )
     label = _plain(label)
     if not (pa.types.is_primitive(label) and not pa.types.is_temporal(label)) and not (
@@ -390,17 +392,17 @@ def _class_names_of(place: Place, container: Container, source: ParquetImages) -
     return _class_names(schema.metadata or {}, source.label_column)
 
 
-def _has_bytes(metadata: Any, leaf: str) -> bool:
-    """Whether any row of a file has content in this column, if it has the column and tells."""
-    for number in range(metadata.num_row_groups):
-        group = metadata.row_group(number)
-        column = next(
-            (each for each in map(group.column, range(group.num_columns)) if each.path_in_schema == leaf), None
-        )
-        told = column.statistics if column is not None else None
-        if told is None or not told.has_null_count or told.null_count < group.num_rows:
-            return True
-    return not metadata.num_row_groups
+def _has_bytes(parquet: Any, leaf: str) -> bool:
+    """Whether any row of a file has content in this column, or there is no row."""
+    seen = False
+    for rows in (1, _ROWS_AT_ONCE):  # most often the first row has
+        for batch in parquet.iter_batches(rows, columns=[leaf], use_threads=False):
+            if _bytes_of(batch.column(0)).null_count < len(batch):
+                return True
+            seen = True
+            if rows == 1:
+                break
+    return not seen
 
 
 def _plain(kind: Any) -> Any:
@@ -437,11 +439,14 @@ def _opened(place: Place, container: Container) -> Iterator[Any]:
     """An open Parquet file; what is wrong with it becomes a DataError that names it."""
     told = f"{place.shown}/{shown(_name(container))}"
     try:
-        with place.open(_name(container)) as file, pq.ParquetFile(file, pre_buffer=False) as parquet:
+        with (
+            place.open(_name(container)) as file,
+            pq.ParquetFile(file, buffer_size=_BUFFER, pre_buffer=False) as parquet,
+        ):
             yield parquet
     except FileNotFoundError:
         raise DataError(f"{told} is gone; restore it") from None
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, pa.ArrowException, ValueError, OverflowError, MemoryError) as error:
         with suppress(OSError), place.open(_name(container)) as file:
             require_no_pointer(told, file.read(_HEAD))
         raise DataError(f"{told} is damaged or cannot be read ({_line(error)}); fetch or make it again") from None
