@@ -69,7 +69,7 @@ def closing_table(result: Mapping[str, Any], where: Places) -> Iterable[str]:
     for name, outcome in result["nodes"].items():
         yield from _line(name, outcome["headline"], width)
         yield from _line("", _time(outcome["seconds"], outcome["training_seconds"]), width)
-        for warning in (*outcome["warnings"], *outcome["data_warnings"]):
+        for warning in dict.fromkeys((*outcome["warnings"], *outcome["data_warnings"])):
             if warning not in shown:
                 yield from _line("", f"! {warning}", width)
         shown.update(outcome["data_warnings"])

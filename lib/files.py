@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from lib.storage.store import Store
 _CANNOT_WRITE = {errno.EACCES, errno.EPERM, errno.EROFS}
 _CHUNK = 1 << 20
 _DAY = 86_400
+_SEAL = "sha256"
 
 
 @contextmanager
@@ -196,6 +197,27 @@ def digest_file(path: Path, algorithm: str = "sha256") -> str:
 def digest_json(content: Any) -> str:
     """SHA-256 hex digest of the canonical JSON of `content` (sorted keys, no spaces)."""
     return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def sealed(content: Mapping[str, Any]) -> dict[str, Any]:
+    """JSON content with the digest of all of it as its last field, by which `unsealed` finds damage."""
+    plain = {name: value for name, value in content.items() if name != _SEAL}
+    return {**plain, _SEAL: digest_json(json.loads(json.dumps(plain)))}  # as it is read: keys are text, sorted as such
+
+
+def unsealed(content: Any, must: bool = False) -> dict[str, Any]:
+    """Sealed JSON content without its seal; what was written without one passes unless it `must` have it.
+
+    Raises
+    ------
+    ValueError
+        When the content is not what was sealed.
+    """
+    if not isinstance(content, dict):
+        raise ValueError(f"it holds {type(content).__name__}, not fields")
+    if (_SEAL in content or must) and content.get(_SEAL) != sealed(content)[_SEAL]:
+        raise ValueError(f"its {_SEAL} does not fit its content")
+    return {name: value for name, value in content.items() if name != _SEAL}
 
 
 def digest_arrays(*arrays: npt.NDArray[Any]) -> str:

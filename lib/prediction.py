@@ -7,6 +7,7 @@ so loading runs no code.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,14 +17,14 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from lib.backbones.weights import weights_digest
 from lib.datasets.decoding import CHANNELS, LARGEST_PIXELS, Decoder, UnreadableError
 from lib.errors import ConfigError, DataError, WeightsError
 from lib.features.config import FeatureSettings
 from lib.features.plan import feature_set_digest
-from lib.files import digest_file
+from lib.files import digest_file, unsealed
 from lib.mlp.store import load_network
 
 if TYPE_CHECKING:
@@ -244,8 +245,8 @@ class ImageClassifier:
             When the frozen network's weights are not those that the classifier was trained with.
         """
         try:
-            read = Recipe.model_validate_json(recipe.read_bytes())
-        except (OSError, ValidationError) as error:
+            read = Recipe.model_validate_json(json.dumps(unsealed(json.loads(recipe.read_bytes()))))
+        except (OSError, ValueError, RecursionError) as error:
             problem = " ".join(str(error).split())[:160]
             raise DataError(
                 f"classifier {recipe} cannot be read ({problem}); it is damaged or of another version of probeflow: "
@@ -253,7 +254,13 @@ class ImageClassifier:
             ) from None
         decoder = Decoder(read.largest_pixels)
         if read.pixels is not None:
-            return cls(read, load_network(network), _Pixels(read.pixels, decoder))
+            trained = load_network(network)
+            if trained.n_features_in_ != math.prod(read.pixels.shape):
+                raise DataError(
+                    f"classifier {recipe} takes images of {read.pixels.words}, and its network {trained.n_features_in_} "
+                    "numbers: they are of two classifiers; promote one anew"
+                )
+            return cls(read, trained, _Pixels(read.pixels, decoder))
         assert read.features is not None  # a recipe has one of the two
         program = _program(read.features, recipe.parent, weights, device)
         return cls(read, load_network(network), _Features(read.features.settings, program, decoder))

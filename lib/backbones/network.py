@@ -6,11 +6,9 @@ asked for.
 
 from __future__ import annotations
 
-import pickle
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from safetensors.torch import save as safetensors_bytes
 from torch import nn
@@ -20,8 +18,11 @@ from lib.backbones.backbone import Backbone, Cut
 from lib.backbones.config import NetworkSettings
 from lib.backbones.random_weights import random_network
 from lib.backbones.weights import weights_path
-from lib.errors import WeightsError
+from lib.datasets.formats import require_no_pointer
+from lib.errors import DataError, WeightsError
 from lib.files import write_bytes
+
+_HEAD = 512
 
 
 class CutNetwork(nn.Module):
@@ -126,14 +127,16 @@ def _needed(network: nn.Module, cut: Cut) -> list[str]:
 def _read(path: Path, backbone: Backbone) -> dict[str, torch.Tensor]:
     """The tensors of a file: PyTorch's own kind, read without running code, or safetensors."""
     try:
+        with path.open("rb") as file:
+            require_no_pointer(f"weights file {path}", file.read(_HEAD))
         safe = path.suffix == ".safetensors"
         held = load_file(path) if safe else torch.load(path, map_location="cpu", weights_only=True)
         if not all(isinstance(value, torch.Tensor) for value in held.values()):
             raise TypeError("it is no mapping of names to tensors")
-    except (
-        pickle.UnpicklingError, RuntimeError, EOFError, AttributeError, TypeError, KeyError, ValueError, SafetensorError,
-    ) as error:  # fmt: skip
-        raise _other_weights(path, backbone, " ".join(str(error).split())[:160]) from None
+    except DataError as pointer:
+        raise WeightsError(str(pointer)) from None
+    except Exception as error:  # damaged bytes make torch's reader raise nearly anything
+        raise _other_weights(path, backbone, " ".join(str(error).split())[:160] or type(error).__name__) from None
     return dict(held)
 
 

@@ -1,25 +1,71 @@
-"""Unpacking archives safely: no path leaves the target, no links or devices, no bomb; all or nothing."""
+"""Unpacking archives safely: no path leaves the target, no links or devices, no bomb; all or nothing.
+
+What an archive is, its content tells and not its name: a zip, or a tar that is plain or compressed.
+"""
 
 from __future__ import annotations
 
+import bz2
+import errno
+import gzip
+import lzma
+import re
 import shutil
+import stat
+import struct
 import tarfile
 import zipfile
 import zlib
-from pathlib import Path, PurePosixPath
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
 from uuid import uuid4
 
+import pyarrow as pa
+
+from lib.datasets import tars
+from lib.datasets.decoding import IMAGE_ENDINGS
+from lib.datasets.formats import require_no_pointer
 from lib.errors import DataError
 from lib.files import storage_errors, sync_folder
 
-SUFFIXES = (".tar", ".tar.gz", ".tgz", ".zip")
+SUFFIXES = (*(".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tbz", ".tar.xz", ".txz", ".tar.zst", ".tzst"),)
 _LARGEST = 200 * 1024**3
 """Bytes an archive may unpack to."""
+
+_ASIDE = "__MACOSX"
+"""Where macOS keeps what only it knows of files."""
+
+_ZIP = (b"PK\3\4", b"PK\5\6", b"PK\7\x08")
+_OTHERS = {b"7z\xbc\xaf\x27\x1c": "7-Zip", b"Rar!": "RAR", b"\x1f\x9d": "compress", b"!<arch>": "ar"}
+_HEAD = 512
+_TAR = slice(257, 262)
+_ZIP_METHODS = {9: "Deflate64", 93: "Zstandard", 94: "MP3", 95: "XZ", 96: "JPEG", 97: "WavPack", 98: "PPMd", 99: "AES"}
+_UTF8_NAME = 0x800
+_ENCRYPTED = 0x2041
+_SHOWN = 80
+
+_DAMAGE = (
+    *(tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, pa.ArrowException),
+    *(EOFError, ValueError, RuntimeError, OverflowError, MemoryError),
+)
+"""What the readers raise for damaged archives; their OSErrors have no number, as those of the disk do."""
+
+_WITHOUT = "unpack it yourself and give the folder"
 
 
 def is_archive(path: Path) -> bool:
     """Whether the name ends as an archive's does."""
     return path.name.lower().endswith(SUFFIXES)
+
+
+def begins_as_archive(path: Path) -> bool:
+    """Whether a file is an archive by what it begins with, whatever its name."""
+    with path.open("rb") as file:
+        head = file.read(_HEAD)
+    return head.startswith((*_ZIP, *_COMPRESSIONS, *_OTHERS)) or head[_TAR] == b"ustar"
 
 
 def unpack(archive: Path, target: Path) -> None:
@@ -28,61 +74,193 @@ def unpack(archive: Path, target: Path) -> None:
     Raises
     ------
     DataError
-        When the archive is damaged, or holds a path, link or size that is not safe.
+        When the archive is damaged, encrypted or empty, or holds a path, link or size that is not safe.
     """
     if target.exists():
         return
     temporary = target.with_name(f".{target.name}.{uuid4().hex[:8]}.tmp")
     try:
-        with storage_errors(target):
+        with storage_errors(target), _damage(archive):
             temporary.mkdir(parents=True)
-            if archive.name.lower().endswith(".zip"):
-                _unzip(archive, temporary)
-            else:
-                _untar(archive, temporary)
+            _write(archive, temporary)
             temporary.rename(target)
             sync_folder(target.parent)
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error) as error:
-        raise DataError(f"archive {archive} is damaged or not safe ({error}); fetch or make it again") from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _untar(archive: Path, target: Path) -> None:
-    with tarfile.open(archive) as tar:
-        members = tar.getmembers()
-        _check_size(archive, sum(member.size for member in members))
-        for member in members:
-            _check_name(archive, member.name)
-            if not (member.isfile() or member.isdir()):
-                raise DataError(
-                    f"archive {archive}: {member.name!r} is a link or device; only files and folders are taken"
-                )
-        for member in members:  # by hand: what was checked is what is written, whatever else a member claims
-            path = target / member.name
-            content = tar.extractfile(member)
-            if content is None:
+@dataclass(frozen=True)
+class _Member:
+    """A file of an archive, with its open content or the name of the member that it is a copy of; or a folder."""
+
+    name: str
+    size: int = 0
+    content: IO[bytes] | None = None
+    copy_of: str | None = None
+
+
+def _write(archive: Path, target: Path) -> None:
+    size, any_file, any_image, inner = 0, False, False, ""
+    for member in _members(archive):
+        parts = _parts(archive, member.name)
+        if not parts or parts[0] == _ASIDE:
+            continue
+        path = target.joinpath(*parts)
+        with _naming_errors(archive, member.name):
+            if member.content is None and member.copy_of is None:
                 path.mkdir(parents=True, exist_ok=True)
                 continue
             path.parent.mkdir(parents=True, exist_ok=True)
-            with content, path.open("wb") as output:
-                shutil.copyfileobj(content, output)
+            path.unlink(missing_ok=True)  # of several members of one name the last is meant
+        if size + member.size > _LARGEST:
+            raise DataError(f"archive {archive} unpacks to more than {_LARGEST / 1e9:.0f} GB, which is the limit")
+        with member.content or _opened(archive, target, member) as content, path.open("xb") as output:
+            shutil.copyfileobj(content, output)
+            size += output.tell()
+        any_file = True
+        any_image |= path.suffix.lower()[1:] in IMAGE_ENDINGS
+        inner = inner or (member.name if is_archive(path) else "")
+    if not any_file:
+        raise DataError(f"archive {archive} holds no file; make it again")
+    if inner and not any_image:
+        raise DataError(f"archive {archive} holds other archives ({_shown(inner)}) and no images; {_WITHOUT}")
 
 
-def _unzip(archive: Path, target: Path) -> None:
-    with zipfile.ZipFile(archive) as packed:
-        _check_size(archive, sum(item.file_size for item in packed.infolist()))
+def _members(archive: Path) -> Iterator[_Member]:
+    with archive.open("rb") as file:
+        head = file.read(_HEAD)
+        require_no_pointer(f"archive {archive}", head)
+        if not head:
+            raise DataError(f"archive {archive} is empty (0 bytes); fetch or make it again")
+        other = next((name for magic, name in _OTHERS.items() if head.startswith(magic)), None)
+        if other is not None:
+            raise DataError(f"archive {archive} is packed by {other}, which is not read here; {_WITHOUT}")
+        file.seek(0)
+        for magic, opener in _COMPRESSIONS.items():
+            if head.startswith(magic):
+                with opener(file) as stream:
+                    yield from _of_tar(archive, stream)
+                return
+        if head.startswith(_ZIP) or (head[_TAR] != b"ustar" and zipfile.is_zipfile(file)):
+            yield from _of_zip(archive, file)
+        else:
+            file.seek(0)
+            yield from _of_tar(archive, file)
+
+
+def _zstd(file: IO[bytes]) -> Any:
+    return pa.CompressedInputStream(pa.PythonFile(file, "r"), "zstd")
+
+
+_COMPRESSIONS: dict[bytes, Callable[[IO[bytes]], Any]] = {
+    b"\x1f\x8b": gzip.open,
+    b"BZh": bz2.open,
+    b"\xfd7zXZ\0": lzma.open,
+    b"\x28\xb5\x2f\xfd": _zstd,
+}
+
+
+def _of_tar(archive: Path, stream: IO[bytes]) -> Iterator[_Member]:
+    for member, opened in tars.members(stream, "r|"):
+        if opened is None and not (member.isdir() or member.islnk()):
+            raise _no_file(archive, member.name)
+        content = opened() if opened is not None else None
+        yield _Member(member.name, member.size, content, member.linkname if member.islnk() else None)
+
+
+def _of_zip(archive: Path, file: IO[bytes]) -> Iterator[_Member]:
+    with zipfile.ZipFile(file) as packed:
         for item in packed.infolist():
-            _check_name(archive, item.filename)
-        packed.extractall(target)
+            name = _zip_name(item)
+            kind = stat.S_IFMT(item.external_attr >> 16)
+            if _slashed(name).endswith("/"):
+                yield _Member(name)
+                continue
+            if item.flag_bits & _ENCRYPTED:
+                raise DataError(f"archive {archive} is encrypted ({_shown(name)}); {_WITHOUT}")
+            if kind not in (0, stat.S_IFREG):
+                raise _no_file(archive, name)
+            try:
+                content = packed.open(item)
+            except NotImplementedError:
+                method = _ZIP_METHODS.get(item.compress_type, f"method {item.compress_type}")
+                raise DataError(
+                    f"archive {archive}: {_shown(name)} is compressed by {method}, which is not read here; {_WITHOUT}"
+                ) from None
+            yield _Member(name, item.file_size, content)
 
 
-def _check_name(archive: Path, name: str) -> None:
-    path = PurePosixPath(name.replace("\\", "/"))
-    if path.is_absolute() or ".." in path.parts:
-        raise DataError(f"archive {archive}: {name!r} would land outside the target folder; refused")
+def _zip_name(item: zipfile.ZipInfo) -> str:
+    """The member's name; that of macOS is UTF-8 without the mark of it."""
+    if not item.flag_bits & _UTF8_NAME:
+        with suppress(UnicodeError):
+            return item.filename.encode("cp437").decode()
+    return item.filename
 
 
-def _check_size(archive: Path, size: int) -> None:
-    if size > _LARGEST:
-        raise DataError(f"archive {archive} would unpack to {size / 1e9:.0f} GB; the limit is {_LARGEST / 1e9:.0f} GB")
+def _slashed(name: str) -> str:
+    """The name with slashes where a program of Windows wrote backslashes."""
+    return name if "/" in name else name.replace("\\", "/")
+
+
+def _no_file(archive: Path, name: str) -> DataError:
+    return DataError(
+        f"archive {archive}: {_shown(name)} is a link or device; only files and folders are taken: "
+        "make it again with files in place of links (tar -h, zip without -y)"
+    )
+
+
+def _parts(archive: Path, name: str) -> list[str]:
+    """The parts of a member's path under the target; none for the target itself."""
+    slashed = _slashed(name)
+    parts = slashed.split("/")
+    if slashed.startswith("/") or ".." in parts or re.match(r"[A-Za-z]:[/\\]", name):
+        raise DataError(
+            f"archive {archive}: {_shown(name)} would land outside the target folder; "
+            "make it again from within the folder (tar -C FOLDER .)"
+        )
+    return [part for part in parts if part not in ("", ".")]
+
+
+def _opened(archive: Path, target: Path, member: _Member) -> IO[bytes]:
+    """What a hard link names, which was unpacked before it."""
+    source = target.joinpath(*_parts(archive, member.copy_of or ""))
+    if not source.is_file():
+        raise DataError(
+            f"archive {archive}: {_shown(member.name)} is a link to what does not come before it; {_WITHOUT}"
+        )
+    return source.open("rb")
+
+
+@contextmanager
+def _naming_errors(archive: Path, name: str) -> Iterator[None]:
+    try:
+        yield
+    except (FileExistsError, NotADirectoryError, IsADirectoryError):
+        raise DataError(f"archive {archive}: {_shown(name)} is both a file and a folder; make it again") from None
+    except OSError as error:
+        if error.errno in (errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ):
+            raise DataError(
+                f"archive {archive}: {_shown(name)} is too long or no name for a file here; rename it and make it again"
+            ) from None
+        raise
+
+
+@contextmanager
+def _damage(archive: Path) -> Iterator[None]:
+    try:
+        yield
+    except _DAMAGE as error:
+        problem = error
+    except OSError as error:
+        if error.errno not in (None, errno.EINVAL):  # the latter of a position that cannot be
+            raise
+        problem = error
+    else:
+        return
+    reason = " ".join(str(problem).split()) or type(problem).__name__
+    raise DataError(f"archive {archive} is damaged or no archive ({reason}); fetch or make it again")
+
+
+def _shown(name: str) -> str:
+    return repr(name if len(name) <= _SHOWN else f"{name[:_SHOWN]}…")

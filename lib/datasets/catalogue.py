@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 
 from lib.datasets.decoding import ASKED_AGAIN
 from lib.errors import StorageError
-from lib.files import atomic_path
+from lib.files import atomic_path, digest_json
 
 SPLITS = ("train", "validation", "test")
 SPLIT_NAMES = {
@@ -301,17 +301,27 @@ def save(catalogue: Catalogue, path: Path, decoder: str) -> None:
         pa.binary(16), len(catalogue), [None, pa.py_buffer(np.ascontiguousarray(catalogue.digests))]
     )
     columns = {name: pa.array(column) for name, column in catalogue.columns.items()}
+    metadata["probeflow.seal"] = digest_json(list(metadata.values()))
     table = pa.table({"name": catalogue.names, **columns, "digest": digests}).replace_schema_metadata(metadata)
     with _writing, atomic_path(path) as temporary:
-        pq.write_table(table, temporary, row_group_size=_WINDOW, compression="zstd", use_dictionary=False)
+        pq.write_table(
+            table,
+            temporary,
+            row_group_size=_WINDOW,
+            compression="zstd",
+            use_dictionary=False,
+            write_page_checksum=True,
+        )
 
 
 def read(path: Path, decoder: str | None) -> Catalogue | None:
     """The catalogue on disk; None when there is none, it is damaged, or another decoder verified it."""
     try:
-        with pq.ParquetFile(path, pre_buffer=False) as file:
+        with pq.ParquetFile(path, pre_buffer=False, page_checksum_verification=True) as file:
             stored = file.schema_arrow.metadata
             metadata = {name: stored[f"probeflow.{name}".encode()] for name in _METADATA}
+            if stored[b"probeflow.seal"].decode() != digest_json([each.decode() for each in metadata.values()]):
+                return None
             if decoder is not None and metadata["decoder"].decode() != decoder:
                 return None
             catalogue = Catalogue.listed(_column(file, "name"), json.loads(metadata["values"]))
@@ -322,7 +332,7 @@ def read(path: Path, decoder: str | None) -> Catalogue | None:
         catalogue.digests[:] = flat.reshape(-1, 16)
         catalogue.reasons = json.loads(metadata["reasons"])
         catalogue.containers = [Container(*each) for each in json.loads(metadata["containers"])]
-    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException):
+    except (OSError, ValueError, KeyError, IndexError, TypeError, OverflowError, pa.ArrowException):
         return None
     # A disk or network that failed is asked again.
     states = catalogue.columns["state"]

@@ -1,19 +1,25 @@
 """One encoded image to uint8 RGB, or the reason why not: whatever the bytes are, a caller gets one of the two.
 
 EXIF orientation is applied, alpha is laid on white, 16-bit grey is cut to 8 bits, and of several frames the first is
-taken. The number of pixels is checked by the header before anything is decoded.
+taken. The number of pixels is checked by the header before anything is decoded. Pixels decide: side data that is broken
+or too large, such as texts and colour profiles, is left out.
 """
 
 from __future__ import annotations
 
 import io
+import logging
 import threading
 import warnings
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from itertools import chain
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+
+from lib.datasets.formats import what_it_is
+from lib.datasets.side_data import lighter
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -34,14 +40,24 @@ NO_PERMISSION = "no permission to read it"
 ASKED_AGAIN = (CANNOT_READ, NO_PERMISSION)
 """What such reasons begin with may be fixed without a change of the image, so they are not kept."""
 
-_FORMAT = 1
-"""Raised when the same bytes decode to other pixels than before."""
+_FORMAT = 2
+"""Raised when the same bytes decode to other pixels than before, or to some where they were refused."""
 
 _LARGE = 1 << 24
 _one_large = threading.Lock()
 """Images of more than `_LARGE` pixels are decoded one at a time: each takes up to a gibibyte on the way."""
 
 _ORIENTATION = 0x0112
+_TURNS = {
+    2: "FLIP_LEFT_RIGHT",
+    3: "ROTATE_180",
+    4: "FLIP_TOP_BOTTOM",
+    5: "TRANSPOSE",
+    6: "ROTATE_270",
+    7: "TRANSVERSE",
+    8: "ROTATE_90",
+}
+"""What sets an image of each orientation upright, as Pillow calls it; of any other value nothing is done."""
 
 _RUNS_A_PROGRAM = {"EPS"}
 """Formats that Pillow hands to another program (Ghostscript); never done with files of unknown origin."""
@@ -70,6 +86,7 @@ class Decoder:
         Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS or 0, largest_pixels)
         # What Pillow warns of is decided here, image by image; a filter set and reset around each is not safe in threads.
         warnings.filterwarnings("ignore", module=r"PIL\.")
+        logging.getLogger("PIL").setLevel(logging.CRITICAL)
         Image.init()
         known = [name for name in Image.ID if name not in _RUNS_A_PROGRAM]
         self._formats = sorted(known, key=lambda name: name not in ("JPEG", "PNG"))
@@ -94,12 +111,14 @@ class Decoder:
         """Bytes of the image once decoded, by its header alone; 0 when it has none that is known, or is too large."""
         from PIL import Image
 
-        try:
-            with Image.open(io.BytesIO(data), formats=self._formats) as opened:
-                pixels = opened.width * opened.height
-        except Exception:  # decoding it will say what is wrong
-            return 0
-        return CHANNELS * pixels if pixels <= self.largest_pixels else 0
+        for content in chain([data], lighter(data)):
+            try:
+                with Image.open(io.BytesIO(content), formats=self._formats) as opened:
+                    pixels = opened.width * opened.height
+            except Exception:  # decoding it will say what is wrong
+                continue
+            return CHANNELS * pixels if pixels <= self.largest_pixels else 0
+        return 0
 
     def inspect(self, data: bytes) -> Decoded:
         """The image's pixels and whether it has more frames. Raises UnreadableError.
@@ -116,30 +135,38 @@ class Decoder:
 
         if not data:
             raise UnreadableError("the file is empty")
-        try:
-            with Image.open(io.BytesIO(data), formats=self._formats) as opened:
-                pixels = opened.width * opened.height
-                if pixels > self.largest_pixels:
-                    raise UnreadableError(
-                        f"{opened.width}x{opened.height} pixels, more than largest_pixels {self.largest_pixels:,}: "
-                        "it may be a decompression bomb"
-                    )
-                if pixels <= _LARGE:
-                    return Decoded(_rgb(opened), look_for_frames and _has_more_frames(opened))
-                with _one_large:
-                    return Decoded(_rgb(opened), look_for_frames and _has_more_frames(opened))
-        except UnreadableError:
-            raise
-        except UnidentifiedImageError:
-            raise UnreadableError("not an image that Pillow knows") from None
-        except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-            raise UnreadableError(
-                f"more pixels than largest_pixels {self.largest_pixels:,}: it may be a decompression bomb"
-            ) from None
-        except MemoryError:
-            raise UnreadableError(f"{CANNOT_READ}not enough memory to decode it") from None
-        except Exception as error:  # hostile bytes make Pillow's parsers raise nearly anything
-            raise UnreadableError(" ".join(str(error).split()) or type(error).__name__) from None
+        reason = ""
+        for content in chain([data], lighter(data)):
+            try:
+                return self._decoded(content, look_for_frames)
+            except UnreadableError:
+                raise
+            except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+                raise UnreadableError(
+                    f"more pixels than largest_pixels {self.largest_pixels:,}: it may be a decompression bomb"
+                ) from None
+            except MemoryError:
+                raise UnreadableError(f"{CANNOT_READ}not enough memory to decode it") from None
+            except UnidentifiedImageError:
+                reason = what_it_is(data)
+            except Exception as error:  # hostile bytes make Pillow's parsers raise nearly anything
+                reason = " ".join(str(error).split()) or type(error).__name__
+        raise UnreadableError(reason)
+
+    def _decoded(self, data: bytes, look_for_frames: bool) -> Decoded:
+        from PIL import Image
+
+        with Image.open(io.BytesIO(data), formats=self._formats) as opened:
+            pixels = opened.width * opened.height
+            if pixels > self.largest_pixels:
+                raise UnreadableError(
+                    f"{opened.width}x{opened.height} pixels, more than largest_pixels {self.largest_pixels:,}: "
+                    "it may be a decompression bomb"
+                )
+            if pixels <= _LARGE:
+                return Decoded(_rgb(opened), look_for_frames and _has_more_frames(opened))
+            with _one_large:
+                return Decoded(_rgb(opened), look_for_frames and _has_more_frames(opened))
 
 
 def encode_png(pixels: npt.NDArray[np.uint8]) -> bytes:
@@ -152,20 +179,29 @@ def encode_png(pixels: npt.NDArray[np.uint8]) -> bytes:
 
 
 def _rgb(opened: Image.Image) -> npt.NDArray[np.uint8]:
-    from PIL import Image, ImageOps
+    from PIL import Image
 
     # Only Pillow's PNM reader scales "I" to 16 bits; elsewhere it is 32 bits of unknown range, as "F" is.
     if opened.mode == "F" or (opened.mode == "I" and opened.format not in ("PPM", "PNG")):
         raise UnreadableError(f"32-bit pixels (mode {opened.mode}) have no agreed white; convert them to 8 or 16 bits")
     opened.load()
-    turned = opened.getexif().get(_ORIENTATION, 1) != 1  # asked first, for the transposition copies
-    picture = ImageOps.exif_transpose(opened) if turned else opened
+    turn = _turn(opened)
+    picture = opened if turn is None else opened.transpose(Image.Transpose[turn])
     if picture.mode == "I" or picture.mode.startswith("I;16"):
         return _grey16(picture)
     if picture.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in picture.info:
         picture = picture.convert("RGBA")
         picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
     return np.asarray(picture.convert("RGB"))
+
+
+def _turn(opened: Image.Image) -> str | None:
+    """What sets the image upright, if anything; EXIF that cannot be read says nothing."""
+    try:
+        found: Any = opened.getexif().get(_ORIENTATION)
+        return _TURNS.get(found)
+    except Exception:  # Pillow's parser of EXIF and XMP raises nearly anything
+        return None
 
 
 def _grey16(picture: Image.Image) -> npt.NDArray[np.uint8]:

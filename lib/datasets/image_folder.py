@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow.compute as pc
 
 from lib.datasets import catalogue as catalogues
-from lib.datasets.archives import SUFFIXES, is_archive, unpack
+from lib.datasets.archives import SUFFIXES, begins_as_archive, is_archive, unpack
 from lib.datasets.catalogue import SPLIT_NAMES, SPLITS, WHOLE, Catalogue, CatalogueBuilder, shown, split_names
 from lib.datasets.collection import Collection, dataset_of
 from lib.datasets.dataset import Dataset
@@ -149,14 +149,26 @@ def _root(name: str, folder: Path, mirror: str | None) -> Path:
         archive = fetch(RemoteFile(name), folder / digest_of(mirror, name) / local.name, mirror)
     else:
         raise DataError(f"image folder {name!r} not found; give an existing folder or archive, or set PROBEFLOW_MIRROR")
-    if not is_archive(archive):
+    if not (is_archive(archive) or begins_as_archive(archive)):
         raise DataError(f"{name!r} is a file but no archive; give a folder, or one of: {', '.join(SUFFIXES)}")
     target = folder / digest_file(archive)[:16]
     unpack(archive, target)
-    inside = [item for item in target.iterdir() if not item.name.startswith(".")]
-    # An archive often holds one folder that holds everything.
-    wraps = len(inside) == 1 and inside[0].is_dir() and inside[0].name.lower() not in SPLIT_NAMES
-    return inside[0] if wraps else target
+    # An archive often holds one folder that holds everything, or one in one; the last one may be a class.
+    only = _only_folder(target)
+    while only is not None:
+        target, only = only, _only_folder(only)
+        if only is not None and not any(item.is_dir() for item in only.iterdir()):
+            break
+    return target
+
+
+def _only_folder(folder: Path) -> Path | None:
+    """The one folder within, if there is no other, no image beside it, and it is no split."""
+    inside = [item for item in folder.iterdir() if not item.name.startswith(".")]
+    folders = [item for item in inside if item.is_dir()]
+    if len(folders) != 1 or folders[0].name.lower() in SPLIT_NAMES:
+        return None
+    return None if any(_is_image(os.fsencode(item.name)) for item in inside) else folders[0]
 
 
 @dataclass(frozen=True)

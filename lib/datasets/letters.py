@@ -1,12 +1,15 @@
 """OCR letters: 16x8 binary pixels, ten classes; the study's CSV pair, or the public archive it was drawn from.
 
-The CSVs have no header: label 0-9, then 128 pixels. The study's own code took the first row for a header and lost it;
-here a header is refused, and a file that looks as if it had lost a row is warned of.
+The CSVs have no header: label 0-9, then 128 pixels, as any spreadsheet writes them (byte order mark, line ends, quotes,
+delimiters, blank lines). The study's own code took the first row for a header and lost it; here a header is refused, and a
+file that looks as if it had lost a row is warned of.
 """
 
 from __future__ import annotations
 
+import csv
 import gzip
+import io
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +19,7 @@ import numpy.typing as npt
 
 from lib.datasets.dataset import Dataset, Split, build
 from lib.datasets.download import RemoteFile, digest_of, fetch
+from lib.datasets.formats import require_no_pointer
 from lib.datasets.sources import Letters
 from lib.errors import DataError
 from lib.files import digest_file
@@ -25,6 +29,9 @@ ARCHIVE = RemoteFile("letters/letter.data.gz", ["https://ai.stanford.edu/~btaska
 _ARCHIVE_ROWS = 52_152
 _HEIGHT, _WIDTH = 16, 8
 _PIXELS = _HEIGHT * _WIDTH
+_DELIMITERS = ",;\t "
+_UTF16 = (b"\xff\xfe", b"\xfe\xff")
+_LONGEST_NUMBER, _SHOWN = 9, 40
 _TRAIN_A_CLASS, _VALIDATION_A_CLASS = 900, 100
 
 
@@ -47,20 +54,44 @@ def read_csv(path: Path) -> Split:
     Raises
     ------
     DataError
-        Naming the file, the row (from 1) and what is wrong with it.
+        Naming the file, the row (its line, from 1) and what is wrong with it.
     """
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    lines = lines[:-1] if lines and not lines[-1].strip() else lines
+    lines = list(_lines(path))
     if not lines:
         raise DataError(f"{path.name} is empty; it should hold rows of a label and {_PIXELS} pixels")
-    first = lines[0].split(",")
-    if not all(_is_number(cell) for cell in first) and len(lines) > 1 and all(map(_is_number, lines[1].split(","))):
+    number, first = lines[0]
+    if (
+        not (_is_number(first[0]) and any(map(_is_number, first[1:])))
+        and len(lines) > 1
+        and all(map(_is_number, lines[1][1]))
+    ):
         raise DataError(
-            f"{path.name} row 1 looks like a header ({first[0].strip()!r}, …), but these files have none: "
+            f"{path.name} row {number} looks like a header ({first[0][:_SHOWN]!r}, …), but these files have none: "
             f"delete that line; {len(lines) - 1:,} data rows follow it"
         )
-    rows = np.array([_row(path, number, line) for number, line in enumerate(lines, 1)], np.uint8)
+    rows = np.array([_row(path, number, cells) for number, cells in lines], np.uint8)
     return Split(rows[:, 1:].reshape(-1, _HEIGHT, _WIDTH), rows[:, 0].astype(np.int64))
+
+
+def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """The number of each line that is not blank, and its cells without quotes, spaces and trailing delimiters."""
+    data = path.read_bytes()
+    require_no_pointer(path, data)
+    text = data.decode("utf-16" if data.startswith(_UTF16) else "utf-8-sig", "replace")
+    first = text.lstrip().partition("\n")[0].rstrip()
+    delimiter = next((each for each in _DELIMITERS if each in first), ",")
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
+    number = 1
+    try:
+        for row in reader:
+            cells = [cell.strip() for cell in row]
+            while len(cells) > _PIXELS + 1 and not cells[-1]:
+                cells.pop()
+            if any(cells):
+                yield number, cells
+            number = reader.line_num + 1
+    except csv.Error as error:
+        raise DataError(f"{path.name} row {number} is no CSV ({error}); write the file again") from None
 
 
 def _is_number(cell: str) -> bool:
@@ -71,14 +102,13 @@ def _is_number(cell: str) -> bool:
     return True
 
 
-def _row(path: Path, number: int, line: str) -> list[int]:
-    cells = line.split(",")
+def _row(path: Path, number: int, cells: list[str]) -> list[int]:
     if len(cells) != _PIXELS + 1:
         raise DataError(f"{path.name} row {number} has {len(cells)} columns; {_PIXELS + 1} are needed (label, pixels)")
     for column, cell in enumerate(cells, 1):
-        if not cell.strip().isdigit():
+        if not (cell.isascii() and cell.isdigit() and len(cell) <= _LONGEST_NUMBER):
             raise DataError(
-                f"{path.name} row {number}, column {column} holds {cell.strip()!r}; a whole number is needed"
+                f"{path.name} row {number}, column {column} holds {cell[:_SHOWN]!r}; a whole number is needed"
             )
     values = [int(cell) for cell in cells]
     if values[0] >= len(CLASSES):

@@ -10,7 +10,7 @@ import json
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,17 +28,21 @@ from lib.datasets.containers import catalogue_of, container_splits, find, name_o
 from lib.datasets.dataset import Dataset
 from lib.datasets.decoding import Decoder, UnreadableError
 from lib.datasets.download import digest_of
+from lib.datasets.formats import require_no_pointer
 from lib.datasets.places import Place, unreadable, without_secrets
 from lib.datasets.sources import ParquetImages
 from lib.errors import DataError, ProbeflowError
 from lib.progress import bar
 
 _LABELS_AT_ONCE = 1 << 16
+_ROWS_AT_ONCE = 1 << 10
 _BATCH_BYTES = 4 << 20
 _BATCHES, _READERS, _FILES = 8, 4, 8
 """Batches of images, readers within row groups, and open files that are kept."""
 
 _BUFFER = 1 << 20
+_HEAD = 512
+_LISTED = 20
 
 _NO_LABEL, _NO_TEXT = -1, -2
 
@@ -99,6 +103,8 @@ class ParquetStore:
                     content = self._read(int(columns["container"][row]), int(columns["offset"][row]))
             except ProbeflowError:
                 raise
+            except UnreadableError as problem:
+                yield problem
             except Exception as error:  # Arrow's, the disk's, or any file system's
                 yield (
                     UnreadableError(f"its row group is damaged ({_line(error)})")
@@ -117,8 +123,7 @@ class ParquetStore:
             batch = self._forward(file, group, row)
         if batch.error is not None:
             raise batch.error
-        content: bytes | None = batch.images[row - batch.first].as_py()
-        return content
+        return _content(batch.images[row - batch.first])
 
     def _forward(self, file: _File, group: _Group, row: int) -> _Batch:
         """Read on to the row, from the nearest reader before it."""
@@ -160,14 +165,19 @@ class ParquetStore:
         parquet = pq.ParquetFile(
             self._place.open(_name(self._containers[container])), buffer_size=_BUFFER, pre_buffer=False
         )
-        metadata = parquet.metadata
-        groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
-        paths = [groups[0].column(number).path_in_schema for number in range(metadata.num_columns)]
-        leaf = next(path for path in (f"{self._column}.bytes", self._column) if path in paths)
-        sizes = [group.column(paths.index(leaf)).total_uncompressed_size for group in groups]
+        paths = [parquet.schema.column(number).path for number in range(len(parquet.schema))]
+        # A column of lists has its leaf further down.
+        leaf = next(
+            leaf
+            for leaf in (f"{self._column}.bytes", self._column)
+            if any(f"{path}.".startswith(f"{leaf}.") for path in paths)
+        )
+        # Of a damaged file what is told of single columns ends the process, where it should raise.
+        groups = [parquet.metadata.row_group(number) for number in range(parquet.metadata.num_row_groups)]
         rows = np.array([group.num_rows for group in groups], np.int64)
         a_batch = [
-            int(np.clip(_BATCH_BYTES * count // max(size, 1), 1, 1024)) for size, count in zip(sizes, rows, strict=True)
+            int(np.clip(_BATCH_BYTES * group.num_rows // max(group.total_byte_size, 1), 1, _ROWS_AT_ONCE))
+            for group in groups
         ]
         file = self._files[container] = _File(parquet, leaf, np.cumsum(rows) - rows, rows, a_batch)
         if len(self._files) > _FILES:
@@ -178,11 +188,27 @@ class ParquetStore:
         return file
 
 
+def _content(cell: Any) -> bytes | None:
+    """The bytes of a cell, which may be a list of numbers; None when it is empty."""
+    if not isinstance(cell, pa.ListScalar):
+        content: bytes | None = cell.as_py()
+        return content
+    if not cell.is_valid:
+        return None
+    try:
+        numbers = cell.values.cast(pa.uint8())
+    except pa.ArrowInvalid:
+        raise UnreadableError("its list holds numbers that are no bytes (0 to 255)") from None
+    if numbers.null_count:
+        raise UnreadableError("its list of bytes has empty places (null)")
+    return numbers.to_numpy(zero_copy_only=False).tobytes()  # type: ignore[no-any-return]
+
+
 def _damaged(error: Exception) -> bool:
     """Whether Arrow found the content wrong; it tells so with OSError too, but without a number."""
     if isinstance(error, TimeoutError):
         return False
-    return isinstance(error, pa.ArrowException) or (isinstance(error, OSError) and error.errno is None)
+    return isinstance(error, pa.ArrowException | ValueError) or (isinstance(error, OSError) and error.errno is None)
 
 
 def _limit(kept: OrderedDict[Any, Any], most: int) -> None:
@@ -266,13 +292,19 @@ def index(place: Place, container: Container, source: ParquetImages) -> Catalogu
         When the file is damaged or lacks a column.
     """
     names = _class_names_of(place, container, source)
+    told = f"{place.shown}/{shown(_name(container))}: column {source.label_column!r}"
     values: dict[str, int] = {}
     labels = []
     with _opened(place, container) as parquet:
+        if pa.types.is_struct(parquet.schema_arrow.field(source.image_column).type) and not _has_bytes(
+            parquet, f"{source.image_column}.bytes"
+        ):
+            raise DataError(
+                f"{place.shown}/{shown(_name(container))}: column {source.image_column!r} has no bytes, only paths, which "
+                "are not followed; write the content of the image files into it"
+            )
         for batch in parquet.iter_batches(_LABELS_AT_ONCE, columns=[source.label_column], use_threads=False):
-            column = batch.column(0)
-            if pa.types.is_dictionary(column.type):
-                column = column.dictionary_decode()
+            column = _label_column(batch.column(0), told)
             distinct = pc.unique(column)
             codes = [_code(value, names, values) for value in _values(distinct)]
             labels.append(
@@ -291,14 +323,26 @@ def index(place: Place, container: Container, source: ParquetImages) -> Catalogu
     return catalogue
 
 
+def _label_column(labels: Any, told: str) -> Any:
+    """The labels as whole numbers or as bytes. Raises DataError when a number is not whole."""
+    if pa.types.is_dictionary(labels.type):
+        labels = labels.dictionary_decode()
+    if pa.types.is_floating(labels.type):  # as tables write whole numbers of which some are missing
+        numbers = labels.cast(pa.float64())
+        try:
+            return pc.if_else(pc.is_nan(numbers), None, numbers).cast(pa.int64())
+        except pa.ArrowInvalid:
+            raise DataError(f"{told} holds numbers that are not whole; a class has a whole number or a name") from None
+    if pa.types.is_boolean(labels.type):
+        labels = labels.cast(pa.string())
+    return labels if pa.types.is_integer(labels.type) else labels.cast(pa.large_binary())
+
+
 def _values(labels: Any) -> Iterator[Any]:
     """The labels as Python's; bytes where one is not in UTF-8, which Arrow and Parquet let pass."""
-    if pa.types.is_integer(labels.type):
-        yield from labels.to_pylist()
-        return
-    for value in labels.cast(pa.large_binary()).to_pylist():
+    for value in labels.to_pylist():
         try:
-            yield None if value is None else value.decode()
+            yield value.decode() if isinstance(value, bytes) else value
         except UnicodeDecodeError:
             yield value
 
@@ -322,20 +366,63 @@ def _class_names_of(place: Place, container: Container, source: ParquetImages) -
     with _opened(place, container) as parquet:
         schema = parquet.schema_arrow
     for column in (source.image_column, source.label_column):
+        if schema.names.count(column) > 1:
+            raise DataError(f"{told} has several columns {column!r}; give each a name of its own")
         if column not in schema.names:
-            known = ", ".join(schema.names)
+            known = ", ".join(schema.names[:_LISTED]) + (" …" if len(schema.names) > _LISTED else "")
             raise DataError(
                 f"{told} has no column {column!r}; name it by image_column and label_column: it has {known}"
             )
     image, label = (schema.field(column).type for column in (source.image_column, source.label_column))
     if pa.types.is_struct(image) and "bytes" in [field.name for field in image]:
         image = image.field("bytes").type
-    if not (pa.types.is_binary(image) or pa.types.is_large_binary(image)):
-        raise DataError(f"{told}: column {source.image_column!r} holds {image}, not encoded images as bytes")
-    of_label = label.value_type if pa.types.is_dictionary(label) else label
-    if not (pa.types.is_integer(of_label) or pa.types.is_string(of_label) or pa.types.is_large_string(of_label)):
-        raise DataError(f"{told}: column {source.label_column!r} holds {label}, neither numbers nor names")
+    if not (_is_binary(_plain(image)) or (_is_list(image) and pa.types.is_integer(image.value_type))):
+        raise DataError(
+            f"{told}: column {source.image_column!r} holds {image}, not encoded images as bytes; write the content of "
+            "the image files into it, or name another column by image_column"
+        )
+    label = _plain(label)
+    if not (pa.types.is_primitive(label) and not pa.types.is_temporal(label)) and not (
+        _is_binary(label) or _is_text(label)
+    ):
+        raise DataError(
+            f"{told}: column {source.label_column!r} holds {label}, neither numbers nor names; "
+            "name another column by label_column"
+        )
     return _class_names(schema.metadata or {}, source.label_column)
+
+
+def _has_bytes(parquet: Any, leaf: str) -> bool:
+    """Whether any row of a file has content in this column, or there is no row."""
+    seen = False
+    for rows in (1, _ROWS_AT_ONCE):  # most often the first row has
+        for batch in parquet.iter_batches(rows, columns=[leaf], use_threads=False):
+            if _bytes_of(batch.column(0)).null_count < len(batch):
+                return True
+            seen = True
+            if rows == 1:
+                break
+    return not seen
+
+
+def _plain(kind: Any) -> Any:
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
+
+
+def _is_binary(kind: Any) -> bool:
+    types = pa.types
+    return any(
+        is_so(kind)
+        for is_so in (types.is_binary, types.is_large_binary, types.is_fixed_size_binary, types.is_binary_view)
+    )
+
+
+def _is_text(kind: Any) -> bool:
+    return any(is_so(kind) for is_so in (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view))
+
+
+def _is_list(kind: Any) -> bool:
+    return any(is_so(kind) for is_so in (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list))
 
 
 def _class_names(metadata: dict[bytes, bytes], column: str) -> list[str] | None:
@@ -352,9 +439,16 @@ def _opened(place: Place, container: Container) -> Iterator[Any]:
     """An open Parquet file; what is wrong with it becomes a DataError that names it."""
     told = f"{place.shown}/{shown(_name(container))}"
     try:
-        with place.open(_name(container)) as file, pq.ParquetFile(file, pre_buffer=False) as parquet:
+        with (
+            place.open(_name(container)) as file,
+            pq.ParquetFile(file, buffer_size=_BUFFER, pre_buffer=False) as parquet,
+        ):
             yield parquet
-    except (OSError, pa.ArrowException) as error:
+    except FileNotFoundError:
+        raise DataError(f"{told} is gone; restore it") from None
+    except (OSError, pa.ArrowException, ValueError, OverflowError, MemoryError) as error:
+        with suppress(OSError), place.open(_name(container)) as file:
+            require_no_pointer(told, file.read(_HEAD))
         raise DataError(f"{told} is damaged or cannot be read ({_line(error)}); fetch or make it again") from None
 
 

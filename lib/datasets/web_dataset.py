@@ -15,21 +15,22 @@ from pathlib import Path
 from typing import IO
 
 from lib.datasets import catalogue as catalogues
+from lib.datasets import tars
 from lib.datasets.catalogue import Catalogue, CatalogueBuilder, Container, shown
 from lib.datasets.collection import Collection, classes_of, dataset_of
 from lib.datasets.containers import catalogue_of, container_splits, find, name_of, splits_of
 from lib.datasets.dataset import Dataset
 from lib.datasets.decoding import IMAGE_ENDINGS, Decoder, UnreadableError
 from lib.datasets.download import digest_of
+from lib.datasets.formats import require_no_pointer
 from lib.datasets.places import Place, remote_errors, without_secrets
 from lib.datasets.sources import WebDataset
 from lib.errors import DataError
 from lib.progress import bar
 
 _COMPRESSED = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd", b"PK": "zip"}
+_HEAD = 512
 _LARGEST_LABEL = 1 << 20
-_END = 1 << 20
-"""Bytes after the last member that may be padding."""
 
 
 class TarStore:
@@ -109,9 +110,10 @@ def index(place: Place, container: Container) -> Catalogue:
     with remote_errors(told):
         try:
             with place.open(name) as file:
+                head = file.read(_HEAD)
+                require_no_pointer(told, head)
                 for kind, form in _COMPRESSED.items():
-                    file.seek(0)
-                    if file.read(len(kind)) == kind:
+                    if head.startswith(kind):
                         raise DataError(
                             f"{told} is compressed ({form}), so that nothing in it can be found by its place; "
                             "unpack it to a plain .tar (images hardly shrink anyway)"
@@ -177,23 +179,11 @@ class _Sample:
 
 def _members(file: IO[bytes], told: str) -> Iterator[tarfile.TarInfo]:
     """The files of an open tar, none of them kept."""
-    with tarfile.open(fileobj=file, mode="r:") as tar:
-        while (member := tar.next()) is not None:
-            tar.members.clear()  # type: ignore[attr-defined]
-            if member.isdir():
-                continue
-            if not member.isreg() or member.issparse():
-                raise DataError(f"{told}: {member.name!r} is a link, a device or sparse; only plain files are taken")
+    for member, opened in tars.members(file, "r:"):
+        if opened is not None:
             yield member
-        # tarfile takes a damaged header for the end.
-        file.seek(tar.offset)
-        rest = file.read(_END)
-        if rest.strip(b"\0") or len(rest) == _END:
-            raise DataError(f"{told} is damaged after {tar.offset:,} bytes, or two tars joined; make it again")
-        if len(rest) < tarfile.BLOCKSIZE:  # cut between two samples nothing else tells of it
-            raise DataError(
-                f"{told} is damaged: it ends after {tar.offset:,} bytes without a tar's end; fetch it again"
-            )
+        elif not member.isdir():
+            raise DataError(f"{told}: {member.name!r} is a link, a device or sparse; only plain files are taken")
 
 
 def _label(content: bytes) -> str | None:

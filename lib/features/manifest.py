@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from lib.errors import FeatureSetError
 from lib.features.plan import SetPlan
-from lib.files import write_json
+from lib.files import sealed, unsealed, write_json
 from lib.validation import Frozen
 
 NAME = "manifest.json"
@@ -29,7 +30,7 @@ class Manifest(SetPlan):
 
 def write_manifest(folder: Path, plan: SetPlan, shards: tuple[Shard, ...]) -> None:
     content = plan.content.model_dump(mode="json")
-    write_json(folder / NAME, content | {"shards": [shard.model_dump() for shard in shards]})
+    write_json(folder / NAME, sealed(content | {"shards": [shard.model_dump() for shard in shards]}))
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -42,10 +43,10 @@ def read_manifest(folder: Path) -> Manifest:
     """
     path = folder / NAME
     try:
-        return Manifest.model_validate_json(path.read_bytes())
+        return Manifest.model_validate_json(json.dumps(unsealed(json.loads(path.read_bytes()))))
     except FileNotFoundError:
         raise FeatureSetError(
             f"feature set {folder} is not sealed (no {NAME}): `python -m flows resume {folder.name}` finishes it"
         ) from None
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         raise FeatureSetError(f"{path} is damaged; `python -m flows resume {folder.name}` writes it anew") from None

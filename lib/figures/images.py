@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 from matplotlib import rc_context
 from matplotlib.figure import Figure
+from PIL import Image
 
 from lib.figures.style import STYLE, panels, plain
 
 _LETTERS_AN_INCH = 15
 """Of the words above an image."""
+
+_LARGEST_SIDE = 512
+"""Pixels that are drawn of an image, more than its place on the page has."""
 
 
 class Wrong(Protocol):
@@ -28,25 +32,36 @@ class Wrong(Protocol):
 
 
 def sample_grid(
-    images: Sequence[npt.NDArray[np.uint8]],
+    images: Iterable[npt.NDArray[np.uint8]],
     labels: Sequence[str],
     title: str,
     columns: int = 8,
     size: tuple[float, float] = (1.1, 1.25),
 ) -> Figure:
-    """Images in rows of `columns`, each of `size` inches with its class name, or other words, above it."""
+    """Images in rows of `columns`, each of `size` inches with its class name, or other words, above it.
+
+    Large images are held one at a time when `images` gives them so.
+    """
     with rc_context(STYLE):
-        figure, axes = panels(len(images), columns, *size)
+        figure, axes = panels(len(labels), columns, *size)
         for axis, image, label in zip(axes, images, labels, strict=True):
-            axis.imshow(image, cmap="gray" if image.ndim == 2 else None, interpolation="nearest")
+            axis.imshow(_small(image), cmap="gray" if image.ndim == 2 else None, interpolation="nearest")
             axis.set_title(plain(label, int(_LETTERS_AN_INCH * size[0])), fontsize=7, fontweight="normal")
             axis.set_axis_off()
         figure.suptitle(plain(title))
     return figure
 
 
+def _small(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    if max(image.shape[:2]) <= _LARGEST_SIDE:
+        return image
+    picture = Image.fromarray(image)
+    picture.thumbnail((_LARGEST_SIDE, _LARGEST_SIDE))
+    return np.asarray(picture)
+
+
 def wrong_images(
-    images: Sequence[npt.NDArray[np.uint8]], wrong: Sequence[Wrong], class_names: Sequence[str], title: str
+    images: Iterable[npt.NDArray[np.uint8]], wrong: Sequence[Wrong], class_names: Sequence[str], title: str
 ) -> Figure:
     """The images of `wrong` in rows, each with its class, the predicted one, and the probability that was given to it."""
     words = [

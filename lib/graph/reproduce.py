@@ -22,7 +22,7 @@ from lib.errors import ConfigError, DataError
 from lib.files import storage_errors
 from lib.graph.inputs import ready_node
 from lib.graph.summary import RunResult, studies_of
-from lib.mlp.store import read_tensors
+from lib.mlp.tensor_files import read_tensors
 from lib.places import Places
 from lib.profile import Profile, parse_profile
 from lib.storage.copies import fetch_file

@@ -31,7 +31,8 @@ from lib.mlp.initialisation import row_orders, streams
 from lib.mlp.layout import Layout
 from lib.mlp.network import Network
 from lib.mlp.stacked import STATE, Backend, StackedProgram, kind_of
-from lib.mlp.store import ENGINE, read_tensors, write_vectors
+from lib.mlp.store import ENGINE, write_vectors
+from lib.mlp.tensor_files import read_tensors
 from lib.mlp.training import TrialData, TrialResult, estimator
 from lib.mlp.trial import Trial
 

@@ -11,20 +11,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from pydantic import ValidationError
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save as to_bytes
+from safetensors import SafetensorError
 
 from lib.errors import DataError
-from lib.files import atomic_path, digest_json, write_bytes, write_json
+from lib.files import atomic_path, digest_json, sealed, unsealed, write_json
 from lib.mlp.estimator import MLPClassifier
 from lib.mlp.network import Network
+from lib.mlp.tensor_files import read_tensors, write_tensors
 from lib.mlp.training import TrialResult
 from lib.mlp.trial import Trial
 
 ENGINE = 3
 """Raised when the arithmetic of training changes, so that stored results are not taken for the new engine's."""
 
-_FORMAT = "probeflow-network-1"
+_FORMAT = "probeflow-network-2"
 
 
 def trial_key(trial: Trial, data_digest: str) -> str:
@@ -40,8 +40,8 @@ def save_network(path: Path, model: MLPClassifier) -> None:
     """
     tensors = {"classes": np.asarray(model.classes_)} if model.classes_.dtype.kind in "iu" else {}
     for index, (weights, biases) in enumerate(zip(model.network_.weights, model.network_.biases, strict=True)):
-        tensors[f"weights.{index}"] = np.ascontiguousarray(weights)
-        tensors[f"biases.{index}"] = np.ascontiguousarray(biases)
+        tensors[f"weights.{index}"] = weights
+        tensors[f"biases.{index}"] = biases
     settings = {name: value for name, value in model.get_params().items() if name != "random_state"}
     description = {
         "settings": settings | {"hidden": list(model.hidden)},
@@ -49,14 +49,7 @@ def save_network(path: Path, model: MLPClassifier) -> None:
         "classes": None if tensors.get("classes") is not None else [str(name) for name in model.classes_],
         "seed": model.random_state if isinstance(model.random_state, int) else None,
     }
-    metadata = {"format": _FORMAT, "network": json.dumps(description)}
-    write_bytes(path, to_bytes(tensors, metadata))
-
-
-def read_tensors(path: str | Path) -> tuple[dict[str, npt.NDArray[Any]], dict[str, str]]:
-    """Tensors and metadata of a safetensors file; raises OSError or SafetensorError when it cannot be read."""
-    with safe_open(path, framework="numpy") as file:
-        return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118 - not a dict
+    write_tensors(path, tensors, {"format": _FORMAT, "network": json.dumps(description)})
 
 
 def write_vectors(
@@ -101,6 +94,8 @@ def load_network(path: str | Path) -> MLPClassifier:
         raise DataError(f"network file {path} cannot be read ({error}); train it again") from None
     if metadata.get("format") != _FORMAT:
         raise DataError(f"network file {path} was not written by probeflow (format {metadata.get('format')!r})")
+    if set(metadata) != {"format", "network"}:
+        raise DataError(f"network file {path} is damaged (its metadata is not what was written); train it again")
     description = json.loads(metadata["network"])
     settings = description["settings"]
     model = MLPClassifier(**settings | {"hidden": tuple(settings["hidden"])}, random_state=description["seed"])
@@ -122,7 +117,7 @@ def save_result(folder: Path, result: TrialResult, key: str) -> None:
         "ended": result.ended,
         "history": history,
     }
-    write_json(folder / f"{key}.json", content)
+    write_json(folder / f"{key}.json", sealed(content))
 
 
 def load_result(folder: Path, key: str) -> TrialResult | None:
@@ -131,7 +126,7 @@ def load_result(folder: Path, key: str) -> TrialResult | None:
     if not path.exists():
         return None
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = unsealed(json.loads(path.read_text(encoding="utf-8")), must=True)
         network = load_network(folder / f"{key}.safetensors")
         history = tuple(_restored(record) for record in content["history"])
         trial = Trial.model_validate(content["trial"])

@@ -128,9 +128,9 @@ class Exploration(Kind[ExplorationSettings, ExplorationResult]):
 
         train = study.dataset.splits["train"]
         names = _names(result)
-        images = [train.images[row] for row in result.shown]
         titles = [names[train.labels[row]] if result.labelled else "" for row in result.shown]
-        caption = f"{result.dataset}: {len(images)} training images"
+        caption = f"{result.dataset}: {len(titles)} training images"
+        images = (train.images[row] for row in result.shown)
         yield Drawing("samples", caption, sample_grid(images, titles, caption))
         points = np.array(result.points)
         axes = [f"component {k} ({share:.1%} of variance)" for k, share in enumerate(result.explained_variance, 1)]

@@ -13,7 +13,6 @@ from pydantic import Field
 from lib.features.config import FeatureSettings
 from lib.features.manifest import Shard
 from lib.features.speed import Speed, read_speeds, speed_words
-from lib.files import write_bytes
 from lib.storage.copies import shown
 from lib.studies.presentation import Presentation, RunNote, Section
 from lib.studies.study import (
@@ -370,18 +369,17 @@ def sample_of_set(
 
 
 def _write_statistics(folder: Path, statistics: FeatureStatistics) -> None:
-    from safetensors.numpy import save
+    from lib.mlp.tensor_files import write_tensors
 
     names = ("mean", "deviation", "minimum", "maximum", "zeros")
-    write_bytes(folder / _STATISTICS, save({name: np.ascontiguousarray(getattr(statistics, name)) for name in names}))
+    write_tensors(folder / _STATISTICS, {name: getattr(statistics, name) for name in names})
 
 
 def _read_statistics(folder: Path, rows: int) -> FeatureStatistics:
-    from safetensors.numpy import load_file
-
     from lib.features.statistics import FeatureStatistics
+    from lib.mlp.tensor_files import read_tensors
 
-    return FeatureStatistics(rows, **load_file(folder / _STATISTICS))
+    return FeatureStatistics(rows, **read_tensors(folder / _STATISTICS)[0])
 
 
 def _ahead(dataset: Dataset, settings: FeatureNode, where: Places) -> tuple[Sequence[range], list[int], bool]:

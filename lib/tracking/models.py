@@ -19,10 +19,10 @@ from mlflow.entities import LoggedModelStatus
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 from numpy import dtype
-from safetensors.numpy import load_file
 
 from lib.features.config import FeatureSettings
-from lib.files import digest_file, write_json
+from lib.files import digest_file, sealed, write_json
+from lib.mlp.tensor_files import read_tensors
 from lib.prediction import Recipe, weights_name
 from lib.studies.study import Record
 from lib.tracking.store import Tracking
@@ -45,7 +45,7 @@ def log_network(tracking: Tracking, run_id: str, record: Record[Any]) -> str:
     name = record.name.replace("_", "-")
     if (found := _logged(tracking, run_id, name)) is not None:
         return f"models:/{found}"
-    example = load_file(record.folder / record.model.example)
+    example, _ = read_tensors(record.folder / record.model.example)
     inputs, outputs = example["inputs"], example["probabilities"]
     signature = ModelSignature(
         Schema([TensorSpec(dtype("float32"), (-1, inputs.shape[1]))]),
@@ -104,7 +104,7 @@ def log_image_classifier(
             recipe = recipe.model_copy(update={"features": features})
             artifacts["weights"] = str(weights)
         artifacts["recipe"] = str(Path(folder) / "recipe.json")
-        write_json(Path(artifacts["recipe"]), recipe.model_dump(mode="json"))
+        write_json(Path(artifacts["recipe"]), sealed(recipe.model_dump(mode="json")))
         logged = _log(
             run_id,
             name=IMAGE_CLASSIFIER,

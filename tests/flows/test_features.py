@@ -15,6 +15,7 @@ from PIL import Image
 from flows.__main__ import main
 from lib.features.quarantine import write_quarantine
 from lib.features.speed import Speed, write_speed
+from lib.files import sealed
 from tests.feature_sets import WIDTH, expected_features, flip_bit, write_feature_set
 
 SEALED, OTHER, UNSEALED = "aa11" * 16, "aa22" * 16, "bb33" * 16
@@ -114,7 +115,7 @@ def test_quarantined_files_are_counted_and_the_first_named_with_their_reasons(se
     columns = {"name": names, "split": ["train"] * 7, "label": [0] * 7, "bytes": [9] * 7, "reason": reasons}
     write_quarantine(folder, pa.table(columns))
     manifest = json.loads((folder / "manifest.json").read_text())
-    (folder / "manifest.json").write_text(json.dumps(manifest | {"quarantined": 7}))
+    (folder / "manifest.json").write_text(json.dumps(sealed(manifest | {"quarantined": 7})))
     told = features(capsys, str(folder))
     assert "quarantined  7 files" in told
     assert re.findall(r"^a/(\d).jpg +not an image$", told, re.M) == list("01234")

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import subprocess
 import sys
+from typing import ClassVar
 
 import pytest
 
 from lib import files
 from lib.errors import StorageError
-from lib.files import atomic_path, digest_json, require_writable, write_bytes, write_json
+from lib.files import atomic_path, digest_json, require_writable, sealed, unsealed, write_bytes, write_json
 from lib.machine import this_process
 from tests.conftest import REPOSITORY
 
@@ -88,3 +90,22 @@ class TestAbandoned:
         assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
             f".a.parquet.{owner}.0123abcd.tmp" for owner in (mine, foreign)
         )
+
+
+class TestSealedJson:
+    CONTENT: ClassVar = {"numbers": {10: 0.1, 9: 1e-300}, "names": ("a", "ü"), "none": None}
+
+    def test_comes_back_whole_after_a_file(self):
+        assert unsealed(json.loads(json.dumps(sealed(self.CONTENT)))) == json.loads(json.dumps(self.CONTENT))
+
+    def test_is_refused_when_any_of_it_changed_and_may_be_sealed_anew(self):
+        content = json.loads(json.dumps(sealed(self.CONTENT)))
+        for changed in (content | {"none": 0}, content | {"more": 1}, content | {"sha256": None}, [content]):
+            with pytest.raises(ValueError, match=r"its sha256 does not fit its content|it holds list, not fields"):
+                unsealed(changed)
+        assert unsealed(sealed(content | {"none": 0}))["none"] == 0
+
+    def test_may_have_to_be_sealed(self):
+        assert unsealed({"a": 1}) == {"a": 1}
+        with pytest.raises(ValueError, match="does not fit"):
+            unsealed({"a": 1}, must=True)

@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from lib.errors import DataError
-from lib.files import atomic_path, digest_json, write_bytes, write_json
+from lib.files import atomic_path, digest_json, sealed, write_bytes, write_json
+from lib.mlp.tensor_files import write_tensors
 from lib.provenance import made_now
 from lib.studies.record.identity import Identity, Origin, write_origin
 from lib.studies.record.reading import FORMAT, RECORD, is_finished, read_record
@@ -85,7 +86,7 @@ class StudyFolder:
         }
         seconds = None if self._begun is None else time.perf_counter() - self._begun
         write_origin(self.path, Origin(FORMAT, identity, seconds))
-        write_json(self.path / RECORD, content)
+        write_json(self.path / RECORD, sealed(content))
         return read_record(self.path / RECORD)
 
 
@@ -108,10 +109,7 @@ def keep_example(
     folder: Path, name: str, inputs: npt.NDArray[np.float32], probabilities: npt.NDArray[np.floating]
 ) -> str:
     """Keep a few input rows with the probabilities the network gave them, to check a loaded model against."""
-    from safetensors.numpy import save as safetensors_bytes
-
-    content = {"inputs": np.ascontiguousarray(inputs), "probabilities": np.ascontiguousarray(probabilities)}
-    write_bytes(folder / name, safetensors_bytes(content))
+    write_tensors(folder / name, {"inputs": inputs, "probabilities": probabilities})
     return name
 
 

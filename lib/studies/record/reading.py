@@ -9,12 +9,15 @@ from typing import Any
 from pydantic import ValidationError
 
 from lib.errors import ConfigError, DataError
+from lib.files import unsealed
 from lib.storage.copies import fetch, fetch_file
 from lib.studies.study import Artifact, DatasetNote, Record, kind_named
 
 RECORD = "record.json"
 FORMAT = 7
 """Raised when what every record holds changes, so that older records are made anew; a kind's own version does the rest."""
+
+_FIELDS = {"format", "version", "kind", "name", "key", "dataset", "result", "figures", "tables", "made"}
 
 
 def is_finished(folder: Path) -> bool:
@@ -50,10 +53,12 @@ def read_record(path: Path) -> Record[Any]:
         When the file is not a record of this format; deleting its folder makes the study run again.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = unsealed(json.loads(path.read_text(encoding="utf-8")))
         kind = kind_named(content["kind"])
         if content["format"] != FORMAT or content["version"] != kind.version:
             raise ValueError(f"format {content['format']}, version {content['version']}; an older probeflow made it")
+        if unknown := sorted(set(content) - _FIELDS):
+            raise ValueError(f"unknown field {unknown[0]!r}")
         dataset = content["dataset"]
         return Record(
             kind=content["kind"],
@@ -68,7 +73,7 @@ def read_record(path: Path) -> Record[Any]:
             tables=tuple(Artifact(**each) for each in content["tables"]),
             made=content["made"],
         )
-    except (ValidationError, ConfigError, ValueError, KeyError, TypeError) as error:
+    except (ValidationError, ConfigError, ValueError, KeyError, TypeError, RecursionError) as error:
         problem = " ".join(str(error).split())[:200]
         raise DataError(
             f"study record {path} is damaged ({problem}); delete its folder and run the study again"

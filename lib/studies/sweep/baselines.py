@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from safetensors import SafetensorError
-from safetensors.numpy import save as safetensors_bytes
 from threadpoolctl import threadpool_limits
 
 from lib.evaluation import baselines
 from lib.evaluation.baselines import BASELINES, Question
-from lib.files import digest_json, write_bytes
-from lib.mlp.store import read_tensors, trial_key
+from lib.files import digest_json
+from lib.mlp.store import trial_key
+from lib.mlp.tensor_files import read_tensors, write_tensors
 from lib.mlp.trial import Trial
 from lib.progress import bar
 from lib.storage.copies import fetch_files
@@ -114,7 +114,7 @@ def _of_trial(name: Baseline, wanted: Wanted, trial: Trial, division: Division) 
 def _kept_or_trained(asked: _Asked, division: Division, held_out: Positions | None, folder: Folder) -> baselines.Answer:
     path = _path(asked, folder)
     try:
-        tensors, metadata = read_tensors(path)
+        tensors, metadata = read_tensors(path, must=True)
         return baselines.Answer(tensors["probabilities"], json.loads(metadata["settings"]), float(metadata["seconds"]))
     except (OSError, SafetensorError, KeyError, ValueError):
         pass  # not there, or damaged
@@ -123,9 +123,8 @@ def _kept_or_trained(asked: _Asked, division: Division, held_out: Positions | No
     # A network's batches are too little work to share: a second BLAS thread mostly waits for the first.
     with threadpool_limits(1 if BASELINES[asked.baseline].per_trial else None, user_api="blas"):
         answer = BASELINES[asked.baseline].answer(question)
-    content = {"probabilities": np.ascontiguousarray(answer.probabilities)}
     metadata = {"seconds": repr(answer.seconds), "settings": json.dumps(answer.settings)}
-    write_bytes(path, safetensors_bytes(content, metadata))
+    write_tensors(path, {"probabilities": answer.probabilities}, metadata)
     return answer
 
 

@@ -178,7 +178,7 @@ def _answers(result: SweepResult, study: Study[SweepSettings], title: str) -> It
     yield Drawing("calibration", "Calibration", calibration_curves(bins, len(result.classes), words, rows))
     if result.most_wrong:
         images = _images(study, result, [each.row for each in result.most_wrong])
-        words = f"{title}\nthe {len(images)} surest of {result.wrong_rows:,} wrong predictions on {rows}"
+        words = f"{title}\nthe {len(result.most_wrong)} surest of {result.wrong_rows:,} wrong predictions on {rows}"
         wrong = wrong_images(images, result.most_wrong, result.classes, words)
         yield Drawing("most-wrong", "The images it was most surely wrong about", wrong)
 
@@ -194,13 +194,13 @@ def _compared(result: SweepResult) -> list[int]:
     return [result.chosen, *beside][:_CURVES]
 
 
-def _images(study: Study[SweepSettings], result: SweepResult, rows: Sequence[int]) -> list[npt.NDArray[np.uint8]]:
+def _images(study: Study[SweepSettings], result: SweepResult, rows: Sequence[int]) -> Iterator[npt.NDArray[np.uint8]]:
     """Images of the judged rows at these positions."""
     source = sources_of(study)[0]
     tested = result.judged_on is Rows.TEST
     division = source.finals() if tested else source.candidates(study.settings.validation_fraction)
     places = [(split, int(row)) for split, positions in division.watched for row in positions]
-    return [study.dataset.splits[split].images[row] for split, row in (places[row] for row in rows)]
+    return (study.dataset.splits[split].images[row] for split, row in (places[row] for row in rows))
 
 
 def _explored(result: SweepResult, explored: Explored, title: str) -> Iterator[Drawing]:

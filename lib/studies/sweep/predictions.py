@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from safetensors import SafetensorError
-from safetensors.numpy import save as safetensors_bytes
 
 from lib.errors import DataError
 from lib.evaluation.paired import PairedPredictions, compare_predictions
-from lib.files import write_bytes
-from lib.mlp.store import read_tensors
+from lib.mlp.tensor_files import read_tensors, write_tensors
 from lib.storage.copies import fetch_file
 
 FILE = "predictions.safetensors"
@@ -78,14 +77,14 @@ class Predictions:
 
 
 def save_predictions(folder: Path, predictions: Predictions) -> None:
-    tensors = {f"of {name}": np.ascontiguousarray(values) for name, values in predictions.probabilities.items()}
+    tensors: dict[str, npt.NDArray[Any]] = {f"of {name}": each for name, each in predictions.probabilities.items()}
     metadata = {"format": _FORMAT, "dataset": predictions.dataset_digest}
     if predictions.chosen is not None:
         metadata["chosen"] = predictions.chosen
     tensors["labels"] = predictions.labels.astype(np.int64)
     if predictions.groups is not None:
         tensors["groups"] = predictions.groups.astype(np.int64)
-    write_bytes(folder / FILE, safetensors_bytes(tensors, metadata))
+    write_tensors(folder / FILE, tensors, metadata)
 
 
 def read_predictions(folder: Path) -> Predictions:
@@ -99,7 +98,7 @@ def read_predictions(folder: Path) -> Predictions:
     path = folder / FILE
     fetch_file(path)
     try:
-        tensors, metadata = read_tensors(path)
+        tensors, metadata = read_tensors(path, must=True)
         if metadata.get("format") != _FORMAT:
             raise ValueError(f"format {metadata.get('format')!r}")
         labels, groups = tensors.pop("labels"), tensors.pop("groups", None)

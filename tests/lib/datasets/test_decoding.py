@@ -177,7 +177,7 @@ class TestPoison:
             (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not an image that Pillow knows"),  # runs a program
             (encoded(Image.fromarray(NOISE), "JPEG")[:-60], "truncated"),
             (encoded(Image.fromarray(NOISE), "PNG")[:400], "truncated"),
-            (b"\x89PNG\r\n\x1a\n" + bytes(60), "not an image that Pillow knows"),
+            (b"\x89PNG\r\n\x1a\n" + bytes(60), "a PNG file that is damaged"),
         ],
         ids=["empty", "words", "eps", "cut jpeg", "cut png", "zeros"],
     )

@@ -74,6 +74,105 @@ def test_without_names_the_values_are_the_classes(tmp_path, struct, labels, name
     }
 
 
+IMAGES = encoded_noise(0, 20)
+LABELS = ["a", "b"] * 10
+PATHS = pa.struct({"bytes": pa.binary(), "path": pa.string()})
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pa.array(IMAGES, pa.large_binary()),
+        pa.array(IMAGES).cast(pa.binary_view()),
+        pa.array(IMAGES).dictionary_encode(),
+        pa.array([image.ljust(300, b"\0") for image in IMAGES], pa.binary(300)),
+        pa.array([list(image) for image in IMAGES], pa.list_(pa.uint8())),
+        pa.array([list(image) for image in IMAGES], pa.large_list(pa.uint8())),
+        pa.array([list(image) for image in IMAGES]),
+        pa.array([{"bytes": list(image)} for image in IMAGES], pa.struct([("bytes", pa.list_(pa.uint8()))])),
+    ],
+    ids=lambda column: str(column.type),
+)
+def test_bytes_may_be_written_in_many_ways(tmp_path, column):
+    pq.write_table(pa.table({"image": column, "label": LABELS}), tmp_path / "x.parquet", row_group_size=7)
+    plain = write_parquet(tmp_path / "plain.parquet", IMAGES, LABELS)
+    assert acquired(tmp_path / "x.parquet", tmp_path).digest == acquired(plain, tmp_path).digest
+
+
+@pytest.mark.parametrize(
+    ("labels", "names"),
+    [
+        (pa.array([0.0, 1.0] * 10), ("0", "1")),
+        (pa.array(np.array([0, 1] * 10, np.float16)), ("0", "1")),
+        (pa.array([True, False] * 10), ("false", "true")),
+        (pa.array(LABELS).cast(pa.binary()), ("a", "b")),
+        (pa.array(LABELS).cast(pa.string_view()), ("a", "b")),
+        (pa.array([0, 1] * 10).dictionary_encode(), ("0", "1")),
+        (pa.array([2**64 - 1, 0] * 10, pa.uint64()), ("0", str(2**64 - 1))),
+    ],
+    ids=lambda labels: str(getattr(labels, "type", "")),
+)
+def test_so_may_labels(tmp_path, labels, names):
+    assert acquired(write_parquet(tmp_path / "x.parquet", IMAGES, labels), tmp_path).class_names == names
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ({"image": pa.array(["0.png"] * 20)}, r"'image' holds string, not encoded images as bytes; write the content"),
+        ({"image": pa.array([[[0, 1], [2, 3]]] * 20)}, r"'image' holds list<.*list<.*>>, not encoded"),
+        ({"image": pa.array([{"data": image} for image in IMAGES])}, r"'image' holds struct<data: binary>"),
+        ({"image": pa.nulls(20)}, r"'image' holds null, not encoded"),
+        (
+            {"image": pa.array([{"bytes": None, "path": "0.png"}] * 20, PATHS)},
+            r"'image' has no bytes, only paths, which are not followed",
+        ),
+        (
+            {"image": pa.array([[300], *map(list, IMAGES[1:])])},
+            r"x.parquet:0 \(its list holds numbers that are no bytes",
+        ),
+        ({"image": pa.array([[None, 1], *map(list, IMAGES[1:])])}, r"x.parquet:0 \(its list of bytes has empty places"),
+        ({"label": pa.array([0.5, 1.0] * 10)}, r"x.parquet: column 'label' holds numbers that are not whole"),
+        ({"label": pa.array([[0]] * 20)}, r"'label' holds list<.*>, neither numbers nor names; name another"),
+        ({"label": pa.array([0, 1] * 10, pa.date32())}, r"'label' holds date32\[day\], neither"),
+        ({"label": pa.nulls(20)}, r"'label' holds null, neither"),
+        ({"label": pa.array([None, *LABELS[1:]])}, r"x.parquet:0 \(its label in 'label' is empty"),
+        ({"label": pa.array([float("nan"), *[0.0, 1.0] * 9, 0.0])}, r"x.parquet:0 \(its label in 'label' is empty"),
+    ],
+    ids=range(13),
+)
+def test_columns_that_hold_no_images_or_labels_are_told_in_one_line(tmp_path, table, message):
+    pq.write_table(pa.table({"image": IMAGES, "label": LABELS} | table), tmp_path / "x.parquet")
+    with pytest.raises(DataError, match=message) as caught:
+        acquired(tmp_path / "x.parquet", tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n",
+            r"x.parquet is a Git LFS pointer.*`git lfs pull`",
+        ),
+        (b"", r"x.parquet is damaged or cannot be read \(Parquet file size is 0"),
+        (b"image,label\n" * 9, r"x.parquet is damaged or cannot be read \(Parquet magic bytes not found"),
+    ],
+    ids=["pointer", "nothing", "CSV"],
+)
+def test_what_is_no_parquet_is_told_in_one_line(tmp_path, content, message):
+    (tmp_path / "x.parquet").write_bytes(content)
+    with pytest.raises(DataError, match=message):
+        acquired(tmp_path / "x.parquet", tmp_path)
+
+
+def test_columns_of_one_name_are_refused(tmp_path):
+    table = pa.Table.from_arrays([pa.array(IMAGES), pa.array(IMAGES), pa.array(LABELS)], ["image", "image", "label"])
+    pq.write_table(table, tmp_path / "x.parquet")
+    with pytest.raises(DataError, match=r"x.parquet has several columns 'image'; give each a name"):
+        acquired(tmp_path / "x.parquet", tmp_path)
+
+
 @pytest.mark.parametrize("group", [3, 64, 1000])
 def test_any_row_is_read_in_any_order_by_any_thread(tmp_path, monkeypatch, group):
     for name, value in (("_BATCH_BYTES", 1000), ("_BATCHES", 2), ("_READERS", 2), ("_FILES", 1)):

@@ -125,6 +125,23 @@ class TestMnist:
         assert not [path for path in (tmp_path / "data").rglob("*") if path.is_file()]
 
 
+SPREADSHEETS = {
+    "mark": lambda text: b"\xef\xbb\xbf" + text.encode(),
+    "UTF-16": lambda text: text.encode("utf-16"),
+    "CRLF": lambda text: text.replace("\n", "\r\n").encode(),
+    "CR": lambda text: text.replace("\n", "\r").encode(),
+    "no last end": lambda text: text.rstrip("\n").encode(),
+    "blank ends": lambda text: f"\n{text}\n\n  \n,,,\n".encode(),
+    "blank lines": lambda text: text.replace("\n", "\n\n").encode(),
+    "trailing delimiters": lambda text: text.replace("\n", ",\n").encode(),
+    "spaces around": lambda text: text.replace(",", " , ").replace("\n", "  \n").encode(),
+    "quotes": lambda text: "".join(f'"{line}"\n' for line in text.replace(",", '","').splitlines()).encode(),
+    "semicolons": lambda text: text.replace(",", ";").encode(),
+    "tabs": lambda text: text.replace(",", "\t").encode(),
+    "spaces": lambda text: text.replace(",", " ").encode(),
+}
+
+
 class TestLetters:
     def test_all_rows_of_the_study_s_files_are_read(self, shared_data, tmp_path):
         letters = acquire(Letters(), tmp_path, shared_data.as_uri())
@@ -149,6 +166,36 @@ class TestLetters:
         path.write_text(f"{letter_row()}\r\n{row}\r\n")
         with pytest.raises(DataError, match=f"l.csv {message}"):
             read_csv(path)
+
+    @pytest.mark.parametrize("way", SPREADSHEETS)
+    def test_a_spreadsheet_s_way_of_writing_changes_nothing(self, tmp_path, way):
+        text = "".join(f"{letter_row(label=label, _3=str(label % 2))}\n" for label in range(10))
+        plain, other = tmp_path / "plain.csv", tmp_path / "other.csv"
+        plain.write_text(text)
+        other.write_bytes(SPREADSHEETS[way](text))
+        np.testing.assert_array_equal(read_csv(other).images, read_csv(plain).images)
+        np.testing.assert_array_equal(read_csv(other).labels, range(10))
+
+    @pytest.mark.parametrize(
+        ("content", "message"),
+        [
+            (
+                "\ufefflabel," + ",".join(f"p{number}" for number in range(128)),
+                r"row 1 looks like a header \('label', …\)",
+            ),
+            ("version https://git-lfs.github.com/spec/v1\noid sha256:0\n", r"Git LFS pointer .* `git lfs pull`"),
+            ('"0,' + "0," * 200_000, r"row 1 is no CSV \(field larger"),
+            (letter_row(_4="²"), r"column 5 holds '²'"),
+            (letter_row(_4="9" * 5_000), r"column 5 holds '9{40}'"),
+        ],
+        ids=["header", "pointer", "open quote", "a digit that is none", "a long number"],
+    )
+    def test_what_is_no_row_is_told_in_one_line(self, tmp_path, content, message):
+        (tmp_path / "l.csv").write_text(f"{content}\n{letter_row()}\n")
+        with pytest.raises(DataError, match=message) as caught:
+            read_csv(tmp_path / "l.csv")
+        assert "\n" not in str(caught.value)
+        assert len(str(caught.value)) < 300
 
     def test_an_empty_file_is_refused(self, tmp_path):
         (tmp_path / "l.csv").write_text("")

@@ -269,6 +269,11 @@ class TestShards:
         with pytest.raises(DataError, match=r"train-001.tar is damaged"):
             acquired(shards, tmp_path, unreadable="quarantine")
 
+    def test_a_git_lfs_pointer_is_told_with_the_command(self, shards, tmp_path):
+        (shards / "train-001.tar").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
+        with pytest.raises(DataError, match=r"train-001.tar is a Git LFS pointer .*: run `git lfs pull`"):
+            acquired(shards, tmp_path)
+
     def test_a_link_is_refused(self, tmp_path):
         link = tarfile.TarInfo("a.png")
         link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"

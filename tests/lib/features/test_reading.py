@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from torch.utils.data import DataLoader
 from lib.errors import ConfigError, FeatureSetError
 from lib.features import FeatureSet, open_feature_set, shard_reading
 from lib.features.shards import ROW_GROUP
+from lib.files import sealed
 from tests.conftest import REPOSITORY
 from tests.feature_sets import WIDTH, expected_features, expected_labels, flip_bit, write_feature_set
 
@@ -329,7 +331,7 @@ class TestDamage:
 
     def test_a_manifest_whose_rows_do_not_add_up_is_refused(self, folder):
         path = folder / "manifest.json"
-        path.write_text(path.read_text().replace('"train": 1500', '"train": 1508'))
+        path.write_text(json.dumps(sealed(json.loads(path.read_text().replace('"train": 1500', '"train": 1508')))))
         with pytest.raises(FeatureSetError, match=r"manifest of .* is damaged \(its rows do not add up\)"):
             open_feature_set(folder)
 

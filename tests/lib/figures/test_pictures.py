@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import weakref
+
 import numpy as np
 
 from lib.evaluation.metrics import most_surely_wrong
 from lib.figures.classes import class_distribution
-from lib.figures.images import wrong_images
+from lib.figures.images import sample_grid, wrong_images
 from lib.figures.matrix import confusion_matrix
 from lib.figures.plane import scatter
 from lib.figures.style import PALETTE
@@ -72,3 +74,18 @@ class TestClassDistribution:
         assert figure.axes[0].lines[0].get_ydata().tolist() == sorted(sizes, reverse=True)
         assert figure.axes[0].get_xlabel() == "200 classes, the largest of each split first"
         assert figure.get_size_inches()[0] <= 12
+
+
+def test_large_images_are_drawn_small_and_held_one_at_a_time():
+    held: list[weakref.ref[np.ndarray]] = []
+
+    def large():
+        for shape in [(2000, 4000, 3), (1, 60_000, 3), (60_000, 1)] * 3:
+            assert sum(each() is not None for each in held) <= 1
+            image = np.zeros(shape, np.uint8)
+            held.append(weakref.ref(image))
+            yield image
+
+    figure = sample_grid(large(), ["a"] * 9, "t")
+    sizes = [axis.images[0].get_array().shape[:2] for axis in figure.axes if axis.images]
+    assert sizes == [(256, 512), (1, 512), (512, 1)] * 3

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from lib.errors import ConfigError, DataError
+from lib.files import sealed
 from lib.graph import past_run, ready_node, reproduce
 from lib.graph.reproduce import compare_records, share_downloads, surroundings
 from lib.profile import parse_profile
@@ -41,7 +42,7 @@ def altered(record, change, folder):
     content = json.loads((record.folder / "record.json").read_text())
     change(content)
     folder.mkdir()
-    (folder / "record.json").write_text(json.dumps(content))
+    (folder / "record.json").write_text(json.dumps(sealed(content)))
     (folder / NAME).write_bytes((record.folder / NAME).read_bytes())
     return folder
 
