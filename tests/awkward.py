@@ -156,7 +156,7 @@ ROWS = (
     Row("train and test", parts("train", "test"), Taken({"train": 10, "test": 10})),
     Row("no split", parts(""), Taken({"train": 8, "test": 2})),
     Row("train alone", parts("train"), Taken({"train": 8, "test": 2})),
-    Row("test alone", parts("test"), Refused(r"test but no(ne of| folder) .?train")),
+    Row("test alone", parts("test"), Refused(r"has (files of )?test but no(ne| folder) of train")),
     Row(
         "damage with an image's ending",
         [*parts(""), File("", "a", "bad.jpg", image("bad", "JPEG")[:100])],

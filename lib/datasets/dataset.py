@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lib.datasets.images import Digests, Images, Rows, digests_of, parts_to_read, read_images, shapes_of, take_images
-from lib.datasets.splits import hold_out_rows
+from lib.datasets.splits import Shortage, different_images, hold_out_rows, shortages, too_few
 from lib.datasets.understood import Reading, Understood, sizes_of
 from lib.errors import DataError
 from lib.machine import cores
@@ -125,7 +125,19 @@ class Dataset:
             When a class has too few groups to leave one on each side.
         """
         train = self.splits["train"]
-        return hold_out_rows(train.labels, fraction, seed, train.groups, self.digests("train"))
+        digests, where = self.digests("train"), f"train of {self.name!r}"
+        return hold_out_rows(train.labels, fraction, seed, train.groups, digests, self.class_names, where)
+
+    def shortages(self, split: str, needed: int) -> tuple[Shortage, ...]:
+        """The classes of a split with fewer different images (or groups of them) than `needed`; nothing is read for it."""
+        content = self.splits[split]
+        counts = different_images(content.labels, len(self.class_names), content.groups, self.digests(split))
+        return shortages(counts, needed)
+
+    def require_different(self, split: str, needed: int, reason: str) -> None:
+        """Raise DataError naming the classes that have too few different images in a split; `reason` says for what."""
+        if short := self.shortages(split, needed):
+            raise too_few(short, self.class_names, f"{split} of {self.name!r}", reason)
 
     def require(self, split: str, reason: str) -> Split:
         """The split of that name.

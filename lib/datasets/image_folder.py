@@ -1,28 +1,40 @@
 """Your own images: a folder of one folder a class, or an archive of one; decoded on access, verified once.
 
-Layouts: `train/<class>/…` with `test/<class>/…` (and `validation/…`, also called `val` or `valid`), or `<class>/…` (or
-`train/` alone), which is split by class with identical images kept on one side. Images without any class folder have no
-labels. Hidden files and folders are ignored.
+Layouts: `train/<class>/…` with `test/<class>/…` and `validation/<class>/…`, called so in any usual way; or `<class>/…` (or train
+alone), which is split by class with identical images kept on one side; see `folder_layout`. Or any other, by patterns of paths
+in the setting `splits`. Images without any class folder have no labels. What is no image, and what is hidden, is left out.
 """
 
 from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.compute as pc
 
 from lib.datasets import catalogue as catalogues
 from lib.datasets.archives import SUFFIXES, is_archive, unpack
-from lib.datasets.catalogue import SPLIT_NAMES, SPLITS, WHOLE, Catalogue, CatalogueBuilder, shown, split_names
+from lib.datasets.catalogue import Catalogue, CatalogueBuilder, names_of, positions_of, shown
 from lib.datasets.collection import Collection, dataset_of
 from lib.datasets.dataset import Dataset
-from lib.datasets.decoding import IMAGE_ENDINGS, Decoder, UnreadableError
+from lib.datasets.decoding import Decoder, UnreadableError
 from lib.datasets.download import RemoteFile, digest_of, fetch
+from lib.datasets.folder_layout import (
+    ClassFolder,
+    Contents,
+    Layout,
+    glob,
+    how_to_say,
+    layout_of,
+    listed,
+    splits_in_classes,
+)
 from lib.datasets.places import (
     Entry,
     LocalPlace,
@@ -35,12 +47,12 @@ from lib.datasets.places import (
     stamp_of,
     without_secrets,
 )
+from lib.datasets.recognition import is_hidden, named_as_image
 from lib.datasets.sources import ImageFolder
+from lib.datasets.split_names import HOW_TO_SAY, SPLITS, read_name
+from lib.datasets.understood import EXAMPLES, LeftOut, Reading, SplitsBy, Tally, Why, left_out, words
 from lib.errors import DataError
 from lib.files import atomic_path, digest_file
-
-_NAMED = 5
-"""What a warning names of images or folders that are not taken."""
 
 
 class FileStore:
@@ -54,6 +66,16 @@ class FileStore:
         return self._place.fetch((catalogue.names[row].as_py(), 0, None) for row in rows)
 
 
+@dataclass(frozen=True)
+class _Listing:
+    """The files that may be images, with their classes and splits, and what a reader should know of them."""
+
+    catalogue: Catalogue
+    class_names: list[str]
+    reading: Reading
+    notes: list[str]
+
+
 def load(source: ImageFolder, raw: Path, mirror: str | None) -> Dataset:
     """Find, verify and split the images.
 
@@ -64,31 +86,26 @@ def load(source: ImageFolder, raw: Path, mirror: str | None) -> Dataset:
     """
     folder = raw / "folder"
     place = _place(source.path, folder, mirror)
-    root = _contents(place, b"")
-    parts = _parts(source, place, root)
-    inside = {prefix: _contents(place, prefix) if prefix else root for _, prefix in parts}
-    flat = _is_flat(source, inside)
-    class_names = [""] if flat else _classes(source, place, inside)
+    listing = _by_layout(source, place) if source.splits is None else _by_patterns(source, place)
     decoder = Decoder(source.largest_pixels)
-    file = folder / f"catalogue-{digest_of(place.shown, *(source.classes or ()))}.parquet"
-    catalogue = catalogues.join_rows([_listing(place, prefix, position, class_names) for position, prefix in parts])
-    notes = _not_taken(root, {} if flat else inside, [prefix for _, prefix in parts])
-    if source.classes is None:
-        notes += _nested(place, catalogue, parts[0][0], class_names)
-    catalogue, is_new = catalogues.compared(catalogue, catalogues.read(file, decoder.identity))
+    asked = "" if source.splits is None else source.splits.model_dump_json()
+    file = folder / f"catalogue-{digest_of(place.shown, asked, *(source.classes or ()))}.parquet"
+    catalogue, is_new = catalogues.compared(listing.catalogue, catalogues.read(file, decoder.identity))
     return dataset_of(
         Collection(
             name=root_name(without_secrets(source.path)),
             shown=place.shown,
             origin=f"image folder {without_secrets(source.path)}",
-            class_names=class_names,
-            classes=np.arange(len(class_names), dtype=np.int32),
+            class_names=listing.class_names,
+            classes=np.arange(len(listing.class_names), dtype=np.int32),
             catalogue=catalogue,
             store=FileStore(place),
             decoder=decoder,
             file=file,
             is_new=is_new,
-            notes=notes,
+            reading=listing.reading,
+            notes=listing.notes,
+            files=True,
         ),
         source,
     )
@@ -105,8 +122,32 @@ def splits_ahead(source: ImageFolder, raw: Path, mirror: str | None) -> tuple[st
     local = os.path.expanduser(source.path)  # noqa: PTH111 - Path's raises for homes of nobody
     if is_url(source.path) or not os.path.isdir(local):  # noqa: PTH112 - and this for names too long
         return None
-    place = LocalPlace(Path(local).resolve())
-    return split_names(position for position, _ in _parts(source, place, _contents(place, b"")))
+    if source.splits is not None:
+        return names_of(positions_of(source.splits.model_dump(exclude_none=True)).values())
+    root = Path(local).resolve()
+    place = LocalPlace(root)
+    layout = layout_of(place, source.classes, Tally(Why.HIDDEN))
+    splits = set(layout.parts.values())
+    if layout.by is SplitsBy.NOTHING:
+        base = os.fsencode(root) + b"/" + layout.base
+        inside = {shown(name): _peeked(base + name) for name in layout.root.folders}
+        parted = splits_in_classes(f"{place.shown}/{shown(layout.base)}".rstrip("/"), inside, source.classes)
+        splits.update(split for folders in parted.values() for split in folders.values())
+    return names_of(positions_of(splits).values())
+
+
+def _peeked(folder: bytes) -> ClassFolder:
+    """What lies in a class folder on this machine, without the size and time of each file."""
+    with os.scandir(folder) as found:
+        entries = [entry for entry in found if not is_hidden(entry.name)]
+    folders = [entry for entry in entries if entry.is_dir()]
+    images = len(entries) > len(folders) and any(named_as_image(entry.name) for entry in entries if not entry.is_dir())
+    return ClassFolder({shown(each.name): _holds_folders(each.path) for each in folders}, images)
+
+
+def _holds_folders(folder: bytes) -> bool:
+    with os.scandir(folder) as found:
+        return any(entry.is_dir() and not is_hidden(entry.name) for entry in found)
 
 
 def root_name(path: str) -> str:
@@ -153,170 +194,312 @@ def _root(name: str, folder: Path, mirror: str | None) -> Path:
         raise DataError(f"{name!r} is a file but no archive; give a folder, or one of: {', '.join(SUFFIXES)}")
     target = folder / digest_file(archive)[:16]
     unpack(archive, target)
-    inside = [item for item in target.iterdir() if not item.name.startswith(".")]
+    inside = [item for item in target.iterdir() if not is_hidden(os.fsencode(item.name))]
     # An archive often holds one folder that holds everything.
-    wraps = len(inside) == 1 and inside[0].is_dir() and inside[0].name.lower() not in SPLIT_NAMES
+    wraps = len(inside) == 1 and inside[0].is_dir() and not read_name(inside[0].name).splits
     return inside[0] if wraps else target
 
 
-@dataclass(frozen=True)
-class _Contents:
-    """What lies in a folder and is not hidden: the folders, and the image files beside them."""
+def _by_layout(source: ImageFolder, place: Place) -> _Listing:
+    """The files by the layout of the folders."""
+    hidden = Tally(Why.HIDDEN)
+    layout = layout_of(place, source.classes, hidden)
+    flat = source.classes is None and all(
+        not found.folders and (found.images or found.others) for found in layout.inside.values()
+    )
+    class_names = [""] if flat else _classes_by_layout(source, place, layout)
+    positions = positions_of(layout.parts.values())
+    catalogue = catalogues.join_rows(
+        [_listed(place, prefix, positions[split], class_names, hidden) for prefix, split in layout.parts.items()]
+    )
+    by, splits, root = layout.by, set(layout.parts.values()), _joined(place, layout.base)
+    inside = {} if flat else _class_folders_of(catalogue, positions["train"], next(iter(layout.parts)), class_names)
+    parted = {}
+    if by is SplitsBy.NOTHING:
+        looked = {name: each.looked for name, each in inside.items()}
+        parted = splits_in_classes(root, looked, source.classes)
+        if not parted:
+            _require_no_words_in_names(catalogue, root)
+    if parted:
+        by, catalogue = SplitsBy.NAMES, _parted(catalogue, inside, parted)
+        splits = {split for folders in parted.values() for split in folders.values()}
+    beside = (*_beside(layout, flat), *left_out(Why.BESIDE_SPLITS, len(layout.beside), layout.beside))
+    notes = _beside_words(beside)
+    if source.classes is None and not parted:
+        notes += _nested(place, catalogue, inside)
+    return _Listing(catalogue, class_names, Reading(by, _held_out(splits), left_out=(*hidden.notes, *beside)), notes)
 
-    folders: list[bytes]
-    images: list[bytes]
+
+def _held_out(splits: Iterable[str]) -> tuple[str, ...]:
+    return () if "test" in splits else ("test",)
 
 
-def _contents(place: Place, folder: bytes) -> _Contents:
-    found = _Contents([], [])
-    for entry in place.scan(folder):
-        if entry.name.startswith(b"."):
-            continue
-        if entry.is_folder:
-            found.folders.append(entry.name)
-        elif _is_image(entry.name):
-            found.images.append(entry.name)
-    found.folders.sort()
-    return found
+_BESIDE = {
+    Why.BESIDE_CLASSES: "file(s) beside the class folders",
+    Why.BESIDE_SPLITS: "folder(s) beside the splits",
+}
 
 
-def _is_image(name: bytes) -> bool:
-    return shown(name).lower().rpartition(".")[2] in IMAGE_ENDINGS
+def _beside_words(beside: Iterable[LeftOut]) -> list[str]:
+    return [f"{each.count:,} {_BESIDE[each.why]} are not taken: {words(each)}" for each in beside]
 
 
-def _parts(source: ImageFolder, place: Place, root: _Contents) -> list[tuple[int, bytes]]:
-    """Each split and where it lies; of images that are all of train, or of none, some are held out for test.
+def _beside(layout: Layout, flat: bool) -> tuple[LeftOut, ...]:
+    """Files that are in no class folder."""
+    looked_at = {} if flat else dict(layout.inside)
+    if layout.by is SplitsBy.NAMES:
+        looked_at = {layout.base: layout.root, **looked_at}
+    names = [prefix + name for prefix, found in looked_at.items() for name in (*found.images, *found.others)]
+    return left_out(Why.BESIDE_CLASSES, len(names), map(shown, names))
 
-    Raises
-    ------
-    DataError
-        When a folder is named nearly as a split, two are of one split, or there is none of train.
+
+def _classes_by_layout(source: ImageFolder, place: Place, layout: Layout) -> list[str]:
+    """The class names, by the folders of each part."""
+    found = {
+        split: (_joined(place, prefix), _class_folders(place, prefix, layout.inside[prefix]))
+        for prefix, split in layout.parts.items()
+    }
+    patterns = {split: f"{glob(shown(prefix).rstrip('/'))}/**" for prefix, split in layout.parts.items()}
+    return _classes(source.classes, found, patterns)
+
+
+def _classes(
+    asked: Sequence[str] | None, found: Mapping[str, tuple[str, Sequence[str]]], patterns: Mapping[str, str]
+) -> list[str]:
+    """The class names: those asked for, else the folders of the training images, beyond which others may have none.
+
+    Parameters
+    ----------
+    found : mapping of str to (str, sequence of str)
+        Split -> where it lies, and the class folders there.
+    patterns : mapping of str to str
+        Split -> the pattern of its files.
     """
-    names = [shown(name) for name in root.folders]
-    found = [name for name in names if name.lower() in SPLIT_NAMES]
-    if not found or (source.classes and set(source.classes) <= set(names)):  # a class may be called so
-        return [(WHOLE, b"")]
-    or_class = "or, if that is a class, list all classes in the setting classes"
-    splits: dict[str, str] = {}
-    for name in found:
-        split = SPLIT_NAMES[name.lower()]
-        if name != name.lower():
-            raise DataError(
-                f"folder {name!r} in {place.shown} is called nearly as a split; rename it to {split!r}, {or_class}"
-            )
-        if split in splits:
-            raise DataError(f"{place.shown} has two folders of {split}, {splits[split]!r} and {name!r}; make them one")
-        splits[split] = name
-    if "train" not in splits:
-        raise DataError(f"{place.shown} has {', '.join(found)} but no folder 'train'; add it, {or_class}")
-    if len(splits) == 1:
-        return [(WHOLE, b"train/")]
-    return [(number, f"{splits[split]}/".encode()) for number, split in enumerate(SPLITS) if split in splits]
-
-
-def _is_flat(source: ImageFolder, inside: Mapping[bytes, _Contents]) -> bool:
-    """Whether the images lie in no class folders, so that they have no labels."""
-    return source.classes is None and all(found.images and not found.folders for found in inside.values())
-
-
-def _classes(source: ImageFolder, place: Place, inside: Mapping[bytes, _Contents]) -> list[str]:
-    """The class names: those asked for, else the folders of the first part, beyond which others may have none."""
-    train, *others = inside
-    found = _class_folders(place, train, inside[train])
-    root = f"{place.shown}/{train.decode()}".rstrip("/")
-    missing = [name for name in source.classes or () if name not in found]
+    root, folders = found["train"]
+    missing = [name for name in asked or () if name not in folders]
     if missing:
-        raise DataError(f"class {missing[0]!r} is not in {root}; it has: {', '.join(found) or 'no folders'}")
-    names = list(source.classes or found)
+        raise DataError(f"class {missing[0]!r} is not in {root}; it has: {listed(folders) or 'no folders'}")
+    names = list(asked or folders)
     if len(names) < 2:
         raise DataError(f"{root} has {len(names)} class folder(s); at least two are needed, one folder a class")
-    for other in () if source.classes else others:
-        more = [name for name in _class_folders(place, other, inside[other]) if name not in found]
-        if more:
+    for split, (where, others) in found.items() if not asked else ():
+        if not set(others) & set(folders):
+            taken = {each: pattern for each, pattern in patterns.items() if each != split}
             raise DataError(
-                f"class {more[0]!r} of {place.shown}/{other.decode()[:-1]} is not in {root}; "
+                f"{where} has none of the class folders of {root} (it has: {listed(others) or 'no folders'}); "
+                f"to leave it out set {how_to_say(taken)}"
+            )
+        if more := [name for name in others if name not in folders]:
+            raise DataError(
+                f"class {more[0]!r} of {where} is not in {root}; "
                 "add it there, or leave it out by listing the others in the setting classes"
             )
     return names
 
 
-def _class_folders(place: Place, prefix: bytes, contents: _Contents) -> list[str]:
+def _class_folders(place: Place, prefix: bytes, contents: Contents) -> list[str]:
     try:
         return sorted(name.decode() for name in contents.folders)
     except UnicodeDecodeError as error:
-        root = f"{place.shown}/{prefix.decode()}".rstrip("/")
-        raise DataError(f"class folder {shown(error.object)} in {root} is not named in UTF-8; rename it") from None
+        raise DataError(
+            f"class folder {shown(error.object)} in {_joined(place, prefix)} is not named in UTF-8; rename it"
+        ) from None
 
 
-def _not_taken(root: _Contents, labelled: Mapping[bytes, _Contents], prefixes: Sequence[bytes]) -> list[str]:
-    """Warnings of images that are in no class of `labelled` folders, and of folders that are no split."""
-    looked_at = labelled if b"" in prefixes else {b"": root, **labelled}
-    images = [shown(prefix + name) for prefix, found in looked_at.items() for name in sorted(found.images)]
-    folders = [] if b"" in prefixes else [shown(name) for name in root.folders if name + b"/" not in prefixes]
-    notes = []
-    for names, what in ((images, "image file(s) beside the class folders"), (folders, "folder(s) beside the splits")):
-        if names:
-            more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
-            notes.append(f"{len(names):,} {what} are not taken: {', '.join(names[:_NAMED])}{more}")
-    return notes
+def _joined(place: Place, prefix: bytes) -> str:
+    return f"{place.shown}/{shown(prefix)}".rstrip("/")
 
 
-def _nested(place: Place, catalogue: Catalogue, split: int, class_names: Sequence[str]) -> list[str]:
-    """A warning of class folders of a split whose images all lie in sub-folders: these may be the classes."""
-    labels = catalogue.columns["label"][catalogue.columns["split"] == split]  # the first rows, class by class
-    bounds = [0, *(np.flatnonzero(np.diff(labels)) + 1).tolist(), len(labels)] if len(labels) else []
-    found: dict[str, tuple[str, list[str]]] = {}
-    for start, stop in itertools.pairwise(bounds):
-        names = catalogue.names.slice(start, stop - start)
-        # Names are sorted by the parts of their paths, so that what the first and the last share is shared by all.
-        shared = os.path.commonprefix([names[0].as_py(), names[-1].as_py()])  # noqa: RUF071 - bytes, not paths
-        inner = shared[: shared.rfind(b"/") + 1]
-        if pc.min(pc.count_substring(names, b"/")).as_py() > inner.count(b"/"):
-            heads = (name.as_py()[len(inner) :].partition(b"/")[0] for name in names)
-            folders = [shown(head) for head, _ in itertools.islice(itertools.groupby(heads), _NAMED + 1)]
-            found[class_names[labels[start]]] = (shown(inner[:-1]), folders)
-    if not found:
-        return []
-    listed = [
-        f"{name}: {', '.join(folders[:_NAMED])}{' …' if len(folders) > _NAMED else ''}"
-        for name, (_, folders) in itertools.islice(found.items(), _NAMED)
-    ]
-    best, _ = max(found.values(), key=lambda each: len(each[1]))
-    return [
-        f"{len(found):,} class folder(s) hold only sub-folders ({'; '.join(listed)}{' …' if len(found) > _NAMED else ''}), "
-        "and all images below a class folder are of its class; if the sub-folders are the classes, set "
-        f"path: {place.shown}/{best}"
-    ]
-
-
-def _listing(place: Place, prefix: bytes, split: int, class_names: Sequence[str]) -> Catalogue:
+def _listed(place: Place, prefix: bytes, split: int, class_names: Sequence[str], hidden: Tally) -> Catalogue:
     """The files of a split, class by class, sorted by their paths, whatever order the file system has.
 
-    The one class "" is that of the image files in the split's own folder.
+    The one class "" is that of the files in the split's own folder.
     """
     parts = []
     for label in class_names:
         rows = CatalogueBuilder(class_names)
-        for name, entry in _files(place, prefix + label.encode() + b"/" if label else prefix, ()):
-            if label or _is_image(entry.name):
-                rows.add(name, label, entry.size, entry.stamp)
+        # What is hidden beside files without a class was counted with the layout.
+        inside, tally = (prefix + label.encode() + b"/", hidden) if label else (prefix, Tally(Why.HIDDEN))
+        for name, entry in _files(place, inside, (), tally):
+            rows.add(name, label, entry.size, entry.stamp)
         parts.append(rows.catalogue().sorted_by_path())
         catalogues.give_back()
-    listed = catalogues.join_rows(parts)
-    listed.columns["split"][:] = split
-    return listed
+    found = catalogues.join_rows(parts)
+    found.columns["split"][:] = split
+    return found
 
 
-def _files(place: Place, folder: bytes, above: tuple[int, ...]) -> Iterator[tuple[bytes, Entry]]:
+def _files(place: Place, folder: bytes, above: tuple[int, ...], hidden: Tally) -> Iterator[tuple[bytes, Entry]]:
     """All files under a folder; links to folders are followed unless they lead back."""
     try:
         here = (*above, place.identity(folder))
     except FileNotFoundError:  # a class without a folder in this split
         return
     for entry in place.scan(folder):
-        if entry.name.startswith(b"."):
-            continue
-        if not entry.is_folder:
+        if is_hidden(entry.name):
+            hidden.add(shown(folder + entry.name) + "/" * entry.is_folder)
+        elif not entry.is_folder:
             yield folder + entry.name, entry
         elif entry.stamp not in here:
-            yield from _files(place, folder + entry.name + b"/", here)
+            yield from _files(place, folder + entry.name + b"/", here, hidden)
+
+
+@dataclass(frozen=True)
+class _Inside:
+    """What the listing has in a folder: the rows of each sub-folder, those that hold folders in turn, and of the files."""
+
+    prefix: bytes
+    folders: dict[bytes, range]
+    deep: frozenset[bytes]
+    images: bool
+
+    @property
+    def looked(self) -> ClassFolder:
+        """The same as the layout asks for it."""
+        return ClassFolder({shown(name): name in self.deep for name in self.folders}, self.images)
+
+
+def _inside(catalogue: Catalogue, rows: range, prefix: bytes) -> _Inside:
+    """What lies in a folder, by the sorted names of the files in it."""
+    names, depth = catalogue.names, prefix.count(b"/")
+    folders: dict[bytes, range] = {}
+    deep, images, row = set(), False, rows.start
+    if _depth(names, rows) == depth:
+        return _Inside(prefix, {}, frozenset(), len(rows) > 0)
+    while row < rows.stop:
+        name, slash, _ = names[row].as_py()[len(prefix) :].partition(b"/")
+        if not slash:
+            images = images or named_as_image(name)
+            row += 1
+            continue
+        start = prefix + name + b"/"
+        stop = bisect_left(
+            range(rows.stop), True, row, rows.stop, key=lambda at: not names[at].as_py().startswith(start)
+        )
+        folders[name] = range(row, stop)
+        if _depth(names, folders[name]) > depth + 1:
+            deep.add(name)
+        row = stop
+    return _Inside(prefix, folders, frozenset(deep), images)
+
+
+def _depth(names: Any, rows: range) -> int:
+    """The most slashes in the names of some rows."""
+    return pc.max(pc.count_substring(names.slice(rows.start, len(rows)), b"/")).as_py() or 0
+
+
+def _class_folders_of(
+    catalogue: Catalogue, split: int, prefix: bytes, class_names: Sequence[str]
+) -> dict[str, _Inside]:
+    """What the listing has in each class folder of a split, the first of the catalogue."""
+    labels = catalogue.columns["label"][: np.count_nonzero(catalogue.columns["split"] == split)]
+    starts = np.searchsorted(labels, np.arange(len(class_names) + 1)).tolist()
+    return {
+        name: _inside(catalogue, range(*bounds), prefix + name.encode() + b"/")
+        for name, bounds in zip(class_names, itertools.pairwise(starts), strict=True)
+    }
+
+
+def _parted(catalogue: Catalogue, inside: Mapping[str, _Inside], parted: Mapping[str, Mapping[str, str]]) -> Catalogue:
+    """The images in the splits' folders within class folders; what lies beside these folders goes."""
+    positions = positions_of(split for folders in parted.values() for split in folders.values())
+    kept = np.zeros(len(catalogue), bool)
+    for name, splits in parted.items():
+        for folder, rows in inside[name].folders.items():
+            kept[rows.start : rows.stop] = True
+            catalogue.columns["split"][rows.start : rows.stop] = positions[splits[shown(folder)]]
+    return catalogue if kept.all() else catalogue.taken(np.flatnonzero(kept))
+
+
+def _require_no_words_in_names(catalogue: Catalogue, root: str) -> None:
+    """Raise DataError when the name of every file tells a split, so that they would be pooled."""
+    found: dict[str, str] = {}
+    for row in range(len(catalogue)):
+        name = catalogue.name(row)
+        said = read_name(name.rpartition("/")[2])
+        if len(said.splits) != 1 or said.weak:
+            return
+        found.setdefault(said.splits[0], name)
+    if "train" in found and len(found) > 1:
+        told = ", ".join(f"{split}: {found[split]}" for split in SPLITS if split in found)
+        raise DataError(
+            f"{root}: files may be of splits by their names ({told}), and no folder tells it; {HOW_TO_SAY}; to take them "
+            'together set splits: {train: "**"}'
+        )
+
+
+def _nested(place: Place, catalogue: Catalogue, inside: Mapping[str, _Inside]) -> list[str]:
+    """A warning of class folders whose images all lie in sub-folders: these may be the classes."""
+    found: dict[str, _Inside] = {}
+    for name, within in inside.items():
+        while len(within.folders) == 1 and not within.images:
+            ((folder, rows),) = within.folders.items()
+            within = _inside(catalogue, rows, within.prefix + folder + b"/")
+        if within.folders and not within.images:
+            found[name] = within
+    if not found:
+        return []
+    told = [
+        f"{name}: {', '.join(map(shown, itertools.islice(within.folders, EXAMPLES)))}"
+        f"{' …' if len(within.folders) > EXAMPLES else ''}"
+        for name, within in itertools.islice(found.items(), EXAMPLES)
+    ]
+    best = max(found.values(), key=lambda within: len(within.folders))
+    return [
+        f"{len(found):,} class folder(s) hold only sub-folders ({'; '.join(told)}{' …' if len(found) > EXAMPLES else ''}), "
+        "and all images below a class folder are of its class; if the sub-folders are the classes, set "
+        f"path: {_joined(place, best.prefix)}"
+    ]
+
+
+def _by_patterns(source: ImageFolder, place: Place) -> _Listing:
+    """The files by the patterns of the setting `splits`, in the same order as by layout."""
+    assert source.splits is not None
+    patterns = source.splits.compiled()
+    hidden, unmatched, beside = Tally(Why.HIDDEN), Tally(Why.NO_PATTERN), Tally(Why.BESIDE_CLASSES)
+    rows = CatalogueBuilder()
+    for name, entry in _files(place, b"", (), hidden):
+        match = patterns.match(os.fsdecode(name))
+        if match is None:
+            unmatched.add(shown(name))
+        else:
+            rows.add(name, match.folder or "", entry.size, entry.stamp, told=1 + SPLITS.index(match.split))
+    catalogue = rows.catalogue().sorted_by_path()
+    example = next((each.examples[0] for each in unmatched.notes), catalogue.name(0) if len(catalogue) else "")
+    patterns.require_all_matched(place.shown, example)
+    told, codes = catalogue.columns["told"], catalogue.columns["label"]
+    flat = source.classes is None and not any(catalogue.values)
+    class_names = [""] if flat else _classes_by_patterns(source, place, catalogue)
+    place_of = {name: number for number, name in enumerate(class_names)}
+    labels = np.array([place_of.get(value, -1) for value in catalogue.values], np.int32)[codes]
+    if not flat and "" in catalogue.values:
+        for row in np.flatnonzero(codes == catalogue.values.index("")).tolist():
+            beside.add(catalogue.name(row))
+    order = np.lexsort((labels, told))
+    order = order[labels[order] >= 0]
+    catalogue = catalogue.taken(order)
+    catalogue.values = class_names
+    catalogue.columns["label"] = labels[order]
+    given = source.splits.model_dump(exclude_none=True)
+    positions = positions_of(given)
+    catalogue.columns["split"][:] = np.array([positions.get(split, 0) for split in SPLITS], np.int8)[told[order] - 1]
+    reading = Reading(SplitsBy.PATTERNS, _held_out(given), left_out=(*hidden.notes, *unmatched.notes, *beside.notes))
+    return _Listing(catalogue, class_names, reading, _beside_words(beside.notes))
+
+
+def _classes_by_patterns(source: ImageFolder, place: Place, catalogue: Catalogue) -> list[str]:
+    """The class names, by the folders that the patterns matched."""
+    assert source.splits is not None
+    given = source.splits.model_dump(exclude_none=True)
+    found = {}
+    for number, split in enumerate(SPLITS, 1):
+        if split in given:
+            codes = np.unique(catalogue.columns["label"][catalogue.columns["told"] == number])
+            names = sorted(catalogue.values[code] for code in codes if catalogue.values[code])
+            for name in names:
+                if shown(os.fsencode(name)) != name:
+                    raise DataError(
+                        f"class folder {shown(os.fsencode(name))} in {place.shown} is not named in UTF-8; rename it"
+                    )
+            found[split] = (f"{split} ({given[split]}) of {place.shown}", names)
+    return _classes(source.classes, found, given)

@@ -5,9 +5,13 @@ Typed and made of what the dataset knows already, so that it costs nothing; `lin
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import islice
+
+EXAMPLES = 5
+"""Names that are told of what is left out."""
 
 _CLASSES_SHOWN = 10
 
@@ -40,6 +44,37 @@ class LeftOut:
     why: Why
     count: int
     examples: tuple[str, ...]
+
+
+def left_out(why: Why, count: int, names: Iterable[str]) -> tuple[LeftOut, ...]:
+    """A note of what is left out for one reason, of which the first few `names` are asked for; none when `count` is 0."""
+    return (LeftOut(why, count, tuple(islice(names, EXAMPLES))),) if count else ()
+
+
+class Tally:
+    """What a listing leaves out for one reason, counted as it goes; few names are kept."""
+
+    def __init__(self, why: Why) -> None:
+        self.why = why
+        self._count = 0
+        self._names: list[str] = []
+
+    def add(self, name: str) -> None:
+        """One more."""
+        self._count += 1
+        if len(self._names) < EXAMPLES:
+            self._names.append(name)
+
+    @property
+    def notes(self) -> tuple[LeftOut, ...]:
+        """What was left out, if anything."""
+        return left_out(self.why, self._count, self._names)
+
+
+def words(left: LeftOut) -> str:
+    """The names of the first few, and how many more."""
+    more = left.count - len(left.examples)
+    return ", ".join(left.examples) + (f" and {more:,} more" if more else "")
 
 
 class SplitsBy(StrEnum):
@@ -128,12 +163,8 @@ class Understood:
         if self.reading.formats:
             formats = [f"{name or 'other'} {count:,}" for name, count in self.reading.formats.items()]
             lines.append(f"formats: {', '.join(formats)}")
-        return [*lines, *map(_left_out, self.reading.left_out)]
-
-
-def _left_out(left: LeftOut) -> str:
-    more = " …" if left.count > len(left.examples) else ""
-    return f"left out: {left.count:,} {WHY_WORDS[left.why]}: {', '.join(left.examples)}{more}"
+        left = [f"left out: {each.count:,} {WHY_WORDS[each.why]}: {words(each)}" for each in self.reading.left_out]
+        return [*lines, *left]
 
 
 def _sizes(sizes: Sizes) -> str:
