@@ -92,12 +92,14 @@ def layout_of(place: Place, classes: Sequence[str] | None, hidden: Tally) -> Lay
     base = b""
     root = contents(place, base, hidden)
     for _ in range(_DEEPEST):
-        if len(root.folders) != 1 or root.images or _says_splits(root, classes):
+        if len(root.folders) != 1 or root.images:
             break
-        inner = contents(place, base + root.folders[0] + b"/", hidden)
-        if not inner.folders:
+        counted = Tally(Why.HIDDEN)
+        inner = contents(place, base + root.folders[0] + b"/", counted)
+        if not inner.folders or (_says_splits(root, classes) and not read_names(list(inner.named)).whole):
             break
         base, root = base + root.folders[0] + b"/", inner
+        hidden.take(counted)
     if not _says_splits(root, classes):
         return Layout(base, root, {base: "train"}, {base: root}, SplitsBy.NOTHING, [])
     told = read_names(list(root.named))

@@ -65,6 +65,11 @@ class Tally:
         if len(self._names) < EXAMPLES:
             self._names.append(name)
 
+    def take(self, other: Tally) -> None:
+        """All that another one counted."""
+        self._count += other._count
+        self._names = [*self._names, *other._names][:EXAMPLES]
+
     @property
     def notes(self) -> tuple[LeftOut, ...]:
         """What was left out, if anything."""
