@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lib.datasets import acquire, require_no_leakage
+from lib.datasets import SplitsBy, acquire, require_no_leakage, splits_ahead
 from lib.datasets.sources import ImageFolder
 from lib.errors import DataError, LeakageError
-from tests.image_files import write_images
+from tests.image_files import encoded_noise, write_images
 
 
 @pytest.fixture
@@ -185,6 +185,59 @@ class TestLayouts:
         folder = layout(tmp_path / "p", train="ab", test="ab", extra="ab")
         data = acquire(ImageFolder(path=str(folder)), tmp_path / "data")
         assert data.warnings == ("1 folder(s) beside the splits are not taken: extra",)
+
+
+class TestSplitsByPatterns:
+    @pytest.mark.parametrize(
+        ("given", "splits"),
+        [
+            ("{label}/my {split}", {"train": "*/my train/**", "validation": "*/my val", "test": "*/*test/**"}),
+            ("x/{split} 1/{label}/more", {"train": "x/train*", "validation": "x/val*", "test": "x/test*"}),
+        ],
+    )
+    def test_are_the_dataset_that_names_would_make(self, tmp_path, given, splits):
+        for place, form in (("named", "{split}/{label}"), ("given", given)):
+            for number, split in enumerate(("train", "val", "test")):
+                for label in ("a+b", "a", "z"):
+                    where = tmp_path / place / form.format(split=split, label=label)
+                    where.mkdir(parents=True)
+                    for name, content in enumerate(encoded_noise(number * 10 + len(label) + ord(label[0]), 4)):
+                        (where / f"{name}.png").write_bytes(content)
+        by_names = acquire(ImageFolder(path=str(tmp_path / "named")), tmp_path / "data")
+        by_patterns = acquire(ImageFolder(path=str(tmp_path / "given"), splits=splits), tmp_path / "data")
+        assert by_patterns.digest == by_names.digest
+        assert by_patterns.reading.splits_by is SplitsBy.PATTERNS
+
+    def test_without_a_test_pattern_hold_some_out_and_take_the_classes_asked_for(self, folder, tmp_path):
+        source = ImageFolder(path=str(folder.parent), splits={"train": "pets"}, classes=("dog", "cat"))
+        data = acquire(source, tmp_path / "data")
+        assert data.class_names == ("dog", "cat")
+        assert {name: len(split) for name, split in data.splits.items()} == {"train": 16, "test": 4}
+        assert data.reading.held_out == ("test",)
+        assert splits_ahead(source, tmp_path / "data") == ("train", "test")
+
+    @pytest.mark.parametrize(
+        ("settings", "message"),
+        [
+            (
+                {"splits": {"train": "**"}, "classes": ("cat", "cow")},
+                "class 'cow' is not in train .*; it has: cat, dog",
+            ),
+            (
+                {"splits": {"train": "*/[0-4].png", "test": "cat/[5-9].png"}},
+                "class 'dog' has no readable image in test of",
+            ),
+        ],
+    )
+    def test_that_make_no_dataset_are_refused(self, folder, tmp_path, settings, message):
+        with pytest.raises(DataError, match=message):
+            acquire(ImageFolder(path=str(folder), **settings), tmp_path / "data")
+
+    def test_of_images_without_folders_have_no_labels(self, tmp_path):
+        folder = write_images(tmp_path / "flat", ["."], 20)
+        data = acquire(ImageFolder(path=str(folder), splits={"train": "?.png", "test": "1?.png"}), tmp_path / "data")
+        assert not data.labelled
+        assert {name: len(split) for name, split in data.splits.items()} == {"train": 10, "test": 10}
 
 
 class TestSubFoldersOfAClass:
