@@ -225,7 +225,7 @@ class TestSplitsByPatterns:
             ),
             (
                 {"splits": {"train": "*/[0-4].png", "test": "cat/[5-9].png"}},
-                "class 'dog' has no readable image in test of",
+                r"test \(cat/\[5-9\].png\) of .*/pets has none of the class folders of train .* \(it has: no folders\)",
             ),
         ],
     )
