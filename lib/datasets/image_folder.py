@@ -27,7 +27,6 @@ from lib.datasets.decoding import Decoder, UnreadableError
 from lib.datasets.download import RemoteFile, digest_of, fetch
 from lib.datasets.folder_layout import (
     ClassFolder,
-    Contents,
     Layout,
     glob,
     how_to_say,
@@ -256,7 +255,7 @@ def _beside(layout: Layout, flat: bool) -> tuple[LeftOut, ...]:
 def _classes_by_layout(source: ImageFolder, place: Place, layout: Layout) -> list[str]:
     """The class names, by the folders of each part."""
     found = {
-        split: (_joined(place, prefix), _class_folders(place, prefix, layout.inside[prefix]))
+        split: (_joined(place, prefix), _utf8(layout.inside[prefix].folders, _joined(place, prefix)))
         for prefix, split in layout.parts.items()
     }
     patterns = {split: f"{glob(shown(prefix).rstrip('/'))}/**" for prefix, split in layout.parts.items()}
@@ -297,13 +296,12 @@ def _classes(
     return names
 
 
-def _class_folders(place: Place, prefix: bytes, contents: Contents) -> list[str]:
+def _utf8(folders: Iterable[bytes], root: str) -> list[str]:
+    """The names of class folders, sorted. Raises DataError for one that is no text."""
     try:
-        return sorted(name.decode() for name in contents.folders)
+        return sorted(name.decode() for name in folders)
     except UnicodeDecodeError as error:
-        raise DataError(
-            f"class folder {shown(error.object)} in {_joined(place, prefix)} is not named in UTF-8; rename it"
-        ) from None
+        raise DataError(f"class folder {shown(error.object)} in {root} is not named in UTF-8; rename it") from None
 
 
 def _joined(place: Place, prefix: bytes) -> str:
@@ -322,10 +320,16 @@ def _listed(place: Place, prefix: bytes, split: int, class_names: Sequence[str],
         inside, tally = (prefix + label.encode() + b"/", hidden) if label else (prefix, Tally(Why.HIDDEN))
         for name, entry in _files(place, inside, (), tally):
             rows.add(name, label, entry.size, entry.stamp)
-        parts.append(rows.catalogue().sorted_by_path())
-        catalogues.give_back()
-    found = catalogues.join_rows(parts)
-    found.columns["split"][:] = split
+        parts.append(_sorted(rows))
+    joined = catalogues.join_rows(parts)
+    joined.columns["split"][:] = split
+    return joined
+
+
+def _sorted(rows: CatalogueBuilder) -> Catalogue:
+    """What was collected, in the order of paths."""
+    found = rows.catalogue().sorted_by_path()
+    catalogues.give_back()
     return found
 
 
@@ -455,51 +459,37 @@ def _nested(place: Place, catalogue: Catalogue, inside: Mapping[str, _Inside]) -
 def _by_patterns(source: ImageFolder, place: Place) -> _Listing:
     """The files by the patterns of the setting `splits`, in the same order as by layout."""
     assert source.splits is not None
-    patterns = source.splits.compiled()
+    given = source.splits.model_dump(exclude_none=True)
+    patterns, positions = source.splits.compiled(), positions_of(given)
     hidden, unmatched, beside = Tally(Why.HIDDEN), Tally(Why.NO_PATTERN), Tally(Why.BESIDE_CLASSES)
-    rows = CatalogueBuilder()
+    found: dict[str, dict[str, CatalogueBuilder]] = {split: {} for split in SPLITS if split in given}
+    example = ""
     for name, entry in _files(place, b"", (), hidden):
         match = patterns.match(os.fsdecode(name))
+        example = example or shown(name)
         if match is None:
             unmatched.add(shown(name))
         else:
-            rows.add(name, match.folder or "", entry.size, entry.stamp, told=1 + SPLITS.index(match.split))
-    catalogue = rows.catalogue().sorted_by_path()
-    example = next((each.examples[0] for each in unmatched.notes), catalogue.name(0) if len(catalogue) else "")
+            folder = match.folder or ""
+            rows = found[match.split].setdefault(folder, CatalogueBuilder([folder]))
+            rows.add(name, folder, entry.size, entry.stamp)
     patterns.require_all_matched(place.shown, example)
-    told, codes = catalogue.columns["told"], catalogue.columns["label"]
-    flat = source.classes is None and not any(catalogue.values)
-    class_names = [""] if flat else _classes_by_patterns(source, place, catalogue)
-    place_of = {name: number for number, name in enumerate(class_names)}
-    labels = np.array([place_of.get(value, -1) for value in catalogue.values], np.int32)[codes]
-    if not flat and "" in catalogue.values:
-        for row in np.flatnonzero(codes == catalogue.values.index("")).tolist():
-            beside.add(catalogue.name(row))
-    order = np.lexsort((labels, told))
-    order = order[labels[order] >= 0]
-    catalogue = catalogue.taken(order)
-    catalogue.values = class_names
-    catalogue.columns["label"] = labels[order]
-    given = source.splits.model_dump(exclude_none=True)
-    positions = positions_of(given)
-    catalogue.columns["split"][:] = np.array([positions.get(split, 0) for split in SPLITS], np.int8)[told[order] - 1]
+    class_names = [""]
+    if source.classes is not None or any(folder for folders in found.values() for folder in folders):
+        for folders in found.values():
+            names = _sorted(folders.pop("", CatalogueBuilder())).names
+            for row in range(len(names)):
+                beside.add(shown(names[row].as_py()))
+        within = {
+            split: (f"{split} ({given[split]}) of {place.shown}", _utf8(map(os.fsencode, folders), place.shown))
+            for split, folders in found.items()
+        }
+        class_names = _classes(source.classes, within, given)
+    parts = []
+    for split, folders in found.items():
+        for label in class_names:
+            part = _sorted(folders.pop(label, CatalogueBuilder([label])))
+            part.columns["split"][:] = positions[split]
+            parts.append(part)
     reading = Reading(SplitsBy.PATTERNS, _held_out(given), left_out=(*hidden.notes, *unmatched.notes, *beside.notes))
-    return _Listing(catalogue, class_names, reading, _beside_words(beside.notes))
-
-
-def _classes_by_patterns(source: ImageFolder, place: Place, catalogue: Catalogue) -> list[str]:
-    """The class names, by the folders that the patterns matched."""
-    assert source.splits is not None
-    given = source.splits.model_dump(exclude_none=True)
-    found = {}
-    for number, split in enumerate(SPLITS, 1):
-        if split in given:
-            codes = np.unique(catalogue.columns["label"][catalogue.columns["told"] == number])
-            names = sorted(catalogue.values[code] for code in codes if catalogue.values[code])
-            for name in names:
-                if shown(os.fsencode(name)) != name:
-                    raise DataError(
-                        f"class folder {shown(os.fsencode(name))} in {place.shown} is not named in UTF-8; rename it"
-                    )
-            found[split] = (f"{split} ({given[split]}) of {place.shown}", names)
-    return _classes(source.classes, found, given)
+    return _Listing(catalogues.join_rows(parts), class_names, reading, _beside_words(beside.notes))
