@@ -12,11 +12,11 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from lib.datasets import catalogue as catalogues
-from lib.datasets.catalogue import FINE, WHOLE, Catalogue, shown
+from lib.datasets.catalogue import FINE, UNVERIFIED, WHOLE, Catalogue, shown
 from lib.datasets.dataset import Dataset, Split, build
 from lib.datasets.decoding import ASKED_AGAIN, CANNOT_READ, Decoder
 from lib.datasets.encoded import ByteStore, EncodedImages
-from lib.datasets.recognition import FORMATS, named_as_image
+from lib.datasets.recognition import FORMATS, named_as_images
 from lib.datasets.sources import EncodedSource
 from lib.datasets.split_names import SPLITS
 from lib.datasets.splits import TO_VALIDATE, different_images, hold_out_rows, shortages, too_few
@@ -100,6 +100,7 @@ def dataset_of(collection: Collection, source: EncodedSource) -> Dataset:
     classes = np.append(collection.classes, np.int32(-1))[columns["label"]]  # label -1 takes the last one
     wanted = (classes >= 0) | (columns["label"] < 0)
     _require_enough(collection, classes, wanted)
+    _verify_doubtful(collection, classes, wanted)
     _verify(collection, wanted)
     no_image = wanted & _no_images(collection)
     bad = np.flatnonzero(wanted & (columns["state"] > FINE) & ~no_image)
@@ -189,9 +190,22 @@ def _no_images(collection: Collection) -> npt.NDArray[np.bool_]:
     found = catalogue.refused_for(NO_SAMPLE)
     if collection.files:
         unknown = (catalogue.columns["state"] > FINE) & (catalogue.columns["format"] == 0)
-        for row in np.flatnonzero(unknown & ~catalogue.refused_for(ASKED_AGAIN)).tolist():
-            found[row] = not named_as_image(catalogue.names[row].as_py())
+        rows = np.flatnonzero(unknown & ~catalogue.refused_for(ASKED_AGAIN))
+        found[rows] = ~named_as_images(catalogue.names.take(pa.array(rows)))
     return found
+
+
+def _verify_doubtful(collection: Collection, classes: npt.NDArray[np.int32], wanted: npt.NDArray[np.bool_]) -> None:
+    """Verify classes first of which no file is called as an image: a folder of notes is told before hours are spent."""
+    state = collection.catalogue.columns["state"]
+    if not collection.files or not (wanted & (state == UNVERIFIED)).any():
+        return
+    named = named_as_images(collection.catalogue.names)
+    counts = np.bincount(classes[wanted & named & (classes >= 0)], minlength=len(collection.class_names))
+    if not counts.all():
+        doubtful = wanted & np.isin(classes, np.flatnonzero(counts == 0))
+        _verify(collection, doubtful)
+        _require_enough(collection, classes, ~doubtful & wanted | (state == FINE))
 
 
 def _left_out(why: Why, catalogue: Catalogue, rows: npt.NDArray[np.int64]) -> tuple[LeftOut, ...]:

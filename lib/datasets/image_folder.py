@@ -137,11 +137,17 @@ def splits_ahead(source: ImageFolder, raw: Path, mirror: str | None) -> tuple[st
 
 def _peeked(folder: bytes) -> ClassFolder:
     """What lies in a class folder on this machine, without the size and time of each file."""
-    with os.scandir(folder) as found:
-        entries = [entry for entry in found if not is_hidden(entry.name)]
-    folders = [entry for entry in entries if entry.is_dir()]
-    images = len(entries) > len(folders) and any(named_as_image(entry.name) for entry in entries if not entry.is_dir())
-    return ClassFolder({shown(each.name): _holds_folders(each.path) for each in folders}, images)
+    try:
+        with os.scandir(folder) as found:
+            entries = [entry for entry in found if not is_hidden(entry.name)]
+            folders = [entry for entry in entries if entry.is_dir()]
+            files = len(entries) > len(folders)
+            images = files and any(named_as_image(entry.name) for entry in entries if not entry.is_dir())
+        return ClassFolder({shown(each.name): _holds_folders(each.path) for each in folders}, images)
+    except OSError as error:
+        raise DataError(
+            f"folder {shown(folder)} cannot be listed ({error.strerror}); fix that or move it away"
+        ) from None
 
 
 def _holds_folders(folder: bytes) -> bool:

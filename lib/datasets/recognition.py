@@ -7,6 +7,11 @@ called one; anything else is no image, and is left out.
 from __future__ import annotations
 
 import re
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow.compute as pc
 
 from lib.datasets.decoding import IMAGE_ENDINGS, Decoder, UnreadableError
 
@@ -35,7 +40,7 @@ _MAGIC: tuple[tuple[str, re.Pattern[bytes]], ...] = tuple(
 FORMATS = ("", *(name for name, _ in _MAGIC))
 """Names of the formats by their codes; the first is of none that is known."""
 
-_NAMED = IMAGE_ENDINGS | {
+_ENDINGS = IMAGE_ENDINGS | {
     *(
         "jpe",
         "jfif",
@@ -57,6 +62,9 @@ _NAMED = IMAGE_ENDINGS | {
     *("hdr", "dcm", "dng", "cr2", "cr3", "nef", "arw", "orf", "rw2", "raf"),
 }
 """Endings of images, those included that cannot be decoded: who brings such a file means an image."""
+
+_NAMED = rf"(?i)\.(?:{'|'.join(sorted(_ENDINGS))})"
+_named = re.compile(f"{_NAMED}\\Z".encode())
 
 _SYSTEM = {
     b"thumbs.db",
@@ -84,7 +92,13 @@ def format_of(content: bytes) -> int:
 
 def named_as_image(name: bytes) -> bool:
     """Whether a file's ending is that of an image."""
-    return name.rpartition(b".")[2].lower().decode("ascii", "replace") in _NAMED if b"." in name else False
+    return _named.search(name) is not None
+
+
+def named_as_images(names: Any) -> npt.NDArray[np.bool_]:
+    """The same of an Arrow array of n names: shape (n,)."""
+    found: npt.NDArray[np.bool_] = pc.match_substring_regex(names, f"{_NAMED}\\z").to_numpy(zero_copy_only=False)
+    return found
 
 
 def is_hidden(name: bytes) -> bool:

@@ -201,8 +201,12 @@ class _Sample:
 
 @lru_cache
 def _told(folder: str) -> int:
-    """What a folder within a tar tells of the split of its samples: 1 + its position in `SPLITS`, or 0."""
-    found = {split for step in folder.split("/") for split in read_name(step).splits}
+    """What a folder within a tar tells of the split of its samples: 1 + its position in `SPLITS`, or 0.
+
+    Folders may be classes, so that only one that is called as a split and nothing else counts.
+    """
+    read = map(read_name, folder.split("/"))
+    found = {split for said in read if not said.rest and not said.weak for split in said.splits}
     return 1 + SPLITS.index(found.pop()) if len(found) == 1 else 0
 
 

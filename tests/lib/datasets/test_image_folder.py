@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from lib.datasets import SplitsBy, acquire, require_no_leakage, splits_ahead
+from lib.datasets.decoding import Decoder
 from lib.datasets.sources import ImageFolder
 from lib.errors import DataError, LeakageError
 from tests.image_files import encoded_noise, write_images
@@ -332,7 +333,29 @@ class TestImagesWithoutClassFolders:
             acquire(ImageFolder(path=str(flat), classes=("cat", "dog")), tmp_path / "data")
 
 
+def test_a_class_folder_without_images_is_told_before_others_are_verified(folder, tmp_path, monkeypatch):
+    (folder / "annotations").mkdir()
+    for number in range(3):
+        (folder / "annotations" / f"{number}.xml").write_text("<xml/>")
+    looked_at = []
+    inspect = Decoder.inspect
+    monkeypatch.setattr(Decoder, "inspect", lambda self, data: looked_at.append(data) or inspect(self, data))
+    with pytest.raises(DataError, match="class 'annotations' has no readable image in"):
+        acquire(ImageFolder(path=str(folder)), tmp_path / "data")
+    assert looked_at == [b"<xml/>"] * 3
+
+
 class TestArchives:
+    def test_what_a_mac_adds_changes_nothing(self, folder, tmp_path):
+        plain = acquire(ImageFolder(path=str(folder)), tmp_path / "data")
+        archive = tmp_path / "pets.zip"
+        with zipfile.ZipFile(archive, "w") as packed:
+            for path in sorted(folder.rglob("*.png")):
+                packed.write(path, f"my pets/{path.relative_to(folder)}")
+                packed.writestr(f"__MACOSX/my pets/{path.parent.name}/._{path.name}", b"\0\5\x16\7")
+        data = acquire(ImageFolder(path=str(archive)), tmp_path / "data")
+        assert data.digest == plain.digest
+
     def test_zip_and_tar_hold_the_same_dataset(self, folder, tmp_path):
         digests = {acquire(ImageFolder(path=str(folder)), tmp_path / "data").digest}
         for kind in ("zip", "gztar"):

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import io
 
+import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from lib.datasets.decoding import IMAGE_ENDINGS, Decoder
-from lib.datasets.recognition import FORMATS, HEAD, format_of, is_hidden, is_image, named_as_image
+from lib.datasets.recognition import FORMATS, HEAD, format_of, is_hidden, is_image, named_as_image, named_as_images
 
 WRITTEN = {
     **{"JPEG": "JPEG", "PNG": "PNG", "GIF": "GIF", "WEBP": "WebP", "TIFF": "TIFF", "BMP": "BMP", "PPM": "PNM"},
@@ -59,6 +62,11 @@ def test_an_image_needs_no_ending_and_no_known_beginning():
 def test_endings_are_known_in_any_case():
     assert all(named_as_image(f"a.{ending.upper()}".encode()) for ending in (*IMAGE_ENDINGS, "heic", "jfif"))
     assert not any(map(named_as_image, (b"jpg", b"a.txt", b"a.jpg.txt", b"a.\xff\xfe", b"a.", b"")))
+
+
+@given(st.lists(st.sampled_from([b".JPG", b".jpeg", b".png", b"png", b".jpgx", b".\xff", b"\n", b".heic", b"a/b.gif"])))
+def test_many_names_are_judged_as_each_alone(names):
+    assert named_as_images(pa.array(names, pa.large_binary())).tolist() == [named_as_image(name) for name in names]
 
 
 @pytest.mark.parametrize("name", [b".DS_Store", b"._a.jpg", b"Thumbs.db", b"DESKTOP.INI", b"__MACOSX", b"@eaDir"])
