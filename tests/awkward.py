@@ -284,6 +284,22 @@ _FOLDER_LAYOUTS = (
         FOLDERS,
     ),
     Row(
+        "folders of one split that may be classes",
+        images("", ("te", "test", "train")),
+        Refused(
+            r"'te', 'test', 'train' may be .* set splits: \{train: \"train/\*\*\", test: \"\{te,test\}/\*\*\"\}, for classes"
+        ),
+        FOLDERS,
+    ),
+    Row(
+        "a test split among classes",
+        images("", ("cat", "test")),
+        Refused(
+            r"'test' may be .* set splits: \{train: \"…\", test: \"test/\*\*\"\}, for classes set classes: \[cat, test\]"
+        ),
+        FOLDERS,
+    ),
+    Row(
         "classes tr and te",
         images("", ("te", "tr")),
         Refused(
@@ -464,6 +480,12 @@ _SMALL_CLASSES = (
         "a class without test images",
         [*parts("train", "test"), *images("train", ("c",))],
         Refused("class 'c' has no readable image in test of "),
+    ),
+    Row(
+        "one image without a class",
+        [File("", "", "0.png", image("0"))],
+        Refused(r"has too few different images \(1\): it needs 2 to part train and test; add some"),
+        FOLDERS,
     ),
     Row(
         "two small classes",

@@ -133,9 +133,8 @@ def _require_splits(place: Place, base: bytes, root: Contents, told: Told, insid
         clear = deep or (told.alike and not told.weak)
     names = ", ".join(map(repr, told.splits))
     if not clear:
-        patterns = how_to_say({split: f"{glob(shown(base) + name)}/**" for name, split in told.splits.items()})
         raise DataError(
-            f"{where}: {names} may be {_of(told)} or classes; for splits set {patterns}, for classes set "
+            f"{where}: {names} may be {_of(told)} or classes; for splits set {_patterns(glob(shown(base)), told)}, for classes set "
             f"classes: [{listed(list(root.named))}]"
         )
     if "train" not in told.splits.values():
@@ -194,17 +193,27 @@ def splits_in_classes(
             f"if these are the classes, set path: {shown_root}/{deep[0]}"
         )
     folder, split = next(iter(told[parted[0]].splits.items()))
-    patterns = how_to_say({each: f"*/{glob(name)}/**" for name, each in told[parted[0]].splits.items()})
     raise DataError(
         f"{shown_root}/{parted[0]}/{folder} may be the split {split} or only a part of class {parted[0]!r}; for the split "
-        f"set {patterns}, to take all below a class folder as of it set classes: [{listed(list(inside))}]"
+        f"set {_patterns('*/', told[parted[0]])}, to take all below a class folder as of it set "
+        f"classes: [{listed(list(inside))}]"
     )
 
 
 def how_to_say(patterns: Mapping[str, str]) -> str:
     """The setting `splits` as a profile has it."""
-    given = ", ".join(f'{split}: "{patterns[split]}"' for split in SPLITS if split in patterns)
-    return f"splits: {{{given}}}"
+    given = {"train": "…", **patterns}
+    told = ", ".join(f'{split}: "{given[split]}"' for split in SPLITS if split in given)
+    return f"splits: {{{told}}}"
+
+
+def _patterns(above: str, told: Told) -> str:
+    """The setting by which these folders are splits."""
+    names: dict[str, list[str]] = {}
+    for name, split in told.splits.items():
+        names.setdefault(split, []).append(glob(name))
+    joined = {split: each[0] if len(each) == 1 else f"{{{','.join(each)}}}" for split, each in names.items()}
+    return how_to_say({split: f"{above}{name}/**" for split, name in joined.items()})
 
 
 def glob(name: str) -> str:

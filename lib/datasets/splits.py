@@ -63,11 +63,14 @@ def too_few(short: Sequence[Shortage], class_names: Sequence[str] | None, where:
     named = [
         f"{_class(each.label, class_names)} ({each.found:,})" for each in sorted(short, key=lambda each: each.found)
     ]
+    needed = f"{short[0].needed} {reason}"
+    if list(class_names or ()) == [""]:
+        return DataError(f"{where} has too few different images ({short[0].found:,}): it needs {needed}; add some")
     more = f" and {len(named) - _NAMED:,} more" if len(named) > _NAMED else ""
     classes = "class" if len(named) == 1 else f"{len(named):,} classes"
     return DataError(
-        f"{where} has too few different images of {classes} {', '.join(named[:_NAMED])}{more}: each needs {short[0].needed} "
-        f"{reason}; add images, or list the other classes in the setting classes"
+        f"{where} has too few different images of {classes} {', '.join(named[:_NAMED])}{more}: each needs {needed}; add images, "
+        "or list the other classes in the setting classes"
     )
 
 
