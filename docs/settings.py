@@ -16,7 +16,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from lib.backbones import find_backbone, known_backbones
-from lib.datasets.sources import kinds
+from lib.datasets.sources import SplitPatterns, kinds
 from lib.evaluation.baselines import BASELINES
 from lib.evaluation.measures import MEASURES
 from lib.files import write_bytes
@@ -45,6 +45,7 @@ PLACES = {
 """Variables that say where things are; those of the workers are fields of `Workers`."""
 
 _LINKS = {
+    "SplitPatterns": "[patterns](#splits)",
     "Variant": "a [variant](#variant)",
     "Trial": "a [trial](#trial)",
     "SearchSettings": "a [search](#search)",
@@ -130,6 +131,7 @@ def _lines() -> Iterator[str]:
     yield from _heading("Data", "A node of `data` is a source of one of these kinds.")
     for name, source in kinds().items():
         yield from _section(f"source: {name}", source, level=3, hidden=("source",))
+    yield from _section("Splits", SplitPatterns, level=3)
     yield from _section("Features", kind_named("features").settings, hidden=("kind",), backbone=True)
     for name in kind_names():
         if name != "features":

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import glob
+import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 
-from lib.datasets.decoding import IMAGE_ENDINGS
+from lib.datasets.decoding import Decoder
+from lib.datasets.recognition import is_hidden, is_image, named_as_image
 from lib.errors import ConfigError, StorageError
 from lib.places import Places
 from lib.progress import bar, silent
@@ -37,7 +40,8 @@ def predict(names: Sequence[str], csv: Path | None, model: str | None, version: 
     ConfigError
         When a name means no image, or there is no champion.
     """
-    paths = find_images(names)
+    found = find_images(names)
+    paths = found.images
     if csv is not None and csv.is_dir():
         raise StorageError(f"cannot write {csv}: a folder of that name is in its place; give a file")
     tracking = connect(where)
@@ -61,34 +65,72 @@ def predict(names: Sequence[str], csv: Path | None, model: str | None, version: 
     told = (
         f"{len(answers):,} image(s) in {seconds:.1f} s, {len(answers) / seconds:,.0f} a second, by {classifier.title}"
     )
-    sys.stderr.write(f"{told}{f'; {bad:,} could not be read' if bad else ''}\n")
+    told += f"; {bad:,} could not be read" if bad else ""
+    if found.left_out:
+        told += f"; {len(found.left_out):,} file(s) are no images and were left out, e.g. {found.left_out[0]}"
+    sys.stderr.write(f"{told}\n")
     return 1 if bad else 0
 
 
-def find_images(names: Sequence[str]) -> list[Path]:
-    """The files that the names mean, each once, in their order; a folder's are sorted.
+@dataclass(frozen=True)
+class Found:
+    """Image files, and what lies among them in folders and patterns but is none, as training leaves it out."""
+
+    images: list[Path]
+    left_out: list[Path]
+
+
+def find_images(names: Sequence[str]) -> Found:
+    """The images that the names mean, each once, in their order; a folder's are sorted. A file that is named is meant.
 
     Raises
     ------
     ConfigError
         For a name that means none.
     """
-    found: dict[Path, None] = {}
+    images: dict[Path, None] = {}
+    others: dict[Path, None] = {}
+    decoder = Decoder()
     for name in names:
         path = Path(name).expanduser()
         if path.is_dir():
-            inside = [each for each in sorted(path.rglob("*")) if each.suffix.lower()[1:] in IMAGE_ENDINGS]
-            files = [each for each in inside if each.is_file()]
+            files = sorted(each for each in path.rglob("*") if each.is_file())
+            found, rest = _parted(files, path, decoder)
         elif path.exists():
-            files = [path]
+            found, rest = [path], []
         else:
             matching = sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207 - Path's takes no absolute pattern
-            files = [Path(each) for each in matching if Path(each).is_file()]
-        if not files:
-            what = "holds no image file" if path.is_dir() else "is no file, no folder and no pattern of files"
+            found, rest = _parted([each for each in map(Path, matching) if each.is_file()], None, decoder)
+        if not found:
+            what = "holds no image" if path.is_dir() or rest else "is no file, no folder and no pattern of files"
             raise ConfigError(f"{name!r} {what}; check the path")
-        found |= dict.fromkeys(files)
-    return list(found)
+        images |= dict.fromkeys(found)
+        others |= dict.fromkeys(rest)
+    return Found(list(images), [each for each in others if each not in images])
+
+
+def _parted(files: Sequence[Path], root: Path | None, decoder: Decoder) -> tuple[list[Path], list[Path]]:
+    """The files that are taken for images, and the others; what is hidden below the root is never one."""
+    images: list[Path] = []
+    others: list[Path] = []
+    for file in files:
+        steps = file.relative_to(root).parts if root is not None else [file.name]
+        hidden = any(is_hidden(os.fsencode(step)) for step in steps)
+        (images if not hidden and _is_image(file, decoder) else others).append(file)
+    return images, others
+
+
+def _is_image(file: Path, decoder: Decoder) -> bool:
+    """The rule of training: by content, and by ending where content does not tell; what cannot be read is an image's fault."""
+    name = os.fsencode(file.name)
+    try:
+        if named_as_image(name):
+            return True
+        if file.stat().st_size > decoder.largest_bytes:
+            return False
+        return is_image(name, file.read_bytes(), decoder)
+    except OSError:
+        return True
 
 
 def _batches(paths: Sequence[Path]) -> Iterator[list[Path]]:

@@ -1,6 +1,7 @@
 """Data sources: each yields a verified Dataset with a content digest, downloaded once or taken from a mirror.
 
-A new kind of source is one module with `load` and one line `sources.register(settings, module)`.
+A new kind of source is one module with `load` and one line `sources.register(settings, module)`. What a dataset was
+understood to be (splits, classes, sizes, formats, what was left out) is its `understood`, an `Understood`.
 """
 
 from __future__ import annotations
@@ -15,11 +16,17 @@ from lib.datasets.leakage import leakage_warnings, require_no_leakage, shared_im
 from lib.datasets.places import is_url
 from lib.datasets.sources import SourceSettings, loader_of, look_ahead
 from lib.datasets.splits import hold_out_rows
+from lib.datasets.understood import LeftOut, Reading, SplitsBy, Understood, Why
 from lib.errors import AbsentError
 
 __all__ = [
     "Dataset",
+    "LeftOut",
+    "Reading",
     "Split",
+    "SplitsBy",
+    "Understood",
+    "Why",
     "acquire",
     "hold_out",
     "hold_out_rows",

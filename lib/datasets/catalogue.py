@@ -23,27 +23,25 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from lib.datasets.decoding import ASKED_AGAIN
+from lib.datasets.split_names import SPLITS
 from lib.errors import StorageError
 from lib.files import atomic_path, digest_json
-
-SPLITS = ("train", "validation", "test")
-SPLIT_NAMES = {
-    "train": "train",
-    "test": "test",
-    "validation": "validation",
-    "valid": "validation",
-    "val": "validation",
-}
-"""What files and folders of each split may be called."""
 
 WHOLE = -1
 """In place of a split: images that are still to be dealt to train and test."""
 
 
-def split_names(positions: Iterable[int]) -> tuple[str, ...]:
-    """The names of the splits at these positions, in order; what is still to be dealt becomes train and test."""
-    found = sorted(set(positions))
-    return ("train", "test") if WHOLE in found else tuple(SPLITS[position] for position in found)
+def positions_of(splits: Iterable[str]) -> dict[str, int]:
+    """What the catalogue notes for images of each of these splits: without a test split, some of train are dealt to it."""
+    found = set(splits)
+    return {split: WHOLE if split == "train" and "test" not in found else SPLITS.index(split) for split in found}
+
+
+def names_of(positions: Iterable[int]) -> tuple[str, ...]:
+    """The splits that images of these positions make, in order."""
+    distinct = set(positions)
+    found = {SPLITS[position] for position in distinct - {WHOLE}} | ({"train", "test"} if WHOLE in distinct else set())
+    return tuple(split for split in SPLITS if split in found)
 
 
 UNVERIFIED, FINE = 0, 1
@@ -52,7 +50,10 @@ UNVERIFIED, FINE = 0, 1
 UNKNOWN_SIZE, NOT_REGULAR = -1, -2
 """In place of a size: of images within tables until they are read; of what must not be read, such as a pipe."""
 
-_COLUMNS = ("split", "label", "container", "offset", "size", "stamp", "state", "height", "width", "several")
+_COLUMNS = (
+    *("split", "label", "container", "offset", "size", "stamp", "told"),
+    *("state", "format", "height", "width", "several"),
+)
 _WINDOW = 1 << 13
 _FEW = 1 << 11
 _writing = threading.Lock()
@@ -72,6 +73,7 @@ class Verified(NamedTuple):
 
     digest: bytes
     size: int
+    format: int
     height: int
     width: int
     several: bool
@@ -87,8 +89,9 @@ class Catalogue:
         Path under the root, as bytes: file names need not be UTF-8.
     columns : mapping of str to integer ndarray, shape (n,)
         "split" (position in `SPLITS`, or `WHOLE`), "label" (position in `values`, or -1), "container" and "offset" (for
-        images within `containers`), "size" in bytes, "stamp" (changes when the image does), "state", and of verified
-        images "height", "width" and "several" (the file has more frames).
+        images within `containers`), "size" in bytes, "stamp" (changes when the image does), "told" (1 + position of the
+        split that the row itself tells, or 0), "state", and of images that were looked at "format" (see `recognition`), of
+        usable ones "height", "width" and "several" (the file has more frames).
     digests : ndarray of uint8, shape (n, 16)
         Of the decoded pixels, where the state is `FINE`.
     values : list of str
@@ -129,17 +132,18 @@ class Catalogue:
     def accept(self, row: int, found: Verified) -> None:
         """Note what the image is."""
         self.columns["state"][row] = FINE
-        for name in ("size", "height", "width", "several"):
+        for name in ("size", "format", "height", "width", "several"):
             self.columns[name][row] = getattr(found, name)
         self.digests[row] = np.frombuffer(found.digest, np.uint8)
 
-    def refuse(self, row: int, reason: str, size: int | None = None) -> None:
-        """Note why the image is not usable."""
+    def refuse(self, row: int, reason: str, size: int | None = None, form: int = 0) -> None:
+        """Note why the image is not usable, and as what format it begins."""
         state = self._reason_states.get(reason)
         if state is None:
             self.reasons.append(reason)
             state = self._reason_states[reason] = FINE + len(self.reasons)
         self.columns["state"][row] = state
+        self.columns["format"][row] = form
         if size is not None:
             self.columns["size"][row] = size
 
@@ -164,12 +168,12 @@ class Catalogue:
             for name in ("size", "stamp"):
                 same &= known.columns[name][at] == self.columns[name][rows]
             rows, at = rows[same], at[same]
-            for name in ("height", "width", "several"):
+            for name in ("format", "height", "width", "several"):
                 self.columns[name][rows] = known.columns[name][at]
             self.digests[rows] = known.digests[at]
             self.columns["state"][rows] = np.minimum(known.columns["state"][at], FINE)
             for row, there in zip(*(each[known.columns["state"][at] > FINE] for each in (rows, at)), strict=True):
-                self.refuse(int(row), known.reason(int(there)))
+                self.refuse(int(row), known.reason(int(there)), form=int(known.columns["format"][there]))
 
     def part(self, container: int) -> Catalogue:
         """The rows of one container, as they are."""
@@ -183,9 +187,12 @@ class Catalogue:
         """The rows of a new catalogue in the order of their paths, compared part by part."""
         # As the separator, NUL is before every other byte: "a/b" comes before "a-b", as it does by the parts of the paths.
         order = pc.sort_indices(pc.replace_substring(self.names, b"/", b"\0"))
-        rows = order.to_numpy()
-        columns = {name: column[rows] if column.any() else column for name, column in self.columns.items()}
-        return Catalogue(self.names.take(order), columns, self.digests, self.values)
+        return self.taken(order.to_numpy())
+
+    def taken(self, rows: npt.NDArray[np.integer[Any]]) -> Catalogue:
+        """Some rows of a new catalogue, in this order."""
+        columns = {name: column[rows] if column.any() else column[: len(rows)] for name, column in self.columns.items()}
+        return Catalogue(self.names.take(pa.array(rows)), columns, self.digests[: len(rows)], self.values)
 
     def same_rows(self, other: Catalogue) -> bool:
         """Whether both list the same images with the same stamps, whatever is known of them."""
@@ -194,7 +201,8 @@ class Catalogue:
             and self.values == other.values
             and self.names.equals(other.names)
             and all(
-                np.array_equal(self.columns[name], other.columns[name]) for name in ("size", "stamp", "label", "split")
+                np.array_equal(self.columns[name], other.columns[name])
+                for name in ("size", "stamp", "label", "split", "told")
             )
         )
 
@@ -206,17 +214,24 @@ class CatalogueBuilder:
         self._values = {value: code for code, value in enumerate(values)}
         self._names: list[bytes] = []
         self._windows: list[Any] = []
-        self._columns = {name: array("q") for name in ("size", "stamp", "offset", "label")}
+        self._columns = {name: array("q") for name in ("size", "stamp", "offset", "label")} | {"told": array("b")}
         self._reasons: list[tuple[int, str]] = []
 
     def add(
-        self, name: bytes, label: str | None, size: int, stamp: int = 0, offset: int = 0, reason: str | None = None
+        self,
+        name: bytes,
+        label: str | None,
+        size: int,
+        stamp: int = 0,
+        offset: int = 0,
+        reason: str | None = None,
+        told: int = 0,
     ) -> None:
         """One more image; with a reason, when it is known to be of no use."""
         if reason is not None:
             self._reasons.append((len(self._columns["size"]), reason))
         code = -1 if label is None else self._values.setdefault(label, len(self._values))
-        for column, number in zip(self._columns.values(), (size, stamp, offset, code), strict=True):
+        for column, number in zip(self._columns.values(), (size, stamp, offset, code, told), strict=True):
             column.append(number)
         self._names.append(name)
         if len(self._names) == _FEW:
@@ -229,7 +244,7 @@ class CatalogueBuilder:
     def catalogue(self) -> Catalogue:
         """What was collected."""
         self._close()
-        columns = {name: np.frombuffer(column, np.int64) for name, column in self._columns.items()}
+        columns = {name: np.frombuffer(column, column.typecode) for name, column in self._columns.items()}
         found = Catalogue.listed(pa.concat_arrays(self._windows), list(self._values), **columns)
         for row, reason in self._reasons:
             found.refuse(row, reason)
@@ -242,7 +257,7 @@ def shown(name: bytes) -> str:
 
 
 def _dtype(name: str) -> type[np.signedinteger[Any]]:
-    if name in ("split", "several"):
+    if name in ("split", "told", "format", "several"):
         return np.int8
     return np.int64 if name in ("offset", "size", "stamp") else np.int32
 
@@ -263,7 +278,7 @@ def join_rows(parts: Sequence[Catalogue], containers: Sequence[Container] = ()) 
             whole.columns["container"][rows] = number
         _put(whole.digests, rows, part.digests)
         for row in np.flatnonzero(part.columns["state"] > FINE).tolist():
-            whole.refuse(start + row, part.reason(row))
+            whole.refuse(start + row, part.reason(row), form=int(part.columns["format"][row]))
         start = rows.stop
     whole.values, whole.containers = list(values), list(containers)
     return whole

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +12,15 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from lib.datasets import catalogue as catalogues
-from lib.datasets.catalogue import FINE, SPLITS, WHOLE, Catalogue, shown
+from lib.datasets.catalogue import FINE, UNVERIFIED, WHOLE, Catalogue, shown
 from lib.datasets.dataset import Dataset, Split, build
-from lib.datasets.decoding import CANNOT_READ, Decoder
+from lib.datasets.decoding import ASKED_AGAIN, CANNOT_READ, Decoder
 from lib.datasets.encoded import ByteStore, EncodedImages
+from lib.datasets.recognition import FORMATS, named_as_images
 from lib.datasets.sources import EncodedSource
-from lib.datasets.splits import hold_out_rows
+from lib.datasets.split_names import SPLITS
+from lib.datasets.splits import TO_VALIDATE, different_images, hold_out_rows, shortages, too_few
+from lib.datasets.understood import LeftOut, Reading, Why, left_out, words
 from lib.datasets.verification import verify
 from lib.errors import DataError
 
@@ -25,6 +28,11 @@ _LISTED = 5
 _CLASSES_LISTED = 20
 
 _WINDOW = 1 << 16
+
+NO_SAMPLE = "no sample: neither an image nor a label"
+"""Why a row that a listing found is no image: no fault of it."""
+
+_TO_DEAL = "to part train and test"
 _QUARANTINE = pa.schema(
     [
         ("name", pa.string()),
@@ -56,8 +64,12 @@ class Collection:
         Where the catalogue is kept.
     is_new : bool
         Whether what is kept there lists other images.
+    reading : Reading
+        What tells the splits, and what the listing left out.
     notes : sequence of str
         What the listing found that a reader should know.
+    files : bool
+        Whether rows are whatever files there are, and not what the source itself calls images.
     """
 
     name: str
@@ -70,7 +82,9 @@ class Collection:
     decoder: Decoder
     file: Path
     is_new: bool
+    reading: Reading
     notes: Sequence[str] = ()
+    files: bool = False
 
 
 def dataset_of(collection: Collection, source: EncodedSource) -> Dataset:
@@ -79,14 +93,17 @@ def dataset_of(collection: Collection, source: EncodedSource) -> Dataset:
     Raises
     ------
     DataError
-        When an image is unreadable and the source refuses such, or a class has no usable image.
+        When an image is unreadable and the source refuses such, or a class has too few usable images.
     """
     catalogue = collection.catalogue
     columns = catalogue.columns
     classes = np.append(collection.classes, np.int32(-1))[columns["label"]]  # label -1 takes the last one
     wanted = (classes >= 0) | (columns["label"] < 0)
+    _require_enough(collection, classes, wanted)
+    _verify_doubtful(collection, classes, wanted)
     _verify(collection, wanted)
-    bad = np.flatnonzero(wanted & (columns["state"] > FINE))
+    no_image = wanted & _no_images(collection)
+    bad = np.flatnonzero(wanted & (columns["state"] > FINE) & ~no_image)
     failed = np.flatnonzero(wanted & catalogue.refused_for(CANNOT_READ))
     if len(failed):
         raise DataError(
@@ -99,23 +116,23 @@ def dataset_of(collection: Collection, source: EncodedSource) -> Dataset:
             "repair or remove them, or set them aside with --quarantine (unreadable: quarantine)"
         )
     fine = wanted & (columns["state"] == FINE)
-    splits = {}
-    for position in sorted(set(np.unique(columns["split"]).tolist())):
+    _require_enough(collection, classes, fine)
+    splits: dict[str, Split] = {}
+    for position in np.unique(columns["split"][fine]).tolist():
         rows = np.flatnonzero(fine & (columns["split"] == position))
         labels = classes[rows].astype(np.int64)
-        counts = np.bincount(labels, minlength=len(collection.class_names))
-        where = collection.shown if position == WHOLE else SPLITS[position]
-        if not counts.all():
-            empty = collection.class_names[int(counts.argmin())]
-            raise DataError(f"{f'class {empty!r} has ' if empty else ''}no readable image in {where}; add some")
         images = EncodedImages(catalogue, rows, collection.store, collection.decoder, collection.file)
         if position != WHOLE:
             splits[SPLITS[position]] = Split(images, labels)
             continue
-        kept, held = hold_out_rows(labels, source.test_fraction, source.seed, images.digests)
+        kept, held = hold_out_rows(
+            labels, source.test_fraction, source.seed, None, images.digests, collection.class_names, collection.shown
+        )
         for name, part in (("train", kept), ("test", held)):
             splits[name] = Split(images.take(part), labels[part])
-    notes = list(collection.notes)
+    listed = collection.reading
+    others = _left_out(Why.NO_IMAGE, catalogue, np.flatnonzero(no_image))
+    notes = [*collection.notes, *_warnings((*others, *listed.left_out))]
     if len(bad):
         notes.append(f"{len(bad):,} unreadable image(s) quarantined: {_told(catalogue, bad)}")
     several = np.flatnonzero(fine & (columns["several"] > 0))
@@ -123,10 +140,95 @@ def dataset_of(collection: Collection, source: EncodedSource) -> Dataset:
         notes.append(
             f"{len(several):,} image(s) hold several frames or pages, of which the first is taken: {_told(catalogue, several)}"
         )
+    unreadable = _left_out(Why.UNREADABLE, catalogue, bad)
+    reading = replace(
+        listed, formats=_formats(columns["format"][fine]), left_out=(*others, *listed.left_out, *unreadable)
+    )
+    if "validation" not in splits and (few := _few_to_train(collection, splits["train"])):
+        notes.append(few)
     quarantined = _quarantined(collection, bad, classes) if len(bad) else None
     return build(
-        collection.name, collection.class_names, splits, collection.origin, warnings=notes, quarantined=quarantined
+        collection.name,
+        collection.class_names,
+        {name: splits[name] for name in SPLITS if name in splits},
+        collection.origin,
+        warnings=notes,
+        quarantined=quarantined,
+        reading=reading,
     )
+
+
+def _require_enough(collection: Collection, classes: npt.NDArray[np.int32], rows: npt.NDArray[np.bool_]) -> None:
+    """Raise DataError when a class has no image in a split, or a single one to be dealt to train and test."""
+    split = collection.catalogue.columns["split"]
+    for position in np.unique(split).tolist() if len(split) else [WHOLE]:
+        counts = np.bincount(
+            classes[rows & (split == position) & (classes >= 0)], minlength=len(collection.class_names)
+        )
+        where = collection.shown if position == WHOLE else f"{SPLITS[position]} of {collection.shown}"
+        if not counts.all():
+            empty = collection.class_names[int(counts.argmin())]
+            told = f"class {empty!r} has " if empty else ""
+            listed = ", or list the other classes in the setting classes" if empty else ""
+            raise DataError(f"{told}no readable image in {where}; add some{listed}")
+        if position == WHOLE and (short := shortages(counts, 2)):
+            raise too_few(short, collection.class_names, where, _TO_DEAL)
+
+
+def _few_to_train(collection: Collection, train: Split) -> str:
+    """A warning of classes of which no training image can be held out; empty when there is none, or there are no labels."""
+    if len(collection.class_names) < 2:
+        return ""
+    counts = different_images(train.labels, len(collection.class_names), digests=train.image_digests())
+    short = shortages(counts, 2)
+    return f"{too_few(short, collection.class_names, 'train', TO_VALIDATE)}" if short else ""
+
+
+def _no_images(collection: Collection) -> npt.NDArray[np.bool_]:
+    """Which rows are no image, by ending and content, so that they are no fault: shape (n,)."""
+    catalogue = collection.catalogue
+    found = catalogue.refused_for(NO_SAMPLE)
+    if collection.files:
+        unknown = (catalogue.columns["state"] > FINE) & (catalogue.columns["format"] == 0)
+        rows = np.flatnonzero(unknown & ~catalogue.refused_for(ASKED_AGAIN))
+        found[rows] = ~named_as_images(catalogue.names.take(pa.array(rows)))
+    return found
+
+
+def _verify_doubtful(collection: Collection, classes: npt.NDArray[np.int32], wanted: npt.NDArray[np.bool_]) -> None:
+    """Verify classes first of which no file is called as an image: a folder of notes is told before hours are spent."""
+    state = collection.catalogue.columns["state"]
+    if not collection.files or not (wanted & (state == UNVERIFIED)).any():
+        return
+    named = named_as_images(collection.catalogue.names)
+    counts = np.bincount(classes[wanted & named & (classes >= 0)], minlength=len(collection.class_names))
+    if not counts.all():
+        doubtful = wanted & np.isin(classes, np.flatnonzero(counts == 0))
+        _verify(collection, doubtful)
+        _require_enough(collection, classes, ~doubtful & wanted | (state == FINE))
+
+
+def _left_out(why: Why, catalogue: Catalogue, rows: npt.NDArray[np.int64]) -> tuple[LeftOut, ...]:
+    return left_out(why, len(rows), map(catalogue.name, rows.tolist()))
+
+
+def _warnings(left: Sequence[LeftOut]) -> list[str]:
+    """Warnings of what is left out: what is no image in one, whatever else each in its own."""
+    found = {each.why: each for each in left}
+    no_images = [found[why] for why in (Why.NO_IMAGE, Why.HIDDEN) if why in found]
+    told = [
+        f"{sum(each.count for each in no_images):,} file(s) are no images and are left out: {'; '.join(map(words, no_images))}"
+    ]
+    if Why.NO_PATTERN in found:
+        each = found[Why.NO_PATTERN]
+        told.append(f"{each.count:,} file(s) are matched by no pattern of splits and are left out: {words(each)}")
+    return told if no_images else told[1:]
+
+
+def _formats(codes: npt.NDArray[np.int8]) -> dict[str, int]:
+    """Images by format, the most frequent first."""
+    counts = np.bincount(codes, minlength=len(FORMATS))
+    return {FORMATS[code]: int(counts[code]) for code in np.argsort(-counts, kind="stable") if counts[code]}
 
 
 def classes_of(

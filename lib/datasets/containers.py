@@ -8,15 +8,17 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Sequence
-from pathlib import Path, PurePosixPath
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from lib.datasets import catalogue as catalogues
-from lib.datasets.catalogue import SPLIT_NAMES, SPLITS, WHOLE, Catalogue, Container, split_names
+from lib.datasets.catalogue import WHOLE, Catalogue, Container, names_of, positions_of, shown
 from lib.datasets.download import NOWHERE
 from lib.datasets.image_folder import root_name
+from lib.datasets.patterns import Patterns, expanded, has_braces
 from lib.datasets.places import (
     LocalPlace,
     Place,
@@ -28,12 +30,13 @@ from lib.datasets.places import (
     stamp_of,
     without_secrets,
 )
+from lib.datasets.recognition import is_hidden
+from lib.datasets.sources import EncodedSource
+from lib.datasets.split_names import HOW_TO_SAY, SPLITS, read_paths
+from lib.datasets.understood import Reading, SplitsBy, Why, left_out
 from lib.errors import DataError
 
 _MAGIC = re.compile(r"[*?\[]")
-_BRACES = re.compile(r"\{([^{}]*)\}")
-_NUMBERS = re.compile(r"(\d+)\.\.(\d+)")
-_MOST = 1_000_000
 
 
 def find(path: str, suffix: str, mirror: str | None) -> tuple[Place, list[Container]]:
@@ -69,39 +72,92 @@ def find(path: str, suffix: str, mirror: str | None) -> tuple[Place, list[Contai
     return RemotePlace(filesystem, root, filesystem.unstrip_protocol(root)), containers
 
 
-def splits_of(containers: Sequence[Container], place: Place) -> list[int]:
-    """The split of each container, by a folder `train` or a name `train-…` (test, validation).
+@dataclass(frozen=True)
+class Parted:
+    """Containers by split.
 
-    `WHOLE` for all, when none tells it or all are of train: then some images are held out for test.
-
-    Raises
-    ------
-    DataError
-        When only some tell theirs, or there is a test split without a train split.
+    Attributes
+    ----------
+    containers : list of Container
+        Those that are taken.
+    splits : list of str or None
+        The split of each; None when they do not tell it, so that each row may.
+    reading : Reading
+        What tells the splits, and which containers are left out.
     """
-    found = [_split_of(container.name) for container in containers]
-    if set(found) in ({None}, {"train"}):
-        return [WHOLE] * len(containers)
-    for container, split in zip(containers, found, strict=True):
-        if split is None:
-            raise DataError(
-                f"{place.shown}/{container.name} does not tell its split, as others there do; "
-                "name it train-…, validation-… or test-…, or put it into such a folder"
-            )
-    if "train" not in found:
-        raise DataError(
-            f"{place.shown} has files of {', '.join(sorted(set(map(str, found))))} but none of train; add them"
-        )
-    return [SPLITS.index(str(split)) for split in found]
+
+    containers: list[Container]
+    splits: list[str] | None
+    reading: Reading
 
 
-def container_splits(path: str, suffix: str) -> tuple[str, ...] | None:
-    """The splits that the files of a path are of; None when they do not lie on this machine.
+def parted(containers: Sequence[Container], place: Place, patterns: Patterns | None) -> Parted:
+    """The containers by split, as the patterns say it, or else their names or the folders they are in.
 
     Raises
     ------
     DataError
-        As `splits_of`.
+        When names have two readings, only some tell a split, there is none of train, or patterns do not fit.
+    """
+    names = [container.name for container in containers]
+    if patterns is None:
+        splits = read_paths(list(map(_shown, names)), place.shown)
+        return Parted(list(containers), splits, Reading(SplitsBy.NOTHING if splits is None else SplitsBy.NAMES))
+    found = [patterns.match(name) for name in names]
+    patterns.require_all_matched(place.shown, _shown(names[0]))
+    others = [_shown(name) for name, match in zip(names, found, strict=True) if match is None]
+    taken = [(each, match.split) for each, match in zip(containers, found, strict=True) if match is not None]
+    reading = Reading(SplitsBy.PATTERNS, left_out=left_out(Why.NO_PATTERN, len(others), others))
+    return Parted([each for each, _ in taken], [split for _, split in taken], reading)
+
+
+def set_splits(catalogue: Catalogue, parts: Parted, place: Place) -> Reading:
+    """Note each image's split in the catalogue: its container's, or what its row tells; returns what told it.
+
+    Raises
+    ------
+    DataError
+        When only some rows tell a split, or there are none of train.
+    """
+    columns = catalogue.columns
+    told = columns["told"].astype(np.int64)
+    if parts.splits is not None:
+        of_rows, told = told, np.array([1 + SPLITS.index(split) for split in parts.splits])[columns["container"]]
+        other = np.flatnonzero((of_rows > 0) & (of_rows != told))
+        if len(other) and parts.reading.splits_by is SplitsBy.NAMES:
+            row = int(other[0])
+            raise DataError(
+                f"{place.shown}/{catalogue.name(row)} is of {SPLITS[told[row] - 1]} by its file's name, and of "
+                f"{SPLITS[of_rows[row] - 1]} by what its row or folder tells; {HOW_TO_SAY}"
+            )
+    usable = told[columns["label"] >= 0]
+    if not usable.any():
+        columns["split"][:] = WHOLE
+        return replace(parts.reading, held_out=("test",))
+    found = [split for number, split in enumerate(SPLITS, 1) if (usable == number).any()]
+    if not usable.all():
+        raise DataError(
+            f"{place.shown}: {np.count_nonzero(usable == 0):,} of {len(usable):,} rows do not tell their split, as the others "
+            f"do ({', '.join(found)}); either all do or none, or {HOW_TO_SAY}"
+        )
+    if "train" not in found:
+        raise DataError(f"{place.shown} has rows of {', '.join(found)} but none of train; add some, or {HOW_TO_SAY}")
+    positions = positions_of(found)
+    by_number = np.array([WHOLE, *(positions.get(split, WHOLE) for split in SPLITS)], np.int8)
+    columns["split"][:] = by_number[told]
+    by = SplitsBy.NAMES if parts.splits is None else parts.reading.splits_by
+    return replace(parts.reading, splits_by=by, held_out=() if "test" in found else ("test",))
+
+
+def container_splits(
+    source: EncodedSource, path: str, suffix: str, rows_may_tell: Callable[[Place, Container], bool]
+) -> tuple[str, ...] | None:
+    """The splits of the files of a path; None when they do not lie on this machine, or show only in their rows.
+
+    Raises
+    ------
+    DataError
+        As `parted`.
     """
     if is_url(path):
         return None
@@ -109,25 +165,21 @@ def container_splits(path: str, suffix: str) -> tuple[str, ...] | None:
         place, containers = find(path, suffix, NOWHERE)
     except DataError:
         return None
-    return split_names(splits_of(containers, place))
+    parts = parted(containers, place, None if source.splits is None else source.splits.compiled())
+    if parts.splits is None and rows_may_tell(place, containers[0]):
+        return None
+    return names_of(positions_of(parts.splits or ["train"]).values())
 
 
 def name_of(path: str, place: Place) -> str:
     """A name for what lies there: the file's or folder's own, or of a pattern the folder's."""
     own = without_secrets(path).rstrip("/").rpartition("/")[2]
-    pattern = _MAGIC.search(own) or _BRACES.search(own)
+    pattern = _MAGIC.search(own) or has_braces(own)
     return root_name(place.shown if pattern else own.removesuffix(".parquet"))
-
-
-def _split_of(name: str) -> str | None:
-    path = PurePosixPath(name.lower())
-    words = [*path.parent.parts, re.split(r"[-_.\d]", path.name)[0]]
-    return next((SPLIT_NAMES[word] for word in words if word in SPLIT_NAMES), None)
 
 
 def catalogue_of(
     containers: Sequence[Container],
-    splits: Sequence[int],
     index: Callable[[Container], Catalogue],
     known: Catalogue | None,
     advance: Callable[[int], None],
@@ -138,12 +190,8 @@ def catalogue_of(
         return known, False
     at = {container: number for number, container in enumerate(known.containers)} if known is not None else {}
     parts = []
-    for container, split in zip(containers, splits, strict=True):
-        part = known.part(at[container]) if known is not None and container in at else index(container)
-        part.columns["split"] = np.full(
-            len(part), split, np.int8
-        )  # of a known one too: others may tell it otherwise now
-        parts.append(part)
+    for container in containers:
+        parts.append(known.part(at[container]) if known is not None and container in at else index(container))
         advance(1)
     return catalogues.join_rows(parts, containers), True
 
@@ -154,30 +202,16 @@ def _patterns(path: str, mirror: str | None) -> tuple[Any, list[str]]:
         local = str(Path(os.path.expanduser(path)).absolute())  # noqa: PTH111 - Path's raises for homes of nobody
         if os.path.exists(local):  # noqa: PTH110 - and this for names too long; whatever braces its name holds
             return open_filesystem("file:///")[0], [local]
-        filesystem, here = open_filesystem("file:///")[0], _expanded(local, path)
+        filesystem, here = open_filesystem("file:///")[0], expanded(local, without_secrets(path))
         if mirror is None or mirror == NOWHERE or filesystem.glob(here[0]):
             return filesystem, here
         path = f"{mirror.rstrip('/')}/{path}"
-    each = [open_filesystem(url, mirror) for url in _expanded(path, path)]
+    each = [open_filesystem(url, mirror) for url in expanded(path, without_secrets(path))]
     return each[0][0], [inner for _, inner in each]
 
 
-def _expanded(path: str, shown: str) -> list[str]:
-    """The paths that `{000..010}` and `{a,b}` stand for."""
-    braces = _BRACES.search(path)
-    if braces is None:
-        return [path]
-    inside = braces.group(1)
-    if numbers := _NUMBERS.fullmatch(inside):
-        first, last = numbers.groups()
-        if int(last) - int(first) >= _MOST:
-            raise DataError(f"{without_secrets(shown)}: {{{inside}}} stands for more than {_MOST:,} files")
-        choices = [f"{number:0{len(first)}d}" for number in range(int(first), int(last) + 1)]
-    else:
-        choices = inside.split(",")
-    return [
-        full for choice in choices for full in _expanded(path[: braces.start()] + choice + path[braces.end() :], shown)
-    ]
+def _shown(name: str) -> str:
+    return shown(os.fsencode(name))
 
 
 def _matching(filesystem: Any, pattern: str, suffix: str, shown: str) -> tuple[dict[str, Any], str]:
@@ -199,6 +233,7 @@ def _matching(filesystem: Any, pattern: str, suffix: str, shown: str) -> tuple[d
         wanted = {
             name: info
             for name, info in within.items()
-            if name.lower().endswith(suffix) and not any(part.startswith(".") for part in name[len(root) :].split("/"))
+            if name.lower().endswith(suffix)
+            and not any(is_hidden(os.fsencode(part)) for part in name[len(root) :].split("/"))
         }
         return wanted, root

@@ -18,7 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from lib.datasets.images import Digests, Images, Rows, digests_of, parts_to_read, read_images, shapes_of, take_images
-from lib.datasets.splits import hold_out_rows
+from lib.datasets.splits import Shortage, different_images, hold_out_rows, shortages, too_few
+from lib.datasets.understood import Reading, Understood, sizes_of
 from lib.errors import DataError
 from lib.machine import cores
 from lib.progress import bar
@@ -88,6 +89,8 @@ class Dataset:
         The images that were set aside: name, split (null when not dealt yet), label (the class's name), bytes, reason.
     source : dict, or None
         The settings that it was acquired with.
+    reading : Reading
+        How the source was read: what tells the splits, formats, and what was left out. See `understood`.
     """
 
     name: str
@@ -99,6 +102,7 @@ class Dataset:
     warnings: tuple[str, ...] = ()
     quarantined: pa.Table | None = field(default=None, repr=False, compare=False)
     source: dict[str, Any] | None = None
+    reading: Reading = field(default_factory=Reading, repr=False, compare=False)
     _digests: dict[str, Digests] = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -121,7 +125,19 @@ class Dataset:
             When a class has too few groups to leave one on each side.
         """
         train = self.splits["train"]
-        return hold_out_rows(train.labels, fraction, seed, train.groups, self.digests("train"))
+        digests, where = self.digests("train"), f"train of {self.name!r}"
+        return hold_out_rows(train.labels, fraction, seed, train.groups, digests, self.class_names, where)
+
+    def shortages(self, split: str, needed: int) -> tuple[Shortage, ...]:
+        """The classes of a split with fewer different images (or groups of them) than `needed`; nothing is read for it."""
+        content = self.splits[split]
+        counts = different_images(content.labels, len(self.class_names), content.groups, self.digests(split))
+        return shortages(counts, needed)
+
+    def require_different(self, split: str, needed: int, reason: str) -> None:
+        """Raise DataError naming the classes that have too few different images in a split; `reason` says for what."""
+        if short := self.shortages(split, needed):
+            raise too_few(short, self.class_names, f"{split} of {self.name!r}", reason)
 
     def require(self, split: str, reason: str) -> Split:
         """The split of that name.
@@ -143,6 +159,20 @@ class Dataset:
         for split in self.splits.values():
             counts.update(shapes_of(split.images))
         return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+
+    @cached_property
+    def understood(self) -> Understood:
+        """What the dataset was understood to be, for people: nothing is read or decoded for it."""
+        counts = {
+            name: np.bincount(split.labels, minlength=len(self.class_names)).tolist()
+            for name, split in self.splits.items()
+        }
+        classes = {
+            label: {split: counts[split][code] for split in self.splits} for code, label in enumerate(self.class_names)
+        }
+        return Understood(
+            {name: len(split) for name, split in self.splits.items()}, classes, sizes_of(self.shapes), self.reading
+        )
 
     def pixel_shape(self) -> Shape | None:
         """The shape that all images of all splits have; None when there are several, see `shapes`."""
@@ -247,6 +277,7 @@ def build(
     maximum: int = 255,
     warnings: Sequence[str] = (),
     quarantined: pa.Table | None = None,
+    reading: Reading | None = None,
 ) -> Dataset:
     """A dataset with its digest: SHA-256 over class names and, for each split in name order, images and labels."""
     digests = {split: content.image_digests() for split, content in splits.items()}
@@ -264,5 +295,6 @@ def build(
         maximum,
         tuple(warnings),
         quarantined,
+        reading=reading or Reading(),
         _digests=digests,
     )

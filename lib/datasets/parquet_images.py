@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,13 +24,14 @@ import pyarrow.parquet as pq
 from lib.datasets import catalogue as catalogues
 from lib.datasets.catalogue import UNKNOWN_SIZE, Catalogue, Container, shown
 from lib.datasets.collection import Collection, classes_of, dataset_of
-from lib.datasets.containers import catalogue_of, container_splits, find, name_of, splits_of
+from lib.datasets.containers import catalogue_of, container_splits, find, name_of, parted, set_splits
 from lib.datasets.dataset import Dataset
 from lib.datasets.decoding import Decoder, UnreadableError
 from lib.datasets.download import digest_of
 from lib.datasets.formats import require_no_pointer
 from lib.datasets.places import Place, unreadable, without_secrets
 from lib.datasets.sources import ParquetImages
+from lib.datasets.split_names import SPLITS, read_name
 from lib.errors import DataError, ProbeflowError
 from lib.progress import bar
 
@@ -45,6 +46,9 @@ _HEAD = 512
 _LISTED = 20
 
 _NO_LABEL, _NO_TEXT = -1, -2
+
+_SPLIT_COLUMNS = ("split", "subset", "partition")
+"""What a column is called that tells which split each row is of."""
 
 
 @dataclass
@@ -227,6 +231,8 @@ def load(source: ParquetImages, raw: Path, mirror: str | None) -> Dataset:
         When a file, a column, a class or an image is not usable; it names it.
     """
     place, containers = find(source.path, ".parquet", mirror)
+    parts = parted(containers, place, None if source.splits is None else source.splits.compiled())
+    containers = parts.containers
     decoder = Decoder(source.largest_pixels)
     columns = (source.image_column, source.label_column)
     file = raw / "parquet" / f"catalogue-{digest_of(place.shown, source.path, *columns)}.parquet"
@@ -244,11 +250,11 @@ def load(source: ParquetImages, raw: Path, mirror: str | None) -> Dataset:
     with bar(f"index {name_of(source.path, place)}", len(containers), "file") as advance:
         catalogue, is_new = catalogue_of(
             containers,
-            splits_of(containers, place),
             index_alike,
             known,
             advance,
         )
+    reading = set_splits(catalogue, parts, place)
     class_names, classes = classes_of(catalogue, source.classes, names, place.shown)
     return dataset_of(
         Collection(
@@ -262,14 +268,34 @@ def load(source: ParquetImages, raw: Path, mirror: str | None) -> Dataset:
             decoder=decoder,
             file=file,
             is_new=is_new,
+            reading=reading,
         ),
         source,
     )
 
 
 def splits_ahead(source: ParquetImages, raw: Path, mirror: str | None) -> tuple[str, ...] | None:
-    """The splits that files on this machine are of."""
-    return container_splits(source.path, ".parquet")
+    """The splits that files on this machine are of; None when only a column of theirs tells it."""
+    return container_splits(source, source.path, ".parquet", _rows_may_tell)
+
+
+def _rows_may_tell(place: Place, container: Container) -> bool:
+    """Whether a file has a column of splits, or cannot be read."""
+    try:
+        with _opened(place, container) as parquet:
+            return _split_column(parquet.schema_arrow) is not None
+    except DataError:
+        return True
+
+
+def _split_column(schema: Any) -> str | None:
+    """The column that tells each row's split, if there is one."""
+    return next((field.name for field in schema if field.name.lower() in _SPLIT_COLUMNS and _is_text(field.type)), None)
+
+
+def _is_text(kind: Any) -> bool:
+    of = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return bool(pa.types.is_string(of) or pa.types.is_large_string(of))
 
 
 def _require_alike(place: Place, *files: tuple[Container, Sequence[str] | None]) -> None:
@@ -292,9 +318,9 @@ def index(place: Place, container: Container, source: ParquetImages) -> Catalogu
         When the file is damaged or lacks a column.
     """
     names = _class_names_of(place, container, source)
-    told = f"{place.shown}/{shown(_name(container))}: column {source.label_column!r}"
+    of_labels = f"{place.shown}/{shown(_name(container))}: column {source.label_column!r}"
     values: dict[str, int] = {}
-    labels = []
+    labels, splits = [np.zeros(0, np.int32)], [np.zeros(0, np.int32)]
     with _opened(place, container) as parquet:
         if pa.types.is_struct(parquet.schema_arrow.field(source.image_column).type) and not _has_bytes(
             parquet, f"{source.image_column}.bytes"
@@ -303,20 +329,21 @@ def index(place: Place, container: Container, source: ParquetImages) -> Catalogu
                 f"{place.shown}/{shown(_name(container))}: column {source.image_column!r} has no bytes, only paths, which "
                 "are not followed; write the content of the image files into it"
             )
-        for batch in parquet.iter_batches(_LABELS_AT_ONCE, columns=[source.label_column], use_threads=False):
-            column = _label_column(batch.column(0), told)
-            distinct = pc.unique(column)
-            codes = [_code(value, names, values) for value in _values(distinct)]
-            labels.append(
-                np.array(codes, np.int32)[pc.index_in(column, value_set=distinct).to_numpy(zero_copy_only=False)]
-            )
-    found = np.concatenate(labels) if labels else np.zeros(0, np.int32)
+        of_split = _split_column(parquet.schema_arrow)
+        columns = [source.label_column, *([of_split] if of_split not in (None, source.label_column) else [])]
+        for batch in parquet.iter_batches(_LABELS_AT_ONCE, columns=columns, use_threads=False):
+            column = _label_column(batch.column(source.label_column), of_labels)
+            labels.append(_coded(column, lambda value: _code(value, names, values)))
+            if len(columns) > 1:
+                splits.append(_coded(batch.column(of_split), _told))
+    found = np.concatenate(labels)
+    told = np.concatenate(splits) if len(columns) > 1 else 0
     rows = np.arange(len(found))
     prefix = pa.scalar(f"{container.name}:".encode("utf-8", "surrogateescape"), pa.large_binary())
     numbers = pa.array(rows).cast(pa.large_string()).cast(pa.large_binary())
     row_names = pc.binary_join_element_wise(prefix, numbers, pa.scalar(b"", pa.large_binary()))
     labels_found = np.maximum(found, _NO_LABEL)
-    catalogue = Catalogue.listed(row_names, list(values), label=labels_found, offset=rows, size=UNKNOWN_SIZE)
+    catalogue = Catalogue.listed(row_names, list(values), label=labels_found, offset=rows, size=UNKNOWN_SIZE, told=told)
     for row in np.flatnonzero(found < 0).tolist():
         fault = "not in UTF-8" if found[row] == _NO_TEXT else "empty or none of the classes"
         catalogue.refuse(row, f"its label in {source.label_column!r} is {fault}")
@@ -336,6 +363,24 @@ def _label_column(labels: Any, told: str) -> Any:
     if pa.types.is_boolean(labels.type):
         labels = labels.cast(pa.string())
     return labels if pa.types.is_integer(labels.type) else labels.cast(pa.large_binary())
+
+
+def _coded(column: Any, code: Callable[[Any], int]) -> npt.NDArray[np.int32]:
+    """The code of each value of a column, of which each distinct one is asked once."""
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+        column = column.cast(pa.large_binary())
+    distinct = pc.unique(column)
+    codes = np.array([code(value) for value in _values(distinct)], np.int32)
+    coded: npt.NDArray[np.int32] = codes[pc.index_in(column, value_set=distinct).to_numpy(zero_copy_only=False)]
+    return coded
+
+
+def _told(value: Any) -> int:
+    """What a cell tells of its row's split: 1 + its position in `SPLITS`, or 0."""
+    found = read_name(value).splits if isinstance(value, str) else ()
+    return 1 + SPLITS.index(found[0]) if len(found) == 1 else 0
 
 
 def _values(labels: Any) -> Iterator[Any]:

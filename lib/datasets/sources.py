@@ -12,11 +12,20 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, LiteralString
 
-from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    ValidationError,
+    model_validator,
+)
 from pydantic_core import CoreSchema, ErrorDetails, InitErrorDetails, PydanticCustomError, core_schema
 
 from lib.datasets.decoding import LARGEST_PIXELS
-from lib.errors import ConfigError
+from lib.datasets.patterns import Patterns
+from lib.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from lib.datasets.dataset import Dataset
@@ -99,11 +108,40 @@ class Cifar10(SourceSettings):
     classes: tuple[str, ...] = Field(("airplane", "automobile"), min_length=2, description="Any two or more classes.")
 
 
+class SplitPatterns(BaseModel):
+    """Which files are of which split: patterns of paths below `path`, with `*`, `?`, `[…]`, `**` and `{a,b}`.
+
+    A pattern that names a folder takes all below it. In a folder, a file's class is the folder in the place of the first `*`
+    or `**`, or the first one below what the pattern names.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    train: str = Field(min_length=1, description="Of training images, such as `training/**` or `*_train.parquet`.")
+    validation: str | None = Field(None, min_length=1, description="Of validation images.")
+    test: str | None = Field(None, min_length=1, description="Of test images; without it some of train are held out.")
+
+    @model_validator(mode="after")
+    def _can_be_read(self) -> SplitPatterns:
+        try:
+            self.compiled()
+        except DataError as problem:
+            raise ValueError(str(problem)) from None
+        return self
+
+    def compiled(self) -> Patterns:
+        """The patterns, to be asked of paths."""
+        return Patterns(self.model_dump(exclude_none=True))
+
+
 class EncodedSource(SourceSettings):
     """What all sources of encoded images (JPEG, PNG, …) have."""
 
     path_fields: ClassVar = ("path",)
 
+    splits: SplitPatterns | None = Field(
+        None, description="Which files are train, validation and test, where their names do not tell it."
+    )
     test_fraction: float = Field(0.2, gt=0, lt=1, description="Share kept for test when the source has no test split.")
     seed: int = Field(0, ge=0, description="Seed of that split.")
     unreadable: Literal["refuse", "quarantine"] = Field(

@@ -3,11 +3,79 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from lib.datasets.images import Digests, Rows
 from lib.errors import DataError
+
+TO_VALIDATE = "to hold one out for validation"
+"""What two different training images of each class are needed for, where there is no validation split."""
+
+_NAMED = 5
+"""Classes that an error names."""
+
+
+@dataclass(frozen=True)
+class Shortage:
+    """A class with fewer different images (or groups of them) than something needs.
+
+    Attributes
+    ----------
+    label : int
+        Position in the dataset's class names.
+    """
+
+    label: int
+    found: int
+    needed: int
+
+
+def different_images(
+    labels: Rows,
+    classes: int,
+    groups: Sequence[object] | Rows | Digests | None = None,
+    digests: Digests | None = None,
+) -> npt.NDArray[np.int64]:
+    """How many different images, or groups that stay together, each class has: shape (classes,). See `hold_out_rows`.
+
+    Examples
+    --------
+    >>> different_images(np.array([0, 0, 0, 2]), 3, groups=[7, 7, 8, 9]).tolist()
+    [2, 0, 1]
+    """
+    names = _names(labels, groups, digests)
+    pairs = np.unique(labels * (names.max(initial=-1) + 1) + names)
+    return (
+        np.bincount(pairs // (names.max(initial=-1) + 1), minlength=classes) if len(pairs) else np.zeros(classes, int)
+    )
+
+
+def shortages(counts: npt.NDArray[np.int64], needed: int) -> tuple[Shortage, ...]:
+    """The classes that have fewer than `needed`."""
+    return tuple(Shortage(label, int(counts[label]), needed) for label in np.flatnonzero(counts < needed).tolist())
+
+
+def too_few(short: Sequence[Shortage], class_names: Sequence[str] | None, where: str, reason: str) -> DataError:
+    """An error that names the classes, what they have and what is needed."""
+    named = [
+        f"{_class(each.label, class_names)} ({each.found:,})" for each in sorted(short, key=lambda each: each.found)
+    ]
+    needed = f"{short[0].needed} {reason}"
+    if list(class_names or ()) == [""]:
+        return DataError(f"{where} has too few different images ({short[0].found:,}): it needs {needed}; add some")
+    more = f" and {len(named) - _NAMED:,} more" if len(named) > _NAMED else ""
+    classes = "class" if len(named) == 1 else f"{len(named):,} classes"
+    return DataError(
+        f"{where} has too few different images of {classes} {', '.join(named[:_NAMED])}{more}: each needs {needed}; add images, "
+        "or list the other classes in the setting classes"
+    )
+
+
+def _class(label: int, names: Sequence[str] | None) -> str:
+    return str(label) if names is None else repr(names[label])
 
 
 def hold_out_rows(
@@ -16,6 +84,8 @@ def hold_out_rows(
     seed: int,
     groups: Sequence[object] | Rows | Digests | None = None,
     digests: Digests | None = None,
+    class_names: Sequence[str] | None = None,
+    where: str = "the data",
 ) -> tuple[Rows, Rows]:
     """Rows kept and rows held out, both sorted, about `fraction` of each class held out.
 
@@ -27,6 +97,8 @@ def hold_out_rows(
     digests : ndarray, shape (n,), dtype S16, optional
         Rows of one digest, exact duplicates, stay together, and with them their groups. Where all digests differ, the
         rows are those chosen without them.
+    class_names, where : sequence of str, str
+        How errors call the classes, and what has the rows.
 
     Raises
     ------
@@ -39,18 +111,15 @@ def hold_out_rows(
     (array([0, 1, 3, 4, 5, 6]), array([2, 7]))
     """
     rng = np.random.default_rng(seed)
-    names = np.arange(len(labels)) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
-    if digests is not None:
-        names = _merged(names, np.unique(digests, return_inverse=True)[1])
-    chosen = np.zeros(names.max(initial=-1) + 1, bool)
+    names = _names(labels, groups, digests)
     classes = np.unique(labels)
+    counts = different_images(labels, classes.max(initial=-1) + 1, names)
+    if short := [each for each in shortages(counts, 2) if each.found]:
+        raise too_few(short, class_names, where, "to hold some out")
+    chosen = np.zeros(names.max(initial=-1) + 1, bool)
     for label in classes:
         members = np.flatnonzero(labels == label)
         of_class = rng.permutation(np.unique(names[members]))
-        if len(of_class) < 2:
-            raise DataError(
-                f"class {label} has too few images or groups ({len(of_class)}) to hold some out; add images"
-            )
         wanted = fraction * len(members)
         sizes = np.cumsum(np.bincount(names[members], minlength=len(chosen))[of_class])
         count = int(np.clip(1 + np.argmin(np.abs(sizes - wanted)), 1, len(of_class) - 1))
@@ -59,10 +128,16 @@ def hold_out_rows(
     for label in classes:
         if held[labels == label].all():  # by groups that other classes share
             raise DataError(
-                f"class {label} would be held out whole: all its groups also hold images of other classes; "
-                "check for images that lie in several classes, or add images"
+                f"class {_class(label, class_names)} would be held out whole: all its groups also hold images of other "
+                f"classes; check {where} for images that lie in several classes, or add images"
             )
     return np.flatnonzero(~held), np.flatnonzero(held)
+
+
+def _names(labels: Rows, groups: Sequence[object] | Rows | Digests | None, digests: Digests | None) -> Rows:
+    """The group of each row, numbered from 0."""
+    names = np.arange(len(labels)) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
+    return names if digests is None else _merged(names, np.unique(digests, return_inverse=True)[1])
 
 
 def _merged(names: Rows, keys: Rows) -> Rows:

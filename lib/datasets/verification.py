@@ -14,14 +14,15 @@ from lib.datasets.catalogue import NOT_REGULAR, UNVERIFIED, Catalogue, Verified
 from lib.datasets.decoding import Decoder, UnreadableError
 from lib.datasets.encoded import ByteStore
 from lib.datasets.images import image_digest
+from lib.datasets.recognition import HEAD, format_of
 from lib.machine import cores
 from lib.progress import bar
 
 _BATCH = 32
 _SAVE_EVERY_SECONDS = 60.0
 
-Note = Verified | tuple[str, int]
-"""What a usable image is; of others the reason and the bytes."""
+Note = Verified | tuple[str, int, int]
+"""What a usable image is; of others the reason, the bytes, and the format that they begin as."""
 
 
 def verify(
@@ -98,10 +99,11 @@ def _refuse_by_size(catalogue: Catalogue, decoder: Decoder) -> None:
 
 def _note(decoder: Decoder, data: bytes | UnreadableError) -> Note:
     if isinstance(data, UnreadableError):
-        return str(data), 0
+        return str(data), 0, 0
+    form = format_of(data[:HEAD])
     try:
         decoded = decoder.inspect(data)
     except UnreadableError as problem:
-        return str(problem), len(data)
+        return str(problem), len(data), form
     height, width, _ = decoded.pixels.shape
-    return Verified(image_digest(decoded.pixels), len(data), height, width, decoded.several_frames)
+    return Verified(image_digest(decoded.pixels), len(data), form, height, width, decoded.several_frames)

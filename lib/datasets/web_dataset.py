@@ -7,24 +7,28 @@ number or name, or with `0001.json` that has a `label` or `cls`.
 from __future__ import annotations
 
 import json
+import os
 import re
 import tarfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import IO
 
 from lib.datasets import catalogue as catalogues
 from lib.datasets import tars
 from lib.datasets.catalogue import Catalogue, CatalogueBuilder, Container, shown
-from lib.datasets.collection import Collection, classes_of, dataset_of
-from lib.datasets.containers import catalogue_of, container_splits, find, name_of, splits_of
+from lib.datasets.collection import NO_SAMPLE, Collection, classes_of, dataset_of
+from lib.datasets.containers import catalogue_of, container_splits, find, name_of, parted, set_splits
 from lib.datasets.dataset import Dataset
 from lib.datasets.decoding import IMAGE_ENDINGS, Decoder, UnreadableError
 from lib.datasets.download import digest_of
 from lib.datasets.formats import require_no_pointer
 from lib.datasets.places import Place, remote_errors, without_secrets
+from lib.datasets.recognition import HEAD, format_of, is_hidden
 from lib.datasets.sources import WebDataset
+from lib.datasets.split_names import SPLITS, read_name
 from lib.errors import DataError
 from lib.progress import bar
 
@@ -63,16 +67,17 @@ def load(source: WebDataset, raw: Path, mirror: str | None) -> Dataset:
         When a shard, a class or an image is not usable; it names it.
     """
     place, containers = find(source.path, ".tar", mirror)
+    parts = parted(containers, place, None if source.splits is None else source.splits.compiled())
     decoder = Decoder(source.largest_pixels)
     file = raw / "webdataset" / f"catalogue-{digest_of(place.shown, source.path)}.parquet"
-    with bar(f"index {name_of(source.path, place)}", len(containers), "shard") as advance:
+    with bar(f"index {name_of(source.path, place)}", len(parts.containers), "shard") as advance:
         catalogue, is_new = catalogue_of(
-            containers,
-            splits_of(containers, place),
+            parts.containers,
             lambda container: index(place, container),
             catalogues.read(file, decoder.identity),
             advance,
         )
+    reading = set_splits(catalogue, parts, place)
     class_names, classes = classes_of(catalogue, source.classes, None, place.shown)
     return dataset_of(
         Collection(
@@ -86,14 +91,25 @@ def load(source: WebDataset, raw: Path, mirror: str | None) -> Dataset:
             decoder=decoder,
             file=file,
             is_new=is_new,
+            reading=reading,
         ),
         source,
     )
 
 
 def splits_ahead(source: WebDataset, raw: Path, mirror: str | None) -> tuple[str, ...] | None:
-    """The splits that files on this machine are of."""
-    return container_splits(source.path, ".tar")
+    """The splits that files on this machine are of; None when only the folders within them may tell it."""
+    return container_splits(source, source.path, ".tar", _members_may_tell)
+
+
+def _members_may_tell(place: Place, container: Container) -> bool:
+    """Whether the first member of a tar lies in a folder that is called as a split, or cannot be read."""
+    try:
+        with place.open(os.fsencode(container.name)) as file, tarfile.open(fileobj=file, mode="r:") as tar:
+            member = tar.next()
+            return member is not None and _told(member.name.rpartition("/")[0]) > 0
+    except (tarfile.TarError, OSError, EOFError, DataError):
+        return True
 
 
 def index(place: Place, container: Container) -> Catalogue:
@@ -122,16 +138,16 @@ def index(place: Place, container: Container) -> Catalogue:
                 for member in _members(file, told):
                     key, _, extension = member.name.rpartition("/")[2].partition(".")
                     key = member.name[: len(member.name) - len(extension) - 1] if extension else member.name
-                    if not member.name.rpartition("/")[2].startswith("."):
+                    if not any(map(is_hidden, _raw(member.name).split(b"/"))):
                         if key != sample.key:
-                            sample.add_to(rows, name)
+                            sample.add_to(rows, name, file)
                             sample = _Sample(key)
                         sample.take(member, extension.lower(), file)
+                sample.add_to(rows, name, file)
         except (tarfile.TarError, EOFError) as error:
             raise DataError(f"{told} is damaged ({error}); fetch or make it again") from None
         except FileNotFoundError:
             raise DataError(f"{told} is gone; restore it") from None
-    sample.add_to(rows, name)
     return rows.catalogue()
 
 
@@ -143,6 +159,7 @@ class _Sample:
     image: tarfile.TarInfo | None = None
     label: str | None = None
     problem: str | None = None
+    others: list[tarfile.TarInfo] = field(default_factory=list)
 
     def take(self, member: tarfile.TarInfo, extension: str, file: IO[bytes]) -> None:
         """Note what one more member says."""
@@ -161,20 +178,43 @@ class _Sample:
                 self.label = _label(content) if extension == "cls" else _label_in_json(content)
             except (ValueError, RecursionError):  # the latter of brackets within brackets
                 self.problem = f"its label file {name} is no text or JSON"
+        else:
+            self.others.append(member)
 
-    def add_to(self, rows: CatalogueBuilder, container: bytes) -> None:
-        """Add the sample, once all of its members were seen."""
+    def add_to(self, rows: CatalogueBuilder, container: bytes, file: IO[bytes]) -> None:
+        """Add the sample, once all of its members were seen; without an image's ending, by content."""
         if not self.key:
             return
+        if self.image is None:
+            self.image = next((member for member in self.others if _begins_as_image(member, file)), None)
         problem = self.problem
         if self.image is None:
-            problem = problem or "the sample has no image"
+            stray = self.label is None and problem is None
+            problem = problem or (NO_SAMPLE if stray else "the sample has no image")
         elif self.label is None:
             problem = problem or "no label beside it: a .cls file, or .json with label or cls"
         name = self.key if self.image is None else self.image.name
+        if problem == NO_SAMPLE and self.others:
+            name = self.others[0].name
         offset, size = (0, 0) if self.image is None else (self.image.offset_data, self.image.size)
         full = container + b"/" + _raw(name)
-        rows.add(full, self.label, size, offset=offset, reason=problem)
+        rows.add(full, self.label, size, offset=offset, reason=problem, told=_told(self.key.rpartition("/")[0]))
+
+
+@lru_cache
+def _told(folder: str) -> int:
+    """What a folder within a tar tells of the split of its samples: 1 + its position in `SPLITS`, or 0.
+
+    Folders may be classes, so that only one that is called as a split and nothing else counts.
+    """
+    read = map(read_name, folder.split("/"))
+    found = {split for said in read if not said.rest and not said.weak for split in said.splits}
+    return 1 + SPLITS.index(found.pop()) if len(found) == 1 else 0
+
+
+def _begins_as_image(member: tarfile.TarInfo, file: IO[bytes]) -> bool:
+    file.seek(member.offset_data)
+    return format_of(file.read(min(HEAD, member.size))) > 0
 
 
 def _members(file: IO[bytes], told: str) -> Iterator[tarfile.TarInfo]:

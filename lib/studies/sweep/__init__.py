@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from lib.datasets.splits import TO_VALIDATE
 from lib.errors import ConfigError
 from lib.places import Places
 from lib.studies.presentation import Presentation
@@ -62,6 +63,11 @@ class Sweep(Kind[SweepSettings, SweepResult]):
                     f"{setting} is {each.name!r}, whose images have no labels; a sweep needs two or more classes: name other "
                     "data, or explore it instead (kind: exploration)"
                 )
+            if "validation" not in each.dataset.splits:
+                from lib.studies.sweep.rows import HOLD_OUT_SEED
+
+                each.dataset.require_different("train", 2, f"{TO_VALIDATE} ({here})")
+                each.dataset.hold_out(settings.validation_fraction, HOLD_OUT_SEED)
             if each.features is None and each.dataset.pixel_shape() is None:
                 raise ConfigError(
                     f"{setting} is {each.name!r}, whose images are of several sizes, and raw pixels need one; resize them, or "

@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lib.datasets import acquire, require_no_leakage
+from lib.datasets import SplitsBy, acquire, require_no_leakage, splits_ahead
+from lib.datasets.decoding import Decoder
 from lib.datasets.sources import ImageFolder
 from lib.errors import DataError, LeakageError
-from tests.image_files import write_images
+from tests.image_files import encoded_noise, write_images
 
 
 @pytest.fixture
@@ -143,14 +144,8 @@ class TestLayouts:
                 {"train": "ab", "val": "ab", "valid": "ab"},
                 r"two folders of validation, 'val' and 'valid'; make them one",
             ),
-            ({"test": "ab", "validation": "ab"}, r"/p has test, validation but no folder 'train'; add it, or"),
-            ({"test": "ab"}, r"/p has test but no folder 'train'"),
-            (
-                {"Train": "ab", "test": "ab"},
-                r"folder 'Train' in .*/p is called nearly as a split; rename it to 'train'",
-            ),
-            ({"train": "ab", "TEST": "ab"}, r"folder 'TEST' in .*/p is called nearly as a split; rename it to 'test'"),
-            ({"train": "ab", "Val": "ab"}, r"folder 'Val' .*; rename it to 'validation'"),
+            ({"test": "ab", "validation": "ab"}, r"/p has test, validation but no folder of train; add it, or"),
+            ({"test": "ab"}, r"/p has test but no folder of train"),
         ],
     )
     def test_one_that_would_lose_or_mislabel_images_is_refused(self, tmp_path, parts, message):
@@ -180,14 +175,70 @@ class TestLayouts:
         for name in names:
             shutil.copy(folder / f"{within}a" / "0.png", folder / name)
         data = acquire(ImageFolder(path=str(folder)), tmp_path / "data")
-        told = ", ".join(names[:5])
-        assert data.warnings == (f"7 image file(s) beside the class folders are not taken: {told} and 2 more",)
+        told = ", ".join(names[:5] if not within else ["notes.txt", *names[:4]])
+        assert data.warnings == (
+            f"8 file(s) beside the class folders are not taken: {told} and 3 more",
+            "1 file(s) are no images and are left out: .hidden.png",
+        )
         assert data.digest == clean.digest
 
     def test_so_are_folders_beside_the_splits(self, tmp_path):
         folder = layout(tmp_path / "p", train="ab", test="ab", extra="ab")
         data = acquire(ImageFolder(path=str(folder)), tmp_path / "data")
         assert data.warnings == ("1 folder(s) beside the splits are not taken: extra",)
+
+
+class TestSplitsByPatterns:
+    @pytest.mark.parametrize(
+        ("given", "splits"),
+        [
+            ("{label}/my {split}", {"train": "*/my train/**", "validation": "*/my val", "test": "*/*test/**"}),
+            ("x/{split} 1/{label}/more", {"train": "x/train*", "validation": "x/val*", "test": "x/test*"}),
+        ],
+    )
+    def test_are_the_dataset_that_names_would_make(self, tmp_path, given, splits):
+        for place, form in (("named", "{split}/{label}"), ("given", given)):
+            for number, split in enumerate(("train", "val", "test")):
+                for label in ("a+b", "a", "z"):
+                    where = tmp_path / place / form.format(split=split, label=label)
+                    where.mkdir(parents=True)
+                    for name, content in enumerate(encoded_noise(number * 10 + len(label) + ord(label[0]), 4)):
+                        (where / f"{name}.png").write_bytes(content)
+        by_names = acquire(ImageFolder(path=str(tmp_path / "named")), tmp_path / "data")
+        by_patterns = acquire(ImageFolder(path=str(tmp_path / "given"), splits=splits), tmp_path / "data")
+        assert by_patterns.digest == by_names.digest
+        assert by_patterns.reading.splits_by is SplitsBy.PATTERNS
+
+    def test_without_a_test_pattern_hold_some_out_and_take_the_classes_asked_for(self, folder, tmp_path):
+        source = ImageFolder(path=str(folder.parent), splits={"train": "pets"}, classes=("dog", "cat"))
+        data = acquire(source, tmp_path / "data")
+        assert data.class_names == ("dog", "cat")
+        assert {name: len(split) for name, split in data.splits.items()} == {"train": 16, "test": 4}
+        assert data.reading.held_out == ("test",)
+        assert splits_ahead(source, tmp_path / "data") == ("train", "test")
+
+    @pytest.mark.parametrize(
+        ("settings", "message"),
+        [
+            (
+                {"splits": {"train": "**"}, "classes": ("cat", "cow")},
+                "class 'cow' is not in train .*; it has: cat, dog",
+            ),
+            (
+                {"splits": {"train": "*/[0-4].png", "test": "cat/[5-9].png"}},
+                r"test \(cat/\[5-9\].png\) of .*/pets has none of the class folders of train .* \(it has: no folders\)",
+            ),
+        ],
+    )
+    def test_that_make_no_dataset_are_refused(self, folder, tmp_path, settings, message):
+        with pytest.raises(DataError, match=message):
+            acquire(ImageFolder(path=str(folder), **settings), tmp_path / "data")
+
+    def test_of_images_without_folders_have_no_labels(self, tmp_path):
+        folder = write_images(tmp_path / "flat", ["."], 20)
+        data = acquire(ImageFolder(path=str(folder), splits={"train": "?.png", "test": "1?.png"}), tmp_path / "data")
+        assert not data.labelled
+        assert {name: len(split) for name, split in data.splits.items()} == {"train": 10, "test": 10}
 
 
 class TestSubFoldersOfAClass:
@@ -244,7 +295,8 @@ class TestImagesWithoutClassFolders:
 
     def test_have_no_labels(self, flat, tmp_path):
         data = acquire(ImageFolder(path=str(flat)), tmp_path / "data")
-        assert (data.class_names, data.labelled, data.warnings) == (("",), False, ())
+        assert (data.class_names, data.labelled) == (("",), False)
+        assert data.warnings == ("2 file(s) are no images and are left out: README.md; .hidden/",)
         assert {name: split.labels.tolist() for name, split in data.splits.items()} == {
             "train": [0] * 16,
             "test": [0] * 4,
@@ -259,7 +311,7 @@ class TestImagesWithoutClassFolders:
         data = acquire(ImageFolder(path=str(tmp_path / "parts")), tmp_path / "data")
         assert not data.labelled
         assert {name: len(split) for name, split in data.splits.items()} == {"train": 20, "test": 20}
-        assert data.warnings == ("1 image file(s) beside the class folders are not taken: beside.png",)
+        assert data.warnings[0] == "1 file(s) beside the class folders are not taken: beside.png"
 
     def test_are_set_aside_without_a_class(self, flat, tmp_path):
         (flat / "bad.png").write_text("no image")
@@ -281,7 +333,29 @@ class TestImagesWithoutClassFolders:
             acquire(ImageFolder(path=str(flat), classes=("cat", "dog")), tmp_path / "data")
 
 
+def test_a_class_folder_without_images_is_told_before_others_are_verified(folder, tmp_path, monkeypatch):
+    (folder / "annotations").mkdir()
+    for number in range(3):
+        (folder / "annotations" / f"{number}.xml").write_text("<xml/>")
+    looked_at = []
+    inspect = Decoder.inspect
+    monkeypatch.setattr(Decoder, "inspect", lambda self, data: looked_at.append(data) or inspect(self, data))
+    with pytest.raises(DataError, match="class 'annotations' has no readable image in"):
+        acquire(ImageFolder(path=str(folder)), tmp_path / "data")
+    assert looked_at == [b"<xml/>"] * 3
+
+
 class TestArchives:
+    def test_what_a_mac_adds_changes_nothing(self, folder, tmp_path):
+        plain = acquire(ImageFolder(path=str(folder)), tmp_path / "data")
+        archive = tmp_path / "pets.zip"
+        with zipfile.ZipFile(archive, "w") as packed:
+            for path in sorted(folder.rglob("*.png")):
+                packed.write(path, f"my pets/{path.relative_to(folder)}")
+                packed.writestr(f"__MACOSX/my pets/{path.parent.name}/._{path.name}", b"\0\5\x16\7")
+        data = acquire(ImageFolder(path=str(archive)), tmp_path / "data")
+        assert data.digest == plain.digest
+
     def test_zip_and_tar_hold_the_same_dataset(self, folder, tmp_path):
         digests = {acquire(ImageFolder(path=str(folder)), tmp_path / "data").digest}
         for kind in ("zip", "gztar"):

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from lib.datasets import acquire, parquet_images
+from lib.datasets import acquire, parquet_images, splits_ahead
 from lib.datasets.decoding import Decoder
 from lib.datasets.sources import ParquetImages
 from lib.errors import ChangedError, DataError
@@ -224,6 +224,53 @@ def test_so_are_rows_whose_label_is_no_text(tmp_path, dictionary):
         ("x.parquet:20", None, "its label in 'label' is not in UTF-8"),
         ("x.parquet:21", None, "its label in 'label' is empty or none of the classes"),
     ]
+
+
+class TestAColumnOfSplits:
+    @staticmethod
+    def table(path: Path, splits, name: str = "split", count: int = 12) -> Path:
+        write_parquet(path, encoded_noise(0, count), ["a", "b"] * (count // 2))
+        pq.write_table(pq.read_table(path).append_column(name, pa.array(splits)), path)
+        return path
+
+    @pytest.mark.parametrize(
+        ("values", "rows"),
+        [
+            (["train"] * 8 + ["test"] * 4, {"train": 8, "test": 4}),
+            (["Train"] * 6 + ["dev"] * 6, {"train": 4, "validation": 6, "test": 2}),
+            (["red"] * 12, {"train": 10, "test": 2}),
+            (list(range(12)), {"train": 10, "test": 2}),
+        ],
+    )
+    def test_tells_each_row_s(self, tmp_path, values, rows):
+        path = self.table(tmp_path / "x.parquet", values)
+        for _ in range(2):  # the second time from the catalogue
+            found = acquired(path, tmp_path)
+            assert {name: len(split) for name, split in found.splits.items()} == rows
+        ahead = splits_ahead(ParquetImages(path=str(path)), tmp_path)
+        assert ahead == (tuple(rows) if isinstance(values[0], int) else None)
+
+    def test_may_be_a_dictionary_and_set_aside_by_patterns(self, tmp_path):
+        values = pa.array(["train"] * 8 + ["test"] * 4).dictionary_encode()
+        path = self.table(tmp_path / "x.parquet", values, "Subset")
+        assert len(acquired(path, tmp_path).splits["test"]) == 4
+        assert len(acquired(path, tmp_path, splits={"train": "x*"}).splits["test"]) == 2
+
+    @pytest.mark.parametrize(
+        ("name", "values", "message"),
+        [
+            ("x", ["train"] * 8 + [None] * 4, r"4 of 12 rows do not tell their split, as the others do \(train\)"),
+            ("x", ["test"] * 12, "has rows of test but none of train"),
+            (
+                "train",
+                ["train"] * 8 + ["test"] * 4,
+                "train.parquet:8 is of train by its file's name, and of test by what",
+            ),
+        ],
+    )
+    def test_that_is_not_clear_is_refused(self, tmp_path, name, values, message):
+        with pytest.raises(DataError, match=message):
+            acquired(self.table(tmp_path / f"{name}.parquet", values), tmp_path)
 
 
 def test_known_files_are_not_read_again(tmp_path, monkeypatch):

@@ -445,5 +445,5 @@ class TestSplitsAhead:
 
     def test_of_a_folder_that_is_no_dataset_are_refused(self, tmp_path):
         write_images(tmp_path / "p" / "test", ("cat", "dog"), 2)
-        with pytest.raises(DataError, match="/p has test but no folder 'train'"):
+        with pytest.raises(DataError, match="/p has test but no folder of train"):
             splits_ahead(ImageFolder(path=str(tmp_path / "p")), tmp_path)

@@ -14,6 +14,7 @@ from lib.datasets import acquire, hold_out, hold_out_rows, require_no_leakage, s
 from lib.datasets.dataset import Dataset, Split, build
 from lib.datasets.images import packed
 from lib.datasets.sources import PhotoPatches
+from lib.datasets.splits import Shortage, different_images
 from lib.errors import DataError, LeakageError
 
 
@@ -121,7 +122,7 @@ class TestDuplicates:
         labels = np.zeros(len(rows), np.int64)
         digests = packed([bytes([image]) * 16 for image in images])
         if len(set(joined)) < 2:
-            with pytest.raises(DataError, match="too few images or groups"):
+            with pytest.raises(DataError, match=r"too few different images of class 0 \(1\): each needs 2"):
                 hold_out_rows(labels, 0.3, seed, groups, digests)
             return
         found = hold_out_rows(labels, 0.3, seed, groups, digests)
@@ -143,7 +144,7 @@ class TestDuplicates:
         assert set(outcomes) == {
             "parted",
             "class 1 would be held out whole: all its groups also hold images of other classes; "
-            "check for images that lie in several classes, or add images",
+            "check the data for images that lie in several classes, or add images",
         }
 
 
@@ -161,8 +162,35 @@ def joined_groups(groups: list[int], images: list[int]) -> list[int]:
 
 
 def test_a_class_of_one_cannot_be_parted():
-    with pytest.raises(DataError, match="class 1 has too few images or groups"):
+    with pytest.raises(DataError, match=r"too few different images of class 1 \(1\): each needs 2 to hold some out"):
         hold_out_rows(np.array([0, 0, 0, 1]), 0.5, 0)
+
+
+def test_classes_with_too_few_different_images_are_named_with_what_is_needed():
+    images = np.zeros((9, 2, 2), np.uint8)
+    images[:, 0, 0] = [0, 1, 2, 3, 3, 3, 4, 5, 6]
+    labels = np.array([0, 0, 0, 1, 1, 1, 2, 3, 3])
+    data = build("d", ["a", "b", "c", "d", "e"], {"train": Split(images, labels)}, "")
+    assert data.shortages("train", 2) == (Shortage(1, 1, 2), Shortage(2, 1, 2), Shortage(4, 0, 2))
+    assert data.shortages("train", 0) == ()
+    with pytest.raises(DataError) as caught:
+        data.require_different("train", 3, "to be sure")
+    assert str(caught.value) == (
+        "train of 'd' has too few different images of 4 classes 'e' (0), 'b' (1), 'c' (1), 'd' (2): each needs 3 to be sure; "
+        "add images, or list the other classes in the setting classes"
+    )
+    with pytest.raises(DataError, match=r"train of 'd' has too few different images of 2 classes 'b' \(1\), 'c' \(1\)"):
+        data.hold_out(0.2, 0)
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=40))
+@settings(deadline=None, max_examples=50)
+def test_different_images_are_counted_as_a_slow_loop_counts_groups(rows):
+    labels, groups, images = (np.array(column) for column in zip(*rows, strict=True))
+    joined = joined_groups(groups.tolist(), images.tolist())
+    found = different_images(labels, 4, groups, packed([bytes([image]) * 16 for image in images]))
+    expected = [len({group for group, label in zip(joined, labels, strict=True) if label == each}) for each in range(4)]
+    assert found.tolist() == expected
 
 
 def test_the_reference_study_s_test_set_of_training_images_is_refused():

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lib.datasets import acquire, require_no_leakage
+from lib.datasets import acquire, require_no_leakage, splits_ahead
 from lib.datasets.decoding import Decoder
 from lib.datasets.sources import WebDataset
 from lib.errors import ChangedError, DataError
@@ -86,7 +86,7 @@ def test_splits_come_from_names_or_folders_and_paths_may_be_patterns(tmp_path, l
     data = acquired(tmp_path / path, tmp_path)
     assert data.name == ("train" if layout == "braces" else "s")
     rows = {name: len(split) for name, split in data.splits.items()}
-    assert rows == ({"train": 20, "test": 4} if layout == "braces" else {"train": 24, "validation": 12})
+    assert rows == {"train": 20} | ({} if layout == "braces" else {"validation": 12}) | {"test": 4}
 
 
 def test_of_shards_that_are_all_of_train_some_images_are_held_out(tmp_path):
@@ -199,6 +199,45 @@ def test_what_is_no_text_is_the_fault_of_its_sample(tmp_path, members, name, lab
     for _ in range(2):  # the second time from the catalogue
         (row,) = acquired(path, tmp_path, unreadable="quarantine").quarantined.to_pylist()
         assert (row["name"], row["label"], row["reason"]) == (f"x.tar/{name}", label, reason)
+
+
+class TestWithinOneTar:
+    def test_folders_tell_the_splits_of_its_samples(self, tmp_path):
+        members = [
+            (f"./data/{part}/{name}", content)
+            for seed, part in enumerate(("training", "test"))
+            for name, content in samples(seed)
+        ]
+        path = write_tar(tmp_path / "all.tar", members)
+        for _ in range(2):  # the second time from the catalogue
+            data = acquired(path, tmp_path)
+            assert {name: len(split) for name, split in data.splits.items()} == {"train": 12, "test": 12}
+        assert splits_ahead(WebDataset(path=str(path)), tmp_path) is None
+        pooled = acquired(path, tmp_path, splits={"train": "all.tar"})
+        assert {name: len(split) for name, split in pooled.splits.items()} == {"train": 20, "test": 4}
+
+    @pytest.mark.parametrize(
+        ("name", "part", "message"),
+        [
+            ("all.tar", "test", r"12 of 24 rows do not tell their split, as the others do \(test\)"),
+            (
+                "train.tar",
+                "test",
+                "train.tar/test/.* is of train by its file's name, and of test by what its row or folder",
+            ),
+        ],
+    )
+    def test_folders_that_tell_another_split_are_refused(self, tmp_path, name, part, message):
+        members = [*samples(0), *((f"{part}/{member}", content) for member, content in samples(1))]
+        with pytest.raises(DataError, match=message):
+            acquired(write_tar(tmp_path / name, members), tmp_path)
+
+    def test_what_is_no_sample_is_left_out_and_told(self, tmp_path):
+        members = [*samples(0), ("README.md", b"what they are"), ("LICENSE", b"free"), ("__MACOSX/0.png", b"no image")]
+        path = write_tar(tmp_path / "x.tar", members)
+        for _ in range(2):  # the second time from the catalogue
+            data = acquired(path, tmp_path)
+            assert data.warnings == ("2 file(s) are no images and are left out: x.tar/README.md, x.tar/LICENSE",)
 
 
 class TestShards:

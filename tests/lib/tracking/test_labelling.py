@@ -262,7 +262,10 @@ def test_predict_writes_the_champion_s_labels_and_names_what_it_could_not_read(
     error, summary = told.err.splitlines()
     assert error == f"probeflow: {folder / 'damaged.png'}: {rows[0]['error']}"
     assert "97 image(s) in" in summary
-    assert f"by {champion.model} version {champion.version}; 1 could not be read" in summary
+    assert summary.endswith(
+        f"by {champion.model} version {champion.version}; 1 could not be read; "
+        f"1 file(s) are no images and were left out, e.g. {folder / 'notes.txt'}"
+    )
 
 
 def test_predict_prints_a_line_an_image_and_ends_well(champion, folder, where, own, capsys):
@@ -274,14 +277,13 @@ def test_predict_prints_a_line_an_image_and_ends_well(champion, folder, where, o
 
 def test_names_mean_files_folders_and_patterns_each_image_once(folder):
     deep = sorted((folder / "deep").iterdir())
-    assert find_images([str(folder / "deep" / "001.PNG"), str(folder)]) == [
-        deep[1],
-        folder / "damaged.png",
-        deep[0],
-        *deep[2:],
-    ]
-    assert find_images([str(folder / "**" / "00?.PNG")]) == deep[:10]
-    assert find_images([str(folder / "notes.txt")]) == [folder / "notes.txt"]  # who names a file means it
+    found = find_images([str(folder / "deep" / "001.PNG"), str(folder)])
+    assert found.images == [deep[1], folder / "damaged.png", deep[0], *deep[2:]]
+    assert found.left_out == [folder / "notes.txt"]
+    assert find_images([str(folder / "**" / "00?.PNG")]).images == deep[:10]
+    assert find_images([str(folder / "*")]).left_out == [folder / "notes.txt"]
+    named = find_images([str(folder / "notes.txt"), str(folder)])
+    assert (named.images[0], named.left_out) == (folder / "notes.txt", [])  # who names a file means it
     for name in ("/absent", "*.absent"):
         with pytest.raises(ConfigError, match="is no file, no folder and no pattern of files; check the path"):
             find_images([str(folder), name])

@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from lib.datasets.dataset import Split, build
-from lib.errors import ConfigError
+from lib.errors import ConfigError, DataError
 from lib.studies.sweep import KIND
 from lib.studies.sweep.settings import SweepSettings
 from tests.small_profile import small_profile
@@ -53,6 +53,20 @@ def test_images_without_labels_have_nothing_to_predict(classifier):
     bare = build("bare", ("",), {"train": Split(images, np.zeros(4, np.int64))}, "")
     inputs = {role: replace(each, dataset=bare) for role, each in ahead(classifier).items()}
     assert "studies.heads.on is 'fc8', whose images have no labels; a sweep needs two" in refused(classifier, inputs)
+
+
+def test_classes_too_small_to_be_validated_by_are_named(classifier):
+    images = np.random.default_rng(0).integers(0, 256, (9, 2, 2), np.uint8)
+    data = build("pets", ("cat", "dog"), {"train": Split(images, np.array([0] * 8 + [1]))}, "")
+    inputs = {role: replace(each, dataset=data, splits=None) for role, each in ahead(classifier).items()}
+    with pytest.raises(DataError) as caught:
+        KIND.check("heads", classifier.settings, inputs)
+    assert str(caught.value) == (
+        "train of 'pets' has too few different images of class 'dog' (1): each needs 2 to hold one out for validation "
+        "(studies.heads); add images, or list the other classes in the setting classes"
+    )
+    whole = build("pets", ("cat", "dog"), {**data.splits, "validation": data.splits["train"]}, "")
+    KIND.check("heads", classifier.settings, {role: replace(each, dataset=whole) for role, each in inputs.items()})
 
 
 class OfSeveralSizes:

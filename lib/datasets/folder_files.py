@@ -1,0 +1,340 @@
+"""The files of an image folder that may be images, with their classes and splits, by the layout of folders or by patterns."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow.compute as pc
+
+from lib.datasets import catalogue as catalogues
+from lib.datasets.catalogue import Catalogue, CatalogueBuilder, positions_of, shown
+from lib.datasets.folder_layout import ClassFolder, Layout, glob, how_to_say, layout_of, listed, splits_in_classes
+from lib.datasets.places import Entry, Place
+from lib.datasets.recognition import is_hidden, named_as_image
+from lib.datasets.sources import ImageFolder
+from lib.datasets.split_names import HOW_TO_SAY, SPLITS, read_name
+from lib.datasets.understood import EXAMPLES, LeftOut, Reading, SplitsBy, Tally, Why, left_out, words
+from lib.errors import DataError
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The files that may be images, with their classes and splits, and what a reader should know of them."""
+
+    catalogue: Catalogue
+    class_names: list[str]
+    reading: Reading
+    notes: list[str]
+
+
+def list_files(source: ImageFolder, place: Place) -> Listing:
+    """The files of a folder, by patterns if the source has some.
+
+    Raises
+    ------
+    DataError
+        When the folder, or a class, is not usable; it names it.
+    """
+    return _by_layout(source, place) if source.splits is None else _by_patterns(source, place)
+
+
+def _by_layout(source: ImageFolder, place: Place) -> Listing:
+    """The files by the layout of the folders."""
+    hidden = Tally(Why.HIDDEN)
+    layout = layout_of(place, source.classes, hidden)
+    flat = source.classes is None and all(
+        not found.folders and (found.images or found.others) for found in layout.inside.values()
+    )
+    class_names = [""] if flat else _classes_by_layout(source, place, layout)
+    positions = positions_of(layout.parts.values())
+    catalogue = catalogues.join_rows(
+        [_listed(place, prefix, positions[split], class_names, hidden) for prefix, split in layout.parts.items()]
+    )
+    by, splits, root = layout.by, set(layout.parts.values()), _joined(place, layout.base)
+    inside = {} if flat else _class_folders_of(catalogue, positions["train"], next(iter(layout.parts)), class_names)
+    parted = {}
+    if by is SplitsBy.NOTHING:
+        looked = {name: each.looked for name, each in inside.items()}
+        parted = splits_in_classes(root, looked, source.classes)
+        if not parted:
+            _require_no_words_in_names(catalogue, root)
+    if parted:
+        by, catalogue = SplitsBy.NAMES, _parted(catalogue, inside, parted)
+        splits = {split for folders in parted.values() for split in folders.values()}
+    beside = (*_beside(layout, flat), *left_out(Why.BESIDE_SPLITS, len(layout.beside), layout.beside))
+    notes = _beside_words(beside)
+    if source.classes is None and not parted:
+        notes += _nested(place, catalogue, inside)
+    return Listing(catalogue, class_names, Reading(by, _held_out(splits), left_out=(*hidden.notes, *beside)), notes)
+
+
+def _held_out(splits: Iterable[str]) -> tuple[str, ...]:
+    return () if "test" in splits else ("test",)
+
+
+_BESIDE = {
+    Why.BESIDE_CLASSES: "file(s) beside the class folders",
+    Why.BESIDE_SPLITS: "folder(s) beside the splits",
+}
+
+
+def _beside_words(beside: Iterable[LeftOut]) -> list[str]:
+    return [f"{each.count:,} {_BESIDE[each.why]} are not taken: {words(each)}" for each in beside]
+
+
+def _beside(layout: Layout, flat: bool) -> tuple[LeftOut, ...]:
+    """Files that are in no class folder."""
+    looked_at = {} if flat else dict(layout.inside)
+    if layout.by is SplitsBy.NAMES:
+        looked_at = {layout.base: layout.root, **looked_at}
+    names = [prefix + name for prefix, found in looked_at.items() for name in (*found.images, *found.others)]
+    return left_out(Why.BESIDE_CLASSES, len(names), map(shown, names))
+
+
+def _classes_by_layout(source: ImageFolder, place: Place, layout: Layout) -> list[str]:
+    """The class names, by the folders of each part."""
+    found = {
+        split: (_joined(place, prefix), _utf8(layout.inside[prefix].folders, _joined(place, prefix)))
+        for prefix, split in layout.parts.items()
+    }
+    patterns = {split: f"{glob(shown(prefix).rstrip('/'))}/**" for prefix, split in layout.parts.items()}
+    return _classes(source.classes, found, patterns)
+
+
+def _classes(
+    asked: Sequence[str] | None, found: Mapping[str, tuple[str, Sequence[str]]], patterns: Mapping[str, str]
+) -> list[str]:
+    """The class names: those asked for, else the folders of the training images, beyond which others may have none.
+
+    Parameters
+    ----------
+    found : mapping of str to (str, sequence of str)
+        Split -> where it lies, and the class folders there.
+    patterns : mapping of str to str
+        Split -> the pattern of its files.
+    """
+    root, folders = found["train"]
+    missing = [name for name in asked or () if name not in folders]
+    if missing:
+        raise DataError(f"class {missing[0]!r} is not in {root}; it has: {listed(folders) or 'no folders'}")
+    names = list(asked or folders)
+    if len(names) < 2:
+        raise DataError(f"{root} has {len(names)} class folder(s); at least two are needed, one folder a class")
+    for split, (where, others) in found.items() if not asked else ():
+        if not set(others) & set(folders):
+            taken = {each: pattern for each, pattern in patterns.items() if each != split}
+            raise DataError(
+                f"{where} has none of the class folders of {root} (it has: {listed(others) or 'no folders'}); "
+                f"to leave it out set {how_to_say(taken)}"
+            )
+        if more := [name for name in others if name not in folders]:
+            raise DataError(
+                f"class {more[0]!r} of {where} is not in {root}; "
+                "add it there, or leave it out by listing the others in the setting classes"
+            )
+    return names
+
+
+def _utf8(folders: Iterable[bytes], root: str) -> list[str]:
+    """The names of class folders, sorted. Raises DataError for one that is no text."""
+    try:
+        return sorted(name.decode() for name in folders)
+    except UnicodeDecodeError as error:
+        raise DataError(f"class folder {shown(error.object)} in {root} is not named in UTF-8; rename it") from None
+
+
+def _joined(place: Place, prefix: bytes) -> str:
+    return f"{place.shown}/{shown(prefix)}".rstrip("/")
+
+
+def _listed(place: Place, prefix: bytes, split: int, class_names: Sequence[str], hidden: Tally) -> Catalogue:
+    """The files of a split, class by class, sorted by their paths, whatever order the file system has.
+
+    The one class "" is that of the files in the split's own folder.
+    """
+    parts = []
+    for label in class_names:
+        rows = CatalogueBuilder(class_names)
+        # What is hidden beside files without a class was counted with the layout.
+        inside, tally = (prefix + label.encode() + b"/", hidden) if label else (prefix, Tally(Why.HIDDEN))
+        for name, entry in _files(place, inside, (), tally):
+            rows.add(name, label, entry.size, entry.stamp)
+        parts.append(_sorted(rows))
+    joined = catalogues.join_rows(parts)
+    joined.columns["split"][:] = split
+    return joined
+
+
+def _sorted(rows: CatalogueBuilder) -> Catalogue:
+    """What was collected, in the order of paths."""
+    found = rows.catalogue().sorted_by_path()
+    catalogues.give_back()
+    return found
+
+
+def _files(place: Place, folder: bytes, above: tuple[int, ...], hidden: Tally) -> Iterator[tuple[bytes, Entry]]:
+    """All files under a folder; links to folders are followed unless they lead back."""
+    try:
+        here = (*above, place.identity(folder))
+    except FileNotFoundError:  # a class without a folder in this split
+        return
+    for entry in place.scan(folder):
+        if is_hidden(entry.name):
+            hidden.add(shown(folder + entry.name) + "/" * entry.is_folder)
+        elif not entry.is_folder:
+            yield folder + entry.name, entry
+        elif entry.stamp not in here:
+            yield from _files(place, folder + entry.name + b"/", here, hidden)
+
+
+@dataclass(frozen=True)
+class _Inside:
+    """What the listing has in a folder: the rows of each sub-folder, those that hold folders in turn, and of the files."""
+
+    prefix: bytes
+    folders: dict[bytes, range]
+    deep: frozenset[bytes]
+    images: bool
+
+    @property
+    def looked(self) -> ClassFolder:
+        """The same as the layout asks for it."""
+        return ClassFolder({shown(name): name in self.deep for name in self.folders}, self.images)
+
+
+def _inside(catalogue: Catalogue, rows: range, prefix: bytes) -> _Inside:
+    """What lies in a folder, by the sorted names of the files in it."""
+    names, depth = catalogue.names, prefix.count(b"/")
+    folders: dict[bytes, range] = {}
+    deep, images, row = set(), False, rows.start
+    if _depth(names, rows) == depth:
+        return _Inside(prefix, {}, frozenset(), len(rows) > 0)
+    while row < rows.stop:
+        name, slash, _ = names[row].as_py()[len(prefix) :].partition(b"/")
+        if not slash:
+            images = images or named_as_image(name)
+            row += 1
+            continue
+        start = prefix + name + b"/"
+        stop = bisect_left(
+            range(rows.stop), True, row, rows.stop, key=lambda at: not names[at].as_py().startswith(start)
+        )
+        folders[name] = range(row, stop)
+        if _depth(names, folders[name]) > depth + 1:
+            deep.add(name)
+        row = stop
+    return _Inside(prefix, folders, frozenset(deep), images)
+
+
+def _depth(names: Any, rows: range) -> int:
+    """The most slashes in the names of some rows."""
+    return pc.max(pc.count_substring(names.slice(rows.start, len(rows)), b"/")).as_py() or 0
+
+
+def _class_folders_of(
+    catalogue: Catalogue, split: int, prefix: bytes, class_names: Sequence[str]
+) -> dict[str, _Inside]:
+    """What the listing has in each class folder of a split, the first of the catalogue."""
+    labels = catalogue.columns["label"][: np.count_nonzero(catalogue.columns["split"] == split)]
+    starts = np.searchsorted(labels, np.arange(len(class_names) + 1)).tolist()
+    return {
+        name: _inside(catalogue, range(*bounds), prefix + name.encode() + b"/")
+        for name, bounds in zip(class_names, itertools.pairwise(starts), strict=True)
+    }
+
+
+def _parted(catalogue: Catalogue, inside: Mapping[str, _Inside], parted: Mapping[str, Mapping[str, str]]) -> Catalogue:
+    """The images in the splits' folders within class folders; what lies beside these folders goes."""
+    positions = positions_of(split for folders in parted.values() for split in folders.values())
+    kept = np.zeros(len(catalogue), bool)
+    for name, splits in parted.items():
+        for folder, rows in inside[name].folders.items():
+            kept[rows.start : rows.stop] = True
+            catalogue.columns["split"][rows.start : rows.stop] = positions[splits[shown(folder)]]
+    return catalogue if kept.all() else catalogue.taken(np.flatnonzero(kept))
+
+
+def _require_no_words_in_names(catalogue: Catalogue, root: str) -> None:
+    """Raise DataError when the name of every file tells a split, so that they would be pooled."""
+    found: dict[str, str] = {}
+    for row in range(len(catalogue)):
+        name = catalogue.name(row)
+        said = read_name(name.rpartition("/")[2])
+        if len(said.splits) != 1 or said.weak:
+            return
+        found.setdefault(said.splits[0], name)
+    if "train" in found and len(found) > 1:
+        told = ", ".join(f"{split}: {found[split]}" for split in SPLITS if split in found)
+        raise DataError(
+            f"{root}: files may be of splits by their names ({told}), and no folder tells it; {HOW_TO_SAY}; to take them "
+            'together set splits: {train: "**"}'
+        )
+
+
+def _nested(place: Place, catalogue: Catalogue, inside: Mapping[str, _Inside]) -> list[str]:
+    """A warning of class folders whose images all lie in sub-folders: these may be the classes."""
+    found: dict[str, _Inside] = {}
+    for name, within in inside.items():
+        while len(within.folders) == 1 and not within.images:
+            ((folder, rows),) = within.folders.items()
+            within = _inside(catalogue, rows, within.prefix + folder + b"/")
+        if within.folders and not within.images:
+            found[name] = within
+    if not found:
+        return []
+    told = [
+        f"{name}: {', '.join(map(shown, itertools.islice(within.folders, EXAMPLES)))}"
+        f"{' …' if len(within.folders) > EXAMPLES else ''}"
+        for name, within in itertools.islice(found.items(), EXAMPLES)
+    ]
+    best = max(found.values(), key=lambda within: len(within.folders))
+    return [
+        f"{len(found):,} class folder(s) hold only sub-folders ({'; '.join(told)}{' …' if len(found) > EXAMPLES else ''}), "
+        "and all images below a class folder are of its class; if the sub-folders are the classes, set "
+        f"path: {_joined(place, best.prefix)}"
+    ]
+
+
+def _by_patterns(source: ImageFolder, place: Place) -> Listing:
+    """The files by the patterns of the setting `splits`, in the same order as by layout."""
+    assert source.splits is not None
+    given = source.splits.model_dump(exclude_none=True)
+    patterns, positions = source.splits.compiled(), positions_of(given)
+    hidden, unmatched, beside = Tally(Why.HIDDEN), Tally(Why.NO_PATTERN), Tally(Why.BESIDE_CLASSES)
+    found: dict[str, dict[str, CatalogueBuilder]] = {split: {} for split in SPLITS if split in given}
+    example = ""
+    for name, entry in _files(place, b"", (), hidden):
+        match = patterns.match(os.fsdecode(name))
+        example = example or shown(name)
+        if match is None:
+            unmatched.add(shown(name))
+        else:
+            folder = match.folder or ""
+            rows = found[match.split].setdefault(folder, CatalogueBuilder([folder]))
+            rows.add(name, folder, entry.size, entry.stamp)
+    patterns.require_all_matched(place.shown, example)
+    class_names = [""]
+    if source.classes is not None or any(folder for folders in found.values() for folder in folders):
+        for folders in found.values():
+            names = _sorted(folders.pop("", CatalogueBuilder())).names
+            for row in range(len(names)):
+                beside.add(shown(names[row].as_py()))
+        within = {
+            split: (f"{split} ({given[split]}) of {place.shown}", _utf8(map(os.fsencode, folders), place.shown))
+            for split, folders in found.items()
+        }
+        class_names = _classes(source.classes, within, given)
+    parts = []
+    for split, folders in found.items():
+        for label in class_names:
+            part = _sorted(folders.pop(label, CatalogueBuilder([label])))
+            part.columns["split"][:] = positions[split]
+            parts.append(part)
+    reading = Reading(SplitsBy.PATTERNS, _held_out(given), left_out=(*hidden.notes, *unmatched.notes, *beside.notes))
+    return Listing(catalogues.join_rows(parts), class_names, reading, _beside_words(beside.notes))

@@ -1,0 +1,231 @@
+"""How a folder of images is laid out: where its splits and classes lie, or which two readings it has.
+
+Splits are folders in the root, or below folders that hold nothing else (`data/train/…`), or in each class folder
+(`cat/train/…`). What could as well be classes is refused with both readings and how to say each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from lib.datasets.catalogue import shown
+from lib.datasets.places import Place
+from lib.datasets.recognition import is_hidden, named_as_image
+from lib.datasets.split_names import HOW_TO_SAY, SPLITS, Told, read_names
+from lib.datasets.understood import SplitsBy, Tally, Why
+from lib.errors import DataError
+
+_DEEPEST = 3
+"""Folders that may lie around everything, each in the one before."""
+
+_LISTED = 10
+"""Names that an error spells out."""
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What lies in a folder and is not hidden: the folders, the files that are called as images, and other files."""
+
+    folders: list[bytes]
+    images: list[bytes]
+    others: list[bytes]
+
+    @property
+    def named(self) -> dict[str, bytes]:
+        """The folders by their names as text."""
+        return {shown(name): name for name in self.folders}
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there can be no image in it."""
+        return not self.folders and not self.images
+
+
+def contents(place: Place, folder: bytes, hidden: Tally) -> Contents:
+    """What lies in a folder of a place; what is hidden is counted."""
+    folders: list[bytes] = []
+    images: list[bytes] = []
+    others: list[bytes] = []
+    for entry in place.scan(folder):
+        if is_hidden(entry.name):
+            hidden.add(shown(folder + entry.name) + "/" * entry.is_folder)
+        else:
+            (folders if entry.is_folder else images if named_as_image(entry.name) else others).append(entry.name)
+    return Contents(sorted(folders), sorted(images), sorted(others))
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the splits lie.
+
+    Attributes
+    ----------
+    base : bytes
+        The folder in which everything lies, "" or ending in a slash.
+    root : Contents
+        What lies in it.
+    parts : mapping of bytes to str
+        Folder, ending in a slash or the base itself -> its split, train first.
+    inside : mapping of bytes to Contents
+        What lies in each of these.
+    beside : list of str
+        Folders beside those of splits, which are not taken.
+    """
+
+    base: bytes
+    root: Contents
+    parts: Mapping[bytes, str]
+    inside: Mapping[bytes, Contents]
+    by: SplitsBy
+    beside: list[str]
+
+
+def layout_of(place: Place, classes: Sequence[str] | None, hidden: Tally) -> Layout:
+    """Where the splits lie, by the names of folders; a folder that is listed in `classes` is a class.
+
+    Raises
+    ------
+    DataError
+        When names have two readings, two folders are of one split, or there is none of train.
+    """
+    base = b""
+    root = contents(place, base, hidden)
+    for _ in range(_DEEPEST):
+        if len(root.folders) != 1 or root.images:
+            break
+        counted = Tally(Why.HIDDEN)
+        inner = contents(place, base + root.folders[0] + b"/", counted)
+        if not inner.folders or (_says_splits(root, classes) and not read_names(list(inner.named)).whole):
+            break
+        base, root = base + root.folders[0] + b"/", inner
+        hidden.take(counted)
+    if not _says_splits(root, classes):
+        return Layout(base, root, {base: "train"}, {base: root}, SplitsBy.NOTHING, [])
+    told = read_names(list(root.named))
+    inside = {name: contents(place, base + root.named[name] + b"/", hidden) for name in told.splits}
+    _require_splits(place, base, root, told, inside)
+    folders = {split: name for name, split in told.splits.items()}
+    prefixes = {split: base + root.named[folders[split]] + b"/" for split in SPLITS if split in folders}
+    return Layout(
+        base,
+        root,
+        {prefix: split for split, prefix in prefixes.items()},
+        {prefix: inside[folders[split]] for split, prefix in prefixes.items()},
+        SplitsBy.NAMES,
+        [shown(base) + name for name in told.others],
+    )
+
+
+def _says_splits(root: Contents, classes: Sequence[str] | None) -> bool:
+    if classes is not None and set(classes) <= set(root.named):  # a class may be called so
+        return False
+    return bool(read_names(list(root.named)).splits)
+
+
+def _require_splits(place: Place, base: bytes, root: Contents, told: Told, inside: Mapping[str, Contents]) -> None:
+    where = f"{place.shown}/{shown(base)}".rstrip("/")
+    beside = {name: contents(place, base + root.named[name] + b"/", Tally(Why.HIDDEN)) for name in told.others}
+    deep = all(each.folders for each in inside.values())
+    if any(not each.is_empty for each in beside.values()):
+        clear = deep and told.whole and not told.weak
+    else:
+        clear = deep or (told.alike and not told.weak)
+    names = ", ".join(map(repr, told.splits))
+    if not clear:
+        raise DataError(
+            f"{where}: {names} may be {_of(told)} or classes; for splits set {_patterns(glob(shown(base)), told)}, for classes set "  # noqa: E501
+            f"classes: [{listed(list(root.named))}]"
+        )
+    if "train" not in told.splits.values():
+        raise DataError(
+            f"{where} has {', '.join(told.splits)} but no folder of train; add it, or {HOW_TO_SAY}; if that is a class, list "
+            "all classes in the setting classes"
+        )
+    seen: dict[str, str] = {}
+    for name, split in told.splits.items():
+        if split in seen:
+            raise DataError(
+                f"{where} has two folders of {split}, {seen[split]!r} and {name!r}; make them one, or {HOW_TO_SAY}"
+            )
+        seen[split] = name
+
+
+@dataclass(frozen=True)
+class ClassFolder:
+    """What lies in a class folder: each sub-folder, and whether that holds more folders; and whether images lie beside."""
+
+    folders: Mapping[str, bool]
+    images: bool
+
+
+def splits_in_classes(
+    shown_root: str, inside: Mapping[str, ClassFolder], classes: Sequence[str] | None
+) -> dict[str, dict[str, str]]:
+    """Class -> sub-folder -> split, where each class folder is parted (`cat/train/…`); empty where none is.
+
+    Raises
+    ------
+    DataError
+        When only some are, or the sub-folders may be something else, unless all `classes` are listed.
+    """
+    told = {name: read_names(list(found.folders)) for name, found in inside.items()}
+    parted = [name for name, each in told.items() if each.splits]
+    if not parted:
+        return {}
+    clear = all(
+        each.splits
+        and not each.others
+        and not inside[name].images
+        and not any(inside[name].folders.values())
+        and "train" in each.splits.values()
+        and len(set(each.splits.values())) == len(each.splits)
+        for name, each in told.items()
+    )
+    if clear:
+        return {name: dict(each.splits) for name, each in told.items()}
+    if classes is not None:
+        return {}
+    deep = [name for name in parted if any(inside[name].folders[folder] for folder in told[name].splits)]
+    if deep:
+        raise DataError(
+            f"{shown_root}/{deep[0]} holds folders of splits ({', '.join(told[deep[0]].splits)}), which hold folders in turn; "
+            f"if these are the classes, set path: {shown_root}/{deep[0]}"
+        )
+    folder, split = next(iter(told[parted[0]].splits.items()))
+    raise DataError(
+        f"{shown_root}/{parted[0]}/{folder} may be the split {split} or only a part of class {parted[0]!r}; for the split "
+        f"set {_patterns('*/', told[parted[0]])}, to take all below a class folder as of it set "
+        f"classes: [{listed(list(inside))}]"
+    )
+
+
+def how_to_say(patterns: Mapping[str, str]) -> str:
+    """The setting `splits` as a profile has it."""
+    given = {"train": "…", **patterns}
+    told = ", ".join(f'{split}: "{given[split]}"' for split in SPLITS if split in given)
+    return f"splits: {{{told}}}"
+
+
+def _patterns(above: str, told: Told) -> str:
+    """The setting by which these folders are splits."""
+    names: dict[str, list[str]] = {}
+    for name, split in told.splits.items():
+        names.setdefault(split, []).append(glob(name))
+    joined = {split: each[0] if len(each) == 1 else f"{{{','.join(each)}}}" for split, each in names.items()}
+    return how_to_say({split: f"{above}{name}/**" for split, name in joined.items()})
+
+
+def glob(name: str) -> str:
+    """A pattern that stands for this name alone."""
+    return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in name)
+
+
+def listed(names: Sequence[str]) -> str:
+    """The first few names."""
+    return ", ".join(names[:_LISTED]) + (", …" if len(names) > _LISTED else "")
+
+
+def _of(told: Told) -> str:
+    splits = [split for split in SPLITS if split in told.splits.values()]
+    return f"the split{'s' if len(splits) > 1 else ''} {' and '.join(splits)}"

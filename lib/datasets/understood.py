@@ -1,0 +1,208 @@
+"""What a dataset was understood to be: splits, classes, sizes, formats, and what was left out and why.
+
+Typed and made of what the dataset knows already, so that it costs nothing; `lines` says it in a few words, last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from itertools import islice
+
+EXAMPLES = 5
+"""Names that are told of what is left out."""
+
+_CLASSES_SHOWN = 10
+
+
+class Why(StrEnum):
+    """Why something in a source is not taken."""
+
+    NO_IMAGE = "no-image"
+    HIDDEN = "hidden"
+    BESIDE_CLASSES = "beside-classes"
+    BESIDE_SPLITS = "beside-splits"
+    NO_PATTERN = "no-pattern"
+    UNREADABLE = "unreadable"
+
+
+WHY_WORDS = {
+    Why.NO_IMAGE: "no image, by ending and content",
+    Why.HIDDEN: "hidden, or kept by an operating system",
+    Why.BESIDE_CLASSES: "images beside the class folders",
+    Why.BESIDE_SPLITS: "folders beside the splits",
+    Why.NO_PATTERN: "matched by no pattern of splits",
+    Why.UNREADABLE: "unreadable, set aside",
+}
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Files or folders that were not taken for one reason, and the names of the first few."""
+
+    why: Why
+    count: int
+    examples: tuple[str, ...]
+
+
+def left_out(why: Why, count: int, names: Iterable[str]) -> tuple[LeftOut, ...]:
+    """A note of what is left out for one reason, of which the first few `names` are asked for; none when `count` is 0."""
+    return (LeftOut(why, count, tuple(islice(names, EXAMPLES))),) if count else ()
+
+
+class Tally:
+    """What a listing leaves out for one reason, counted as it goes; few names are kept."""
+
+    def __init__(self, why: Why) -> None:
+        self.why = why
+        self._count = 0
+        self._names: list[str] = []
+
+    def add(self, name: str) -> None:
+        """One more."""
+        self._count += 1
+        if len(self._names) < EXAMPLES:
+            self._names.append(name)
+
+    def take(self, other: Tally) -> None:
+        """All that another one counted."""
+        self._count += other._count
+        self._names = [*self._names, *other._names][:EXAMPLES]
+
+    @property
+    def notes(self) -> tuple[LeftOut, ...]:
+        """What was left out, if anything."""
+        return left_out(self.why, self._count, self._names)
+
+
+def words(left: LeftOut) -> str:
+    """The names of the first few, and how many more."""
+    more = left.count - len(left.examples)
+    return ", ".join(left.examples) + (f" and {more:,} more" if more else "")
+
+
+class SplitsBy(StrEnum):
+    """What says which split an image is of."""
+
+    SOURCE = "source"
+    NAMES = "names"
+    PATTERNS = "patterns"
+    NOTHING = "nothing"
+
+
+SPLITS_WORDS = {
+    SplitsBy.SOURCE: "as the source has them",
+    SplitsBy.NAMES: "by names of folders or files",
+    SplitsBy.PATTERNS: "by the patterns in splits",
+    SplitsBy.NOTHING: "told by nothing",
+}
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a source was read, beyond its images and labels.
+
+    Attributes
+    ----------
+    splits_by : SplitsBy
+        What says which split an image is of.
+    held_out : tuple of str
+        The splits that were held out of the training images, for want of their own.
+    formats : mapping of str to int
+        Images by format, by their first bytes; "" for others. Empty where nothing was encoded.
+    """
+
+    splits_by: SplitsBy = SplitsBy.SOURCE
+    held_out: tuple[str, ...] = ()
+    formats: Mapping[str, int] = field(default_factory=dict)
+    left_out: tuple[LeftOut, ...] = ()
+
+
+Side = tuple[int, int]
+"""Height and width in pixels."""
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Images by number of pixels; `distinct` counts the different shapes."""
+
+    smallest: Side
+    median: Side
+    largest: Side
+    distinct: int
+
+
+@dataclass(frozen=True)
+class Understood:
+    """What a dataset was understood to be.
+
+    Attributes
+    ----------
+    splits : mapping of str to int
+        Images of each split.
+    classes : mapping of str to mapping of str to int
+        Class -> split -> images. Images without labels are of the one class "".
+    sizes : Sizes or None
+        None when there is no image.
+    """
+
+    splits: Mapping[str, int]
+    classes: Mapping[str, Mapping[str, int]]
+    sizes: Sizes | None
+    reading: Reading
+
+    def lines(self) -> list[str]:
+        """The same in a few lines of plain text."""
+        held = dict.fromkeys(self.reading.held_out, " held out of train")
+        splits = ", ".join(f"{split} {count:,}{held.get(split, '')}" for split, count in self.splits.items())
+        lines = [f"splits, {SPLITS_WORDS[self.reading.splits_by]}: {splits}"]
+        if len(self.classes) > 1:
+            shown = [f"{name} {sum(rows.values()):,}" for name, rows in list(self.classes.items())[:_CLASSES_SHOWN]]
+            more = f" and {len(self.classes) - _CLASSES_SHOWN:,} more" if len(self.classes) > _CLASSES_SHOWN else ""
+            lines.append(f"{len(self.classes):,} classes: {', '.join(shown)}{more}")
+        else:
+            lines.append("no labels")
+        if self.sizes is not None:
+            lines.append(f"sizes: {_sizes(self.sizes)}")
+        if self.reading.formats:
+            formats = [f"{name or 'other'} {count:,}" for name, count in self.reading.formats.items()]
+            lines.append(f"formats: {', '.join(formats)}")
+        left = [f"left out: {each.count:,} {WHY_WORDS[each.why]}: {words(each)}" for each in self.reading.left_out]
+        return [*lines, *left]
+
+
+def _sizes(sizes: Sizes) -> str:
+    if sizes.distinct == 1:
+        return _size(sizes.smallest)
+    return (
+        f"{_size(sizes.smallest)} to {_size(sizes.largest)}, median {_size(sizes.median)}, {sizes.distinct:,} different"
+    )
+
+
+def _size(side: Side) -> str:
+    return f"{side[0]}x{side[1]}"
+
+
+def sizes_of(shapes: Mapping[tuple[int, ...], int]) -> Sizes | None:
+    """The smallest, median and largest of some shapes, each with how many images have it.
+
+    Examples
+    --------
+    >>> sizes_of({(8, 8): 3, (32, 16, 3): 1, (4, 4): 1})
+    Sizes(smallest=(4, 4), median=(8, 8), largest=(32, 16), distinct=3)
+    """
+    counts: dict[Side, int] = {}
+    for shape, count in shapes.items():
+        side = (int(shape[0]), int(shape[1]))
+        counts[side] = counts.get(side, 0) + count
+    if not counts:
+        return None
+    ordered = sorted(counts, key=lambda side: (side[0] * side[1], side))
+    half, seen, median = sum(counts.values()) / 2, 0, ordered[0]
+    for side in ordered:
+        seen += counts[side]
+        if seen >= half:
+            median = side
+            break
+    return Sizes(ordered[0], median, ordered[-1], len(ordered))
