@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from lib.datasets.dataset import Dataset, Split, hold_out, take
-from lib.datasets.download import NOWHERE
+from lib.datasets.download import offline
 from lib.datasets.leakage import leakage_warnings, require_no_leakage, shared_images
 from lib.datasets.places import is_url
 from lib.datasets.sources import SourceSettings, loader_of, look_ahead
@@ -78,9 +78,9 @@ def _found_from_anywhere(source: SourceSettings) -> SourceSettings:
     return source.model_copy(update={name: str(Path(path).absolute()) for name, path in here.items()})
 
 
-def on_disk(source: SourceSettings, data_dir: Path) -> Dataset | None:
+def on_disk(source: SourceSettings, data_dir: Path, mirror: str | None = None) -> Dataset | None:
     """The dataset if nothing of it has to be fetched, else None. Raises what `acquire` raises, for bad data."""
     try:
-        return acquire(source, data_dir, NOWHERE)
+        return acquire(source, data_dir, offline(mirror))
     except AbsentError:
         return None

@@ -7,6 +7,7 @@ stamp, is not decoded again.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import threading
 from array import array
@@ -297,6 +298,7 @@ def save(catalogue: Catalogue, path: Path, decoder: str) -> None:
         "probeflow.reasons": json.dumps(catalogue.reasons),
         "probeflow.containers": json.dumps([[each.name, each.size, each.stamp] for each in catalogue.containers]),
     }
+    metadata["probeflow.digest"] = _digest(catalogue, decoder)
     digests = pa.FixedSizeBinaryArray.from_buffers(
         pa.binary(16), len(catalogue), [None, pa.py_buffer(np.ascontiguousarray(catalogue.digests))]
     )
@@ -311,8 +313,8 @@ def read(path: Path, decoder: str | None) -> Catalogue | None:
     try:
         with pq.ParquetFile(path, pre_buffer=False) as file:
             stored = file.schema_arrow.metadata
-            metadata = {name: stored[f"probeflow.{name}".encode()] for name in _METADATA}
-            if decoder is not None and metadata["decoder"].decode() != decoder:
+            metadata = {name: stored[f"probeflow.{name}".encode()].decode() for name in _METADATA}
+            if decoder is not None and metadata["decoder"] != decoder:
                 return None
             catalogue = Catalogue.listed(_column(file, "name"), json.loads(metadata["values"]))
             for name in _COLUMNS:  # one at a time, so that little lies in memory twice
@@ -322,7 +324,9 @@ def read(path: Path, decoder: str | None) -> Catalogue | None:
         catalogue.digests[:] = flat.reshape(-1, 16)
         catalogue.reasons = json.loads(metadata["reasons"])
         catalogue.containers = [Container(*each) for each in json.loads(metadata["containers"])]
-    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException):
+    except Exception:  # a damaged file makes Arrow raise what it likes
+        return None
+    if _digest(catalogue, metadata["decoder"]) != metadata["digest"]:
         return None
     # A disk or network that failed is asked again.
     states = catalogue.columns["state"]
@@ -330,7 +334,19 @@ def read(path: Path, decoder: str | None) -> Catalogue | None:
     return catalogue
 
 
-_METADATA = ("decoder", "values", "reasons", "containers")
+_METADATA = ("decoder", "values", "reasons", "containers", "digest")
+
+
+def _digest(catalogue: Catalogue, decoder: str) -> str:
+    """Of all that is kept: a bit that a disk lost must not make another dataset."""
+    digest = hashlib.sha256(repr((decoder, catalogue.values, catalogue.reasons, catalogue.containers)).encode())
+    for start in range(0, len(catalogue), _WINDOW):
+        names = catalogue.names.slice(start, _WINDOW)
+        digest.update(pc.binary_length(names).to_numpy().tobytes())
+        digest.update(b"".join(names.to_pylist()))
+    for column in (*(catalogue.columns[name] for name in _COLUMNS), catalogue.digests):
+        digest.update(np.ascontiguousarray(column).data)
+    return digest.hexdigest()
 
 
 def _column(file: Any, name: str) -> Any:

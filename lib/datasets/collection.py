@@ -58,6 +58,8 @@ class Collection:
         Whether what is kept there lists other images.
     notes : sequence of str
         What the listing found that a reader should know.
+    copy : Path or None
+        The folder they were unpacked to, of an archive's.
     """
 
     name: str
@@ -71,6 +73,7 @@ class Collection:
     file: Path
     is_new: bool
     notes: Sequence[str] = ()
+    copy: Path | None = None
 
 
 def dataset_of(collection: Collection, source: EncodedSource) -> Dataset:
@@ -108,7 +111,7 @@ def dataset_of(collection: Collection, source: EncodedSource) -> Dataset:
         if not counts.all():
             empty = collection.class_names[int(counts.argmin())]
             raise DataError(f"{f'class {empty!r} has ' if empty else ''}no readable image in {where}; add some")
-        images = EncodedImages(catalogue, rows, collection.store, collection.decoder, collection.file)
+        images = EncodedImages(catalogue, rows, collection.store, collection.decoder, collection.file, collection.copy)
         if position != WHOLE:
             splits[SPLITS[position]] = Split(images, labels)
             continue

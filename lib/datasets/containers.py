@@ -15,7 +15,7 @@ import numpy as np
 
 from lib.datasets import catalogue as catalogues
 from lib.datasets.catalogue import SPLIT_NAMES, SPLITS, WHOLE, Catalogue, Container, split_names
-from lib.datasets.download import NOWHERE
+from lib.datasets.download import is_offline, offline
 from lib.datasets.image_folder import root_name
 from lib.datasets.places import (
     LocalPlace,
@@ -106,7 +106,7 @@ def container_splits(path: str, suffix: str) -> tuple[str, ...] | None:
     if is_url(path):
         return None
     try:
-        place, containers = find(path, suffix, NOWHERE)
+        place, containers = find(path, suffix, offline(None))
     except DataError:
         return None
     return split_names(splits_of(containers, place))
@@ -155,7 +155,7 @@ def _patterns(path: str, mirror: str | None) -> tuple[Any, list[str]]:
         if os.path.exists(local):  # noqa: PTH110 - and this for names too long; whatever braces its name holds
             return open_filesystem("file:///")[0], [local]
         filesystem, here = open_filesystem("file:///")[0], _expanded(local, path)
-        if mirror is None or mirror == NOWHERE or filesystem.glob(here[0]):
+        if mirror is None or is_offline(mirror) or filesystem.glob(here[0]):
             return filesystem, here
         path = f"{mirror.rstrip('/')}/{path}"
     each = [open_filesystem(url, mirror) for url in _expanded(path, path)]

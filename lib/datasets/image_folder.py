@@ -17,27 +17,29 @@ import numpy as np
 import pyarrow.compute as pc
 
 from lib.datasets import catalogue as catalogues
-from lib.datasets.archives import SUFFIXES, is_archive, unpack
+from lib.datasets.archives import SUFFIXES, is_archive
 from lib.datasets.catalogue import SPLIT_NAMES, SPLITS, WHOLE, Catalogue, CatalogueBuilder, shown, split_names
 from lib.datasets.collection import Collection, dataset_of
+from lib.datasets.copies import keep
 from lib.datasets.dataset import Dataset
 from lib.datasets.decoding import IMAGE_ENDINGS, Decoder, UnreadableError
-from lib.datasets.download import RemoteFile, digest_of, fetch
+from lib.datasets.download import RemoteFile, fetch, file_name, is_offline
+from lib.datasets.origins import digest_of
 from lib.datasets.places import (
     Entry,
     LocalPlace,
     Place,
     RemotePlace,
+    UrlOrigin,
     is_local,
     is_url,
     open_filesystem,
     remote_errors,
-    stamp_of,
     without_secrets,
 )
 from lib.datasets.sources import ImageFolder
+from lib.datasets.unpacked import unpacked
 from lib.errors import DataError
-from lib.files import atomic_path, digest_file
 
 _NAMED = 5
 """What a warning names of images or folders that are not taken."""
@@ -63,7 +65,7 @@ def load(source: ImageFolder, raw: Path, mirror: str | None) -> Dataset:
         When the folder, a class or an image is not usable; it names it.
     """
     folder = raw / "folder"
-    place = _place(source.path, folder, mirror)
+    place, copy = _place(source.path, folder, mirror)
     root = _contents(place, b"")
     parts = _parts(source, place, root)
     inside = {prefix: _contents(place, prefix) if prefix else root for _, prefix in parts}
@@ -89,6 +91,7 @@ def load(source: ImageFolder, raw: Path, mirror: str | None) -> Dataset:
             file=file,
             is_new=is_new,
             notes=notes,
+            copy=copy,
         ),
         source,
     )
@@ -117,46 +120,43 @@ def root_name(path: str) -> str:
     return "".join(letter if letter.isalnum() or letter in "._-" else "-" for letter in name) or "folder"
 
 
-def _place(path: str, folder: Path, mirror: str | None) -> Place:
+def _place(path: str, folder: Path, mirror: str | None) -> tuple[Place, Path | None]:
+    """Where the images lie; of an archive also the folder that it was unpacked to."""
     if not is_url(path):
-        return LocalPlace(_root(path, folder, mirror))
-    filesystem, inner = open_filesystem(path, mirror)
+        return _local_place(path, folder, mirror)
     shown_path = without_secrets(path)
-    with remote_errors(shown_path):
-        try:
-            info = filesystem.info(inner)
-        except FileNotFoundError:
-            raise DataError(f"image folder {shown_path} not found; give an existing folder or archive") from None
-        if is_local(filesystem):
-            return LocalPlace(_root(inner, folder, mirror))
-        if not is_archive(Path(inner)):
-            return RemotePlace(filesystem, inner, path)
-        copy = folder / digest_of(shown_path, inner, str(stamp_of(info))) / Path(inner).name
-        if not copy.exists():
-            with atomic_path(copy) as temporary:
-                filesystem.get_file(inner, str(temporary))
-    return LocalPlace(_root(str(copy), folder, mirror))
+    try:
+        if is_archive(Path(shown_path)) and not path.startswith("file://"):
+            copy = keep(folder / digest_of(path) / file_name(shown_path), UrlOrigin(path), is_offline(mirror))
+            return _local_place(str(copy), folder, mirror)
+        filesystem, inner = open_filesystem(path, mirror)
+        with remote_errors(shown_path):
+            filesystem.info(inner)
+    except FileNotFoundError:
+        raise DataError(f"image folder {shown_path} not found; give an existing folder or archive") from None
+    if is_local(filesystem):
+        return _local_place(inner, folder, mirror)
+    return RemotePlace(filesystem, inner, path), None
 
 
-def _root(name: str, folder: Path, mirror: str | None) -> Path:
+def _local_place(name: str, folder: Path, mirror: str | None) -> tuple[Place, Path | None]:
     # Path's own raise for names too long, and for homes of nobody.
     local = Path(os.path.expanduser(name))  # noqa: PTH111
     if os.path.isdir(local):  # noqa: PTH112
-        return local.resolve()
+        return LocalPlace(local.resolve()), None
     if os.path.isfile(local):  # noqa: PTH113
         archive = local.resolve()
     elif mirror is not None and is_archive(local):
-        archive = fetch(RemoteFile(name), folder / digest_of(mirror, name) / local.name, mirror)
+        archive = fetch(RemoteFile(name), folder, mirror)
     else:
         raise DataError(f"image folder {name!r} not found; give an existing folder or archive, or set PROBEFLOW_MIRROR")
     if not is_archive(archive):
         raise DataError(f"{name!r} is a file but no archive; give a folder, or one of: {', '.join(SUFFIXES)}")
-    target = folder / digest_file(archive)[:16]
-    unpack(archive, target)
+    target = unpacked(archive, folder)
     inside = [item for item in target.iterdir() if not item.name.startswith(".")]
     # An archive often holds one folder that holds everything.
     wraps = len(inside) == 1 and inside[0].is_dir() and inside[0].name.lower() not in SPLIT_NAMES
-    return inside[0] if wraps else target
+    return LocalPlace(inside[0] if wraps else target), target
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from lib.datasets.collection import Collection, classes_of, dataset_of
 from lib.datasets.containers import catalogue_of, container_splits, find, name_of, splits_of
 from lib.datasets.dataset import Dataset
 from lib.datasets.decoding import Decoder, UnreadableError
-from lib.datasets.download import digest_of
+from lib.datasets.origins import digest_of
 from lib.datasets.places import Place, unreadable, without_secrets
 from lib.datasets.sources import ParquetImages
 from lib.errors import DataError, ProbeflowError

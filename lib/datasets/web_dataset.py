@@ -20,7 +20,7 @@ from lib.datasets.collection import Collection, classes_of, dataset_of
 from lib.datasets.containers import catalogue_of, container_splits, find, name_of, splits_of
 from lib.datasets.dataset import Dataset
 from lib.datasets.decoding import IMAGE_ENDINGS, Decoder, UnreadableError
-from lib.datasets.download import digest_of
+from lib.datasets.origins import digest_of
 from lib.datasets.places import Place, remote_errors, without_secrets
 from lib.datasets.sources import WebDataset
 from lib.errors import DataError
