@@ -88,6 +88,8 @@ class Dataset:
         The images that were set aside: name, split (null when not dealt yet), label (the class's name), bytes, reason.
     source : dict, or None
         The settings that it was acquired with.
+    mirror : str, or None
+        The mirror under which paths of `source` are names, perhaps with credentials; None when none is.
     """
 
     name: str
@@ -99,6 +101,7 @@ class Dataset:
     warnings: tuple[str, ...] = ()
     quarantined: pa.Table | None = field(default=None, repr=False, compare=False)
     source: dict[str, Any] | None = None
+    mirror: str | None = field(default=None, repr=False, compare=False)
     _digests: dict[str, Digests] = field(default_factory=dict, repr=False, compare=False)
 
     @property

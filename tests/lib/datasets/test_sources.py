@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import os
 import pickle
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -405,6 +406,32 @@ class TestTheRegistry:
         )
         done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
         assert done.stdout == "[]\n"
+
+
+class TestPathsHere:
+    @pytest.fixture
+    def home(self, tmp_path, monkeypatch) -> Path:
+        write_images(tmp_path / "home" / "pets" / "data", ("cat", "dog"), 5)
+        monkeypatch.setenv("HOME", str(tmp_path / "home"))
+        monkeypatch.chdir(tmp_path / "home" / "pets" / "data" / "cat")
+        return tmp_path / "home"
+
+    @pytest.mark.parametrize("path", ["..", "../../data", "../.", "~/pets/data", "../cat/.."])
+    def test_are_recorded_as_they_are_from_anywhere_and_named_by_where_they_lead(self, home, tmp_path, path):
+        data = acquire(ImageFolder(path=path), tmp_path / "data")
+        assert (data.name, data.source["path"]) == ("data", str(home / "pets" / "data"))
+
+    def test_that_are_patterns_are_recorded_so_too(self, home, tmp_path):
+        write_tar(home / "train-000.tar", samples(0))
+        pattern = "../../../train-{000..000}.tar"
+        source = acquire(WebDataset(path=pattern), tmp_path / "data").source
+        assert source["path"] == str(home / "train-{000..000}.tar")
+
+    def test_of_a_mirror_stay_names(self, home, tmp_path):
+        shutil.make_archive(str(home / "pets"), "zip", home / "pets" / "data")
+        data = acquire(ImageFolder(path="pets.zip"), tmp_path / "data", home.as_uri())
+        assert (data.source["path"], data.mirror) == ("pets.zip", home.as_uri())
+        assert acquire(ImageFolder(path="~/pets.zip"), tmp_path / "data", home.as_uri()).mirror is None
 
 
 def _forms(model: type[BaseModel]) -> list[dict]:
