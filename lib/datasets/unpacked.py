@@ -66,7 +66,7 @@ def _put(fresh: Path, target: Path) -> None:
         if target.exists():
             target.rename(former)
         fresh.rename(target)
-        shutil.rmtree(former, ignore_errors=True)
+        former.unlink() if former.is_symlink() else shutil.rmtree(former, ignore_errors=True)
     write_bytes(_seal(target), _digest(target).encode())
 
 
