@@ -26,9 +26,6 @@ Stamp = Mapping[str, str]
 PART = ".part"
 """What the names of interrupted downloads end with."""
 
-_ALWAYS_READ = 1 << 30
-"""Bytes of the largest copy that is read whole at each use; a larger one is, when its size or time is another."""
-
 _PATIENCE_SECONDS, _POLL_SECONDS = 3.0, 0.05
 _ASK_AGAIN_SECONDS = 600.0
 _unasked: dict[str, float] = {}
@@ -63,7 +60,6 @@ class _Note(BaseModel):
     origin: str
     stamp: dict[str, str]
     size: int
-    modified_ns: int
     sha256: str
 
 
@@ -174,21 +170,21 @@ def _make(copy: Path, origin: Origin) -> None:
         sha256 = digest_file(temporary)
     for left in copy.parent.glob(f".*{PART}"):
         left.unlink(missing_ok=True)
-    status = copy.stat()
-    note = _Note(
-        origin=origin.shown, stamp=dict(stamp), size=status.st_size, modified_ns=status.st_mtime_ns, sha256=sha256
-    )
+    note = _Note(origin=origin.shown, stamp=dict(stamp), size=copy.stat().st_size, sha256=sha256)
     write_json(_note_path(copy), note.model_dump())
 
 
 def _is_whole(copy: Path, note: _Note) -> bool:
     try:
-        status = copy.stat()
-        if (status.st_size, status.st_mtime_ns) == (note.size, note.modified_ns) and status.st_size > _ALWAYS_READ:
-            return True
-        return status.st_size == note.size and digest_file(copy) == note.sha256
+        return copy.stat().st_size == note.size and digest_file(copy) == note.sha256
     except OSError:
         return False
+
+
+def known_sha256(copy: Path) -> str | None:
+    """The digest that `keep` has just found `copy` to have."""
+    note = _note(copy)
+    return None if note is None else note.sha256
 
 
 def _note(copy: Path) -> _Note | None:

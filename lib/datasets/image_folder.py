@@ -20,7 +20,7 @@ from lib.datasets import catalogue as catalogues
 from lib.datasets.archives import SUFFIXES, is_archive
 from lib.datasets.catalogue import SPLIT_NAMES, SPLITS, WHOLE, Catalogue, CatalogueBuilder, shown, split_names
 from lib.datasets.collection import Collection, dataset_of
-from lib.datasets.copies import keep
+from lib.datasets.copies import keep, known_sha256
 from lib.datasets.dataset import Dataset
 from lib.datasets.decoding import IMAGE_ENDINGS, Decoder, UnreadableError
 from lib.datasets.download import RemoteFile, fetch, file_name, is_offline
@@ -128,7 +128,7 @@ def _place(path: str, folder: Path, mirror: str | None) -> tuple[Place, Path | N
     try:
         if is_archive(Path(shown_path)) and not path.startswith("file://"):
             copy = keep(folder / digest_of(path) / file_name(shown_path), UrlOrigin(path), is_offline(mirror))
-            return _local_place(str(copy), folder, mirror)
+            return _unpacked_place(copy, folder, known_sha256(copy))
         filesystem, inner = open_filesystem(path, mirror)
         with remote_errors(shown_path):
             filesystem.info(inner)
@@ -145,14 +145,17 @@ def _local_place(name: str, folder: Path, mirror: str | None) -> tuple[Place, Pa
     if os.path.isdir(local):  # noqa: PTH112
         return LocalPlace(local.resolve()), None
     if os.path.isfile(local):  # noqa: PTH113
-        archive = local.resolve()
-    elif mirror is not None and is_archive(local):
-        archive = fetch(RemoteFile(name), folder, mirror)
-    else:
+        if not is_archive(local):
+            raise DataError(f"{name!r} is a file but no archive; give a folder, or one of: {', '.join(SUFFIXES)}")
+        return _unpacked_place(local.resolve(), folder)
+    if mirror is None or not is_archive(local):
         raise DataError(f"image folder {name!r} not found; give an existing folder or archive, or set PROBEFLOW_MIRROR")
-    if not is_archive(archive):
-        raise DataError(f"{name!r} is a file but no archive; give a folder, or one of: {', '.join(SUFFIXES)}")
-    target = unpacked(archive, folder)
+    copy = fetch(RemoteFile(name), folder, mirror)
+    return _unpacked_place(copy, folder, known_sha256(copy))
+
+
+def _unpacked_place(archive: Path, folder: Path, sha256: str | None = None) -> tuple[Place, Path]:
+    target = unpacked(archive, folder, sha256)
     inside = [item for item in target.iterdir() if not item.name.startswith(".")]
     # An archive often holds one folder that holds everything.
     wraps = len(inside) == 1 and inside[0].is_dir() and inside[0].name.lower() not in SPLIT_NAMES

@@ -279,6 +279,7 @@ class UrlOrigin:
         """What its file system tells of its version."""
         filesystem, inner = open_filesystem(self._url)
         with remote_errors(self.shown):
+            filesystem.invalidate_cache()
             info = filesystem.info(inner)
         return {"size": str(info.get("size")), "stamp": str(stamp_of(info))}
 

@@ -17,8 +17,8 @@ from lib.errors import DataError
 from lib.files import digest_file, remove_abandoned, storage_errors, temporary_beside, write_bytes
 
 
-def unpacked(archive: Path, folder: Path) -> Path:
-    """The folder under `folder` that holds just what the archive does.
+def unpacked(archive: Path, folder: Path, sha256: str | None = None) -> Path:
+    """The folder under `folder` that holds just what the archive does, whose `sha256` may be known.
 
     Raises
     ------
@@ -26,7 +26,7 @@ def unpacked(archive: Path, folder: Path) -> Path:
         When the archive is damaged or not safe, or changed meanwhile.
     """
     before = _version(archive)
-    target = folder / digest_file(archive)[:16]
+    target = folder / (sha256 or digest_file(archive))[:16]
     if _is_sealed(target):
         return target
     with alone(target):
