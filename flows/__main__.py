@@ -128,7 +128,9 @@ def _parser() -> argparse.ArgumentParser:
         "--rollback", action="store_true", help="make the champion before the present one champion again"
     )
     for sub in (predict, promote):
-        sub.add_argument("--model", metavar="NAME", help="the registered model (default: the only one)")
+        sub.add_argument(
+            "--model", metavar="NAME", help="the registered model (default: the only one; the list has all)"
+        )
     compare = add("compare", _compare, "settings and figures of two MLflow runs side by side")
     for run_name in ("left", "right"):
         compare.add_argument(

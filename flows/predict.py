@@ -28,6 +28,8 @@ _BYTES_AT_ONCE = 256 << 20
 def predict(names: Sequence[str], csv: Path | None, model: str | None, version: str | None, where: Places) -> int:
     """Print the top label and its probability for each image; the status is 1 when one could not be read.
 
+    Which model labels them, and what it was trained on, comes first on standard error.
+
     Parameters
     ----------
     names : sequence of str
@@ -38,7 +40,7 @@ def predict(names: Sequence[str], csv: Path | None, model: str | None, version: 
     Raises
     ------
     ConfigError
-        When a name means no image, or there is no champion.
+        When a name means no image, or there is no champion, or several models and none was named.
     """
     found = find_images(names)
     paths = found.images
@@ -46,6 +48,7 @@ def predict(names: Sequence[str], csv: Path | None, model: str | None, version: 
         raise StorageError(f"cannot write {csv}: a folder of that name is in its place; give a file")
     tracking = connect(where)
     classifier = load_version(tracking, registered_name(tracking, model), version or CHAMPION)
+    sys.stderr.write(f"by {classifier.title}, trained on {classifier.data}\n")
     started = time.perf_counter()
     answers: list[Labelled] = []
     # The answers themselves, where they are printed, show how far it is.

@@ -8,22 +8,23 @@ import textwrap
 from lib.errors import ConfigError
 from lib.places import Places
 from lib.tracking.promotion import Decision, promote_by_hand, roll_back
-from lib.tracking.registry import DECISION_TAG, Registry, registered_name
+from lib.tracking.registry import DECISION_TAG, Registry, registered_name, registered_names
 from lib.tracking.store import connect
 
 _WIDTH = 118
 
 
 def show_versions(model: str | None, where: Places) -> int:
-    """Print the versions of a registered model, newest first, with their aliases and what was decided on each."""
+    """Print the versions of a registered model, or of all, newest first, with their aliases and what was decided on each."""
     tracking = connect(where)
-    name = registered_name(tracking, model)
-    lines = [name]
-    for version in reversed(Registry(tracking, name).versions()):
-        aliases = f" ({', '.join(sorted(version.aliases))})" if version.aliases else ""
-        lines.append(f"  version {version.number}{aliases}, run {version.run_id}")
-        decided = version.tags.get(DECISION_TAG, "nothing was decided on it")
-        lines += textwrap.wrap(decided, _WIDTH, initial_indent="    ", subsequent_indent="    ")
+    lines = []
+    for name in registered_names(tracking) if model is None else [registered_name(tracking, model)]:
+        lines.append(name)
+        for version in reversed(Registry(tracking, name).versions()):
+            aliases = f" ({', '.join(sorted(version.aliases))})" if version.aliases else ""
+            lines.append(f"  version {version.number}{aliases}, run {version.run_id}, trained on {version.data}")
+            decided = version.tags.get(DECISION_TAG, "nothing was decided on it")
+            lines += textwrap.wrap(decided, _WIDTH, initial_indent="    ", subsequent_indent="    ")
     sys.stdout.write("\n".join(lines) + "\n")
     return 0
 

@@ -15,11 +15,13 @@ from lib.features.manifest import read_manifest
 from lib.features.plan import SetPlan, read_plan
 from lib.features.sets import find_set, found_sets
 from lib.features.verify import Verdict, verify
+from lib.files import storage_errors
 from lib.places import Places
 from lib.profile import Profile, parse_profile
 from lib.storage.copies import shown
 
 _SHOWN = 10
+_LONGEST_NAME = 100
 
 
 def verify_sets(name: str | None, where: Places) -> int:
@@ -78,7 +80,7 @@ def profile_of_set(name: str, where: Places, device: str | None) -> Profile:
     source = _source(plan, folder)
     settings = plan.settings.model_copy(update={"device": device or "auto"})
     content = {
-        "name": re.sub(r"[^A-Za-z0-9._-]+", "-", plan.dataset).lstrip("._-") or "set",
+        "name": re.sub(r"[^A-Za-z0-9._-]+", "-", plan.dataset).lstrip("._-")[:_LONGEST_NAME] or "set",
         "data": {"images": source.model_dump(mode="json")},
         "features": {"features": settings.model_dump(mode="json") | {"of": "images"}},
     }
@@ -90,8 +92,21 @@ def profile_of_set(name: str, where: Places, device: str | None) -> Profile:
             "which makes another set"
         )
     if work.folder.resolve() != folder.resolve():
-        raise FeatureSetError(f"{folder} is not under {where.features}: set PROBEFLOW_DATA to the folder that holds it")
+        _put_in_its_place(folder, work.folder, where)
     return profile
+
+
+def _put_in_its_place(folder: Path, place: Path, where: Places) -> None:
+    """Move a set that an older probeflow put elsewhere under the data folder, for its dataset's name."""
+    here = [each.folder.resolve() for each in found_sets(where.features)]
+    if where.store is not None or folder.resolve() not in here:
+        raise FeatureSetError(f"{folder} is not under {where.features}: set PROBEFLOW_DATA to the folder that holds it")
+    if place.exists():
+        raise FeatureSetError(f"{folder} is also in {place}, where it belongs: remove the former, or resume the latter")
+    with storage_errors(place):
+        place.parent.mkdir(parents=True, exist_ok=True)
+        folder.rename(place)
+    sys.stdout.write(f"{folder} is moved to {place}, where it belongs\n")
 
 
 def _source(plan: SetPlan, folder: Path) -> SourceSettings:

@@ -10,6 +10,7 @@ import errno
 import hashlib
 import json
 import os
+import shutil
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -100,7 +101,7 @@ def _sharing(path: Path) -> Store | None:
 
 
 def remove_abandoned(folder: Path) -> None:
-    """Remove what killed processes left of files they were writing into `folder`.
+    """Remove what killed processes left of files and folders they were writing into `folder`.
 
     A process of this host that lives still writes; of another host that is not known, so its files stay for a day.
     """
@@ -110,7 +111,7 @@ def remove_abandoned(folder: Path) -> None:
             if alive is None:
                 alive = time.time() - path.stat().st_mtime <= _DAY
             if not alive:
-                path.unlink(missing_ok=True)
+                shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
 
 def sync_folder(folder: Path) -> None:

@@ -21,6 +21,12 @@ def silent(_: int) -> None:
     """An Advance that tells nobody."""
 
 
+def tell(line: str) -> None:
+    """Write a line to standard error, for whoever waits for the work."""
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
+
+
 @contextmanager
 def bar(label: str, total: int | None, unit: str) -> Iterator[Advance]:
     """Show progress on standard error while the block runs: a bar on a terminal, elsewhere a line now and then.
@@ -56,7 +62,6 @@ def _lines(label: str, total: int | None, unit: str) -> Advance:
         if (now := time.monotonic()) - shown >= _SECONDS_BETWEEN_LINES:
             shown = now
             of, share = ("", "") if total is None else (f" of {total:,}", f" ({done / max(total, 1):.0%})")
-            sys.stderr.write(f"{label}: {done:,}{of} {unit if unit == 'B' else unit + 's'}{share}\n")
-            sys.stderr.flush()
+            tell(f"{label}: {done:,}{of} {unit if unit == 'B' else unit + 's'}{share}")
 
     return advance

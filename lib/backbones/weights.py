@@ -13,9 +13,9 @@ from pathlib import Path
 
 from lib.backbones.config import NetworkSettings
 from lib.backbones.registry import find_backbone
-from lib.datasets.download import NOWHERE, RemoteFile, fetch
+from lib.datasets.download import RemoteFile, fetch, is_offline
 from lib.errors import DataError, WeightsError
-from lib.files import digest_file, write_json
+from lib.files import digest_file, digest_json, write_json
 
 
 def weights_path(settings: NetworkSettings, cache: Path, mirror: str | None) -> Path:
@@ -33,25 +33,20 @@ def weights_path(settings: NetworkSettings, cache: Path, mirror: str | None) -> 
         return path
     weights = settings.entry.weights
     assert weights is not None, "settings without known weights name a file"
-    target = cache / weights.name
     try:
-        fetch(RemoteFile(f"weights/{weights.name}", [weights.url]), target, mirror)
+        file = RemoteFile(f"weights/{weights.name}", [weights.url], digest=weights.sha256_prefix)
+        return fetch(file, cache, mirror)
     except DataError as problem:
         raise WeightsError(
             f"no ImageNet weights: {problem}; or set weights_file to a file of your own, or weights to random, in the "
             "profile's features"
         ) from None
-    if not digest_file(target).startswith(weights.sha256_prefix):
-        target.unlink()
-        raise WeightsError(
-            f"weights {weights.name} are damaged: their sha256 does not start with {weights.sha256_prefix}; "
-            "fetch them again"
-        )
-    return target
 
 
 def weights_digest(settings: NetworkSettings, cache: Path, mirror: str | None) -> str:
-    """SHA-256 that names the weights: of the file, or of random weights' values (drawn once, then remembered).
+    """SHA-256 that names the weights: of the file, or of random weights' values.
+
+    Those of known networks are drawn once, then remembered; a network of the user's own may be another one by then.
 
     Raises
     ------
@@ -62,14 +57,22 @@ def weights_digest(settings: NetworkSettings, cache: Path, mirror: str | None) -
         return digest_file(weights_path(settings, cache, mirror))
     drawn_by = f"torch-{version('torch')}-torchvision-{version('torchvision')}"
     remembered = cache / f"random-{settings.backbone}-{settings.seed}-{drawn_by}.json"
+    known = settings.entry.weights is not None
     try:
-        return str(json.loads(remembered.read_text(encoding="utf-8"))["sha256"])
-    except (OSError, ValueError, KeyError):
+        content = json.loads(remembered.read_text(encoding="utf-8"))
+        if known and content == _remembered(remembered, content["sha256"]):
+            return str(content["sha256"])
+    except (OSError, ValueError, KeyError, TypeError):
         pass
     digest = random_digest(settings.backbone, settings.seed)
-    if mirror != NOWHERE:  # who only plans leaves nothing behind
-        write_json(remembered, {"sha256": digest})
+    if known and not is_offline(mirror):  # who only plans leaves nothing behind
+        write_json(remembered, _remembered(remembered, digest))
     return digest
+
+
+def _remembered(path: Path, digest: str) -> dict[str, str]:
+    """What a file remembers, with what shows that it is whole and this one."""
+    return {"sha256": digest, "whole": digest_json([path.name, digest])}
 
 
 @cache

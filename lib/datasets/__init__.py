@@ -6,12 +6,14 @@ understood to be (splits, classes, sizes, formats, what was left out) is its `un
 
 from __future__ import annotations
 
+import glob
 import os
+import re
 from dataclasses import replace
 from pathlib import Path
 
 from lib.datasets.dataset import Dataset, Split, hold_out, take
-from lib.datasets.download import NOWHERE
+from lib.datasets.download import offline
 from lib.datasets.leakage import leakage_warnings, require_no_leakage, shared_images
 from lib.datasets.places import is_url
 from lib.datasets.sources import SourceSettings, loader_of, look_ahead
@@ -60,9 +62,11 @@ def acquire(source: SourceSettings, data_dir: Path, mirror: str | None = None) -
     StorageError
         When `data_dir` cannot be written.
     """
-    source = _found_from_anywhere(source)
+    source = _found_from_anywhere(source, mirror)
     dataset = loader_of(source)(source, data_dir / "raw", mirror)
-    return replace(dataset, source=source.model_dump(mode="json"))
+    paths = [getattr(source, name) for name in source.path_fields]
+    of_mirror = any(not is_url(path) and not os.path.isabs(path) for path in paths)  # noqa: PTH117 - as they are given
+    return replace(dataset, source=source.model_dump(mode="json"), mirror=mirror if of_mirror else None)
 
 
 def splits_ahead(source: SourceSettings, data_dir: Path, mirror: str | None = None) -> tuple[str, ...] | None:
@@ -78,16 +82,32 @@ def splits_ahead(source: SourceSettings, data_dir: Path, mirror: str | None = No
     return look_ahead(source, data_dir / "raw", mirror)
 
 
-def _found_from_anywhere(source: SourceSettings) -> SourceSettings:
+def _found_from_anywhere(source: SourceSettings, mirror: str | None) -> SourceSettings:
     """The source with the absolute paths of what lies here, so that its settings hold in another folder too."""
     paths = {name: getattr(source, name) for name in source.path_fields}
-    here = {name: path for name, path in paths.items() if not is_url(path) and os.path.exists(path)}  # noqa: PTH110 - Path's raises for some names
-    return source.model_copy(update={name: str(Path(path).absolute()) for name, path in here.items()})
+    only_here = mirror in (None, offline(None))
+    found = {name: _absolute(path, only_here) for name, path in paths.items() if not is_url(path)}
+    return source.model_copy(update={name: path for name, path in found.items() if path is not None})
 
 
-def on_disk(source: SourceSettings, data_dir: Path) -> Dataset | None:
+def _absolute(path: str, only_here: bool) -> str | None:
+    """A path from the root on; None when nothing lies there, and it may be a name under a mirror.
+
+    One that goes up, as "..", gets the name of where that leads to. With `only_here` it may be a pattern.
+    """
+    if "\0" in path:
+        return None
+    if not os.path.exists(path):  # noqa: PTH110 - Path's raises for some names, as do the next ones'
+        path = os.path.expanduser(path)  # noqa: PTH111
+        as_pattern = re.sub(r"\{[^{}]*\}", "*", path)
+        if not (os.path.exists(path) or (only_here and any(True for _ in glob.iglob(as_pattern)))):  # noqa: PTH110, PTH207
+            return None
+    return str(Path(path).resolve() if ".." in Path(path).parts else Path(path).absolute())
+
+
+def on_disk(source: SourceSettings, data_dir: Path, mirror: str | None = None) -> Dataset | None:
     """The dataset if nothing of it has to be fetched, else None. Raises what `acquire` raises, for bad data."""
     try:
-        return acquire(source, data_dir, NOWHERE)
+        return acquire(source, data_dir, offline(mirror))
     except AbsentError:
         return None

@@ -7,6 +7,7 @@ stamp, is not decoded again.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import threading
 from array import array
@@ -25,7 +26,7 @@ import pyarrow.parquet as pq
 from lib.datasets.decoding import ASKED_AGAIN
 from lib.datasets.split_names import SPLITS
 from lib.errors import StorageError
-from lib.files import atomic_path, digest_json
+from lib.files import atomic_path
 
 WHOLE = -1
 """In place of a split: images that are still to be dealt to train and test."""
@@ -312,11 +313,11 @@ def save(catalogue: Catalogue, path: Path, decoder: str) -> None:
         "probeflow.reasons": json.dumps(catalogue.reasons),
         "probeflow.containers": json.dumps([[each.name, each.size, each.stamp] for each in catalogue.containers]),
     }
+    metadata["probeflow.digest"] = _digest(catalogue, decoder)
     digests = pa.FixedSizeBinaryArray.from_buffers(
         pa.binary(16), len(catalogue), [None, pa.py_buffer(np.ascontiguousarray(catalogue.digests))]
     )
     columns = {name: pa.array(column) for name, column in catalogue.columns.items()}
-    metadata["probeflow.seal"] = digest_json(list(metadata.values()))
     table = pa.table({"name": catalogue.names, **columns, "digest": digests}).replace_schema_metadata(metadata)
     with _writing, atomic_path(path) as temporary:
         pq.write_table(
@@ -334,10 +335,8 @@ def read(path: Path, decoder: str | None) -> Catalogue | None:
     try:
         with pq.ParquetFile(path, pre_buffer=False, page_checksum_verification=True) as file:
             stored = file.schema_arrow.metadata
-            metadata = {name: stored[f"probeflow.{name}".encode()] for name in _METADATA}
-            if stored[b"probeflow.seal"].decode() != digest_json([each.decode() for each in metadata.values()]):
-                return None
-            if decoder is not None and metadata["decoder"].decode() != decoder:
+            metadata = {name: stored[f"probeflow.{name}".encode()].decode() for name in _METADATA}
+            if decoder is not None and metadata["decoder"] != decoder:
                 return None
             catalogue = Catalogue.listed(_column(file, "name"), json.loads(metadata["values"]))
             for name in _COLUMNS:  # one at a time, so that little lies in memory twice
@@ -347,7 +346,9 @@ def read(path: Path, decoder: str | None) -> Catalogue | None:
         catalogue.digests[:] = flat.reshape(-1, 16)
         catalogue.reasons = json.loads(metadata["reasons"])
         catalogue.containers = [Container(*each) for each in json.loads(metadata["containers"])]
-    except (OSError, ValueError, KeyError, IndexError, TypeError, OverflowError, pa.ArrowException):
+    except Exception:  # a damaged file makes Arrow raise what it likes
+        return None
+    if _digest(catalogue, metadata["decoder"]) != metadata["digest"]:
         return None
     # A disk or network that failed is asked again.
     states = catalogue.columns["state"]
@@ -355,7 +356,19 @@ def read(path: Path, decoder: str | None) -> Catalogue | None:
     return catalogue
 
 
-_METADATA = ("decoder", "values", "reasons", "containers")
+_METADATA = ("decoder", "values", "reasons", "containers", "digest")
+
+
+def _digest(catalogue: Catalogue, decoder: str) -> str:
+    """Of all that is kept: a bit that a disk lost must not make another dataset."""
+    digest = hashlib.sha256(repr((decoder, catalogue.values, catalogue.reasons, catalogue.containers)).encode())
+    for start in range(0, len(catalogue), _WINDOW):
+        names = catalogue.names.slice(start, _WINDOW)
+        digest.update(pc.binary_length(names).to_numpy().tobytes())
+        digest.update(b"".join(names.to_pylist()))
+    for column in (*(catalogue.columns[name] for name in _COLUMNS), catalogue.digests):
+        digest.update(np.ascontiguousarray(column).data)
+    return digest.hexdigest()
 
 
 def _column(file: Any, name: str) -> Any:

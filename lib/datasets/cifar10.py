@@ -1,20 +1,38 @@
-"""CIFAR-10 through torchvision, any two or more of its classes.
+"""CIFAR-10, any two or more of its classes.
 
-The original archive holds pickles; it is unpacked only after its md5 has matched, and parsed once into our own .npz.
+The original archive holds pickles; they are read only after its md5 has matched, once, into our own .npz.
 """
 
 from __future__ import annotations
 
-import shutil
+import pickle
+import tarfile
+from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from lib.datasets.copies import Stamp, keep
 from lib.datasets.dataset import Dataset, Split, build
-from lib.datasets.download import RemoteFile, fetch
+from lib.datasets.download import RemoteFile, fetch, is_offline
 from lib.datasets.sources import CIFAR10_CLASSES, Cifar10
-from lib.errors import ConfigError
-from lib.files import atomic_path
+from lib.errors import ConfigError, DataError
+
+_ARCHIVE = RemoteFile(
+    "cifar10/cifar-10-python.tar.gz",
+    ["https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz"],
+    "md5",
+    "c58f30108f718f92721af3b95e74349a",
+)
+_FOLDER = "cifar-10-batches-py"
+_BATCHES = {"train": [f"data_batch_{number}" for number in range(1, 6)], "test": ["test_batch"]}
+_TAKEN = {
+    ("numpy.core.multiarray", "_reconstruct"),
+    ("numpy", "ndarray"),
+    ("numpy", "dtype"),
+}
 
 
 def load(source: Cifar10, raw: Path, mirror: str | None) -> Dataset:
@@ -38,23 +56,50 @@ def load(source: Cifar10, raw: Path, mirror: str | None) -> Dataset:
         rows = np.flatnonzero(np.isin(labels, wanted))
         renumbered = np.array([wanted.index(label) for label in labels[rows]], np.int64)
         splits[split] = Split(arrays[f"{split}_images"][rows], renumbered)
-    return build("cifar10", source.classes, splits, "CIFAR-10 (Krizhevsky 2009), torchvision's archive by its md5")
+    return build("cifar10", source.classes, splits, "CIFAR-10 (Krizhevsky 2009), its archive by its md5")
+
+
+@dataclass(frozen=True)
+class _Unpickled:
+    """The arrays of the archive as an .npz file, which is kept as a copy of it."""
+
+    folder: Path
+    mirror: str | None
+    shown = "the arrays of CIFAR-10's archive"
+    is_near = True
+
+    def stamp(self) -> Stamp:
+        return {"md5": str(_ARCHIVE.digest)}
+
+    def copy(self, target: Path) -> None:
+        archive = fetch(_ARCHIVE, self.folder, self.mirror)
+        content: dict[str, Any] = {}
+        with tarfile.open(archive) as tar:
+            for split, names in _BATCHES.items():
+                batches = [_Batch(BytesIO(_member(tar, name)), encoding="latin1").load() for name in names]
+                pixels = np.concatenate([batch["data"] for batch in batches])
+                content[f"{split}_images"] = pixels.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
+                content[f"{split}_labels"] = np.concatenate([np.array(batch["labels"], np.int64) for batch in batches])
+        with target.open("wb") as handle:
+            np.savez(handle, **content)
+
+
+class _Batch(pickle.Unpickler):
+    """Takes arrays and plain values, and nothing that could run code."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module.replace("numpy._core", "numpy.core"), name) not in _TAKEN:
+            raise DataError(f"CIFAR-10's archive holds {module}.{name}, which is not taken; fetch the original")
+        return super().find_class(module, name)
+
+
+def _member(tar: tarfile.TarFile, name: str) -> bytes:
+    content = tar.extractfile(f"{_FOLDER}/{name}")
+    assert content is not None  # the archive's md5 has matched
+    return content.read()
 
 
 def _arrays(folder: Path, mirror: str | None) -> dict[str, np.ndarray]:
-    from torchvision.datasets import CIFAR10
-
-    parsed = folder / f"cifar10-{CIFAR10.tgz_md5[:8]}.npz"
-    if not parsed.exists():
-        archive = RemoteFile(f"cifar10/{CIFAR10.filename}", [CIFAR10.url], "md5", CIFAR10.tgz_md5)
-        fetch(archive, folder / CIFAR10.filename, mirror)
-        content = {}
-        for split in ("train", "test"):
-            data = CIFAR10(str(folder), train=split == "train", download=True)  # finds and checks the fetched archive
-            content[f"{split}_images"] = data.data
-            content[f"{split}_labels"] = np.array(data.targets, np.int64)
-        with atomic_path(parsed) as temporary, temporary.open("wb") as handle:
-            np.savez(handle, **content)
-        shutil.rmtree(folder / CIFAR10.base_folder)  # the pickles are not needed again
-    with np.load(parsed, allow_pickle=False) as stored:
+    kept = keep(folder / f"cifar10-{str(_ARCHIVE.digest)[:8]}.npz", _Unpickled(folder, mirror), is_offline(mirror))
+    with np.load(kept, allow_pickle=False) as stored:
         return {name: stored[name] for name in stored.files}

@@ -70,6 +70,8 @@ class Collection:
         What the listing found that a reader should know.
     files : bool
         Whether rows are whatever files there are, and not what the source itself calls images.
+    copy : Path or None
+        The folder they were unpacked to, of an archive's.
     """
 
     name: str
@@ -85,6 +87,7 @@ class Collection:
     reading: Reading
     notes: Sequence[str] = ()
     files: bool = False
+    copy: Path | None = None
 
 
 def dataset_of(collection: Collection, source: EncodedSource) -> Dataset:
@@ -121,7 +124,7 @@ def dataset_of(collection: Collection, source: EncodedSource) -> Dataset:
     for position in np.unique(columns["split"][fine]).tolist():
         rows = np.flatnonzero(fine & (columns["split"] == position))
         labels = classes[rows].astype(np.int64)
-        images = EncodedImages(catalogue, rows, collection.store, collection.decoder, collection.file)
+        images = EncodedImages(catalogue, rows, collection.store, collection.decoder, collection.file, collection.copy)
         if position != WHOLE:
             splits[SPLITS[position]] = Split(images, labels)
             continue

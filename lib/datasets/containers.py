@@ -16,7 +16,7 @@ import numpy as np
 
 from lib.datasets import catalogue as catalogues
 from lib.datasets.catalogue import WHOLE, Catalogue, Container, names_of, positions_of, shown
-from lib.datasets.download import NOWHERE
+from lib.datasets.download import is_offline, offline
 from lib.datasets.image_folder import root_name
 from lib.datasets.patterns import Patterns, expanded, has_braces
 from lib.datasets.places import (
@@ -162,7 +162,7 @@ def container_splits(
     if is_url(path):
         return None
     try:
-        place, containers = find(path, suffix, NOWHERE)
+        place, containers = find(path, suffix, offline(None))
     except DataError:
         return None
     parts = parted(containers, place, None if source.splits is None else source.splits.compiled())
@@ -203,7 +203,7 @@ def _patterns(path: str, mirror: str | None) -> tuple[Any, list[str]]:
         if os.path.exists(local):  # noqa: PTH110 - and this for names too long; whatever braces its name holds
             return open_filesystem("file:///")[0], [local]
         filesystem, here = open_filesystem("file:///")[0], expanded(local, without_secrets(path))
-        if mirror is None or mirror == NOWHERE or filesystem.glob(here[0]):
+        if mirror is None or is_offline(mirror) or filesystem.glob(here[0]):
             return filesystem, here
         path = f"{mirror.rstrip('/')}/{path}"
     each = [open_filesystem(url, mirror) for url in expanded(path, without_secrets(path))]

@@ -91,6 +91,8 @@ class Dataset:
         The settings that it was acquired with.
     reading : Reading
         How the source was read: what tells the splits, formats, and what was left out. See `understood`.
+    mirror : str, or None
+        The mirror under which paths of `source` are names, perhaps with credentials; None when none is.
     """
 
     name: str
@@ -103,6 +105,7 @@ class Dataset:
     quarantined: pa.Table | None = field(default=None, repr=False, compare=False)
     source: dict[str, Any] | None = None
     reading: Reading = field(default_factory=Reading, repr=False, compare=False)
+    mirror: str | None = field(default=None, repr=False, compare=False)
     _digests: dict[str, Digests] = field(default_factory=dict, repr=False, compare=False)
 
     @property

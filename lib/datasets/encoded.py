@@ -17,6 +17,7 @@ from lib.datasets import catalogue as catalogues
 from lib.datasets.catalogue import Catalogue
 from lib.datasets.decoding import ASKED_AGAIN, CHANNELS, Decoder, UnreadableError
 from lib.datasets.images import Digests, Rows, image_digest
+from lib.datasets.unpacked import distrust
 from lib.errors import ChangedError, DataError
 
 
@@ -37,14 +38,25 @@ class EncodedImages:
         Rows of the catalogue, all of them fit for use.
     file : Path
         Where the catalogue is kept: an image found changed is struck from it.
+    copy : Path, optional
+        The folder that an archive was unpacked to: after a change in it it is unpacked anew.
     """
 
-    def __init__(self, catalogue: Catalogue, rows: Rows, store: ByteStore, decoder: Decoder, file: Path) -> None:
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        rows: Rows,
+        store: ByteStore,
+        decoder: Decoder,
+        file: Path,
+        copy: Path | None = None,
+    ) -> None:
         self._catalogue = catalogue
         self._rows = rows
         self._store = store
         self._decoder = decoder
         self._file = file
+        self._copy = copy
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -68,7 +80,7 @@ class EncodedImages:
 
     def take(self, rows: Rows) -> EncodedImages:
         """The images at these positions."""
-        return EncodedImages(self._catalogue, self._rows[rows], self._store, self._decoder, self._file)
+        return EncodedImages(self._catalogue, self._rows[rows], self._store, self._decoder, self._file, self._copy)
 
     @property
     def digests(self) -> Digests:
@@ -109,6 +121,8 @@ class EncodedImages:
     def _changed(self, row: int, why: str) -> ChangedError:
         within = int(self._catalogue.columns["container"][row]) if self._catalogue.containers else None
         catalogues.forget(self._file, self._catalogue.names[row].as_py(), within)
+        if self._copy is not None:
+            distrust(self._copy)
         return ChangedError(
             f"image {self._catalogue.name(row)} changed since it was verified ({why}); "
             "run the same command again: it is verified anew"

@@ -14,31 +14,33 @@ from pathlib import Path
 import numpy as np
 
 from lib.datasets import catalogue as catalogues
-from lib.datasets.archives import SUFFIXES, begins_as_archive, is_archive, unpack
+from lib.datasets.archives import SUFFIXES, begins_as_archive, is_archive
 from lib.datasets.catalogue import Catalogue, names_of, positions_of, shown
 from lib.datasets.collection import Collection, dataset_of
+from lib.datasets.copies import keep, known_sha256
 from lib.datasets.dataset import Dataset
 from lib.datasets.decoding import Decoder, UnreadableError
-from lib.datasets.download import RemoteFile, digest_of, fetch
+from lib.datasets.download import RemoteFile, fetch, file_name, is_offline
 from lib.datasets.folder_files import list_files
 from lib.datasets.folder_layout import ClassFolder, layout_of, splits_in_classes
+from lib.datasets.origins import digest_of
 from lib.datasets.places import (
     LocalPlace,
     Place,
     RemotePlace,
+    UrlOrigin,
     is_local,
     is_url,
     open_filesystem,
     remote_errors,
-    stamp_of,
     without_secrets,
 )
 from lib.datasets.recognition import is_hidden, named_as_image
 from lib.datasets.sources import ImageFolder
 from lib.datasets.split_names import read_name
 from lib.datasets.understood import SplitsBy, Tally, Why
+from lib.datasets.unpacked import unpacked
 from lib.errors import DataError
-from lib.files import atomic_path, digest_file
 
 
 class FileStore:
@@ -61,7 +63,7 @@ def load(source: ImageFolder, raw: Path, mirror: str | None) -> Dataset:
         When the folder, a class or an image is not usable; it names it.
     """
     folder = raw / "folder"
-    place = _place(source.path, folder, mirror)
+    place, copy = _place(source.path, folder, mirror)
     listing = list_files(source, place)
     decoder = Decoder(source.largest_pixels)
     asked = "" if source.splits is None else source.splits.model_dump_json()
@@ -82,6 +84,7 @@ def load(source: ImageFolder, raw: Path, mirror: str | None) -> Dataset:
             reading=listing.reading,
             notes=listing.notes,
             files=True,
+            copy=copy,
         ),
         source,
     )
@@ -140,49 +143,49 @@ def root_name(path: str) -> str:
     return "".join(letter if letter.isalnum() or letter in "._-" else "-" for letter in name) or "folder"
 
 
-def _place(path: str, folder: Path, mirror: str | None) -> Place:
+def _place(path: str, folder: Path, mirror: str | None) -> tuple[Place, Path | None]:
+    """Where the images lie; of an archive also the folder that it was unpacked to."""
     if not is_url(path):
-        return LocalPlace(_root(path, folder, mirror))
-    filesystem, inner = open_filesystem(path, mirror)
+        return _local_place(path, folder, mirror)
     shown_path = without_secrets(path)
-    with remote_errors(shown_path):
-        try:
-            info = filesystem.info(inner)
-        except FileNotFoundError:
-            raise DataError(f"image folder {shown_path} not found; give an existing folder or archive") from None
-        if is_local(filesystem):
-            return LocalPlace(_root(inner, folder, mirror))
-        if not is_archive(Path(inner)):
-            return RemotePlace(filesystem, inner, path)
-        copy = folder / digest_of(shown_path, inner, str(stamp_of(info))) / Path(inner).name
-        if not copy.exists():
-            with atomic_path(copy) as temporary:
-                filesystem.get_file(inner, str(temporary))
-    return LocalPlace(_root(str(copy), folder, mirror))
+    try:
+        if is_archive(Path(shown_path)) and not path.startswith("file://"):
+            copy = keep(folder / digest_of(path) / file_name(shown_path), UrlOrigin(path), is_offline(mirror))
+            return _unpacked_place(copy, folder, known_sha256(copy))
+        filesystem, inner = open_filesystem(path, mirror)
+        with remote_errors(shown_path):
+            filesystem.info(inner)
+    except FileNotFoundError:
+        raise DataError(f"image folder {shown_path} not found; give an existing folder or archive") from None
+    if is_local(filesystem):
+        return _local_place(inner, folder, mirror)
+    return RemotePlace(filesystem, inner, path), None
 
 
-def _root(name: str, folder: Path, mirror: str | None) -> Path:
+def _local_place(name: str, folder: Path, mirror: str | None) -> tuple[Place, Path | None]:
     # Path's own raise for names too long, and for homes of nobody.
     local = Path(os.path.expanduser(name))  # noqa: PTH111
     if os.path.isdir(local):  # noqa: PTH112
-        return local.resolve()
+        return LocalPlace(local.resolve()), None
     if os.path.isfile(local):  # noqa: PTH113
-        archive = local.resolve()
-    elif mirror is not None and is_archive(local):
-        archive = fetch(RemoteFile(name), folder / digest_of(mirror, name) / local.name, mirror)
-    else:
+        if not (is_archive(local) or begins_as_archive(local)):
+            raise DataError(f"{name!r} is a file but no archive; give a folder, or one of: {', '.join(SUFFIXES)}")
+        return _unpacked_place(local.resolve(), folder)
+    if mirror is None or not is_archive(local):
         raise DataError(f"image folder {name!r} not found; give an existing folder or archive, or set PROBEFLOW_MIRROR")
-    if not (is_archive(archive) or begins_as_archive(archive)):
-        raise DataError(f"{name!r} is a file but no archive; give a folder, or one of: {', '.join(SUFFIXES)}")
-    target = folder / digest_file(archive)[:16]
-    unpack(archive, target)
+    copy = fetch(RemoteFile(name), folder, mirror)
+    return _unpacked_place(copy, folder, known_sha256(copy))
+
+
+def _unpacked_place(archive: Path, folder: Path, sha256: str | None = None) -> tuple[Place, Path]:
+    target = unpacked(archive, folder, sha256)
     # An archive often holds one folder that holds everything, or one in one; the last one may be a class.
-    only = _only_folder(target)
+    root, only = target, _only_folder(target)
     while only is not None:
-        target, only = only, _only_folder(only)
+        root, only = only, _only_folder(only)
         if only is not None and not any(item.is_dir() for item in only.iterdir()):
             break
-    return target
+    return LocalPlace(root), target
 
 
 def _only_folder(folder: Path) -> Path | None:

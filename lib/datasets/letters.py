@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lib.datasets.dataset import Dataset, Split, build
-from lib.datasets.download import RemoteFile, digest_of, fetch
+from lib.datasets.download import RemoteFile, fetch
 from lib.datasets.formats import require_no_pointer
 from lib.datasets.sources import Letters
 from lib.errors import DataError
@@ -141,12 +141,12 @@ def _find(name: str, folder: Path, mirror: str | None) -> Path:
             f"letters file {name!r} not found and it has no public address: give its path, set PROBEFLOW_MIRROR, "
             "or use origin: archive"
         )
-    return fetch(RemoteFile(name), folder / digest_of(name) / Path(name).name, mirror)
+    return fetch(RemoteFile(name), folder, mirror)
 
 
 def _from_archive(folder: Path, mirror: str | None) -> Dataset:
     """A fixed draw of 900 + 100 letters of each class from the 52,152 of the public archive (Kassel's, MIT)."""
-    path = fetch(ARCHIVE, folder / "letter.data.gz", mirror)
+    path = fetch(ARCHIVE, folder, mirror)
     of_class: list[list[npt.NDArray[np.uint8]]] = [[] for _ in CLASSES]
     rows = 0
     for rows, (letter, pixels) in enumerate(_archive_rows(path), 1):  # noqa: B007 - counts the rows

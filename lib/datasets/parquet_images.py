@@ -27,8 +27,8 @@ from lib.datasets.collection import Collection, classes_of, dataset_of
 from lib.datasets.containers import catalogue_of, container_splits, find, name_of, parted, set_splits
 from lib.datasets.dataset import Dataset
 from lib.datasets.decoding import Decoder, UnreadableError
-from lib.datasets.download import digest_of
 from lib.datasets.formats import require_no_pointer
+from lib.datasets.origins import digest_of
 from lib.datasets.places import Place, unreadable, without_secrets
 from lib.datasets.sources import ParquetImages
 from lib.datasets.split_names import SPLITS, read_name

@@ -19,8 +19,9 @@ from typing import IO, Any, NamedTuple, Protocol
 from urllib.parse import unquote, urlsplit
 
 from lib.datasets.catalogue import NOT_REGULAR, shown
+from lib.datasets.copies import Stamp
 from lib.datasets.decoding import CANNOT_READ, NO_PERMISSION, UnreadableError
-from lib.datasets.download import NOWHERE
+from lib.datasets.download import is_offline
 from lib.errors import AbsentError, ConfigError, DataError, ProbeflowError
 
 Range = tuple[bytes, int, int | None]
@@ -242,7 +243,7 @@ def open_filesystem(url: str, mirror: str | None = None) -> tuple[Any, str]:
     ConfigError
         When no such file system is known, or its package is not installed.
     AbsentError
-        When the mirror is `NOWHERE` and it is not on this machine.
+        When nothing is to be fetched from the mirror and it is not on this machine.
     """
     import fsspec
 
@@ -260,9 +261,33 @@ def open_filesystem(url: str, mirror: str | None = None) -> tuple[Any, str]:
         raise ConfigError(
             f"{without_secrets(url)}: {_line(error)}; known are {known} and all that fsspec knows"
         ) from None
-    if mirror == NOWHERE and not is_local(filesystem):
+    if is_offline(mirror) and not is_local(filesystem):
         raise AbsentError(f"{without_secrets(url)} is not on this machine")
     return filesystem, str(path)
+
+
+class UrlOrigin:
+    """A file at a URL that fsspec knows, as what a copy is made of."""
+
+    is_near = False
+
+    def __init__(self, url: str) -> None:
+        self.shown = without_secrets(url)
+        self._url = url
+
+    def stamp(self) -> Stamp:
+        """What its file system tells of its version."""
+        filesystem, inner = open_filesystem(self._url)
+        with remote_errors(self.shown):
+            filesystem.invalidate_cache()
+            info = filesystem.info(inner)
+        return {"size": str(info.get("size")), "stamp": str(stamp_of(info))}
+
+    def copy(self, target: Path) -> None:
+        """Download it. Raises FileNotFoundError."""
+        filesystem, inner = open_filesystem(self._url)
+        with remote_errors(self.shown):
+            filesystem.get_file(inner, str(target))
 
 
 @contextmanager

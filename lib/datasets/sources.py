@@ -78,7 +78,7 @@ class PhotoPatches(SourceSettings):
 
 
 class Mnist(SourceSettings):
-    """MNIST, 60,000 training and 10,000 test images of 28x28, through torchvision."""
+    """MNIST, 60,000 training and 10,000 test images of 28x28."""
 
     known_splits: ClassVar = ("train", "test")
 
@@ -100,7 +100,7 @@ class Letters(SourceSettings):
 
 
 class Cifar10(SourceSettings):
-    """Some classes of CIFAR-10, 5,000 training and 1,000 test images each, through torchvision."""
+    """Some classes of CIFAR-10, 5,000 training and 1,000 test images each."""
 
     known_splits: ClassVar = ("train", "test")
 

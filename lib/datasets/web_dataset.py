@@ -23,8 +23,8 @@ from lib.datasets.collection import NO_SAMPLE, Collection, classes_of, dataset_o
 from lib.datasets.containers import catalogue_of, container_splits, find, name_of, parted, set_splits
 from lib.datasets.dataset import Dataset
 from lib.datasets.decoding import IMAGE_ENDINGS, Decoder, UnreadableError
-from lib.datasets.download import digest_of
 from lib.datasets.formats import require_no_pointer
+from lib.datasets.origins import digest_of
 from lib.datasets.places import Place, remote_errors, without_secrets
 from lib.datasets.recognition import HEAD, format_of, is_hidden
 from lib.datasets.sources import WebDataset

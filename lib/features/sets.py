@@ -44,10 +44,15 @@ class FoundSet:
 
 
 def found_sets(root: Path) -> list[FoundSet]:
-    """All sets under `root`, by dataset and digest."""
+    """All sets under `root`, by dataset and digest; those too that lie beside their place, for a name such as ".." or "."."""
     fetch(root, lambda name: Path(name).name in (manifest.NAME, plan.NAME), deep=True)
-    folders = {path.parent for name in (manifest.NAME, plan.NAME) for path in root.glob(f"[!.]*/*/{name}")}
-    return [look_at(folder) for folder in sorted(folders)]
+    beside = "[0-9a-f]" * 16
+    candidates = (*root.glob("*/*"), *root.glob(beside), *root.parent.glob(beside))
+    return [
+        look_at(each)
+        for each in sorted(candidates)
+        if any((each / name).exists() for name in (manifest.NAME, plan.NAME))
+    ]
 
 
 def look_at(folder: Path) -> FoundSet:

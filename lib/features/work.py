@@ -65,22 +65,28 @@ class ExtractionWork:
     def sealed(self) -> FeatureSet | None:
         """The set, if it is sealed, is the one that is planned, and nothing of it is damaged; every byte is read.
 
-        What lies beside a whole set and has been lost, the plan and the shards' entries, is put there again.
+        What lies beside a whole set and has been lost, the plan and the shards' entries, is put there again. A dataset's name
+        is only shown: a set that was made under another one gets this one.
         """
         try:
             found = open_feature_set(self.folder)
         except FeatureSetError:
             return None
-        same = found.manifest.content.model_copy(update={"versions": {}})
-        if same != self.plan.content.model_copy(update={"versions": {}}):
+        shown_only = {"versions": found.manifest.versions, "dataset": found.manifest.dataset}
+        if found.manifest.content != self.plan.content.model_copy(update=shown_only):
             return None
         if not quarantine_is_whole(self.folder, self.plan.quarantine) or stray_shards(self.folder, len(self.shards)):
             return None
         for entry in found.manifest.shards:
             restore_entry(self.folder / entry.name, entry)
-        if not (self.folder / plans.NAME).exists():
+        renamed = found.manifest.dataset != self.plan.dataset
+        if renamed or not (self.folder / plans.NAME).exists():
             write_plan(self.folder, self.plan)
-        return found
+        if not renamed:
+            return found
+        as_made = self.plan.model_copy(update={"versions": found.manifest.versions})
+        write_manifest(self.folder, as_made, found.manifest.shards)
+        return open_feature_set(self.folder, verify=False)
 
     def missing(self, indexes: Sequence[int] | None = None) -> list[int]:
         """Those of `indexes` (default: all) whose shards are not there whole; every byte is read."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from lib.datasets import Dataset, splits_ahead
-from lib.datasets.download import NOWHERE
+from lib.datasets.download import offline
 from lib.errors import WeightsError
 from lib.places import Places
 from lib.profile import Profile
@@ -32,7 +32,7 @@ class Outlook:
     ) -> None:
         self.profile = profile
         self.graph = profile.graph
-        self.where = where if fetch else where.model_copy(update={"mirror": NOWHERE})
+        self.where = where if fetch else where.model_copy(update={"mirror": offline(where.mirror)})
         self._fetch = fetch
         self._datasets = datasets
         self._known: dict[str, Ahead] = {}

@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Any, cast
 
 from lib.datasets import Dataset, on_disk
-from lib.datasets.download import NOWHERE
+from lib.datasets.download import offline
 from lib.graph.estimate import Estimate, estimate
 from lib.graph.inputs import ready_node
 from lib.graph.outlook import Outlook
@@ -104,7 +104,7 @@ class _Planner:
     def __init__(self, profile: Profile, where: Places, workers: Workers) -> None:
         self.profile = profile
         self.graph = profile.graph
-        self.where = where.model_copy(update={"mirror": NOWHERE})
+        self.where = where.model_copy(update={"mirror": offline(where.mirror)})
         self.workers = workers
         self._plans: dict[str, NodePlan] = {}
         self._records: list[PastRecord] | None = None
@@ -114,7 +114,7 @@ class _Planner:
         for name in names:
             if self.graph[name].group is Group.DATA:
                 source: Any = self.graph[name].settings
-                datasets[name] = on_disk(source, self.where.data)
+                datasets[name] = on_disk(source, self.where.data, self.where.mirror)
         outlook = Outlook(self.profile, datasets, self.where)
         for name in names:
             node = self.graph[name]

@@ -164,11 +164,14 @@ def reproduce(past: PastRun, where: Places, folder: Path) -> Iterator[Verdict]:
 
 
 def share_downloads(data: Path, fresh: Path) -> None:
-    """Link what was downloaded to `data` into `fresh`: raw data without the catalogues made of it, and weights' files."""
+    """Link what was downloaded to `data` into `fresh`: raw data without the catalogues made of it, and weights' files.
+
+    Notes and seals, which tell that copies are whole, are hidden files; what is being written is left out.
+    """
     for kind in sorted((data / "raw").glob("[!.]*/")):
         (fresh / "raw" / kind.name).mkdir(parents=True)
-        for item in kind.glob("[!.]*"):
-            if not item.name.startswith("catalogue-"):
+        for item in kind.iterdir():
+            if not item.name.startswith("catalogue-") and item.suffix not in (".tmp", ".lock", ".part"):
                 (fresh / "raw" / kind.name / item.name).symlink_to(item.absolute())
     for weights in (data / "features" / ".weights").glob("*.pth"):
         target = fresh / "features" / ".weights" / weights.name

@@ -24,6 +24,8 @@ _SHARED = ("features", "studies")
 _ONE_PUT = 5 << 29
 """s3fs cuts what is larger than twice this; up to S3's limit of 5 GiB a file is one PUT, whose ETag is its MD5."""
 
+_ROOT = Path("/")
+
 _TELLING = ("ETag", "etag", "md5Hash", "content_hash", "mtime", "LastModified", "last_modified", "created")
 """What file systems call that by which a replaced object is known, the surest first."""
 
@@ -151,9 +153,12 @@ class Store:
 
 def download(url: str, target: Path) -> None:
     """Download one object by its URL. Raises FileNotFoundError when it is not there, StorageError when none can be had."""
-    folder, _, name = url.rpartition("/")
-    root = Path("/")
-    Store(folder, root).get(root / name, target)
+    Store(url.rpartition("/")[0], _ROOT).get(_ROOT / url.rpartition("/")[2], target)
+
+
+def item_at(url: str) -> Item | None:
+    """What is at a URL; None when there is no object. Raises StorageError when none can be had."""
+    return Store(url.rpartition("/")[0], _ROOT).item(_ROOT / url.rpartition("/")[2])
 
 
 @lru_cache(maxsize=8)

@@ -384,7 +384,7 @@ def _read_statistics(folder: Path, rows: int) -> FeatureStatistics:
 
 def _ahead(dataset: Dataset, settings: FeatureNode, where: Places) -> tuple[Sequence[range], list[int], bool]:
     """Rows of each shard, those that are not there whole, and whether the set is sealed; nothing is fetched."""
-    from lib.datasets.download import NOWHERE
+    from lib.datasets.download import offline
     from lib.errors import WeightsError
     from lib.features import ExtractionWork, FeatureSet, manifest
     from lib.features.plan import cut, folder_name, set_folder
@@ -396,7 +396,7 @@ def _ahead(dataset: Dataset, settings: FeatureNode, where: Places) -> tuple[Sequ
     if where.store is None and not (where.features / folder_name(dataset.name)).is_dir():
         return shards, every, False
     try:
-        plan = _plan(dataset, settings, where.model_copy(update={"mirror": NOWHERE}))
+        plan = _plan(dataset, settings, where.model_copy(update={"mirror": offline(where.mirror)}))
     except WeightsError:  # not here yet, and not fetched for a plan
         return shards, every, False
     folder = set_folder(where.features, plan)
@@ -404,7 +404,7 @@ def _ahead(dataset: Dataset, settings: FeatureNode, where: Places) -> tuple[Sequ
         held = sizes(folder)
         missing = [index for index in every if shard_name(index) not in held]
         return shards, missing, manifest.NAME in held and not missing
-    work = ExtractionWork(folder, plan, dataset, settings.extraction, where.weights, NOWHERE)
+    work = ExtractionWork(folder, plan, dataset, settings.extraction, where.weights, offline(where.mirror))
     found = work.sealed()
     return (shards, [], True) if isinstance(found, FeatureSet) else (shards, work.missing(), False)
 

@@ -28,9 +28,10 @@ class Labelled:
 
 @dataclass(frozen=True)
 class LoadedVersion:
-    """A registered version, ready to label images."""
+    """A registered version, ready to label images: its name and number, what it was trained on, and the model."""
 
     title: str
+    data: str
     model: Any
 
 
@@ -52,7 +53,7 @@ def load_version(tracking: Tracking, name: str, wanted: str) -> LoadedVersion:
     finally:
         sys.path[:] = path  # MLflow puts the model's copy of this library there, which is loaded already
         logging.getLogger("mlflow").setLevel(level)
-    return LoadedVersion(title, model)
+    return LoadedVersion(title, version.data, model)
 
 
 def label_images(classifier: LoadedVersion, paths: Sequence[Path]) -> list[Labelled]:

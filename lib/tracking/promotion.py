@@ -301,7 +301,7 @@ class _Gate:
         )
         about = f"Image classifier of {', '.join(recipe.class_names)} by probeflow: takes images."
         headline = f"{self.record.name}: {self.record.present().headline}"
-        return self.registry.register(self.run_id, model, about, headline, dataset.digest, self.accuracy)
+        return self.registry.register(self.run_id, model, about, headline, dataset, self.accuracy)
 
     def _against(self, challenger: Version, current: Version | None) -> Decision:
         """Whether the challenger is significantly better than the champion."""

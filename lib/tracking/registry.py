@@ -21,7 +21,7 @@ from lib.datasets import Dataset
 from lib.errors import ConfigError
 from lib.evaluation.intervals import Interval
 from lib.files import digest_json
-from lib.tracking.store import DATA_TAG, Tracking
+from lib.tracking.store import DATA_TAG, Tracking, bounded_tag
 
 CHAMPION = "champion"
 CHALLENGER = "challenger"
@@ -32,6 +32,9 @@ WITHDRAWN_TAG = "probeflow.withdrawn"
 """Why a version was rolled back; the gate does not promote it again."""
 
 _HISTORY_TAG = "probeflow.champions"
+_ORIGIN_TAG = "probeflow.origin"
+"""Where the data of a version is from, in words."""
+
 _ACCURACY_TAG = "probeflow.accuracy"
 """Test accuracy of the version's network with its 95 % confidence interval over images, as JSON."""
 
@@ -39,7 +42,9 @@ _PREFIX = "probeflow-"
 _MOST = 10_000
 _KEPT = 1000
 _DIGEST_LETTERS = 8
-_LONGEST_NAME = 60
+_LONGEST_NAME, _LONGEST_ORIGIN = 60, 100
+_NAMED = 5
+_PAGE = 1000
 _ABSENT = {ErrorCode.Name(INVALID_PARAMETER_VALUE), ErrorCode.Name(RESOURCE_DOES_NOT_EXIST)}
 
 
@@ -62,6 +67,14 @@ class Version:
         return self.tags.get(DATA_TAG, "")
 
     @property
+    def data(self) -> str:
+        """What it was trained on, in words: where that is from, and its digest."""
+        origin = self.tags.get(_ORIGIN_TAG) or "images"
+        if len(origin) > _LONGEST_ORIGIN:
+            origin = f"…{origin[1 - _LONGEST_ORIGIN :]}"
+        return f"{origin}, digest {self.data_digest[:12] or 'unknown'}"
+
+    @property
     def accuracy(self) -> Interval | None:
         """On the test images; None of a version that was not registered by the gate."""
         return Interval(**json.loads(self.tags[_ACCURACY_TAG])) if _ACCURACY_TAG in self.tags else None
@@ -70,11 +83,12 @@ class Version:
 def model_name(dataset: Dataset) -> str:
     """Name of the registered model for a dataset: its own, made safe, and letters of a digest of where it is from.
 
-    Datasets of one name that lie elsewhere, or have other classes, have other models; new images in the same place have
-    the same one, and so have the same images where unreadable ones are set aside.
+    Datasets of one name that lie elsewhere, under another mirror say, or have other classes, have other models; new images
+    in the same place have the same one, and so have the same images where unreadable ones are set aside.
     """
     source = {name: _plain(value) for name, value in (dataset.source or {}).items() if name != "unreadable"}
-    digest = digest_json([source, dataset.name, list(dataset.class_names)])
+    under = [] if dataset.mirror is None else [without_credentials(dataset.mirror).rstrip("/")]
+    digest = digest_json([source, dataset.name, list(dataset.class_names), *under])
     safe = re.sub(r"[^A-Za-z0-9_.]+", "-", dataset.name)[:_LONGEST_NAME].strip("-.") or "data"
     return f"{_PREFIX}{safe}-{digest[:_DIGEST_LETTERS]}"
 
@@ -83,26 +97,54 @@ def _plain(value: object) -> object:
     return without_credentials(value) if isinstance(value, str) else value
 
 
+def registered_names(tracking: Tracking) -> list[str]:
+    """All registered models of ours, sorted.
+
+    Raises
+    ------
+    ConfigError
+        When there is none.
+    """
+    found: list[str] = []
+    token = None
+    while token != "":
+        page = tracking.client.search_registered_models(f"name LIKE '{_PREFIX}%'", _PAGE, page_token=token)
+        found += [str(each.name) for each in page]
+        token = page.token or ""
+    if not found:
+        raise ConfigError(
+            f"no model is registered in {tracking.shown_uri}; run a profile that says which study to promote (promote: NAME)"
+        )
+    return sorted(found)
+
+
 def registered_name(tracking: Tracking, name: str | None) -> str:
     """The registered model that is meant: the one named, or the only one there is.
 
     Raises
     ------
     ConfigError
-        When there is none, or several and none was named.
+        When there is none, or several and none was named; it says what each was trained on.
     """
-    known = sorted(each.name for each in tracking.client.search_registered_models() if each.name.startswith(_PREFIX))
+    known = registered_names(tracking)
     if name is None and len(known) == 1:
-        return str(known[0])
-    if name in known:
-        return str(name)
-    if not known:
-        raise ConfigError(
-            f"no model is registered in {tracking.shown_uri}; run a profile that says which study to promote (promote: NAME)"
-        )
+        return known[0]
+    if name is not None and name in known:
+        return name
+    listed = [_with_data(Registry(tracking, each)) for each in known[:_NAMED]]
+    told = ", ".join(listed) + (
+        f" and {len(known) - _NAMED} more, which `promote` lists" if len(known) > _NAMED else ""
+    )
     if name is None:
-        raise ConfigError(f"several models are registered; name one with --model: {', '.join(known)}")
-    raise ConfigError(f"no model {name!r} is registered; known: {', '.join(known)}")
+        raise ConfigError(f"{len(known)} models are registered, each of other data; name one with --model: {told}")
+    raise ConfigError(f"no model {name!r} is registered; known: {told}")
+
+
+def _with_data(registry: Registry) -> str:
+    """A model's name, and what its champion was trained on, or else its latest version."""
+    versions = registry.versions()
+    shown = registry.champion() or (versions[-1] if versions else None)
+    return registry.name if shown is None else f"{registry.name} ({shown.data})"
 
 
 class Registry:
@@ -153,14 +195,18 @@ class Registry:
         return next((each for each in self.versions() if each.run_id == run_id), None)
 
     def register(
-        self, run_id: str, model_id: str, about: str, note: str, data_digest: str, accuracy: Interval
+        self, run_id: str, model_id: str, about: str, note: str, dataset: Dataset, accuracy: Interval
     ) -> Version:
         """A new version: a logged model that takes images, of this run; `about` is of the model, `note` of the version."""
         try:
             self._client.create_registered_model(self.name, description=about)
         except MlflowException:
             self._client.get_registered_model(self.name)  # it is there already; any other fault shows itself here
-        tags = {DATA_TAG: data_digest, _ACCURACY_TAG: json.dumps(asdict(accuracy))}
+        tags = {
+            DATA_TAG: dataset.digest,
+            _ORIGIN_TAG: bounded_tag(dataset.origin),
+            _ACCURACY_TAG: json.dumps(asdict(accuracy)),
+        }
         # A server takes this source only beside the model's id, which it checks the caller's right to.
         source = f"models:/{model_id}"
         made = self._client.create_model_version(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from torchvision.models import AlexNet, get_model
 
-from lib.backbones import Backbone, Cut, NetworkSettings, find_backbone, known_backbones, registry
+from lib.backbones import Backbone, Cut, NetworkSettings, find_backbone, known_backbones, registry, weights
 from lib.backbones.network import load_network, save_weights
 from lib.backbones.random_weights import random_network
 from lib.backbones.weights import random_digest, weights_digest
@@ -149,13 +150,26 @@ def test_constructors_that_draw_new_tensors_are_seeded_too(monkeypatch):
     torch.testing.assert_close(network(images), images.mean(dim=(2, 3)) @ one.T)
 
 
-def test_a_random_network_s_digest_is_remembered_and_is_its_own(tmp_path):
+def test_a_random_network_s_digest_is_remembered_and_is_its_own(tmp_path, monkeypatch):
     settings = NetworkSettings(backbone="resnet18", weights="random", seed=1)
     digest = weights_digest(settings, tmp_path, None)
     assert digest == random_digest("resnet18", 1) != random_digest("resnet18", 2)
     (remembered,) = tmp_path.iterdir()
-    remembered.write_text('{"sha256": "kept"}')
-    assert weights_digest(settings, tmp_path, None) == "kept"
+    drawn = []
+    monkeypatch.setattr(weights, "random_digest", lambda *of: drawn.append(of) or digest)
+    assert weights_digest(settings, tmp_path, None) == digest
+    assert drawn == []
+    remembered.write_text(remembered.read_text().replace(digest[:8], "01234567"))  # as a disk loses bits
+    assert weights_digest(settings, tmp_path, None) == digest
+    assert drawn == [("resnet18", 1)]
+
+
+def test_a_network_of_the_user_s_own_is_drawn_each_time_for_it_may_be_another(tmp_path, monkeypatch):
+    settings = NetworkSettings(backbone="alexnet", weights="random")
+    toy = dataclasses.replace(settings.entry, weights=None)
+    monkeypatch.setitem(registry._BACKBONES, "alexnet", toy)
+    assert weights_digest(settings, tmp_path, None) == random_digest("alexnet", 0)
+    assert list(tmp_path.iterdir()) == []
 
 
 class TestFiles:

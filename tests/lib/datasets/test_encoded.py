@@ -16,6 +16,7 @@ from PIL import Image
 from pydantic import TypeAdapter
 
 from lib.datasets import acquire, verification
+from lib.datasets import catalogue as catalogues
 from lib.datasets.decoding import Decoder
 from lib.datasets.images import read_images
 from lib.datasets.sources import ImageFolder, Source, WebDataset
@@ -154,6 +155,20 @@ class TestTheCatalogue:
         for content in (b"", b"PAR1 nonsense", file.read_bytes()[:-40]):
             file.write_bytes(content)
             assert acquired(folder, tmp_path).digest == good
+
+    def test_no_bit_that_a_disk_lost_in_a_catalogue_is_believed(self, folder, tmp_path):
+        acquired(folder, tmp_path)
+        (file,) = (tmp_path / "data").rglob("catalogue-*.parquet")
+        whole, known = file.read_bytes(), catalogues.read(file, None)
+        rng, refused = np.random.default_rng(0), 0
+        for position in rng.choice(len(whole), 200, replace=False).tolist():
+            content = bytearray(whole)
+            content[position] ^= 1 << int(rng.integers(8))
+            file.write_bytes(content)
+            found = catalogues.read(file, None)
+            refused += found is None
+            assert found is None or (found.same_rows(known) and (found.digests == known.digests).all())
+        assert refused > 20
 
     def test_another_limit_verifies_anew(self, folder, tmp_path, decoded):
         Image.new("RGB", (30, 30)).save(folder / "cat" / "big.png")

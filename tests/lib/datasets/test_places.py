@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from lib.datasets import acquire, on_disk
+from lib.datasets import acquire, copies, on_disk
 from lib.datasets.places import without_secrets
 from lib.datasets.sources import ImageFolder, ParquetImages, WebDataset
 from lib.errors import ChangedError, ConfigError, DataError
@@ -128,6 +128,23 @@ def test_a_server_that_sends_no_parts_is_refused(web, tmp_path, monkeypatch):
     monkeypatch.setattr(WithRanges, "knows_ranges", False)
     with pytest.raises(DataError, match="the server knows no ranges"):
         acquire(sources(web)["shards"], tmp_path)
+
+
+def test_an_archive_at_a_url_is_copied_again_when_replaced_and_used_when_away(memory, tmp_path, capfd, monkeypatch):
+    monkeypatch.setattr(copies, "_unasked", {})
+    source, filesystem = ImageFolder(path=f"{memory}/pets.zip"), fsspec.filesystem("memory")
+    first = acquire(source, tmp_path)
+    assert on_disk(source, tmp_path).digest == first.digest
+    (tmp_path / "new" / "cat").mkdir(parents=True)
+    (tmp_path / "new" / "dog").mkdir()
+    for number, content in enumerate(encoded_noise(7, 20)):
+        (tmp_path / "new" / ("cat", "dog")[number % 2] / f"{number}.png").write_bytes(content)
+    filesystem.put_file(shutil.make_archive(str(tmp_path / "new"), "zip", tmp_path / "new"), "/bucket/pets.zip")
+    second = acquire(source, tmp_path)
+    assert sum(len(each) for each in second.splits.values()) == 20
+    filesystem.rm("/bucket/pets.zip")
+    assert acquire(source, tmp_path).digest == second.digest
+    assert "memory://bucket/pets.zip cannot be asked whether it changed" in capfd.readouterr().err
 
 
 def test_an_image_replaced_at_its_url_is_noticed(memory, tmp_path):

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import gzip
+import os
 import pickle
+import shutil
 import subprocess
 import sys
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -17,9 +20,9 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from torchvision.datasets import CIFAR10
+from torchvision.datasets import CIFAR10, MNIST
 
-from lib.datasets import Split, acquire, on_disk, photo_patches, sources, splits_ahead
+from lib.datasets import Split, acquire, cifar10, on_disk, photo_patches, sources, splits_ahead
 from lib.datasets.dataset import build
 from lib.datasets.letters import read_csv
 from lib.datasets.sources import (
@@ -38,6 +41,7 @@ from lib.datasets.sources import (
     register,
 )
 from lib.errors import ConfigError, DataError
+from lib.files import digest_file
 from tests.image_files import encoded_noise, write_images
 from tests.lib.datasets.test_parquet_images import write_parquet
 from tests.lib.datasets.test_web_dataset import samples, write_tar
@@ -114,6 +118,24 @@ class TestMnist:
         assert first.digest == again.digest
         assert {name: len(split) for name, split in first.splits.items()} == {"train": 60_000, "test": 10_000}
         assert first.splits["test"].labels[:5].tolist() == [7, 2, 1, 0, 4]
+
+    def test_is_read_as_torchvision_reads_it(self, shared_data, tmp_path):
+        ours = acquire(Mnist(), tmp_path, shared_data.as_uri()).splits["test"]
+        theirs = MNIST(str(tmp_path / "raw" / "mnist"), train=False, download=True)  # unpacks what is there
+        np.testing.assert_array_equal(ours.images, theirs.data.numpy())
+        np.testing.assert_array_equal(ours.labels, theirs.targets.numpy())
+
+    def test_a_damaged_file_is_fetched_again_or_refused(self, shared_data, tmp_path):
+        first = acquire(Mnist(), tmp_path, shared_data.as_uri())
+        held = tmp_path / "raw" / "mnist" / "MNIST" / "raw"
+        for name, size in (("train-images-idx3-ubyte.gz", 1000), ("t10k-labels-idx1-ubyte.gz", None)):
+            content = bytearray((held / name).read_bytes())
+            content[500] ^= 0xFF
+            (held / name).write_bytes(content[:size])
+        assert on_disk(Mnist(), tmp_path) is None
+        with pytest.raises(DataError, match=r"cannot fetch mnist/train-images-idx3-ubyte.gz .*no such file"):
+            acquire(Mnist(), tmp_path, "file:///nowhere")
+        assert acquire(Mnist(), tmp_path, shared_data.as_uri()).digest == first.digest
 
     def test_an_altered_file_is_refused_and_nothing_is_kept(self, shared_data, tmp_path):
         mirror = tmp_path / "mirror"
@@ -239,7 +261,9 @@ class TestLetters:
 
         mirror = (tmp_path / "mirror").as_uri()
         assert len({digest("here", None), digest("a", mirror), digest("b", mirror)}) == 3
-        assert on_disk(Letters(train_csv="a/train.csv", validation_csv="a/valid.csv"), tmp_path / "data") is not None
+        held = Letters(train_csv="a/train.csv", validation_csv="a/valid.csv")
+        assert on_disk(held, tmp_path / "data", mirror) is not None
+        assert on_disk(held, tmp_path / "data", (tmp_path / "other").as_uri()) is None
 
     def test_files_here_are_found_from_another_folder(self, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)
@@ -252,30 +276,28 @@ class TestLetters:
 class TestCifar10:
     @pytest.fixture
     def mirror(self, shared_data, tmp_path, monkeypatch) -> Path:
-        """A small archive in CIFAR-10's own layout, from real images, known by its own md5s."""
+        """A small archive in CIFAR-10's own layout, from real images, known by its own md5."""
         stored = np.load(shared_data / "images" / "cifar10-lossless-subset.npz")
         folder = tmp_path / "cifar-10-batches-py"
         folder.mkdir()
 
-        def member(name: str, X, y) -> list[str]:
-            rows = X.transpose(0, 3, 1, 2).reshape(len(X), -1)
-            content = pickle.dumps({"data": rows, "labels": [int(label) for label in y]})
-            (folder / name).write_bytes(content)
-            return [name, _md5(folder / name)]
-
-        train = member("data_batch_1", stored["X_train"][:400], stored["y_train"][:400])
-        test = member("test_batch", stored["X_test"][:200], stored["y_test"][:200])
-        (folder / "batches.meta").write_bytes(pickle.dumps({"label_names": list(CIFAR10.__doc__ or "")}))
+        for number in range(5):
+            rows = slice(80 * number, 80 * (number + 1))
+            member(folder / f"data_batch_{number + 1}", stored["X_train"][rows], stored["y_train"][rows])
+        member(folder / "test_batch", stored["X_test"][:200], stored["y_test"][:200])
         archive = tmp_path / "mirror" / "cifar10" / CIFAR10.filename
         archive.parent.mkdir(parents=True)
         with tarfile.open(archive, "w:gz") as tar:
             tar.add(folder, folder.name)
-        meta = CIFAR10.meta | {"md5": _md5(folder / "batches.meta")}
-        names = {"train_list": [train], "test_list": [test], "meta": meta, "tgz_md5": _md5(archive)}
-        for name, value in names.items():
-            monkeypatch.setattr(CIFAR10, name, value)
-        monkeypatch.setattr(CIFAR10, "_load_meta", lambda self: setattr(self, "class_to_idx", {}))
+        known_by(archive, monkeypatch)
         return tmp_path / "mirror"
+
+    def test_is_known_by_what_torchvision_publishes(self):
+        assert cifar10._ARCHIVE.digest == CIFAR10.tgz_md5
+        assert list(cifar10._ARCHIVE.urls) == [CIFAR10.url]
+        assert {
+            "train": [name for name, _ in CIFAR10.train_list], "test": [name for name, _ in CIFAR10.test_list]
+        } == cifar10._BATCHES  # fmt: skip
 
     def test_any_classes_in_the_order_given(self, mirror, shared_data, tmp_path):
         stored = np.load(shared_data / "images" / "cifar10-lossless-subset.npz")
@@ -291,18 +313,42 @@ class TestCifar10:
     def test_after_the_first_time_no_pickle_is_read(self, mirror, tmp_path, monkeypatch):
         first = acquire(Cifar10(), tmp_path / "data", mirror.as_uri())
         assert not list((tmp_path / "data").rglob("data_batch*"))
-        monkeypatch.setattr(pickle, "load", None)
+        monkeypatch.setattr(cifar10, "_Batch", None)
         assert acquire(Cifar10(), tmp_path / "data").digest == first.digest
+
+    @pytest.mark.parametrize("size", [1000, None])
+    @pytest.mark.parametrize("ending", [".npz", ".gz"])
+    def test_what_is_damaged_is_made_again(self, mirror, tmp_path, size, ending):
+        first = acquire(Cifar10(), tmp_path / "data", mirror.as_uri())
+        for path in (tmp_path / "data").rglob(f"*{ending}"):
+            content = bytearray(path.read_bytes())
+            content[500] ^= 0xFF
+            path.write_bytes(content[:size])
+        assert acquire(Cifar10(), tmp_path / "data", mirror.as_uri()).digest == first.digest
+
+    def test_code_in_its_archive_is_not_run(self, mirror, tmp_path, monkeypatch):
+        (tmp_path / "cifar-10-batches-py" / "test_batch").write_bytes(pickle.dumps(os.getcwd))
+        archive = mirror / "cifar10" / CIFAR10.filename
+        with tarfile.open(archive, "w:gz") as tar:
+            tar.add(tmp_path / "cifar-10-batches-py", "cifar-10-batches-py")
+        known_by(archive, monkeypatch)
+        with pytest.raises(DataError, match=r"CIFAR-10's archive holds posix\.getcwd, which is not taken"):
+            acquire(Cifar10(), tmp_path / "data", mirror.as_uri())
 
     def test_an_unknown_class_is_told_with_the_known_ones(self, tmp_path):
         with pytest.raises(ConfigError, match="no class 'car'; it has: airplane, automobile"):
             acquire(Cifar10(classes=("car", "dog")), tmp_path)
 
 
-def _md5(path: Path) -> str:
-    from lib.files import digest_file
+def member(path: Path, X, y) -> None:
+    """A batch of CIFAR-10's archive."""
+    rows = X.transpose(0, 3, 1, 2).reshape(len(X), -1)
+    path.write_bytes(pickle.dumps({"data": rows, "labels": [int(label) for label in y]}))
 
-    return digest_file(path, "md5")
+
+def known_by(archive: Path, monkeypatch) -> None:
+    """Make an archive the one whose md5 is published."""
+    monkeypatch.setattr(cifar10, "_ARCHIVE", replace(cifar10._ARCHIVE, digest=digest_file(archive, "md5")))
 
 
 class Stripes(SourceSettings):
@@ -407,6 +453,32 @@ class TestTheRegistry:
         )
         done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
         assert done.stdout == "[]\n"
+
+
+class TestPathsHere:
+    @pytest.fixture
+    def home(self, tmp_path, monkeypatch) -> Path:
+        write_images(tmp_path / "home" / "pets" / "data", ("cat", "dog"), 5)
+        monkeypatch.setenv("HOME", str(tmp_path / "home"))
+        monkeypatch.chdir(tmp_path / "home" / "pets" / "data" / "cat")
+        return tmp_path / "home"
+
+    @pytest.mark.parametrize("path", ["..", "../../data", "../.", "~/pets/data", "../cat/.."])
+    def test_are_recorded_as_they_are_from_anywhere_and_named_by_where_they_lead(self, home, tmp_path, path):
+        data = acquire(ImageFolder(path=path), tmp_path / "data")
+        assert (data.name, data.source["path"]) == ("data", str(home / "pets" / "data"))
+
+    def test_that_are_patterns_are_recorded_so_too(self, home, tmp_path):
+        write_tar(home / "train-000.tar", samples(0))
+        pattern = "../../../train-{000..000}.tar"
+        source = acquire(WebDataset(path=pattern), tmp_path / "data").source
+        assert source["path"] == str(home / "train-{000..000}.tar")
+
+    def test_of_a_mirror_stay_names(self, home, tmp_path):
+        shutil.make_archive(str(home / "pets"), "zip", home / "pets" / "data")
+        data = acquire(ImageFolder(path="pets.zip"), tmp_path / "data", home.as_uri())
+        assert (data.source["path"], data.mirror) == ("pets.zip", home.as_uri())
+        assert acquire(ImageFolder(path="~/pets.zip"), tmp_path / "data", home.as_uri()).mirror is None
 
 
 def _forms(model: type[BaseModel]) -> list[dict]:

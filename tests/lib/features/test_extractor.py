@@ -20,9 +20,9 @@ from lib.backbones.random_weights import random_network
 from lib.backbones.weights import weights_digest
 from lib.datasets.dataset import Dataset, Split, build
 from lib.errors import ConfigError, FeatureSetError, WeightsError
-from lib.features import FeatureSettings, extract, extractor, open_feature_set, plan_extraction
+from lib.features import FeatureSet, FeatureSettings, extract, extractor, open_feature_set, plan_extraction
 from lib.features.cpu_program import CpuProgram
-from lib.features.plan import feature_set_digest, write_plan
+from lib.features.plan import feature_set_digest, read_plan, write_plan
 from lib.features.programs import make_program
 from lib.features.resize import Resizer
 from lib.features.sets import found_sets
@@ -286,6 +286,16 @@ def test_any_dataset_s_name_makes_a_safe_folder(dataset, name, folder, tmp_path)
     assert [found.plan.dataset for found in found_sets(tmp_path)] == [name]
 
 
+def test_a_set_made_under_another_name_is_the_same_one(dataset, tmp_path):
+    made = extract(build("a:b", dataset.class_names, dataset.splits, ""), settings(), tmp_path)
+    shards = {path: path.stat().st_mtime_ns for path in made.folder.glob("*.parquet")}
+    found = plan_extraction(build("a-b", dataset.class_names, dataset.splits, ""), settings(), tmp_path)
+    assert isinstance(found, FeatureSet)
+    assert found.manifest == made.manifest.model_copy(update={"dataset": "a-b"})
+    assert read_plan(made.folder).dataset == "a-b"
+    assert {path: path.stat().st_mtime_ns for path in made.folder.glob("*.parquet")} == shards
+
+
 @pytest.mark.parametrize("stop_after", [0, 1, 3])
 def test_a_stopped_extraction_goes_on_and_ends_bit_identical(dataset, tmp_path, monkeypatch, stop_after):
     whole = extract(dataset, settings(), tmp_path / "whole")
@@ -414,7 +424,7 @@ class TestWeights:
         name = "alexnet-owt-7be5be79.pth"
         (tmp_path / "weights").mkdir()
         torch.save(random_network(ALEXNET, 0).state_dict(), tmp_path / "weights" / name)
-        with pytest.raises(WeightsError, match="are damaged: their sha256 does not start with 7be5be79"):
+        with pytest.raises(WeightsError, match="is damaged or altered: its sha256 is not 7be5be79; replace it"):
             extract(dataset, settings(weights="imagenet"), tmp_path / "f", tmp_path.as_uri())
 
     def test_without_any_it_says_what_to_do(self, dataset, tmp_path):

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from lib.datasets import acquire, unpacked
+from lib.datasets.sources import ImageFolder
 from lib.errors import ConfigError, DataError
 from lib.files import sealed
 from lib.graph import past_run, ready_node, reproduce
@@ -114,6 +118,21 @@ def test_downloads_are_shared_and_what_was_made_of_them_is_not(tmp_path):
     share_downloads(tmp_path / "old", tmp_path / "new")
     found = {path.relative_to(tmp_path / "new").as_posix() for path in (tmp_path / "new").rglob("*.*")}
     assert found == {"raw/folder/pets.tar", "features/.weights", "features/.weights/alexnet.pth"}
+
+
+def test_a_copy_of_before_serves_again_without_its_origin(tmp_path, monkeypatch):
+    write_images(tmp_path / "in" / "pets", ("cat", "dog"), 5)
+    archive = Path(shutil.make_archive(str(tmp_path / "mirror" / "pets"), "zip", tmp_path / "in"))
+    source, mirror = ImageFolder(path="pets.zip"), archive.parent.as_uri()
+    first = acquire(source, tmp_path / "old", mirror)
+    share_downloads(tmp_path / "old", tmp_path / "new")
+    archive.unlink()
+    monkeypatch.setattr(unpacked, "unpack", None)
+    assert acquire(source, tmp_path / "new", mirror).digest == first.digest
+    monkeypatch.undo()
+    next((tmp_path / "old").rglob("0.png")).write_bytes(b"damaged")
+    assert acquire(source, tmp_path / "new", mirror).digest == first.digest
+    assert acquire(source, tmp_path / "old", mirror).digest == first.digest
 
 
 def test_surroundings_differ_in_all_but_the_time():

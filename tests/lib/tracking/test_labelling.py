@@ -25,6 +25,7 @@ from lib.backbones.random_weights import random_network
 from lib.backbones.weights import weights_digest
 from lib.datasets import acquire
 from lib.datasets.decoding import encode_png
+from lib.datasets.sources import Digits, ImageFolder
 from lib.errors import ConfigError, DataError, WeightsError
 from lib.features.plan import feature_set_digest
 from lib.files import digest_file, write_json
@@ -33,11 +34,13 @@ from lib.prediction import ImageClassifier, Recipe, feature_recipe, pixel_recipe
 from lib.profile import parse_profile
 from lib.studies.study import Record
 from lib.studies.sweep.predictions import read_predictions
+from lib.tracking import registry
 from lib.tracking.labelling import label_images, load_version
 from lib.tracking.models import log_network
 from lib.tracking.promotion import consider
 from lib.tracking.records import log_record
 from lib.tracking.registry import Registry, model_name
+from tests.image_files import write_images
 from tests.records import places_under, whole_run
 
 
@@ -226,7 +229,9 @@ def pets(root: Path, classes: dict[str, int]):
     return whole_run(parse_profile(content), places_under(root))
 
 
-def test_two_folders_of_one_name_have_a_model_each_and_one_folder_with_other_images_keeps_its_own(tracking, tmp_path):
+def test_two_folders_of_one_name_have_a_model_each_and_one_folder_with_other_images_keeps_its_own(
+    tracking, where, tmp_path, capsys, monkeypatch
+):
     champions = []
     for place, names in (("one", {"cat": 0, "dog": 1}), ("other", {"rose": 0, "tulip": 1})):
         run = pets(tmp_path / place, names)
@@ -244,6 +249,33 @@ def test_two_folders_of_one_name_have_a_model_each_and_one_folder_with_other_ima
     assert again.digest != run.records["heads"].dataset.digest
     assert model_name(again) == champions[1]
 
+    for wanted, words in ((None, "name one with --model: "), ("pets", "no model 'pets' is registered; known: ")):
+        with pytest.raises(ConfigError, match=words) as caught:
+            predict([str(tmp_path / "one")], None, wanted, None, where)
+        for place, name in zip(("one", "other"), champions, strict=True):
+            assert f"{name} (image folder {str(tmp_path / place / 'pets')[-60:]}, digest "[-60:] in str(caught.value)
+            assert str(caught.value).count("\n") == 0
+    capsys.readouterr()
+    monkeypatch.setattr(registry, "_PAGE", 1)
+    assert show_versions(None, where) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if not line.startswith(" ")] == registry.registered_names(tracking)
+    assert set(champions) < set(lines)
+    assert sum("trained on image folder " in line for line in lines) == 2
+
+
+def test_one_name_under_two_mirrors_is_two_models(tmp_path):
+    names = set()
+    for mirror in ("one", "other", "one"):
+        folder = tmp_path / mirror
+        folder.mkdir(exist_ok=True)
+        if not (folder / "pets.zip").exists():
+            write_images(folder / "in", ("cat", "dog"), 6)
+            shutil.make_archive(str(folder / "pets"), "zip", folder / "in")
+        names.add(model_name(acquire(ImageFolder(path="pets.zip"), tmp_path / "data", folder.as_uri())))
+    assert len(names) == 2
+    assert len({model_name(acquire(Digits(), tmp_path / "data", mirror)) for mirror in (None, "file:///other")}) == 1
+
 
 def test_predict_writes_the_champion_s_labels_and_names_what_it_could_not_read(
     champion, classified, photos, folder, where, own, tmp_path, capsys
@@ -259,7 +291,9 @@ def test_predict_writes_the_champion_s_labels_and_names_what_it_could_not_read(
     assert rows[0]["label"] == rows[0]["probability"] == ""
     told = capsys.readouterr()
     assert told.out == ""
-    error, summary = told.err.splitlines()
+    model, error, summary = told.err.splitlines()
+    data = f"{photos.origin}, digest {photos.digest[:12]}"
+    assert model == f"by {champion.model} version {champion.version}, trained on {data}"
     assert error == f"probeflow: {folder / 'damaged.png'}: {rows[0]['error']}"
     assert "97 image(s) in" in summary
     assert summary.endswith(

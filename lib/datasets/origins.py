@@ -1,0 +1,191 @@
+"""Where a file may be copied from: a mirror's folder on this machine, its object store, or a web server."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import http.client
+import random
+import ssl
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+
+from lib.addresses import without_credentials
+from lib.datasets.copies import PART, Origin, Stamp
+from lib.errors import DataError
+from lib.progress import Advance, bar
+from lib.storage.store import download, item_at
+
+_CHUNK = 1 << 18
+_ATTEMPTS = 4
+_TIMEOUT_SECONDS = 30
+_HEAD_TIMEOUT_SECONDS = 10
+_AGENT = {"User-Agent": "probeflow"}
+_NETWORK_ERRORS = (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError, ssl.SSLError)
+
+
+class UnavailableError(DataError):
+    """An address that does not give the file; why."""
+
+
+def origin_of(address: str, proven: bool) -> Origin:
+    """What lies at an address.
+
+    Parameters
+    ----------
+    proven : bool
+        Whether a digest will prove the copy whole, so that a download may go on from a part of any version.
+    """
+    if address.startswith("file:"):
+        return _Local(address)
+    return _InStore(address) if address.startswith("s3:") else _OnWeb(address, proven)
+
+
+def digest_of(*parts: str) -> str:
+    """Short hex digest of some strings, for names of files and folders."""
+    return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogateescape")).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class _Local:
+    """A file of a mirror on this machine."""
+
+    url: str
+    is_near = True
+
+    @property
+    def shown(self) -> str:
+        return self.url
+
+    def stamp(self) -> Stamp:
+        """Its size and times; who replaces a file may set the time of its content, but not that of the change."""
+        status = self._path.stat()
+        return {"size": str(status.st_size), "modified": str(status.st_mtime_ns), "changed": str(status.st_ctime_ns)}
+
+    def copy(self, target: Path) -> None:
+        try:
+            source = self._path.open("rb")
+        except OSError as error:
+            raise UnavailableError("no such file" if isinstance(error, FileNotFoundError) else error.strerror) from None
+        with source, bar(self._path.name, self._path.stat().st_size, "B") as advance, target.open("wb") as write:
+            _pour(source, write, advance)
+
+    @property
+    def _path(self) -> Path:
+        return Path(urllib.request.url2pathname(urllib.parse.urlparse(self.url).path))
+
+
+@dataclass(frozen=True)
+class _InStore:
+    """An object of a mirror in an object store."""
+
+    url: str
+    is_near = False
+
+    @property
+    def shown(self) -> str:
+        return without_credentials(self.url)
+
+    def stamp(self) -> Stamp:
+        item = item_at(self.url)
+        if item is None:
+            raise UnavailableError("no such object")
+        return {"size": str(item.size), "stamp": item.stamp}
+
+    def copy(self, target: Path) -> None:
+        try:
+            download(self.url, target)
+        except FileNotFoundError:
+            raise UnavailableError("no such object") from None
+
+
+@dataclass(frozen=True)
+class _OnWeb:
+    """A file of a web server."""
+
+    url: str
+    proven: bool
+    is_near = False
+
+    @property
+    def shown(self) -> str:
+        return without_credentials(self.url)
+
+    def stamp(self) -> Stamp:
+        try:
+            with _asked(self.url, "HEAD", _HEAD_TIMEOUT_SECONDS) as response:
+                told = {name: response.headers.get(name) for name in ("ETag", "Last-Modified", "Content-Length")}
+        except _NETWORK_ERRORS as error:
+            raise UnavailableError(_reason(error)) from None
+        if not any(told.values()):
+            raise UnavailableError("the server tells neither its size nor its version")
+        return {name: value for name, value in told.items() if value is not None}
+
+    def copy(self, target: Path) -> None:
+        """Download it, going on where an earlier attempt stopped at the same version of the file."""
+        version = None if self.proven else self._version()
+        part = target.with_name(f".{digest_of(self.shown, *(version or {}).values())}{PART}")
+        if version == {}:
+            part.unlink(missing_ok=True)
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                self._download(part)
+                break
+            except _NETWORK_ERRORS as error:
+                final = isinstance(error, urllib.error.HTTPError) and error.code in (401, 403, 404, 410)
+                if attempt == _ATTEMPTS or final:
+                    raise UnavailableError(_reason(error)) from None
+                time.sleep(2 ** (attempt - 2) * (1 + random.random()))
+        part.replace(target)
+
+    def _version(self) -> Stamp:
+        try:
+            return {name: value for name, value in self.stamp().items() if name != "Content-Length"}
+        except UnavailableError:
+            return {}
+
+    def _download(self, part: Path) -> None:
+        done = part.stat().st_size if part.exists() else 0
+        try:
+            response = _asked(self.url, "GET", _TIMEOUT_SECONDS, {"Range": f"bytes={done}-"} if done else {})
+        except urllib.error.HTTPError as error:
+            if error.code != 416:  # 416: nothing is left to fetch, or the part is not of this file; its digest decides
+                raise
+            return
+        with response:
+            resumed = response.status == 206
+            length = int(response.headers.get("Content-Length") or 0)
+            total = length + (done if resumed else 0)
+            name = urllib.parse.unquote(self.shown.rpartition("/")[2])
+            with bar(name, total or None, "B") as advance, part.open("ab" if resumed else "wb") as write:
+                advance(done if resumed else 0)
+                _pour(response, write, advance)
+            if length and part.stat().st_size != total:
+                raise ConnectionError(f"connection lost at {part.stat().st_size:,} of {total:,} bytes")
+
+
+def _asked(url: str, method: str, timeout: float, headers: dict[str, str] | None = None) -> http.client.HTTPResponse:
+    """The server's answer; user and password in the address become the header that urllib does not make of them."""
+    parts = urllib.parse.urlsplit(url)
+    given, separator, host = parts.netloc.rpartition("@")
+    allowed = {}
+    if separator:
+        url = urllib.parse.urlunsplit(parts._replace(netloc=host))
+        allowed = {"Authorization": f"Basic {base64.b64encode(urllib.parse.unquote(given).encode()).decode()}"}
+    request = urllib.request.Request(url, headers=_AGENT | allowed | (headers or {}), method=method)
+    response: http.client.HTTPResponse = urllib.request.urlopen(request, timeout=timeout)
+    return response
+
+
+def _reason(error: BaseException) -> str:
+    return str(getattr(error, "reason", error))
+
+
+def _pour(read: object, write: object, advance: Advance) -> None:
+    while chunk := read.read(_CHUNK):  # type: ignore[attr-defined]
+        write.write(chunk)  # type: ignore[attr-defined]
+        advance(len(chunk))
