@@ -293,11 +293,6 @@ def _split_column(schema: Any) -> str | None:
     return next((field.name for field in schema if field.name.lower() in _SPLIT_COLUMNS and _is_text(field.type)), None)
 
 
-def _is_text(kind: Any) -> bool:
-    of = kind.value_type if pa.types.is_dictionary(kind) else kind
-    return bool(pa.types.is_string(of) or pa.types.is_large_string(of))
-
-
 def _require_alike(place: Place, *files: tuple[Container, Sequence[str] | None]) -> None:
     """Raise DataError when one file names its classes and another does not: its numbers would be other classes."""
     named = [shown(_name(container)) for container, names in files if names is not None]
@@ -463,6 +458,7 @@ def _is_binary(kind: Any) -> bool:
 
 
 def _is_text(kind: Any) -> bool:
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
     return any(is_so(kind) for is_so in (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view))
 
 
