@@ -6,6 +6,7 @@ A new kind of source is one module with `load` and one line `sources.register(se
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,8 @@ from lib.datasets.dataset import Dataset, Split, hold_out, take
 from lib.datasets.download import NOWHERE
 from lib.datasets.leakage import leakage_warnings, require_no_leakage, shared_images
 from lib.datasets.places import is_url
-from lib.datasets.sources import SourceSettings, loader_of, look_ahead
+from lib.datasets.shrinking import Shrink
+from lib.datasets.sources import EncodedSource, SourceSettings, loader_of, look_ahead
 from lib.datasets.splits import hold_out_rows
 from lib.errors import AbsentError
 
@@ -32,7 +34,9 @@ __all__ = [
 ]
 
 
-def acquire(source: SourceSettings, data_dir: Path, mirror: str | None = None) -> Dataset:
+def acquire(
+    source: SourceSettings, data_dir: Path, mirror: str | None = None, small_copies: Sequence[Shrink] = ()
+) -> Dataset:
     """Fetch what is missing, verify, and load; a second call downloads nothing.
 
     Parameters
@@ -43,6 +47,8 @@ def acquire(source: SourceSettings, data_dir: Path, mirror: str | None = None) -
         Files land under `<data_dir>/raw`.
     mirror : str, optional
         "file:///…" or "https://…": taken instead of the public addresses, same relative names.
+    small_copies : sequence of Shrink
+        Of large encoded images these are kept while they are verified, so that who needs them decodes nothing again.
 
     Raises
     ------
@@ -54,6 +60,8 @@ def acquire(source: SourceSettings, data_dir: Path, mirror: str | None = None) -
         When `data_dir` cannot be written.
     """
     source = _found_from_anywhere(source)
+    if isinstance(source, EncodedSource):
+        source = source.keeping(small_copies)
     dataset = loader_of(source)(source, data_dir / "raw", mirror)
     return replace(dataset, source=source.model_dump(mode="json"))
 

@@ -16,6 +16,8 @@ from lib.datasets.catalogue import FINE, SPLITS, WHOLE, Catalogue, shown
 from lib.datasets.dataset import Dataset, Split, build
 from lib.datasets.decoding import CANNOT_READ, Decoder
 from lib.datasets.encoded import ByteStore, EncodedImages
+from lib.datasets.shrinking import Shrink
+from lib.datasets.small_copies import keeping
 from lib.datasets.sources import EncodedSource
 from lib.datasets.splits import hold_out_rows
 from lib.datasets.verification import verify
@@ -85,7 +87,7 @@ def dataset_of(collection: Collection, source: EncodedSource) -> Dataset:
     columns = catalogue.columns
     classes = np.append(collection.classes, np.int32(-1))[columns["label"]]  # label -1 takes the last one
     wanted = (classes >= 0) | (columns["label"] < 0)
-    _verify(collection, wanted)
+    _verify(collection, wanted, source.small_copies)
     bad = np.flatnonzero(wanted & (columns["state"] > FINE))
     failed = np.flatnonzero(wanted & catalogue.refused_for(CANNOT_READ))
     if len(failed):
@@ -162,11 +164,13 @@ def classes_of(
     return names, np.array([position.get(value, -1) for value in catalogue.values], np.int32)
 
 
-def _verify(collection: Collection, wanted: npt.NDArray[np.bool_]) -> None:
+def _verify(collection: Collection, wanted: npt.NDArray[np.bool_], shrinks: Sequence[Shrink]) -> None:
     def save() -> None:
         catalogues.save(collection.catalogue, collection.file, collection.decoder.identity)
 
-    any_new = verify(collection.catalogue, wanted, collection.store, collection.decoder, collection.name, save)
+    catalogue, store, decoder = collection.catalogue, collection.store, collection.decoder
+    with keeping(collection.file, shrinks) as keeper:
+        any_new = verify(catalogue, wanted, store, decoder, collection.name, save, keeper)
     if collection.is_new and not any_new:
         save()
 

@@ -1,7 +1,8 @@
 """One encoded image to uint8 RGB, or the reason why not: whatever the bytes are, a caller gets one of the two.
 
 EXIF orientation is applied, alpha is laid on white, 16-bit grey is cut to 8 bits, and of several frames the first is
-taken. The number of pixels is checked by the header before anything is decoded.
+taken. The number of pixels is checked by the header before anything is decoded. A large JPEG is decoded at a half, quarter
+or eighth of its size: libjpeg then skips the finest frequencies, which the shrinking to a network's input would average away.
 """
 
 from __future__ import annotations
@@ -20,6 +21,12 @@ if TYPE_CHECKING:
 
 LARGEST_PIXELS = 89_478_485
 """Pillow's own limit: a quarter of a gibibyte at three bytes a pixel."""
+
+SCALED_SIDE = 512
+"""What a scaled JPEG's shorter side keeps at least, in pixels: twice the input of 224, and twice the 256 before a crop."""
+
+_SCALES = (8, 4, 2)
+_SCALED_FORMATS = {"JPEG", "MPO"}
 
 CHANNELS = 3
 """Of every decoded image: red, green, blue."""
@@ -60,12 +67,19 @@ class Decoded:
 
 
 class Decoder:
-    """Decodes encoded images of up to `largest_pixels` pixels; safe to call from several threads at once."""
+    """Decodes encoded images of up to `largest_pixels` pixels; safe to call from several threads at once.
 
-    def __init__(self, largest_pixels: int = LARGEST_PIXELS) -> None:
+    Parameters
+    ----------
+    scaled_side : int or None
+        JPEGs are decoded at the smallest scale whose shorter side has at least so many pixels; None: at their full size.
+    """
+
+    def __init__(self, largest_pixels: int = LARGEST_PIXELS, scaled_side: int | None = None) -> None:
         from PIL import Image
 
         self.largest_pixels = largest_pixels
+        self.scaled_side = scaled_side
         # Pillow's own check stands behind ours, for images within images; it must not be the narrower one.
         Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS or 0, largest_pixels)
         # What Pillow warns of is decided here, image by image; a filter set and reset around each is not safe in threads.
@@ -84,22 +98,11 @@ class Decoder:
         """What decides the pixels of given bytes: what was verified by another decoder is verified again."""
         from PIL import __version__
 
-        return f"{_FORMAT} Pillow {__version__} {self.largest_pixels}"
+        return f"{_FORMAT} Pillow {__version__} {self.largest_pixels} {self.scaled_side}"
 
     def __call__(self, data: bytes) -> npt.NDArray[np.uint8]:
         """The image's pixels, uint8 (height, width, 3). Raises UnreadableError."""
         return self._decode(data, look_for_frames=False).pixels
-
-    def decoded_bytes(self, data: bytes) -> int:
-        """Bytes of the image once decoded, by its header alone; 0 when it has none that is known, or is too large."""
-        from PIL import Image
-
-        try:
-            with Image.open(io.BytesIO(data), formats=self._formats) as opened:
-                pixels = opened.width * opened.height
-        except Exception:  # decoding it will say what is wrong
-            return 0
-        return CHANNELS * pixels if pixels <= self.largest_pixels else 0
 
     def inspect(self, data: bytes) -> Decoded:
         """The image's pixels and whether it has more frames. Raises UnreadableError.
@@ -124,7 +127,8 @@ class Decoder:
                         f"{opened.width}x{opened.height} pixels, more than largest_pixels {self.largest_pixels:,}: "
                         "it may be a decompression bomb"
                     )
-                if pixels <= _LARGE:
+                self._scale(opened)
+                if opened.width * opened.height <= _LARGE:
                     return Decoded(_rgb(opened), look_for_frames and _has_more_frames(opened))
                 with _one_large:
                     return Decoded(_rgb(opened), look_for_frames and _has_more_frames(opened))
@@ -140,6 +144,16 @@ class Decoder:
             raise UnreadableError(f"{CANNOT_READ}not enough memory to decode it") from None
         except Exception as error:  # hostile bytes make Pillow's parsers raise nearly anything
             raise UnreadableError(" ".join(str(error).split()) or type(error).__name__) from None
+
+    def _scale(self, opened: Image.Image) -> None:
+        """Have a large JPEG decoded at a part of its size."""
+        if self.scaled_side is None or opened.format not in _SCALED_FORMATS:
+            return
+        shorter = min(opened.size)
+        for scale in _SCALES:
+            if shorter // scale >= self.scaled_side:
+                opened.draft(opened.mode, (opened.width // scale, opened.height // scale))
+                return
 
 
 def encode_png(pixels: npt.NDArray[np.uint8]) -> bytes:

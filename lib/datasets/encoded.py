@@ -17,6 +17,8 @@ from lib.datasets import catalogue as catalogues
 from lib.datasets.catalogue import Catalogue
 from lib.datasets.decoding import ASKED_AGAIN, CHANNELS, Decoder, UnreadableError
 from lib.datasets.images import Digests, Rows, image_digest
+from lib.datasets.shrinking import Shrink
+from lib.datasets.small_copies import SmallCopies, copies_folder
 from lib.errors import ChangedError, DataError
 
 
@@ -45,6 +47,7 @@ class EncodedImages:
         self._store = store
         self._decoder = decoder
         self._file = file
+        self._small = SmallCopies(copies_folder(file))
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -65,6 +68,21 @@ class EncodedImages:
         wanted = [int(self._rows[row]) for row in rows]
         fetched = self._store.fetch(self._catalogue, wanted)
         return [self._decoded(row, data) for row, data in zip(wanted, fetched, strict=True)]
+
+    def shrunk(self, rows: Sequence[int] | Rows, shrink: Shrink) -> list[npt.NDArray[np.uint8]]:
+        """What `shrink` makes of the images at these positions; one that was kept as a small copy is not decoded again.
+
+        At most one image is in memory at its full size. Raises what `read` raises.
+        """
+        wanted = self._rows[np.asarray(rows, np.int64)]
+        found: dict[int, npt.NDArray[np.uint8]] = {}
+        for row in wanted.tolist():
+            if (copy := self._copy(row, shrink)) is not None:
+                found[row] = copy
+        missing = [row for row in dict.fromkeys(wanted.tolist()) if row not in found]
+        for row, data in zip(missing, self._store.fetch(self._catalogue, missing), strict=True):
+            found[row] = shrink(self._decoded(row, data))
+        return [found[row] for row in wanted.tolist()]
 
     def take(self, rows: Rows) -> EncodedImages:
         """The images at these positions."""
@@ -92,6 +110,12 @@ class EncodedImages:
     def name(self, index: int) -> str:
         """The image's name in its source."""
         return self._catalogue.name(int(self._rows[index]))
+
+    def _copy(self, row: int, shrink: Shrink) -> npt.NDArray[np.uint8] | None:
+        columns = self._catalogue.columns
+        if not shrink.applies(int(columns["height"][row]), int(columns["width"][row])):
+            return None
+        return self._small.get(shrink, self._catalogue.digests[row].tobytes())
 
     def _decoded(self, row: int, data: bytes | UnreadableError) -> npt.NDArray[np.uint8]:
         try:

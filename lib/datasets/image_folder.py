@@ -21,7 +21,7 @@ from lib.datasets.archives import SUFFIXES, is_archive, unpack
 from lib.datasets.catalogue import SPLIT_NAMES, SPLITS, WHOLE, Catalogue, CatalogueBuilder, shown, split_names
 from lib.datasets.collection import Collection, dataset_of
 from lib.datasets.dataset import Dataset
-from lib.datasets.decoding import IMAGE_ENDINGS, Decoder, UnreadableError
+from lib.datasets.decoding import IMAGE_ENDINGS, UnreadableError
 from lib.datasets.download import RemoteFile, digest_of, fetch
 from lib.datasets.places import (
     Entry,
@@ -69,7 +69,7 @@ def load(source: ImageFolder, raw: Path, mirror: str | None) -> Dataset:
     inside = {prefix: _contents(place, prefix) if prefix else root for _, prefix in parts}
     flat = _is_flat(source, inside)
     class_names = [""] if flat else _classes(source, place, inside)
-    decoder = Decoder(source.largest_pixels)
+    decoder = source.decoder
     file = folder / f"catalogue-{digest_of(place.shown, *(source.classes or ()))}.parquet"
     catalogue = catalogues.join_rows([_listing(place, prefix, position, class_names) for position, prefix in parts])
     notes = _not_taken(root, {} if flat else inside, [prefix for _, prefix in parts])

@@ -26,7 +26,7 @@ from lib.datasets.catalogue import UNKNOWN_SIZE, Catalogue, Container, shown
 from lib.datasets.collection import Collection, classes_of, dataset_of
 from lib.datasets.containers import catalogue_of, container_splits, find, name_of, splits_of
 from lib.datasets.dataset import Dataset
-from lib.datasets.decoding import Decoder, UnreadableError
+from lib.datasets.decoding import UnreadableError
 from lib.datasets.download import digest_of
 from lib.datasets.places import Place, unreadable, without_secrets
 from lib.datasets.sources import ParquetImages
@@ -201,7 +201,7 @@ def load(source: ParquetImages, raw: Path, mirror: str | None) -> Dataset:
         When a file, a column, a class or an image is not usable; it names it.
     """
     place, containers = find(source.path, ".parquet", mirror)
-    decoder = Decoder(source.largest_pixels)
+    decoder = source.decoder
     columns = (source.image_column, source.label_column)
     file = raw / "parquet" / f"catalogue-{digest_of(place.shown, source.path, *columns)}.parquet"
     known = catalogues.read(file, decoder.identity)

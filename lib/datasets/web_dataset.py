@@ -19,7 +19,7 @@ from lib.datasets.catalogue import Catalogue, CatalogueBuilder, Container, shown
 from lib.datasets.collection import Collection, classes_of, dataset_of
 from lib.datasets.containers import catalogue_of, container_splits, find, name_of, splits_of
 from lib.datasets.dataset import Dataset
-from lib.datasets.decoding import IMAGE_ENDINGS, Decoder, UnreadableError
+from lib.datasets.decoding import IMAGE_ENDINGS, UnreadableError
 from lib.datasets.download import digest_of
 from lib.datasets.places import Place, remote_errors, without_secrets
 from lib.datasets.sources import WebDataset
@@ -62,7 +62,7 @@ def load(source: WebDataset, raw: Path, mirror: str | None) -> Dataset:
         When a shard, a class or an image is not usable; it names it.
     """
     place, containers = find(source.path, ".tar", mirror)
-    decoder = Decoder(source.largest_pixels)
+    decoder = source.decoder
     file = raw / "webdataset" / f"catalogue-{digest_of(place.shown, source.path)}.parquet"
     with bar(f"index {name_of(source.path, place)}", len(containers), "shard") as advance:
         catalogue, is_new = catalogue_of(

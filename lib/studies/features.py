@@ -36,6 +36,7 @@ from lib.studies.study import (
 
 if TYPE_CHECKING:
     from lib.datasets import Dataset
+    from lib.datasets.shrinking import Shrink
     from lib.features import ExtractionWork, FeatureSet
     from lib.features.plan import SetPlan
     from lib.features.statistics import FeatureStatistics
@@ -154,6 +155,10 @@ class Features(Kind[FeatureNode, FeaturesResult]):
 
     def needs(self, settings: FeatureNode) -> tuple[Need, ...]:
         return (Need("of", settings.of, (Group.DATA,)),)
+
+    def small_copies(self, settings: FeatureNode) -> tuple[Shrink, ...]:
+        """The network's input."""
+        return (settings.shrink,)
 
     def decisive(self, settings: FeatureNode) -> Any:
         """Nothing beside the digest of the set, which covers all settings that decide its values and its shards."""
