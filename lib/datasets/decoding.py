@@ -7,6 +7,7 @@ or eighth of its size: libjpeg then skips the finest frequencies, which the shri
 
 from __future__ import annotations
 
+import hashlib
 import io
 import threading
 import warnings
@@ -15,6 +16,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+
+from lib.datasets.images import image_digest
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -47,6 +50,10 @@ _FORMAT = 1
 _LARGE = 1 << 24
 _one_large = threading.Lock()
 """Images of more than `_LARGE` pixels are decoded one at a time: each takes up to a gibibyte on the way."""
+
+_COPIED = 1 << 22
+"""Images of more pixels are not copied out of Pillow's memory, and their digest is that of the file: both take as long as
+decoding does."""
 
 _ORIENTATION = 0x0112
 
@@ -84,6 +91,7 @@ class Decoder:
         Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS or 0, largest_pixels)
         # What Pillow warns of is decided here, image by image; a filter set and reset around each is not safe in threads.
         warnings.filterwarnings("ignore", module=r"PIL\.")
+        Image.core.set_use_block_allocator(1)  # type: ignore[attr-defined]  # else there is no view of large images, in pieces
         Image.init()
         known = [name for name in Image.ID if name not in _RUNS_A_PROGRAM]
         self._formats = sorted(known, key=lambda name: name not in ("JPEG", "PNG"))
@@ -103,6 +111,12 @@ class Decoder:
     def __call__(self, data: bytes) -> npt.NDArray[np.uint8]:
         """The image's pixels, uint8 (height, width, 3). Raises UnreadableError."""
         return self._decode(data, look_for_frames=False).pixels
+
+    def digest(self, data: bytes, pixels: npt.NDArray[np.uint8]) -> bytes:
+        """16-byte digest of an image, of its pixels; of more than four million of the file and what decodes it."""
+        if pixels.shape[0] * pixels.shape[1] <= _COPIED:
+            return image_digest(pixels)
+        return hashlib.blake2b(self.identity.encode() + b"\0" + data, digest_size=16).digest()
 
     def inspect(self, data: bytes) -> Decoded:
         """The image's pixels and whether it has more frames. Raises UnreadableError.
@@ -179,7 +193,17 @@ def _rgb(opened: Image.Image) -> npt.NDArray[np.uint8]:
     if picture.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in picture.info:
         picture = picture.convert("RGBA")
         picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
-    return np.asarray(picture.convert("RGB"))
+    return _array(picture if picture.mode == "RGB" else picture.convert("RGB"))
+
+
+def _array(picture: Image.Image) -> npt.NDArray[np.uint8]:
+    """The pixels of an RGB image; of a large one a view of Pillow's own memory, which keeps four bytes a pixel."""
+    if picture.width * picture.height <= _COPIED:
+        return np.asarray(picture)
+    import pyarrow as pa
+
+    content = np.frombuffer(pa.array(picture).values.buffers()[1], np.uint8)
+    return content.reshape(picture.height, picture.width, 4)[:, :, :CHANNELS]
 
 
 def _grey16(picture: Image.Image) -> npt.NDArray[np.uint8]:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from lib.datasets import catalogue as catalogues
 from lib.datasets.catalogue import Catalogue
 from lib.datasets.decoding import ASKED_AGAIN, CHANNELS, Decoder, UnreadableError
-from lib.datasets.images import Digests, Rows, image_digest
+from lib.datasets.images import Digests, Rows
 from lib.datasets.shrinking import Shrink
 from lib.datasets.small_copies import SmallCopies, copies_folder
 from lib.errors import ChangedError, DataError
@@ -126,7 +126,7 @@ class EncodedImages:
             if str(problem).startswith(ASKED_AGAIN):
                 raise DataError(f"image {self._catalogue.name(row)}: {problem}; fix that and run it again") from None
             raise self._changed(row, str(problem)) from None
-        if image_digest(pixels) != self._catalogue.digests[row].tobytes():
+        if self._decoder.digest(data, pixels) != self._catalogue.digests[row].tobytes():
             raise self._changed(row, "its pixels are others")
         return pixels
 

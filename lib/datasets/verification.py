@@ -13,7 +13,6 @@ import numpy.typing as npt
 from lib.datasets.catalogue import NOT_REGULAR, UNVERIFIED, Catalogue, Verified
 from lib.datasets.decoding import Decoder, UnreadableError
 from lib.datasets.encoded import ByteStore
-from lib.datasets.images import image_digest
 from lib.datasets.small_copies import Keeper
 from lib.machine import cores
 from lib.progress import bar
@@ -108,6 +107,6 @@ def _note(decoder: Decoder, data: bytes | UnreadableError, keeper: Keeper) -> No
     except UnreadableError as problem:
         return str(problem), len(data)
     height, width, _ = decoded.pixels.shape
-    digest = image_digest(decoded.pixels)
+    digest = decoder.digest(data, decoded.pixels)
     keeper.add(digest, decoded.pixels)
     return Verified(digest, len(data), height, width, decoded.several_frames)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from lib.datasets import Dataset
     from lib.datasets.shrinking import Shrink
+    from lib.datasets.sources import SourceSettings
     from lib.features import FeatureSet
     from lib.features.config import FeatureSettings
 
@@ -124,6 +125,8 @@ class Ahead:
         The input's digest; None while it is not known.
     settings : StudySettings or None
         Of a study.
+    source : SourceSettings or None
+        Of a data node.
     """
 
     name: str
@@ -133,6 +136,7 @@ class Ahead:
     features: FeatureSettings | None = None
     digest: str | None = None
     settings: StudySettings | None = None
+    source: SourceSettings | None = None
 
 
 @dataclass(frozen=True)
