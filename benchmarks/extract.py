@@ -11,9 +11,14 @@ the network counts for nobody; the time until our first shard from a cold start 
 
     python -m benchmarks.extract --mirror ../shared/data
     python -m benchmarks.extract --mirror ../shared/data --agreement     # bfloat16 and float16 against float32
+    python -m benchmarks.extract --photos 120                            # JPEGs of 12 megapixels, from nothing to pool5
 
 Without a mirror the images are patches of scikit-learn's photographs. With a GPU (--device cuda) the rates there are
-measured too, for images in memory as CIFAR-10 is. The last line is one JSON object; each figure is better when larger.
+measured too, for images in memory as CIFAR-10 is. Ours computes in the precision that is fastest here, unless one is given.
+
+With --photos ours verifies the files and extracts them, once with `decode: scaled` and once with `full`, against the same
+DataLoader loop; a table tells what scaling does to the features and to a classifier on them. The last line is one JSON
+object; each figure is better when larger.
 """
 
 from __future__ import annotations
@@ -25,11 +30,17 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
+from sklearn.datasets import load_sample_images
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from torch.utils.data import DataLoader
 from torchvision import transforms
 from torchvision.datasets import ImageFolder as TorchvisionFolder
@@ -81,9 +92,11 @@ def one_at_a_time(files: TorchvisionFolder, count: int, folder: Path) -> float:
     return count / (time.perf_counter() - started)
 
 
-def usual_loop(files: TorchvisionFolder, count: int, folder: Path, device: str = "cpu") -> float:
+def usual_loop(
+    files: TorchvisionFolder, count: int, folder: Path, device: str = "cpu", network: torch.nn.Module | None = None
+) -> float:
     """Images a second, workers' start included."""
-    network, rows = usual_network(device), []
+    network, rows = network or usual_network(device), []
     some = torch.utils.data.Subset(files, range(count))
     started = time.perf_counter()
     with torch.no_grad():
@@ -110,6 +123,16 @@ def bare_forward(settings: FeatureSettings, batch: int, count: int) -> float:
         if device != "cpu":
             torch.cuda.synchronize()
     return batch * -(-count // batch) / (time.perf_counter() - started)
+
+
+def fastest_precision() -> str:
+    """float32 or bfloat16, whichever the network computes faster here: not every processor has bfloat16 itself."""
+    rates = {
+        name: bare_forward(FeatureSettings(weights="random", precision=name, device="cpu"), 32, 64)
+        for name in ("float32", "bfloat16")
+    }
+    print(", ".join(f"{name}: {rate:,.0f} images/s" for name, rate in rates.items()))
+    return max(rates, key=lambda name: rates[name])
 
 
 def ours(dataset: Dataset, settings: FeatureSettings, folder: Path) -> tuple[float, float]:
@@ -216,6 +239,73 @@ def agreement(mirror: str | None, folder: Path, count: int) -> None:
         print(f"| {precision} | {storage} | {error:.2g} | {words} |", flush=True)
 
 
+PHOTO = (4032, 3024)
+
+
+def make_photos(count: int, folder: Path) -> Path:
+    """Cuttings of scikit-learn's two photographs at 12 megapixels, with a camera's grain; quality 90."""
+    pictures = load_sample_images()
+
+    def make(number: int) -> None:
+        rng = np.random.default_rng(number)
+        name, pixels = Path(pictures.filenames[number % 2]).stem, pictures.images[number % 2]
+        top, left = rng.integers(0, pixels.shape[0] - 120), rng.integers(0, pixels.shape[1] - 160)
+        cutting = Image.fromarray(pixels[top : top + 120, left : left + 160]).resize(PHOTO, Image.Resampling.BICUBIC)
+        grain = rng.normal(0, 6, (*PHOTO[::-1], 1)).astype(np.float32)
+        content = np.clip(np.asarray(cutting, np.float32) + grain, 0, 255).astype(np.uint8)
+        path = folder / name / f"IMG_{number:04d}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(content).save(path, quality=90)
+
+    with ThreadPoolExecutor(cores()) as pool:
+        list(pool.map(make, range(count)))
+    return folder
+
+
+def photos(arguments: argparse.Namespace, folder: Path) -> dict[str, float]:
+    """From files that nothing is known of to a sealed set of pool5, and what scaling changes."""
+    root = make_photos(arguments.photos, folder / "photos")
+    size = sum(path.stat().st_size for path in root.glob("*/*")) / arguments.photos / 1e6
+    print(f"{arguments.photos} JPEGs of {PHOTO[0]}x{PHOTO[1]}, {size:.1f} MB each; ours in {arguments.precision}")
+    settings = FeatureSettings(weights="random", layer="pool5", precision=arguments.precision, device="cpu")
+    network = usual_network()
+    network.classifier = torch.nn.Identity()
+    files = TorchvisionFolder(str(root), usual_transform())
+    rates: dict[str, list[float]] = {}
+    made: dict[str, dict[str, np.ndarray]] = {}
+    for turn in range(arguments.turns):
+        rates.setdefault("DataLoader loop", []).append(usual_loop(files, len(files), folder, network=network))
+        for decode in ("scaled", "full"):
+            source = ImageFolder(path=str(root), decode=decode)
+            started = time.perf_counter()
+            dataset = acquire(source, folder / f"data-{turn}-{decode}", small_copies=[settings.shrink])
+            found = extract(dataset, settings, folder / f"photo-sets-{turn}-{decode}")
+            rates.setdefault(decode, []).append(len(files) / (time.perf_counter() - started))
+            made[decode] = {
+                split.images.name(row): values
+                for name, split in dataset.splits.items()
+                for row, values in enumerate(found.load(name).X.astype(np.float64))
+            }
+        told = ", ".join(f"{name} {values[-1]:.2f}" for name, values in rates.items())
+        print(f"turn {turn + 1}: {told} images/s", flush=True)
+    paths = sorted(made["full"])
+    full, scaled = (np.stack([made[decode][path] for path in paths]) for decode in ("full", "scaled"))
+    labels = np.array([path.partition("/")[0] == paths[0].partition("/")[0] for path in paths])
+    print("| decoded | relative error of features | accuracy of logistic regression, 5 folds |")
+    print("|---|---|---|")
+    for decode, X in (("full", full), ("scaled", scaled)):
+        error = np.linalg.norm(X - full) / np.linalg.norm(full)
+        scores = cross_val_score(make_pipeline(StandardScaler(), LogisticRegression(max_iter=500)), X, labels)
+        print(f"| {decode} | {error:.2g} | {scores.mean():.4f} |")
+    middle = {name: statistics.median(values) for name, values in rates.items()}
+    loop = middle["DataLoader loop"]
+    return {
+        "photos_vs_dataloader": round(middle["scaled"] / loop, 2),
+        "photos_full_vs_dataloader": round(middle["full"] / loop, 2),
+        "photos_relative_error": float(f"{np.linalg.norm(scaled - full) / np.linalg.norm(full):.2g}"),
+    }
+
+
 def on_gpu(device: str, folder: Path, count: int) -> dict[str, float]:
     """Rates on a GPU for 32x32 images in memory: network with resizing alone, end to end, the usual loop, the bound."""
     settings = FeatureSettings(
@@ -270,7 +360,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--mirror", help=f"folder or URL with {MIRRORED} (default: PROBEFLOW_MIRROR)")
     parser.add_argument("--turns", type=int, default=5)
-    parser.add_argument("--precision", default="bfloat16", choices=("float32", "bfloat16", "float16"))
+    parser.add_argument("--precision", choices=("float32", "bfloat16", "float16"), help="default: the fastest here")
+    parser.add_argument("--photos", type=int, default=0, help="only so many JPEGs of 12 megapixels")
     parser.add_argument("--one", type=int, default=400, help="images of (i)")
     parser.add_argument("--loop", type=int, default=1024, help="images of (ii)")
     parser.add_argument("--agreement", action="store_true", help="only the table of precisions")
@@ -278,11 +369,15 @@ def main() -> None:
     parser.add_argument("--device", help="measure a GPU besides: cuda if there is one, else nowhere")
     arguments = parser.parse_args()
     mirror = Path(arguments.mirror).resolve().as_uri() if arguments.mirror else places().mirror
+    arguments.precision = arguments.precision or fastest_precision()
     gpu = arguments.device or ("cuda" if torch.cuda.is_available() else None)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         if arguments.agreement:
             agreement(mirror, folder, arguments.images)
+            return
+        if arguments.photos:
+            print(json.dumps(photos(arguments, folder)))
             return
         result = compare(arguments, mirror, folder)
         if gpu is not None:

@@ -21,6 +21,8 @@ from pydantic import BaseModel, ConfigDict, model_validator
 
 from lib.backbones.weights import weights_digest
 from lib.datasets.decoding import CHANNELS, LARGEST_PIXELS, Decoder, UnreadableError
+from lib.datasets.shrinking import Shrink
+from lib.datasets.sources import EncodedSource, parse_source
 from lib.errors import ConfigError, DataError, WeightsError
 from lib.features.config import FeatureSettings
 from lib.features.plan import feature_set_digest
@@ -32,7 +34,6 @@ if TYPE_CHECKING:
     from lib.features.program import Program
     from lib.mlp.estimator import MLPClassifier
 
-_PART_BYTES = 64 << 20
 _PIXEL_ROWS = 256
 """Images whose pixels are scored at once."""
 
@@ -112,6 +113,8 @@ class Recipe(_Part):
         What goes into the trained network: one of the two.
     largest_pixels : int
         Images of more pixels are refused, as those of the training were.
+    scaled_side : int or None
+        JPEGs are decoded at the scale that those of the training were, see `Decoder`.
     """
 
     format: Literal["probeflow-classifier-2"] = "probeflow-classifier-2"
@@ -120,6 +123,7 @@ class Recipe(_Part):
     features: FeatureInput | None = None
     pixels: PixelInput | None = None
     largest_pixels: int = LARGEST_PIXELS
+    scaled_side: int | None = None
 
     @model_validator(mode="after")
     def _one_input(self) -> Recipe:
@@ -184,9 +188,16 @@ def _recipe(dataset: Dataset, **given: Any) -> Recipe:
     return Recipe(
         dataset=dataset.name,
         class_names=dataset.class_names,
-        largest_pixels=(dataset.source or {}).get("largest_pixels", LARGEST_PIXELS),
+        **_decoding(dataset),
         **given,
     )
+
+
+def _decoding(dataset: Dataset) -> dict[str, int | None]:
+    source = parse_source(dataset.source) if dataset.source is not None else None
+    if not isinstance(source, EncodedSource):
+        return {}
+    return {"largest_pixels": source.largest_pixels, "scaled_side": source.scaled_side}
 
 
 @dataclass(frozen=True)
@@ -252,7 +263,7 @@ class ImageClassifier:
                 f"classifier {recipe} cannot be read ({problem}); it is damaged or of another version of probeflow: "
                 "promote one that this version trained"
             ) from None
-        decoder = Decoder(read.largest_pixels)
+        decoder = Decoder(read.largest_pixels, read.scaled_side)
         if read.pixels is not None:
             trained = load_network(network)
             if trained.n_features_in_ != math.prod(read.pixels.shape):
@@ -340,7 +351,7 @@ class _Features:
         """Features as they are in the shards; one that its number format cannot hold is a problem."""
         size = self._program.batch_size
         blocks = [range(start, min(start + size, len(images))) for start in range(0, len(images), size)]
-        rows = _EncodedRows(images, self._decoder, problems)
+        rows = _EncodedRows(images, self._decoder, self._settings.shrink, problems)
         for block, features in zip(blocks, self._program.features(rows, blocks), strict=True):
             for row in np.flatnonzero(~np.isfinite(features).all(axis=1)):
                 problems.setdefault(block[int(row)], f"its features in {self._settings.storage} are not finite")
@@ -350,29 +361,20 @@ class _Features:
 class _EncodedRows:
     """Encoded images as rows of the program; see `lib.features.program.Rows`."""
 
-    def __init__(self, images: Sequence[bytes], decoder: Decoder, problems: Problems) -> None:
+    def __init__(self, images: Sequence[bytes], decoder: Decoder, shrink: Shrink, problems: Problems) -> None:
         self._images = images
         self._decoder = decoder
+        self._shrink = shrink
         self._problems = problems
 
     def parts(self, block: range, most: int) -> list[range]:
-        """Parts of few enough images that they fit into `_PART_BYTES` once decoded, or of one image.
-
-        They are of about equal number: the last bits of an image's features are others in a part of one.
-        """
+        """Parts of about equal number: the last bits of an image's features are others in a part of one."""
         most = math.ceil(len(block) / math.ceil(len(block) / most))
-        parts, first, held = [], 0, 0
-        for position, row in enumerate(block):
-            size = self._decoder.decoded_bytes(self._images[row])
-            if position > first and (position - first == most or held + size > _PART_BYTES):
-                parts.append(block[first:position])
-                first, held = position, 0
-            held += size
-        return [*parts, block[first:]]
+        return [block[start : start + most] for start in range(0, len(block), most)]
 
     def read(self, part: range) -> list[npt.NDArray[np.uint8]]:
-        """The images of a part, decoded."""
-        return [self._decoded(row) for row in part]
+        """The images of a part, decoded and none larger than the network's input."""
+        return [self._shrink(self._decoded(row)) for row in part]
 
     def _decoded(self, row: int) -> npt.NDArray[np.uint8]:
         try:

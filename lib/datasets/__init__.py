@@ -9,6 +9,7 @@ from __future__ import annotations
 import glob
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +17,8 @@ from lib.datasets.dataset import Dataset, Split, hold_out, take
 from lib.datasets.download import offline
 from lib.datasets.leakage import leakage_warnings, require_no_leakage, shared_images
 from lib.datasets.places import is_url
-from lib.datasets.sources import SourceSettings, loader_of, look_ahead
+from lib.datasets.shrinking import Shrink
+from lib.datasets.sources import EncodedSource, SourceSettings, loader_of, look_ahead
 from lib.datasets.splits import hold_out_rows
 from lib.datasets.understood import LeftOut, Reading, SplitsBy, Understood, Why
 from lib.errors import AbsentError
@@ -41,7 +43,9 @@ __all__ = [
 ]
 
 
-def acquire(source: SourceSettings, data_dir: Path, mirror: str | None = None) -> Dataset:
+def acquire(
+    source: SourceSettings, data_dir: Path, mirror: str | None = None, small_copies: Sequence[Shrink] = ()
+) -> Dataset:
     """Fetch what is missing, verify, and load; a second call downloads nothing.
 
     Parameters
@@ -52,6 +56,8 @@ def acquire(source: SourceSettings, data_dir: Path, mirror: str | None = None) -
         Files land under `<data_dir>/raw`.
     mirror : str, optional
         "file:///…" or "https://…": taken instead of the public addresses, same relative names.
+    small_copies : sequence of Shrink
+        Of large encoded images these are kept while they are verified, so that who needs them decodes nothing again.
 
     Raises
     ------
@@ -63,6 +69,8 @@ def acquire(source: SourceSettings, data_dir: Path, mirror: str | None = None) -
         When `data_dir` cannot be written.
     """
     source = _found_from_anywhere(source, mirror)
+    if isinstance(source, EncodedSource):
+        source = source.keeping(small_copies)
     dataset = loader_of(source)(source, data_dir / "raw", mirror)
     paths = [getattr(source, name) for name in source.path_fields]
     of_mirror = any(not is_url(path) and not os.path.isabs(path) for path in paths)  # noqa: PTH117 - as they are given

@@ -17,6 +17,8 @@ from lib.datasets.dataset import Dataset, Split, build
 from lib.datasets.decoding import ASKED_AGAIN, CANNOT_READ, Decoder
 from lib.datasets.encoded import ByteStore, EncodedImages
 from lib.datasets.recognition import FORMATS, named_as_images
+from lib.datasets.shrinking import Shrink
+from lib.datasets.small_copies import keeping
 from lib.datasets.sources import EncodedSource
 from lib.datasets.split_names import SPLITS
 from lib.datasets.splits import TO_VALIDATE, different_images, hold_out_rows, shortages, too_few
@@ -103,8 +105,8 @@ def dataset_of(collection: Collection, source: EncodedSource) -> Dataset:
     classes = np.append(collection.classes, np.int32(-1))[columns["label"]]  # label -1 takes the last one
     wanted = (classes >= 0) | (columns["label"] < 0)
     _require_enough(collection, classes, wanted)
-    _verify_doubtful(collection, classes, wanted)
-    _verify(collection, wanted)
+    _verify_doubtful(collection, classes, wanted, source.small_copies)
+    _verify(collection, wanted, source.small_copies)
     no_image = wanted & _no_images(collection)
     bad = np.flatnonzero(wanted & (columns["state"] > FINE) & ~no_image)
     failed = np.flatnonzero(wanted & catalogue.refused_for(CANNOT_READ))
@@ -198,7 +200,9 @@ def _no_images(collection: Collection) -> npt.NDArray[np.bool_]:
     return found
 
 
-def _verify_doubtful(collection: Collection, classes: npt.NDArray[np.int32], wanted: npt.NDArray[np.bool_]) -> None:
+def _verify_doubtful(
+    collection: Collection, classes: npt.NDArray[np.int32], wanted: npt.NDArray[np.bool_], shrinks: Sequence[Shrink]
+) -> None:
     """Verify classes first of which no file is called as an image: a folder of notes is told before hours are spent."""
     state = collection.catalogue.columns["state"]
     if not collection.files or not (wanted & (state == UNVERIFIED)).any():
@@ -207,7 +211,7 @@ def _verify_doubtful(collection: Collection, classes: npt.NDArray[np.int32], wan
     counts = np.bincount(classes[wanted & named & (classes >= 0)], minlength=len(collection.class_names))
     if not counts.all():
         doubtful = wanted & np.isin(classes, np.flatnonzero(counts == 0))
-        _verify(collection, doubtful)
+        _verify(collection, doubtful, shrinks)
         _require_enough(collection, classes, ~doubtful & wanted | (state == FINE))
 
 
@@ -267,11 +271,13 @@ def classes_of(
     return names, np.array([position.get(value, -1) for value in catalogue.values], np.int32)
 
 
-def _verify(collection: Collection, wanted: npt.NDArray[np.bool_]) -> None:
+def _verify(collection: Collection, wanted: npt.NDArray[np.bool_], shrinks: Sequence[Shrink]) -> None:
     def save() -> None:
         catalogues.save(collection.catalogue, collection.file, collection.decoder.identity)
 
-    any_new = verify(collection.catalogue, wanted, collection.store, collection.decoder, collection.name, save)
+    catalogue, store, decoder = collection.catalogue, collection.store, collection.decoder
+    with keeping(collection.file, shrinks) as keeper:
+        any_new = verify(catalogue, wanted, store, decoder, collection.name, save, keeper)
     if collection.is_new and not any_new:
         save()
 

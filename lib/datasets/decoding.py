@@ -2,11 +2,13 @@
 
 EXIF orientation is applied, alpha is laid on white, 16-bit grey is cut to 8 bits, and of several frames the first is
 taken. The number of pixels is checked by the header before anything is decoded. Pixels decide: side data that is broken
-or too large, such as texts and colour profiles, is left out.
+or too large, such as texts and colour profiles, is left out. A large JPEG is decoded at a half, quarter
+or eighth of its size: libjpeg then skips the finest frequencies, which the shrinking to a network's input would average away.
 """
 
 from __future__ import annotations
 
+import hashlib
 import io
 import logging
 import threading
@@ -19,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lib.datasets.formats import what_it_is
+from lib.datasets.images import image_digest
 from lib.datasets.side_data import lighter
 
 if TYPE_CHECKING:
@@ -26,6 +29,12 @@ if TYPE_CHECKING:
 
 LARGEST_PIXELS = 89_478_485
 """Pillow's own limit: a quarter of a gibibyte at three bytes a pixel."""
+
+SCALED_SIDE = 512
+"""What a scaled JPEG's shorter side keeps at least, in pixels: twice the input of 224, and twice the 256 before a crop."""
+
+_SCALES = (8, 4, 2)
+_SCALED_FORMATS = {"JPEG", "MPO"}
 
 CHANNELS = 3
 """Of every decoded image: red, green, blue."""
@@ -46,6 +55,10 @@ _FORMAT = 2
 _LARGE = 1 << 24
 _one_large = threading.Lock()
 """Images of more than `_LARGE` pixels are decoded one at a time: each takes up to a gibibyte on the way."""
+
+_COPIED = 1 << 22
+"""Images of more pixels are not copied out of Pillow's memory, and their digest is that of the file: both take as long as
+decoding does."""
 
 _ORIENTATION = 0x0112
 _TURNS = {
@@ -76,17 +89,25 @@ class Decoded:
 
 
 class Decoder:
-    """Decodes encoded images of up to `largest_pixels` pixels; safe to call from several threads at once."""
+    """Decodes encoded images of up to `largest_pixels` pixels; safe to call from several threads at once.
 
-    def __init__(self, largest_pixels: int = LARGEST_PIXELS) -> None:
+    Parameters
+    ----------
+    scaled_side : int or None
+        JPEGs are decoded at the smallest scale whose shorter side has at least so many pixels; None: at their full size.
+    """
+
+    def __init__(self, largest_pixels: int = LARGEST_PIXELS, scaled_side: int | None = None) -> None:
         from PIL import Image
 
         self.largest_pixels = largest_pixels
+        self.scaled_side = scaled_side
         # Pillow's own check stands behind ours, for images within images; it must not be the narrower one.
         Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS or 0, largest_pixels)
         # What Pillow warns of is decided here, image by image; a filter set and reset around each is not safe in threads.
         warnings.filterwarnings("ignore", module=r"PIL\.")
         logging.getLogger("PIL").setLevel(logging.CRITICAL)
+        Image.core.set_use_block_allocator(1)  # type: ignore[attr-defined]  # else there is no view of large images, in pieces
         Image.init()
         known = [name for name in Image.ID if name not in _RUNS_A_PROGRAM]
         self._formats = sorted(known, key=lambda name: name not in ("JPEG", "PNG"))
@@ -101,24 +122,17 @@ class Decoder:
         """What decides the pixels of given bytes: what was verified by another decoder is verified again."""
         from PIL import __version__
 
-        return f"{_FORMAT} Pillow {__version__} {self.largest_pixels}"
+        return f"{_FORMAT} Pillow {__version__} {self.largest_pixels} {self.scaled_side}"
 
     def __call__(self, data: bytes) -> npt.NDArray[np.uint8]:
         """The image's pixels, uint8 (height, width, 3). Raises UnreadableError."""
         return self._decode(data, look_for_frames=False).pixels
 
-    def decoded_bytes(self, data: bytes) -> int:
-        """Bytes of the image once decoded, by its header alone; 0 when it has none that is known, or is too large."""
-        from PIL import Image
-
-        for content in chain([data], lighter(data)):
-            try:
-                with Image.open(io.BytesIO(content), formats=self._formats) as opened:
-                    pixels = opened.width * opened.height
-            except Exception:  # decoding it will say what is wrong
-                continue
-            return CHANNELS * pixels if pixels <= self.largest_pixels else 0
-        return 0
+    def digest(self, data: bytes, pixels: npt.NDArray[np.uint8]) -> bytes:
+        """16-byte digest of an image, of its pixels; of more than four million of the file and what decodes it."""
+        if pixels.shape[0] * pixels.shape[1] <= _COPIED:
+            return image_digest(pixels)
+        return hashlib.blake2b(self.identity.encode() + b"\0" + data, digest_size=16).digest()
 
     def inspect(self, data: bytes) -> Decoded:
         """The image's pixels and whether it has more frames. Raises UnreadableError.
@@ -163,10 +177,21 @@ class Decoder:
                     f"{opened.width}x{opened.height} pixels, more than largest_pixels {self.largest_pixels:,}: "
                     "it may be a decompression bomb"
                 )
-            if pixels <= _LARGE:
+            self._scale(opened)
+            if opened.width * opened.height <= _LARGE:
                 return Decoded(_rgb(opened), look_for_frames and _has_more_frames(opened))
             with _one_large:
                 return Decoded(_rgb(opened), look_for_frames and _has_more_frames(opened))
+
+    def _scale(self, opened: Image.Image) -> None:
+        """Have a large JPEG decoded at a part of its size."""
+        if self.scaled_side is None or opened.format not in _SCALED_FORMATS:
+            return
+        shorter = min(opened.size)
+        for scale in _SCALES:
+            if shorter // scale >= self.scaled_side:
+                opened.draft(opened.mode, (opened.width // scale, opened.height // scale))
+                return
 
 
 def encode_png(pixels: npt.NDArray[np.uint8]) -> bytes:
@@ -192,7 +217,17 @@ def _rgb(opened: Image.Image) -> npt.NDArray[np.uint8]:
     if picture.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in picture.info:
         picture = picture.convert("RGBA")
         picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
-    return np.asarray(picture.convert("RGB"))
+    return _array(picture if picture.mode == "RGB" else picture.convert("RGB"))
+
+
+def _array(picture: Image.Image) -> npt.NDArray[np.uint8]:
+    """The pixels of an RGB image; of a large one a view of Pillow's own memory, which keeps four bytes a pixel."""
+    if picture.width * picture.height <= _COPIED:
+        return np.asarray(picture)
+    import pyarrow as pa
+
+    content = np.frombuffer(pa.array(picture).values.buffers()[1], np.uint8)
+    return content.reshape(picture.height, picture.width, 4)[:, :, :CHANNELS]
 
 
 def _turn(opened: Image.Image) -> str | None:

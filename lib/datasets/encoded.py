@@ -16,7 +16,9 @@ import numpy.typing as npt
 from lib.datasets import catalogue as catalogues
 from lib.datasets.catalogue import Catalogue
 from lib.datasets.decoding import ASKED_AGAIN, CHANNELS, Decoder, UnreadableError
-from lib.datasets.images import Digests, Rows, image_digest
+from lib.datasets.images import Digests, Rows
+from lib.datasets.shrinking import Shrink
+from lib.datasets.small_copies import SmallCopies, copies_folder
 from lib.datasets.unpacked import distrust
 from lib.errors import ChangedError, DataError
 
@@ -57,6 +59,7 @@ class EncodedImages:
         self._decoder = decoder
         self._file = file
         self._copy = copy
+        self._small = SmallCopies(copies_folder(file))
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -77,6 +80,21 @@ class EncodedImages:
         wanted = [int(self._rows[row]) for row in rows]
         fetched = self._store.fetch(self._catalogue, wanted)
         return [self._decoded(row, data) for row, data in zip(wanted, fetched, strict=True)]
+
+    def shrunk(self, rows: Sequence[int] | Rows, shrink: Shrink) -> list[npt.NDArray[np.uint8]]:
+        """What `shrink` makes of the images at these positions; one that was kept as a small copy is not decoded again.
+
+        At most one image is in memory at its full size. Raises what `read` raises.
+        """
+        wanted = self._rows[np.asarray(rows, np.int64)]
+        found: dict[int, npt.NDArray[np.uint8]] = {}
+        for row in wanted.tolist():
+            if (copy := self._small_copy(row, shrink)) is not None:
+                found[row] = copy
+        missing = [row for row in dict.fromkeys(wanted.tolist()) if row not in found]
+        for row, data in zip(missing, self._store.fetch(self._catalogue, missing), strict=True):
+            found[row] = shrink(self._decoded(row, data))
+        return [found[row] for row in wanted.tolist()]
 
     def take(self, rows: Rows) -> EncodedImages:
         """The images at these positions."""
@@ -105,6 +123,12 @@ class EncodedImages:
         """The image's name in its source."""
         return self._catalogue.name(int(self._rows[index]))
 
+    def _small_copy(self, row: int, shrink: Shrink) -> npt.NDArray[np.uint8] | None:
+        columns = self._catalogue.columns
+        if not shrink.applies(int(columns["height"][row]), int(columns["width"][row])):
+            return None
+        return self._small.get(shrink, self._catalogue.digests[row].tobytes())
+
     def _decoded(self, row: int, data: bytes | UnreadableError) -> npt.NDArray[np.uint8]:
         try:
             if isinstance(data, UnreadableError):
@@ -114,7 +138,7 @@ class EncodedImages:
             if str(problem).startswith(ASKED_AGAIN):
                 raise DataError(f"image {self._catalogue.name(row)}: {problem}; fix that and run it again") from None
             raise self._changed(row, str(problem)) from None
-        if image_digest(pixels) != self._catalogue.digests[row].tobytes():
+        if self._decoder.digest(data, pixels) != self._catalogue.digests[row].tobytes():
             raise self._changed(row, "its pixels are others")
         return pixels
 

@@ -19,7 +19,7 @@ from lib.datasets.catalogue import Catalogue, names_of, positions_of, shown
 from lib.datasets.collection import Collection, dataset_of
 from lib.datasets.copies import keep, known_sha256
 from lib.datasets.dataset import Dataset
-from lib.datasets.decoding import Decoder, UnreadableError
+from lib.datasets.decoding import UnreadableError
 from lib.datasets.download import RemoteFile, fetch, file_name, is_offline
 from lib.datasets.folder_files import list_files
 from lib.datasets.folder_layout import ClassFolder, layout_of, splits_in_classes
@@ -65,7 +65,7 @@ def load(source: ImageFolder, raw: Path, mirror: str | None) -> Dataset:
     folder = raw / "folder"
     place, copy = _place(source.path, folder, mirror)
     listing = list_files(source, place)
-    decoder = Decoder(source.largest_pixels)
+    decoder = source.decoder
     asked = "" if source.splits is None else source.splits.model_dump_json()
     file = folder / f"catalogue-{digest_of(place.shown, asked, *(source.classes or ()))}.parquet"
     catalogue, is_new = catalogues.compared(listing.catalogue, catalogues.read(file, decoder.identity))

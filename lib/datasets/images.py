@@ -13,6 +13,8 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from lib.datasets.shrinking import Shrink
+
 Image = npt.NDArray[np.uint8]
 Rows = npt.NDArray[np.int64]
 RowRange = TypeVar("RowRange", range, Rows)
@@ -75,6 +77,17 @@ def read_images(images: Images, rows: range | Rows) -> Image | Sequence[Image]:
         read: Sequence[Image] = images.read(rows)
         return read
     return [images[int(row)] for row in rows]
+
+
+def read_shrunk(images: Images, rows: range | Rows, shrink: Shrink) -> Image | Sequence[Image]:
+    """What `shrink` makes of several images in order; an array where they lie in one."""
+    if hasattr(images, "shrunk"):
+        found: Sequence[Image] = images.shrunk(rows, shrink)
+        return found
+    read = read_images(images, rows)
+    if isinstance(read, np.ndarray) and not shrink.applies(*read.shape[1:3]):
+        return read
+    return [shrink(image) for image in read]
 
 
 def parts_to_read(images: Images, rows: RowRange, most: int, most_bytes: int) -> list[RowRange]:

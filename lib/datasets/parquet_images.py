@@ -26,7 +26,7 @@ from lib.datasets.catalogue import UNKNOWN_SIZE, Catalogue, Container, shown
 from lib.datasets.collection import Collection, classes_of, dataset_of
 from lib.datasets.containers import catalogue_of, container_splits, find, name_of, parted, set_splits
 from lib.datasets.dataset import Dataset
-from lib.datasets.decoding import Decoder, UnreadableError
+from lib.datasets.decoding import UnreadableError
 from lib.datasets.formats import require_no_pointer
 from lib.datasets.origins import digest_of
 from lib.datasets.places import Place, unreadable, without_secrets
@@ -233,7 +233,7 @@ def load(source: ParquetImages, raw: Path, mirror: str | None) -> Dataset:
     place, containers = find(source.path, ".parquet", mirror)
     parts = parted(containers, place, None if source.splits is None else source.splits.compiled())
     containers = parts.containers
-    decoder = Decoder(source.largest_pixels)
+    decoder = source.decoder
     columns = (source.image_column, source.label_column)
     file = raw / "parquet" / f"catalogue-{digest_of(place.shown, source.path, *columns)}.parquet"
     known = catalogues.read(file, decoder.identity)

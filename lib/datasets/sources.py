@@ -6,11 +6,11 @@ typed, validated once, and drawn as a form by the Prefect UI; a kind's module is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, LiteralString
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, LiteralString, Self
 
 from pydantic import (
     BaseModel,
@@ -18,13 +18,15 @@ from pydantic import (
     Field,
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
+    PrivateAttr,
     ValidationError,
     model_validator,
 )
 from pydantic_core import CoreSchema, ErrorDetails, InitErrorDetails, PydanticCustomError, core_schema
 
-from lib.datasets.decoding import LARGEST_PIXELS
+from lib.datasets.decoding import LARGEST_PIXELS, SCALED_SIDE, Decoder
 from lib.datasets.patterns import Patterns
+from lib.datasets.shrinking import Shrink
 from lib.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -150,6 +152,35 @@ class EncodedSource(SourceSettings):
     largest_pixels: int = Field(
         LARGEST_PIXELS, ge=1, description="An image of more pixels is not decoded: it may be a decompression bomb."
     )
+    decode: Literal["scaled", "full"] = Field(
+        "scaled", description="scaled: large JPEGs at a half, quarter or eighth of their size. full: every pixel."
+    )
+    decode_side: int = Field(
+        SCALED_SIDE, ge=1, description="What a scaled JPEG's shorter side keeps at least, in pixels."
+    )
+
+    _small_copies: tuple[Shrink, ...] = PrivateAttr(())
+
+    @property
+    def scaled_side(self) -> int | None:
+        """What a JPEG's shorter side keeps at least, in pixels; None when it is decoded at full size."""
+        return self.decode_side if self.decode == "scaled" else None
+
+    @property
+    def decoder(self) -> Decoder:
+        """What makes pixels of the images."""
+        return Decoder(self.largest_pixels, self.scaled_side)
+
+    @property
+    def small_copies(self) -> tuple[Shrink, ...]:
+        """The small copies of large images that are kept while these are verified."""
+        return self._small_copies
+
+    def keeping(self, shrinks: Sequence[Shrink]) -> Self:
+        """The same source, of whose large images small copies are kept while they are verified."""
+        source = self.model_copy()
+        source._small_copies = tuple(dict.fromkeys(shrinks))
+        return source
 
 
 class ImageFolder(EncodedSource):

@@ -13,8 +13,8 @@ import numpy.typing as npt
 from lib.datasets.catalogue import NOT_REGULAR, UNVERIFIED, Catalogue, Verified
 from lib.datasets.decoding import Decoder, UnreadableError
 from lib.datasets.encoded import ByteStore
-from lib.datasets.images import image_digest
 from lib.datasets.recognition import HEAD, format_of
+from lib.datasets.small_copies import Keeper
 from lib.machine import cores
 from lib.progress import bar
 
@@ -32,6 +32,7 @@ def verify(
     decoder: Decoder,
     label: str,
     save: Callable[[], None],
+    keeper: Keeper,
 ) -> bool:
     """Decode the wanted rows that are not verified and note what they are; whether there were any.
 
@@ -41,6 +42,8 @@ def verify(
     ----------
     save : callable
         Called at times and in any case at the end, also when interrupted: what was verified stays verified.
+    keeper : Keeper
+        Keeps small copies of what is decoded.
     """
     _refuse_by_size(catalogue, decoder)
     rows = np.flatnonzero(wanted & (catalogue.columns["state"] == UNVERIFIED))
@@ -52,7 +55,7 @@ def verify(
 
     def check(start: int) -> list[Note]:
         batch = rows[start : start + _BATCH].tolist()
-        return [_note(decoder, data) for data in store.fetch(catalogue, batch)]
+        return [_note(decoder, data, keeper) for data in store.fetch(catalogue, batch)]
 
     def collect() -> int:
         start, future = waiting.popleft()
@@ -97,7 +100,7 @@ def _refuse_by_size(catalogue: Catalogue, decoder: Decoder) -> None:
         )
 
 
-def _note(decoder: Decoder, data: bytes | UnreadableError) -> Note:
+def _note(decoder: Decoder, data: bytes | UnreadableError, keeper: Keeper) -> Note:
     if isinstance(data, UnreadableError):
         return str(data), 0, 0
     form = format_of(data[:HEAD])
@@ -106,4 +109,6 @@ def _note(decoder: Decoder, data: bytes | UnreadableError) -> Note:
     except UnreadableError as problem:
         return str(problem), len(data), form
     height, width, _ = decoded.pixels.shape
-    return Verified(image_digest(decoded.pixels), len(data), form, height, width, decoded.several_frames)
+    digest = decoder.digest(data, decoded.pixels)
+    keeper.add(digest, decoded.pixels)
+    return Verified(digest, len(data), form, height, width, decoded.several_frames)

@@ -22,7 +22,7 @@ from lib.datasets.catalogue import Catalogue, CatalogueBuilder, Container, shown
 from lib.datasets.collection import NO_SAMPLE, Collection, classes_of, dataset_of
 from lib.datasets.containers import catalogue_of, container_splits, find, name_of, parted, set_splits
 from lib.datasets.dataset import Dataset
-from lib.datasets.decoding import IMAGE_ENDINGS, Decoder, UnreadableError
+from lib.datasets.decoding import IMAGE_ENDINGS, UnreadableError
 from lib.datasets.formats import require_no_pointer
 from lib.datasets.origins import digest_of
 from lib.datasets.places import Place, remote_errors, without_secrets
@@ -68,7 +68,7 @@ def load(source: WebDataset, raw: Path, mirror: str | None) -> Dataset:
     """
     place, containers = find(source.path, ".tar", mirror)
     parts = parted(containers, place, None if source.splits is None else source.splits.compiled())
-    decoder = Decoder(source.largest_pixels)
+    decoder = source.decoder
     file = raw / "webdataset" / f"catalogue-{digest_of(place.shown, source.path)}.parquet"
     with bar(f"index {name_of(source.path, place)}", len(parts.containers), "shard") as advance:
         catalogue, is_new = catalogue_of(

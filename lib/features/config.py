@@ -9,6 +9,10 @@ from pydantic import Field, PositiveInt, ValidationInfo, field_validator
 from lib.backbones.backbone import Backbone, Interpolation
 from lib.backbones.config import NetworkSettings, without_default
 from lib.backbones.registry import find_backbone
+from lib.datasets.shrinking import Shrink
+
+_RESIZING = 2
+"""Raised when the same images become other inputs of the network than before."""
 
 
 class FeatureSettings(NetworkSettings):
@@ -68,13 +72,18 @@ class FeatureSettings(NetworkSettings):
         """Length that "crop" resizes an image's shorter side to, in pixels."""
         return self.entry.preprocessing.shorter_side(self.input_size)
 
-    def identity(self) -> dict[str, Any]:
-        """The settings that decide the features' values and layout in shards.
+    @property
+    def shrink(self) -> Shrink:
+        """What becomes of an image that is larger than the network's input, before all else."""
+        if self.preprocessing == "crop":
+            return Shrink(self.shorter_side, self.input_size, self.interpolation)
+        return Shrink(self.input_size, None, self.interpolation)
 
-        AlexNet's squashed images have the identity that they had before there were others, so that sets stay valid.
-        """
+    def identity(self) -> dict[str, Any]:
+        """The settings that decide the features' values and layout in shards."""
         left_out = {"device", "batch_size", "weights_file", "backbone", "preprocessing"}
         settings = self.model_dump(exclude=left_out | ({"seed"} if self.weights == "imagenet" else set()))
+        settings["resizing"] = _RESIZING
         if self.backbone != "alexnet":
             settings |= self.entry.identity(self.layer)
         if self.preprocessing == "crop":

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from lib.datasets.dataset import Dataset
-from lib.datasets.images import parts_to_read, read_images
+from lib.datasets.images import read_shrunk
 from lib.errors import FeatureSetError
 from lib.features.plan import SetPlan, blocks
 from lib.features.program import Program
@@ -21,9 +21,6 @@ from lib.progress import Advance
 
 _BEHIND = 2
 """Shards that may wait for the disk before the network does."""
-
-
-_PART_BYTES = 64 << 20
 
 
 def write_shards(
@@ -87,18 +84,19 @@ class _Images:
         self._plan, self._dataset = plan, dataset
 
     def parts(self, block: range, most: int) -> list[range]:
-        """Parts lie within one split each, and take at most `_PART_BYTES` once decoded, if they hold several images."""
+        """Parts lie within one split each."""
         found, start = [], block.start
-        for name, piece in self._plan.parts(block):
-            shift = start - piece.start
-            parts = parts_to_read(self._dataset.splits[name].images, piece, most, _PART_BYTES)
-            found += [range(part.start + shift, part.stop + shift) for part in parts]
+        for _, piece in self._plan.parts(block):
+            found += [
+                range(first, min(first + most, start + len(piece))) for first in range(start, start + len(piece), most)
+            ]
             start += len(piece)
         return found
 
     def read(self, part: range) -> Pixels:
+        """The images of a part, none larger than the network's input."""
         ((name, piece),) = self._plan.parts(part)
-        return read_images(self._dataset.splits[name].images, piece)
+        return read_shrunk(self._dataset.splits[name].images, piece, self._plan.settings.shrink)
 
 
 def _require_finite(features: np.ndarray, block: range, plan: SetPlan) -> None:

@@ -21,10 +21,10 @@ class Rows(Protocol):
     """The images that are to go through the network; used from several threads at once."""
 
     def parts(self, block: range, most: int) -> list[range]:
-        """The rows of a block in parts that are read at once: at most `most` images, and no more than memory is meant for."""
+        """The rows of a block in parts that are read at once, of at most `most` images."""
 
     def read(self, part: range) -> Pixels:
-        """The images of a part."""
+        """The images of a part, none larger than what `FeatureSettings.shrink` makes of it."""
 
 
 class Program(Protocol):

@@ -2,7 +2,8 @@
 
 Resizing is linear in the pixels and does one axis after the other, so enlarging images of one size is two products with small
 matrices, which are what `torch.nn.functional.interpolate` does to the identity: the same result, several times faster on a
-CPU, already channels-last, and of a crop only what is seen. Shrinking goes through `interpolate` itself, with antialiasing.
+CPU, already channels-last, and of a crop only what is seen. Larger images were shrunk when they were read
+(`FeatureSettings.shrink`): they have their size already.
 """
 
 from __future__ import annotations
@@ -22,7 +23,6 @@ Pixels = npt.NDArray[np.uint8] | Sequence[npt.NDArray[np.uint8]]
 """Images of one size as one array (n, height, width[, 3]), or single ones (height, width[, 3])."""
 
 
-_LARGEST_RATIO = 32
 _MATRICES = 32
 """Sizes of images whose matrices are kept."""
 
@@ -31,11 +31,14 @@ _REACH = 3
 
 
 class Resizer:
-    """Turns uint8 images into the network's input (n, 3, size, size), normalised, channels-last, of `dtype`."""
+    """Turns uint8 images into the network's input (n, 3, size, size), normalised, channels-last, of `dtype`.
+
+    No image may be larger than what it is resized to; `FeatureSettings.shrink` sees to that.
+    """
 
     def __init__(self, settings: FeatureSettings, device: torch.device, dtype: torch.dtype) -> None:
         self._size, self._mode = settings.input_size, settings.interpolation
-        self._shorter_side = settings.shorter_side if settings.preprocessing == "crop" else None
+        self._shrink = settings.shrink
         self._device, self._dtype = device, dtype
         # float16 products are slow on a CPU, and cubic ones are whole pixels: their results are rounded to it instead.
         plain = self._mode == "bicubic" or (device.type == "cpu" and dtype == torch.float16)
@@ -63,41 +66,32 @@ class Resizer:
 
     def _of_one_size(self, images: torch.Tensor) -> torch.Tensor:
         height, width = images.shape[1:3]
-        target = self._target(height, width)
-        if height > target[0] or width > target[1]:
-            return self._interpolated(images, target)
+        target = self._shrink.target(height, width)
+        if self._shrink.applies(height, width):
+            raise ValueError(
+                f"an image of {height}x{width} pixels is larger than {target[0]}x{target[1]}; shrink it first"
+            )
+        if (height, width) == target:
+            return self._normalised(self._square(_coloured(images).permute(0, 3, 1, 2).float()))
         if self._mode != "bicubic":
             return self._multiplied(images, target)
-        return self._cubic(images, target) if self._shorter_side else self._interpolated(images, target)
+        return self._cubic(images, target) if self._shrink.crop is not None else self._interpolated(images, target)
 
-    def _target(self, height: int, width: int) -> tuple[int, int]:
-        """Size of the resized image, of which the square in the middle is seen; as torchvision's `Resize` rounds it."""
-        if self._shorter_side is None:
-            return self._size, self._size
-        if height <= width:
-            return self._shorter_side, int(self._shorter_side * width / height)
-        return int(self._shorter_side * height / width), self._shorter_side
+    def _square(self, pixels: torch.Tensor) -> torch.Tensor:
+        """What the network sees of resized images (n, 3, height, width)."""
+        top, left = (self._start(length) for length in pixels.shape[2:])
+        square = pixels[:, :, top : top + self._size, left : left + self._size]
+        return square.contiguous(memory_format=torch.channels_last)
 
     def _start(self, length: int) -> int:
         """Where the square begins along an axis; as torchvision's `CenterCrop` rounds it."""
         return round((length - self._size) / 2)
 
     def _interpolated(self, images: torch.Tensor, target: tuple[int, int]) -> torch.Tensor:
-        smooth = self._mode != "nearest"
         pixels = _coloured(images).permute(0, 3, 1, 2).float()
-        if any(before > _LARGEST_RATIO * after for before, after in zip(pixels.shape[2:], target, strict=True)):
-            pixels = pixels.cpu()  # a GPU's antialiasing kernel holds a pixel's whole support in shared memory
-        resized = interpolate(
-            pixels,
-            target,
-            mode=self._mode,
-            align_corners=False if smooth else None,
-            # When enlarging it changes nothing of bilinear; of bicubic it chooses torchvision's and Pillow's kernel.
-            antialias=smooth,
-        ).to(self._device)
-        top, left = (self._start(length) for length in target)
-        square = resized[:, :, top : top + self._size, left : left + self._size]
-        return self._normalised(square.contiguous(memory_format=torch.channels_last))
+        # Of bicubic enlargement antialiasing chooses torchvision's and Pillow's kernel.
+        resized = interpolate(pixels, target, mode=self._mode, align_corners=False, antialias=True)
+        return self._normalised(self._square(resized))
 
     def _normalised(self, pixels: torch.Tensor) -> torch.Tensor:
         """Cubic weights overshoot, so pixels (n, 3, size, size) are cut to their range first."""

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lib.datasets import Dataset, acquire, require_no_leakage
+from lib.datasets.shrinking import Shrink
 from lib.graph.outlook import Outlook
 from lib.places import Places
-from lib.profile import Profile
+from lib.profile import Graph, Profile
 from lib.reference import claims_named
 from lib.studies.study import Group, kind_of
 
@@ -39,10 +40,22 @@ def check_graph(profile: Profile, names: Sequence[str], where: Places) -> dict[s
     for name in wanted:
         if graph[name].group is Group.DATA:
             source: Any = graph[name].settings
-            datasets[name] = acquire(source, where.data, where.mirror)
+            datasets[name] = acquire(source, where.data, where.mirror, _small_copies(graph, name, wanted))
             require_no_leakage(datasets[name])
     _check(profile, wanted, datasets, where)
     return datasets
+
+
+def _small_copies(graph: Graph, data: str, names: Sequence[str]) -> list[Shrink]:
+    """What those of `names` that are on this data need of its large images."""
+    studies = [graph[name].study for name in names if graph[name].group is not Group.DATA]
+    kinds = [(kind_of(each), each) for each in studies]
+    return [
+        shrink
+        for kind, settings in kinds
+        if any(need.node == data for need in kind.needs(settings))
+        for shrink in kind.small_copies(settings)
+    ]
 
 
 def _check(profile: Profile, names: Sequence[str], datasets: Mapping[str, Dataset], where: Places) -> None:

@@ -61,10 +61,11 @@ class Outlook:
         node = self.graph[name]
         if node.group is Group.DATA:
             dataset = self._datasets.get(name)
-            if dataset is not None:
-                return Ahead(name, name, dataset, tuple(dataset.splits), digest=dataset.digest)
             source: Any = node.settings
-            return Ahead(name, name, None, splits_ahead(source, self.where.data, self.where.mirror))
+            if dataset is not None:
+                return Ahead(name, name, dataset, tuple(dataset.splits), digest=dataset.digest, source=source)
+            splits = splits_ahead(source, self.where.data, self.where.mirror)
+            return Ahead(name, name, None, splits, source=source)
         root = self[self.graph.data_of(name).name]
         identity = self.identity(name)
         if isinstance(node.settings, FeatureNode):

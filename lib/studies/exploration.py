@@ -12,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field, PositiveInt
 
+from lib.datasets.images import read_shrunk
+from lib.datasets.shrinking import Shrink
 from lib.studies.presentation import Presentation, RunNote, Section, escaped
 from lib.studies.study import (
     Ahead,
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 
 _SEED = 0
 _SCATTER_SIDE = 32
+_SCATTERED = Shrink(_SCATTER_SIDE)
 _UNNAMED = "images"
 """What the class of images without labels is called in figures and tables."""
 
@@ -86,12 +89,17 @@ class Exploration(Kind[ExplorationSettings, ExplorationResult]):
     """A first look at image data."""
 
     name = "exploration"
+    version = 2
     settings = ExplorationSettings
     result = ExplorationResult
     question = "What do the images look like, and how many of each class are there?"
 
     def needs(self, settings: ExplorationSettings) -> tuple[Need, ...]:
         return (Need("on", settings.on, (Group.DATA,)),)
+
+    def small_copies(self, settings: ExplorationSettings) -> tuple[Shrink, ...]:
+        """The images of the scatter."""
+        return (_SCATTERED,)
 
     def compute(self, study: Study[ExplorationSettings]) -> ExplorationResult:
         """Count the images, choose samples, and find principal components of the pixels."""
@@ -102,7 +110,8 @@ class Exploration(Kind[ExplorationSettings, ExplorationResult]):
         shown = sample_by_class(train.labels, settings.grid, _SEED)[: settings.grid]
         scattered = sample_by_class(train.labels, settings.scatter, _SEED)
         alike = len(dataset.shapes) == 1
-        points, shares = principal_components(np.stack([_small(train, row, alike) for row in scattered]), 2, _SEED)
+        small = [_row(image, alike) for image in read_shrunk(train.images, scattered, _SCATTERED)]
+        points, shares = principal_components(np.stack(small), 2, _SEED)
         first, second = [*shares.tolist(), 0.0, 0.0][:2]
         return ExplorationResult(
             settings=settings,
@@ -205,16 +214,14 @@ def _counts(split: Split, classes: int) -> list[int]:
     return counts
 
 
-def _small(split: Split, row: int, alike: bool) -> npt.NDArray[np.float32]:
-    """An image as one row; large ones shrink to 32x32, and any that are not `alike`, so that they share one space."""
+def _row(image: npt.NDArray[np.uint8], alike: bool) -> npt.NDArray[np.float32]:
+    """An image of at most 32x32 as one row; any that are not `alike` are resized to it, so that they share one space."""
     from PIL import Image
 
-    picture = Image.fromarray(split.images[int(row)])
     if not alike:
-        picture = picture.convert("RGB")
-    if not alike or max(picture.size) > _SCATTER_SIDE or picture.size[0] != picture.size[1]:
-        picture = picture.resize((_SCATTER_SIDE, _SCATTER_SIDE), Image.Resampling.BILINEAR)
-    return np.asarray(picture, dtype=np.float32).ravel() / np.float32(255)
+        picture = Image.fromarray(image).convert("RGB")
+        image = np.asarray(picture.resize((_SCATTER_SIDE, _SCATTER_SIDE), Image.Resampling.BILINEAR))
+    return image.ravel().astype(np.float32) / np.float32(255)
 
 
 KIND = Exploration()

@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
+from lib.datasets.sources import EncodedSource
+from lib.errors import ConfigError
 from lib.features.config import FeatureSettings
 from lib.features.manifest import Shard
 from lib.features.speed import Speed, read_speeds, speed_words
@@ -35,6 +37,7 @@ from lib.studies.study import (
 
 if TYPE_CHECKING:
     from lib.datasets import Dataset
+    from lib.datasets.shrinking import Shrink
     from lib.features import ExtractionWork, FeatureSet
     from lib.features.plan import SetPlan
     from lib.features.statistics import FeatureStatistics
@@ -153,6 +156,20 @@ class Features(Kind[FeatureNode, FeaturesResult]):
 
     def needs(self, settings: FeatureNode) -> tuple[Need, ...]:
         return (Need("of", settings.of, (Group.DATA,)),)
+
+    def small_copies(self, settings: FeatureNode) -> tuple[Shrink, ...]:
+        """The network's input."""
+        return (settings.shrink,)
+
+    def check(self, name: str, settings: FeatureNode, inputs: Mapping[str, Ahead]) -> None:
+        """Refuse JPEGs that are decoded to less than twice what the network takes."""
+        data, least = inputs["of"], 2 * settings.shrink.side
+        side = data.source.scaled_side if isinstance(data.source, EncodedSource) else None
+        if side is not None and side < least:
+            raise ConfigError(
+                f"features.{name}: an input of {settings.input_size} pixels needs JPEGs decoded to {least} pixels or more, "
+                f"and data.{data.name}.decode_side is {side}; set it to {least}, or data.{data.name}.decode to full"
+            )
 
     def decisive(self, settings: FeatureNode) -> Any:
         """Nothing beside the digest of the set, which covers all settings that decide its values and its shards."""

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from lib.datasets import Dataset
+    from lib.datasets.shrinking import Shrink
+    from lib.datasets.sources import SourceSettings
     from lib.features import FeatureSet
     from lib.features.config import FeatureSettings
 
@@ -123,6 +125,8 @@ class Ahead:
         The input's digest; None while it is not known.
     settings : StudySettings or None
         Of a study.
+    source : SourceSettings or None
+        Of a data node.
     """
 
     name: str
@@ -132,6 +136,7 @@ class Ahead:
     features: FeatureSettings | None = None
     digest: str | None = None
     settings: StudySettings | None = None
+    source: SourceSettings | None = None
 
 
 @dataclass(frozen=True)
@@ -368,6 +373,10 @@ class Kind(ABC, Generic[S, R]):
     def intact(self, settings: S, inputs: Mapping[str, Identified], where: Places) -> bool:
         """Whether what a record speaks of outside its folder is still there; else the record is made anew."""
         return True
+
+    def small_copies(self, settings: S) -> tuple[Shrink, ...]:
+        """What it needs of large images of the data that it is on: copies are kept when these are verified."""
+        return ()
 
     @abstractmethod
     def compute(self, study: Study[S]) -> R:

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from lib.datasets.decoding import Decoder, UnreadableError
+from lib.datasets.shrinking import Shrink
 
 NOISE = np.random.default_rng(0).integers(0, 256, (24, 32, 3), np.uint8)
 
@@ -250,3 +251,55 @@ def test_threads_decode_what_one_decodes(decode):
         together = list(pool.map(decode, files * 4))
     for image, data in zip(together, files * 4, strict=True):
         np.testing.assert_array_equal(image, decode(data))
+
+
+@pytest.mark.parametrize(
+    ("size", "side", "expected"),
+    [
+        ((2100, 1400), 512, (1050, 700)),
+        ((4096, 2200), 512, (1024, 550)),
+        ((1400, 2100), 300, (350, 525)),
+        ((1023, 1023), 512, (1023, 1023)),
+        ((2100, 1400), None, (2100, 1400)),
+    ],
+)
+def test_a_large_jpeg_is_decoded_at_the_smallest_scale_that_leaves_its_side(size, side, expected):
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (7, 9, 3), np.uint8)).resize(size)
+    content = io.BytesIO()
+    picture.save(content, "JPEG", quality=95)
+    pixels = Decoder(scaled_side=side)(content.getvalue())
+    assert pixels.shape[1::-1] == expected
+    plain = np.asarray(Image.open(content).convert("RGB").resize(expected, Image.Resampling.BOX)).astype(int)
+    assert np.abs(pixels - plain).mean() < 1.5
+
+
+def test_a_png_is_decoded_whole_and_a_turned_photo_is_turned():
+    content, turned = io.BytesIO(), io.BytesIO()
+    picture = Image.new("RGB", (1400, 2100), "red")
+    picture.save(content, "PNG")
+    assert Decoder(scaled_side=300)(content.getvalue()).shape == (2100, 1400, 3)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    picture.save(turned, "JPEG", exif=exif)
+    assert Decoder(scaled_side=300)(turned.getvalue()).shape == (350, 525, 3)
+
+
+def test_pixels_of_a_very_large_image_are_a_view_and_its_digest_that_of_the_file():
+    values = np.random.default_rng(0).integers(0, 256, (40, 50, 3), np.uint8)
+    picture = Image.fromarray(values).resize((2500, 2000), Image.Resampling.NEAREST)
+    files = {}
+    for level in (0, 1):
+        content = io.BytesIO()
+        picture.save(content, "PNG", compress_level=level)
+        files[level] = content.getvalue()
+    decode = Decoder()
+    pixels = [decode(content) for content in files.values()]
+    assert not pixels[0].flags.owndata
+    np.testing.assert_array_equal(pixels[0], np.asarray(picture))
+    np.testing.assert_array_equal(*pixels)
+    digests = [decode.digest(content, seen) for content, seen in zip(files.values(), pixels, strict=True)]
+    assert digests[0] != digests[1]
+    assert digests[0] != Decoder(scaled_side=512).digest(files[0], pixels[0]), "the decoder is part of it"
+    small = [Shrink(64)(seen) for seen in (*pixels, np.asarray(picture))]
+    np.testing.assert_array_equal(small[0], small[1])
+    np.testing.assert_array_equal(small[0], small[2])

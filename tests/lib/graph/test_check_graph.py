@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
+from PIL import Image
 
-from lib.errors import ConfigError, LeakageError, WeightsError
-from lib.graph import check_graph
+from lib.datasets.decoding import Decoder
+from lib.errors import ConfigError, DataError, LeakageError, WeightsError
+from lib.graph import check_graph, ready_node
 from lib.profile import parse_profile
 from tests.image_files import write_images
 from tests.lib.graph.conftest import TINY, tiny_profile
@@ -44,6 +47,49 @@ def test_a_sweep_that_tests_without_test_rows_is_refused_before_its_data_is_fetc
     with pytest.raises(ConfigError, match=r"studies.rates.test is true, but data 'letters' has no test split"):
         check_graph(profile, ["rates"], where)
     assert not where.data.exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "least"), [({"input_size": 300}, 600), ({"preprocessing": "crop", "input_size": 250}, 572)]
+)
+def test_jpegs_decoded_to_less_than_twice_the_input_are_refused_before_one_is(changes, least, where, tmp_path):
+    data = {"pets": {"source": "folder", "path": str(tmp_path / "not-there")}}
+    features = {"pool5": {"of": "pets", "layer": "pool5", "weights": "random", **changes}}
+    content = {"name": "large", "data": data, "features": features}
+    problem = rf"features.pool5: .* {least} pixels or more, and data.pets.decode_side is 512; set it to {least}"
+    with pytest.raises(ConfigError, match=problem):
+        check_graph(parse_profile(content), ["pool5"], where)
+    with pytest.raises(DataError, match="not-there"):
+        check_graph(parse_profile(content | {"data": {"pets": data["pets"] | {"decode": "full"}}}), ["pool5"], where)
+
+
+def test_a_run_decodes_a_large_image_once(where, tmp_path, monkeypatch):
+    pets = tmp_path / "pets"
+    for name in ("a", "b"):
+        (pets / name).mkdir(parents=True)
+        for number in range(5):
+            content = np.random.default_rng(number).integers(0, 256, (300, 280, 3), np.uint8)
+            Image.fromarray(content + (name == "b")).save(pets / name / f"{number}.png")
+    content = {
+        "name": "large",
+        "data": {"pets": {"source": "folder", "path": str(pets)}},
+        "features": {"pool5": {"of": "pets", "layer": "pool5", "weights": "random", "input_size": 64}},
+        "studies": {"look": {"kind": "exploration", "on": "pets", "grid": 2}},
+    }
+    decoded: list[bytes] = []
+    decode = Decoder._decode
+
+    def counted(self, data, look_for_frames):
+        decoded.append(data)
+        return decode(self, data, look_for_frames)
+
+    monkeypatch.setattr(Decoder, "_decode", counted)
+    profile = parse_profile(content)
+    check_graph(profile, ["pool5", "look"], where)
+    assert len(decoded) == 10
+    for name in ("pool5", "look"):
+        ready_node(profile, name, where).run()
+    assert len(decoded) == 10 + 2, "beyond verification only the images that are shown"
 
 
 def test_unknown_claims_are_refused(where):
