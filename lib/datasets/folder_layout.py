@@ -134,8 +134,8 @@ def _require_splits(place: Place, base: bytes, root: Contents, told: Told, insid
     names = ", ".join(map(repr, told.splits))
     if not clear:
         raise DataError(
-            f"{where}: {names} may be {_of(told)} or classes; for splits set {_patterns(glob(shown(base)), told)}, for classes set "  # noqa: E501
-            f"classes: [{listed(list(root.named))}]"
+            f"{where}: {names} may be {_of(told)} or classes; for splits set {_patterns(glob(shown(base)), told)}, for classes "
+            f"set classes: [{listed(list(root.named))}]"
         )
     if "train" not in told.splits.values():
         raise DataError(
