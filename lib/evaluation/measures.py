@@ -124,7 +124,9 @@ class WeightedRows:
         """Weighted sums of `value`, shape (n,), over the rows of each `group`, shape (n,): (k, groups)."""
         return self._counted(group, np.arange(len(self.labels)), groups, value).T
 
-    def _counted(self, group: Labels, row: Labels, groups: int, value: Floats | npt.NDArray[np.bool_] | None = None) -> Values:
+    def _counted(
+        self, group: Labels, row: Labels, groups: int, value: Floats | npt.NDArray[np.bool_] | None = None
+    ) -> Values:
         """Weights of the rows `row`, each times its `value`, summed in each `group`, all of shape (m,): (groups, k)."""
         of_each = np.ones(len(group)) if value is None else value.astype(np.float64)
         place = csr_array((of_each, (group, row)), shape=(groups, len(self.labels)))

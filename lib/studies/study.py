@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from importlib import import_module
 from pathlib import Path
@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict
 
 from lib.errors import ConfigError
 from lib.places import Places
-from lib.studies.presentation import Presentation
+from lib.studies.presentation import Presentation, lacking_words
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -176,11 +176,15 @@ class Table:
 
 @dataclass(frozen=True)
 class Artifact:
-    """A figure or table in a record: a file under `figures/` or `tables/`, and what it is called."""
+    """A figure or table in a record: a file under `figures/` or `tables/`, and what it is called.
+
+    `lacking` has the letters of a figure for which there was no font.
+    """
 
     file: str
     caption: str
     variant: str = ""
+    lacking: str = ""
 
 
 @dataclass(frozen=True)
@@ -231,7 +235,9 @@ class Record(Generic[R]):
 
     def present(self) -> Presentation:
         """What people are shown of it."""
-        return kind_named(self.kind).present(self)
+        shown = kind_named(self.kind).present(self)
+        lacking = "".join(dict.fromkeys("".join(figure.lacking for figure in self.figures)))
+        return replace(shown, warnings=(*shown.warnings, lacking_words(lacking))) if lacking else shown
 
 
 class Folder(Protocol):

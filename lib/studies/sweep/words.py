@@ -34,7 +34,7 @@ OUTCOMES = {
 }
 
 _NAMED = 12
-"""Trials of a variant that a warning names one by one, at most."""
+"""Trials, models and variants that warnings name one by one, at most."""
 
 
 def number(value: float, decimals: int = 4) -> str:
@@ -253,24 +253,31 @@ def remarks_words(result: SweepResult) -> list[str]:
     that has many, one sentence counts them.
     """
     alone = [each for each in result.remarks if each.configuration is None and each.doubt is not Doubt.HIGHER_SCORE]
-    sentences = [*(_remark_words(result, remark) for remark in alone), *_higher_words(result)]
-    for variant, settings in result.settings.variants.items():
-        of_variant = [
-            remark
-            for remark in result.remarks
-            if remark.configuration is not None and result.configurations[remark.configuration].variant == variant
-        ]
-        if of_variant and (settings.search is not None or len(of_variant) > _NAMED):
+    sentences = [*(_remark_words(result, remark) for remark in alone[:_NAMED]), *_higher_words(result)]
+    if len(alone) > _NAMED:
+        sentences.append(f"{len(alone) - _NAMED:,} more warnings of models like these; see models.csv and measures.csv")
+    of_variants: dict[str, list[Remark]] = {}
+    for remark in result.remarks:
+        if remark.configuration is not None:
+            of_variants.setdefault(result.configurations[remark.configuration].variant, []).append(remark)
+    if len(of_variants) > _NAMED:
+        among = f"configurations of {len(result.settings.variants):,} variants"
+        every = [remark for remarks in of_variants.values() for remark in remarks]
+        sentences.append(_failed(every, len(result.configurations), among))
+        return sentences
+    for variant, remarks in of_variants.items():
+        if result.settings.variants[variant].search is not None or len(remarks) > _NAMED:
             named = f"{variant}: " if len(result.settings.variants) > 1 else ""
             tried = sum(each.variant == variant for each in result.configurations)
-            count = len({remark.configuration for remark in of_variant})
-            sentences.append(
-                f"{named}{count:,} of {tried:,} configurations diverged or did not learn with some seed; "
-                "configurations.csv names them"
-            )
+            sentences.append(named + _failed(remarks, tried, "configurations"))
         else:
-            sentences += [_trial_remark(result, remark) for remark in of_variant]
+            sentences += [_trial_remark(result, remark) for remark in remarks]
     return sentences
+
+
+def _failed(remarks: Sequence[Remark], tried: int, among: str) -> str:
+    count = len({remark.configuration for remark in remarks})
+    return f"{count:,} of {tried:,} {among} diverged or did not learn with some seed; configurations.csv names them"
 
 
 def _higher_words(result: SweepResult) -> Iterator[str]:
@@ -282,7 +289,8 @@ def _higher_words(result: SweepResult) -> Iterator[str]:
             if remark.doubt is Doubt.HIGHER_SCORE and remark.significant is significant and remark.model is not None
         ]
         if named:
-            listed = named[0] if len(named) == 1 else f"{', '.join(named[:-1])} and {named[-1]}"
+            several = named if len(named) <= _NAMED else [*named[:_NAMED], f"{len(named) - _NAMED:,} more"]
+            listed = named[0] if len(named) == 1 else f"{', '.join(several[:-1])} and {several[-1]}"
             verb = "scores" if len(named) == 1 else "score"
             yield f"{listed} {verb} {words} than the chosen model (accuracy of the first seed)"
 
