@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -50,13 +51,17 @@ def mean_over_seeds(values: Sequence[float], confidence: float = 0.95) -> Interv
 
 def half_width(values: npt.NDArray[np.floating], confidence: float = 0.95) -> npt.NDArray[np.float64]:
     """Half of Student's t interval of the mean over the first axis; `values` has shape (seeds >= 2, ...)."""
+    seeds = len(values)
+    half: npt.NDArray[np.float64] = _quantile(confidence, seeds - 1) * np.std(values, axis=0, ddof=1) / math.sqrt(seeds)
+    return half
+
+
+@cache
+def _quantile(confidence: float, freedom: int) -> float:
+    """How many standard errors Student's t interval reaches to each side."""
     from scipy.stats import t
 
-    seeds = len(values)
-    half: npt.NDArray[np.float64] = (
-        t.ppf((1 + confidence) / 2, seeds - 1) * np.std(values, axis=0, ddof=1) / math.sqrt(seeds)
-    )
-    return half
+    return float(t.ppf((1 + confidence) / 2, freedom))
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ def class_distribution(counts: Mapping[str, Mapping[str, int]], title: str) -> F
     """
     with rc_context(STYLE):
         names = list(next(iter(counts.values())))
-        figure = Figure(figsize=(max(6, 0.3 * min(len(names), _NAMED)), 3.4))
+        figure = Figure(figsize=(7 if len(names) > _NAMED else max(6, 0.3 * len(names)), 3.4))
         axis = figure.subplots()
         width = 0.8 / len(counts)
         for index, (split, of_class) in enumerate(counts.items()):

@@ -133,6 +133,7 @@ def parallel_coordinates(attempts: Sequence[Attempt], dimensions: Sequence[Dimen
         places = [*enumerate(ranked)]
         drawn = [*_some(unranked), *reversed([*_some(places[:top]), *_some(places[top:])])]  # the lowest on top
         faint = min(0.8, 5 / math.sqrt(max(1, len(drawn))))
+        strong = min(0.8, 8 / math.sqrt(min(top, _LINES)))
         for place, each in drawn:
             fan = crowd * ((len(ranked) if place is None else place) / max(1, len(attempts)) - 0.5)
             heights = [_height(dimension, each.values[dimension.name], fan) for dimension in dimensions]
@@ -141,7 +142,7 @@ def parallel_coordinates(attempts: Sequence[Attempt], dimensions: Sequence[Dimen
                 heights.append((loss - low) / (high - low) if high > low else 0.5)
             colour, width, alpha = _GREY, 0.7, faint
             if place is not None and place < top:
-                colour, width, alpha = (PALETTE[1], 2.0, 1.0) if place == 0 else (PALETTE[0], 0.9, 0.8)
+                colour, width, alpha = (PALETTE[1], 2.0, 1.0) if place == 0 else (PALETTE[0], 0.9, strong)
             axis.plot(heights, color=colour, linestyle=":" if place is None else "-", linewidth=width, alpha=alpha)
         names = [words(dimension.name) + (" (log)" if dimension.log else "") for dimension in dimensions]
         for place in range(len(names) + 1):

@@ -19,7 +19,7 @@ from lib.studies.sweep.rows import sources_of
 from lib.studies.sweep.runs import sampler_words
 from lib.studies.sweep.settings import SweepSettings
 from lib.studies.sweep.tables import tables
-from lib.studies.sweep.words import configuration_name, endings, in_order, model_name, number, rows_words
+from lib.studies.sweep.words import best_models, configuration_name, endings, in_order, model_name, number, rows_words
 
 if TYPE_CHECKING:
     from lib.search.space import Dimension
@@ -63,7 +63,7 @@ def _accuracies(result: SweepResult, title: str) -> Drawing:
     """All models by their test accuracies."""
     from lib.figures.intervals import ModelRow, model_accuracies
 
-    positions, left_out = _best_models(result, in_order(result), _ROWS)
+    positions, left_out = best_models(result, in_order(result), _ROWS)
     rows = [
         ModelRow(
             _role(model),
@@ -149,7 +149,7 @@ def _finals(result: SweepResult, title: str) -> Iterator[Drawing]:
     if result.judged_on is not Rows.TEST:
         return
     trained = [at for at, model in enumerate(result.models) if model.trials]
-    positions, left_out = _best_models(result, trained, _PANELS)
+    positions, left_out = best_models(result, trained, _PANELS)
     panels = [
         Panel(wrapped(model_name(result, at), _PANEL_WIDTH), [trial.history for trial in result.models[at].trials])
         for at in positions
@@ -259,14 +259,6 @@ def _variants(result: SweepResult) -> Iterator[tuple[str, str, str]]:
     for variant in variants:
         if variant in best:
             yield (variant, f"-{variant}", f" ({variant}{of})") if len(variants) > 1 else (variant, "", "")
-
-
-def _best_models(result: SweepResult, positions: Sequence[int], limit: int) -> tuple[list[int], str]:
-    """At most `limit` of these models in their order, the chosen and those of highest accuracy, and words that say so."""
-    if len(positions) <= limit:
-        return list(positions), ""
-    ranked = sorted(positions, key=lambda at: (at != result.chosen, -result.models[at].accuracy.estimate))[:limit]
-    return [at for at in positions if at in ranked], f" (the best {limit} of {len(positions):,})"
 
 
 def _best(result: SweepResult, positions: Sequence[int], limit: int) -> tuple[list[int], str]:

@@ -17,6 +17,7 @@ from lib.studies.sweep.runs import logged_configurations, runs_below, sampler_wo
 from lib.studies.sweep.tables import confused_rows
 from lib.studies.sweep.words import (
     OUTCOMES,
+    best_models,
     brief_verdict,
     configuration_name,
     decimals_for,
@@ -186,7 +187,7 @@ def _models(result: SweepResult) -> str:
         head += ["chosen model less this one, first seed"]
         head += ["the same, paired over seeds"] if paired else []
     table = []
-    for position in in_order(result)[:_ROWS]:
+    for position in best_models(result, in_order(result), _ROWS)[0]:
         model = result.models[position]
         name = escaped(model_name(result, position))
         if model.role is ModelRole.BASELINE and model.settings:
@@ -263,10 +264,12 @@ def _configurations(result: SweepResult) -> str:
     return "\n\n".join([_table(head, table), *_more(ranked, "configurations", _NOTED), *in_mlflow])
 
 
-def _more(rows: Sequence[Any], what: str, shown: int = _ROWS) -> list[str]:
-    """Where the rest of a table is that notes show the first rows of."""
+def _more(rows: Sequence[Any], what: str, shown: int = _ROWS, first: str = "best") -> list[str]:
+    """Where the rest of a table is that notes show some rows of."""
     return (
-        [f"The first {shown} of {len(rows):,} {what}; all are in the table `{what}.csv`."] if len(rows) > shown else []
+        [f"The {first} {shown} of {len(rows):,} {what}; all are in the table `{what}.csv`."]
+        if len(rows) > shown
+        else []
     )
 
 
@@ -335,7 +338,7 @@ def _steps(result: SweepResult) -> str:
         table.append([*([escaped(step.variant)] if several else []), escaped(f"{before} to {after}"), *words])
     head = [*(["variant"] if several else []), "step", "mean train loss", "best validation loss"]
     how = "Mean differences, paired over seeds; p by Holm's correction over the steps of a variant. Intervals are in `steps.csv`."
-    return "\n\n".join([_table(head, table), *_more(result.steps, "steps"), how])
+    return "\n\n".join([_table(head, table), *_more(result.steps, "steps", first="first"), how])
 
 
 def _measures(result: SweepResult) -> str:

@@ -133,6 +133,14 @@ def in_order(result: SweepResult) -> list[int]:
     return sorted(positions, key=place)
 
 
+def best_models(result: SweepResult, positions: Sequence[int], limit: int) -> tuple[list[int], str]:
+    """At most `limit` of these models in their order, the chosen and those of highest accuracy, and words that say so."""
+    if len(positions) <= limit:
+        return list(positions), ""
+    ranked = sorted(positions, key=lambda at: (at != result.chosen, -result.models[at].accuracy.estimate))[:limit]
+    return [at for at in positions if at in ranked], f" (the best {limit} of {len(positions):,})"
+
+
 def settings_words(result: SweepResult, position: int) -> str:
     """The settings of a scored model that were chosen: of a baseline its own."""
     of = result.models[position]
@@ -252,10 +260,15 @@ def remarks_words(result: SweepResult) -> list[str]:
     Trials that did not learn are named one by one; of a variant that searches, which tries such settings on purpose, or
     that has many, one sentence counts them.
     """
-    alone = [each for each in result.remarks if each.configuration is None and each.doubt is not Doubt.HIGHER_SCORE]
-    sentences = [*(_remark_words(result, remark) for remark in alone[:_NAMED]), *_higher_words(result)]
-    if len(alone) > _NAMED:
-        sentences.append(f"{len(alone) - _NAMED:,} more warnings of models like these; see models.csv and measures.csv")
+    alone: dict[Doubt, list[Remark]] = {}
+    for remark in result.remarks:
+        if remark.configuration is None and remark.doubt is not Doubt.HIGHER_SCORE:
+            alone.setdefault(remark.doubt, []).append(remark)
+    sentences = []
+    for remarks in alone.values():
+        more = f", and {len(remarks) - 1:,} more like it (see models.csv)" if len(remarks) > _NAMED else ""
+        sentences += [_remark_words(result, remark) + more for remark in (remarks[:1] if more else remarks)]
+    sentences += _higher_words(result)
     of_variants: dict[str, list[Remark]] = {}
     for remark in result.remarks:
         if remark.configuration is not None:

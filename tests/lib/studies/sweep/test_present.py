@@ -133,7 +133,7 @@ def test_a_bounded_number_of_configurations_is_noted_the_best_first(searched, mo
     body = section(searched, "Configurations")
     rows = rows_of(body)[1:]
     assert [row[0] for row in rows] == list("12345")
-    assert "The first 5 of 12 configurations; all are in the table `configurations.csv`." in body
+    assert "The best 5 of 12 configurations; all are in the table `configurations.csv`." in body
     accuracies = [float(row[2].partition(" ")[0]) for row in rows]
     assert accuracies == sorted(accuracies, reverse=True)
 
