@@ -21,11 +21,15 @@ _ONLY = "a node, a group (data, features, studies) or a kind of study, with what
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status: 0, 1 where a check fails, 2 for bad input, 130 when interrupted."""
+    from flows.terminal import readable_everywhere
+
+    readable_everywhere()
     options = _parser().parse_args(arguments)
     # The flow's own log is in the Prefect UI; the terminal shows results, progress bars, and one line for an error.
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "INFO" if options.verbose else options.console)
     command: Callable[[argparse.Namespace], int] = options.command
     from lib.errors import ProbeflowError
+    from lib.text import visible
 
     try:
         status = command(options)
@@ -35,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except ProbeflowError as error:
-        print(f"probeflow: {error}", file=sys.stderr)
+        print(f"probeflow: {visible(str(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("probeflow: interrupted; the same command goes on from here", file=sys.stderr)

@@ -15,6 +15,7 @@ from lib.addresses import without_credentials
 from lib.errors import ProbeflowError
 from lib.places import Places, places
 from lib.profile import Profile
+from lib.text import visible
 
 _ENOUGH_DISK = 5e9
 
@@ -34,7 +35,7 @@ def examine(profile: Profile) -> int:
     failed = False
     for finding in _findings(profile, places()):
         mark = "ok" if finding.works else ("FIX" if finding.needed else "-")
-        sys.stdout.write(f"{mark:5s} {finding.subject:12s} {finding.words}\n")
+        sys.stdout.write(f"{mark:5s} {finding.subject:12s} {visible(finding.words)}\n")
         sys.stdout.flush()
         failed |= finding.needed and not finding.works
     return 1 if failed else 0

@@ -83,6 +83,7 @@ def show_set(name: str, where: Places, csv: Path | None, picture: Path | None) -
 
     from lib.features.statistics import feature_statistics
     from lib.figures.features import feature_portrait
+    from lib.figures.raster import save_png
     from lib.studies.features import sample_of_set
     from lib.studies.record.folder import write_csv
 
@@ -95,7 +96,7 @@ def show_set(name: str, where: Places, csv: Path | None, picture: Path | None) -
     title = f"{manifest.description}, {manifest.settings.precision} arithmetic, stored as {manifest.settings.storage}"
     portrait = feature_portrait(statistics, X, labels, manifest.class_names, points, shares, title, sampled)
     with atomic_path(target) as temporary:
-        portrait.savefig(temporary, format="png")
+        save_png(portrait, temporary)
     sys.stdout.write(f"\npicture: {target}\n")
     if csv is not None:
         write_csv(csv, statistics.table())

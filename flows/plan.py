@@ -14,6 +14,7 @@ from lib.graph.estimate import total
 from lib.graph.plan import State
 from lib.places import Places, Workers
 from lib.profile import Profile
+from lib.text import visible
 
 _WIDTH = 118
 _INDENT = " " * 4
@@ -30,7 +31,7 @@ def show_plan(profile: Profile, only: Sequence[str] | None, where: Places, worke
     if workers.pool is not None:
         _ask_for_pool(workers.pool)
     plan = plan_run(profile, only, where, workers)
-    sys.stdout.write("\n".join(_lines(profile, plan, workers)) + "\n")
+    sys.stdout.write("\n".join(map(visible, _lines(profile, plan, workers))) + "\n")
     return 0
 
 

@@ -17,6 +17,7 @@ from lib.errors import ConfigError, StorageError
 from lib.places import Places
 from lib.progress import bar, silent
 from lib.studies.record.folder import write_csv
+from lib.text import visible
 from lib.tracking.labelling import Labelled, label_images, load_version
 from lib.tracking.registry import CHAMPION, registered_name
 from lib.tracking.store import connect
@@ -57,9 +58,10 @@ def predict(names: Sequence[str], csv: Path | None, model: str | None, version: 
             for answer in label_images(classifier, some):
                 answers.append(answer)
                 if answer.error is not None:
-                    sys.stderr.write(f"probeflow: {answer.image}: {answer.error}\n")
+                    sys.stderr.write(f"probeflow: {visible(answer.image)}: {answer.error}\n")
                 elif csv is None:
-                    sys.stdout.write(f"{answer.label}\t{answer.probability:.4f}\t{answer.image}\n")
+                    label, image = visible(str(answer.label)), visible(answer.image)
+                    sys.stdout.write(f"{label}\t{answer.probability:.4f}\t{image}\n")
             advance(len(some))
     seconds = time.perf_counter() - started
     if csv is not None:

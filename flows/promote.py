@@ -7,6 +7,7 @@ import textwrap
 
 from lib.errors import ConfigError
 from lib.places import Places
+from lib.text import visible
 from lib.tracking.promotion import Decision, promote_by_hand, roll_back
 from lib.tracking.registry import DECISION_TAG, Registry, registered_name, registered_names
 from lib.tracking.store import connect
@@ -25,7 +26,7 @@ def show_versions(model: str | None, where: Places) -> int:
             lines.append(f"  version {version.number}{aliases}, run {version.run_id}, trained on {version.data}")
             decided = version.tags.get(DECISION_TAG, "nothing was decided on it")
             lines += textwrap.wrap(decided, _WIDTH, initial_indent="    ", subsequent_indent="    ")
-    sys.stdout.write("\n".join(lines) + "\n")
+    sys.stdout.write("\n".join(map(visible, lines)) + "\n")
     return 0
 
 

@@ -15,6 +15,7 @@ from flows.servers import temporary_prefect
 from lib.addresses import without_credentials
 from lib.places import Places, Workers
 from lib.profile import Profile
+from lib.text import visible
 
 _LABEL_WIDTH = 15
 
@@ -43,6 +44,14 @@ def run_and_report(profile: Profile, only: Sequence[str] | None, where: Places, 
     return 0
 
 
+class _Line(logging.Formatter):
+    """A log's entry in one line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line."""
+        return visible(super().format(record))
+
+
 @contextmanager
 def _nodes_on_terminal() -> Iterator[None]:
     """Print what the tasks of nodes log, unless Prefect's own log is shown."""
@@ -50,7 +59,7 @@ def _nodes_on_terminal() -> Iterator[None]:
         yield
         return
     logger, handler = logging.getLogger("tasks.node"), logging.StreamHandler(sys.stdout)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    handler.setFormatter(_Line("%(asctime)s %(message)s", "%H:%M:%S"))
     logger.addHandler(handler)
     try:
         yield
@@ -110,7 +119,9 @@ def _time(seconds: float, training: float | None) -> str:
 
 
 def _line(label: str, text: str, width: int) -> Iterable[str]:
-    wrapped = textwrap.wrap(text, width - _LABEL_WIDTH - 1, break_long_words=False, break_on_hyphens=False) or [""]
+    wrapped = textwrap.wrap(
+        visible(text), width - _LABEL_WIDTH - 1, break_long_words=False, break_on_hyphens=False
+    ) or [""]
     yield f"{label:<{_LABEL_WIDTH}} {wrapped[0]}"
     for more in wrapped[1:]:
         yield " " * (_LABEL_WIDTH + 1) + more

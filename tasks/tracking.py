@@ -115,7 +115,7 @@ def promote(profile: Profile, folder: str, run_id: str) -> dict[str, Any]:
     on = next(iter(ready_node(profile, record.name, where).inputs.values()))
     extraction = getattr(profile.graph[on.name].settings, "extraction", None)  # none where it is on pixels
     decision = consider(connect(where), record, run_id, on, extraction, where)
-    create_markdown_artifact(decision.sentence, key="promotion", description="The gate's decision")
+    create_markdown_artifact(decision.markdown, key="promotion", description="The gate's decision")
     return asdict(decision) | {"promoted": decision.promoted, "why": decision.why}
 
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from lib.graph.inputs import ReadyNode, ready_node
 from lib.places import Places
-from lib.profile import parse_profile
-from tests.image_files import write_images
 from tests.small_profile import small_profile
 
 _BASE = {"hidden": [16], "batch_size": 32, "epochs": 5}
@@ -61,16 +58,3 @@ def shown_sweep(name: str, where: Places, **changes: Any) -> ReadyNode:
     """One of `SWEEPS`, or another of that name with some settings of its own, with its inputs."""
     profile = small_profile(studies={name: {"kind": "sweep"} | SWEEPS.get(name, {}) | changes})
     return ready_node(profile, name, where)
-
-
-ODD_CLASSES = ("a|b", "_c_ *d* `e`", "$f$ [g](h) & i")
-"""Names of classes that Markdown and matplotlib would make something else of."""
-
-
-def odd_sweep(where: Places, folder: Path) -> ReadyNode:
-    """A sweep on noise in a folder of an odd name, with classes of odd names."""
-    images = write_images(folder / "x_y | $z$", ODD_CLASSES, 20)
-    variants = {"a_b": {"base": {"hidden": [], "epochs": 1}}}
-    sweep = {"kind": "sweep", "on": "odd", "test": True, "seeds": [0], "variants": variants}
-    data = {"odd": {"source": "folder", "path": str(images)}}
-    return ready_node(parse_profile({"name": "odd", "data": data, "studies": {"odd_sweep": sweep}}), "odd_sweep", where)

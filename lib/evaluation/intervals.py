@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -42,13 +43,17 @@ def wilson(successes: int, trials: int) -> Interval:
 
 def half_width(values: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
     """Half of Student's 95 % t interval of the mean over the first axis; `values` has shape (seeds >= 2, ...)."""
+    seeds = len(values)
+    half: npt.NDArray[np.float64] = _quantile(seeds - 1) * np.std(values, axis=0, ddof=1) / math.sqrt(seeds)
+    return half
+
+
+@cache
+def _quantile(freedom: int) -> float:
+    """How many standard errors Student's 95 % t interval reaches to each side."""
     from scipy.stats import t
 
-    seeds = len(values)
-    half: npt.NDArray[np.float64] = (
-        t.ppf((1 + CONFIDENCE) / 2, seeds - 1) * np.std(values, axis=0, ddof=1) / math.sqrt(seeds)
-    )
-    return half
+    return float(t.ppf((1 + CONFIDENCE) / 2, freedom))
 
 
 @dataclass(frozen=True)

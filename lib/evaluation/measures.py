@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
@@ -25,8 +26,9 @@ Floats = npt.NDArray[np.floating]
 Values = npt.NDArray[np.float64]
 
 RESAMPLES = 500
-_AT_ONCE = 1 << 20
-"""Weights in memory at once (8 bytes each, in a few copies)."""
+_DRAWN, _AT_ONCE = 1 << 20, 1 << 22
+"""Weights of scores that are drawn at once, which decides the draws, and weights of rows in memory (8 bytes each, in a few
+copies)."""
 
 
 @dataclass(frozen=True)
@@ -96,17 +98,21 @@ class WeightedRows:
     def areas(self) -> tuple[Values, Values]:
         """Area under ROC by trapezia, and average precision, both of shape (k,); rows of one score are one step."""
         truth, scores = one_vs_rest(self.labels, self.probabilities)
-        order = np.argsort(-scores, kind="stable")
-        ends = np.append(np.flatnonzero(np.diff(scores[order])), len(order) - 1)
-        in_order = self.weights[:, order // (len(truth) // len(self.labels))]  # a row counts for each of its classes
-        hits = np.cumsum(in_order * truth[order], axis=1)[:, ends]
-        shown = np.cumsum(in_order, axis=1)[:, ends]
-        steps = np.diff(hits, axis=1, prepend=0)
-        misses = np.diff(shown, axis=1, prepend=0) - steps
-        positives = hits[:, -1]
+        # Only scores of rows' own classes are steps; of all others it counts how many lie between which two of them.
+        steps = np.unique(scores[truth])
+        place = np.searchsorted(steps, scores, "left") + np.searchsorted(steps, scores, "right")  # 2 i + 1: on step i
+        a_row = len(scores) // len(self.labels)
+        own = np.flatnonzero(truth)
+        shown = self._counted(place, np.repeat(np.arange(len(self.labels)), a_row), 2 * len(steps) + 1)
+        hits = self._counted(place[own] // 2, own // a_row, len(steps))
+        down_to = np.cumsum(shown[::-1], axis=0)[::-1][1::2]
+        others = shown[1::2] - hits
+        below = np.cumsum(shown, axis=0)[:-1:2] - np.cumsum(hits, axis=0) + hits
+        positives, total = hits.sum(axis=0), shown.sum(axis=0)
         with np.errstate(invalid="ignore", divide="ignore"):
-            roc_auc = (misses * (hits - steps / 2)).sum(axis=1) / (positives * (shown[:, -1] - positives))
-            average_precision = (steps * hits / np.maximum(shown, 1e-300)).sum(axis=1) / positives
+            roc_auc = (hits * (below + others / 2)).sum(axis=0) / (positives * (total - positives))
+            precision = np.cumsum(hits[::-1], axis=0)[::-1] / np.maximum(down_to, 1e-300)
+            average_precision = (hits * precision).sum(axis=0) / positives
         return roc_auc, average_precision
 
     def mean(self, value: Floats | npt.NDArray[np.bool_]) -> Values:
@@ -116,10 +122,16 @@ class WeightedRows:
 
     def sums(self, group: Labels, value: Floats | npt.NDArray[np.bool_], groups: int) -> Values:
         """Weighted sums of `value`, shape (n,), over the rows of each `group`, shape (n,): (k, groups)."""
-        rows = len(self.labels)
-        place = csr_array((value.astype(np.float64), (group, np.arange(rows))), shape=(groups, rows))
-        sums: Values = (place @ self.weights.T).T
-        return sums
+        return self._counted(group, np.arange(len(self.labels)), groups, value).T
+
+    def _counted(
+        self, group: Labels, row: Labels, groups: int, value: Floats | npt.NDArray[np.bool_] | None = None
+    ) -> Values:
+        """Weights of the rows `row`, each times its `value`, summed in each `group`, all of shape (m,): (groups, k)."""
+        of_each = np.ones(len(group)) if value is None else value.astype(np.float64)
+        place = csr_array((of_each, (group, row)), shape=(groups, len(self.labels)))
+        counted: Values = place @ self.weights.T
+        return counted
 
 
 @dataclass(frozen=True)
@@ -221,15 +233,15 @@ def measure_named(name: str) -> Measure:
     return MEASURES[name]
 
 
-def one_vs_rest(labels: Labels, probabilities: Floats) -> tuple[Labels, Floats]:
-    """Truths (0 or 1) and scores that ROC and precision-recall are taken of: class 1 of two, else every class of every row.
+def one_vs_rest(labels: Labels, probabilities: Floats) -> tuple[npt.NDArray[np.bool_], Floats]:
+    """Truths and scores that ROC and precision-recall are taken of: class 1 of two, else every class of every row.
 
     Both have shape (n,) for two classes, (n * classes,) for more.
     """
     classes = probabilities.shape[1]
     if classes == 2:
-        return (labels == 1).astype(np.int64), probabilities[:, 1]
-    return np.eye(classes, dtype=np.int64)[labels].ravel(), probabilities.ravel()
+        return labels == 1, probabilities[:, 1]
+    return np.eye(classes, dtype=bool)[labels].ravel(), probabilities.ravel()
 
 
 def estimates(labels: Labels, probabilities: Floats, names: Iterable[str] | None = None) -> dict[str, float]:
@@ -258,11 +270,11 @@ def measure(
     Rows of one of `groups`, shape (n,), are drawn together: patches of one photograph say less than as many photographs.
     Intervals run between the resamples' 2.5th and 97.5th percentiles; see `Measure.grows_with_resampling` for others.
     """
-    at_once = max(1, _AT_ONCE // probabilities.size)
-    parts = [
-        weighted_measures(labels, probabilities, weights)
-        for weights in resamples(Units.of(labels, groups), count, seed, at_once)
-    ]
+    at_once = max(1, _DRAWN // probabilities.size)
+    draws = resamples(Units.of(labels, groups), count, seed, at_once)
+    parts = []
+    while some := list(islice(draws, max(1, _AT_ONCE // (at_once * len(labels))))):
+        parts.append(weighted_measures(labels, probabilities, np.concatenate(some)))
     return {
         name: _interval(MEASURES[name], value, np.concatenate([part[name] for part in parts]))
         for name, value in estimates(labels, probabilities).items()

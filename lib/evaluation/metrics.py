@@ -60,3 +60,15 @@ def most_surely_wrong(
         )
         for row in order
     ]
+
+
+def confused_pairs(confusion: npt.NDArray[np.int64]) -> list[tuple[int, int]]:
+    """True and predicted class of all wrong predictions, the most frequent first; of equal ones the larger share of its class.
+
+    >>> confused_pairs(np.array([[5, 1, 0], [2, 0, 0], [1, 0, 0]]))
+    [(1, 0), (2, 0), (0, 1)]
+    """
+    wrong = confusion - np.diag(confusion.diagonal())
+    true, predicted = np.nonzero(wrong)
+    order = np.lexsort((predicted, true, confusion.sum(axis=1)[true], -wrong[true, predicted]))
+    return list(zip(true[order].tolist(), predicted[order].tolist(), strict=True))

@@ -42,11 +42,11 @@ class Units:
 def resamples(units: Units, count: int, seed: int, at_once: int) -> Iterator[npt.NDArray[np.float64]]:
     """How often each row is drawn, (k, n), k at most `at_once`, `count` in all; each class's units among themselves."""
     rng = np.random.default_rng(seed)
-    total = len(units.classes)
+    total, members = len(units.classes), units.members()
     for start in range(0, count, at_once):
         size = min(at_once, count - start)
         drawn = (
-            np.concatenate([own[rng.integers(len(own), size=(size, len(own)))] for own in units.members()], axis=1)
+            np.concatenate([own[rng.integers(len(own), size=(size, len(own)))] for own in members], axis=1)
             + np.arange(size)[:, None] * total
         )
         times = np.bincount(drawn.ravel(), minlength=size * total).reshape(size, total)

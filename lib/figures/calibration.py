@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from lib.evaluation.calibration import BINS
 from lib.evaluation.intervals import Interval
-from lib.figures.style import STYLE, colour, plain
+from lib.figures.style import STYLE, colour, plain, plain_lines
 
 _GREY = "0.55"
 _LETTERS = 80
@@ -67,5 +67,5 @@ def calibration_curves(
         rows.set_xlabel("confidence: probability of the predicted class")
         rows.set_xlim(1 / classes - 0.03, 1.03)
         figure.legend(*curve.get_legend_handles_labels(), loc="outside lower center", ncols=1)
-        figure.suptitle(plain(title))
+        figure.suptitle(plain_lines(title))
     return figure

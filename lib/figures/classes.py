@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from lib.figures.style import STYLE, colour, plain
+from lib.figures.style import STYLE, colour, plain, plain_lines
 
 _NAMED, _LETTERS = 40, 24
 """Classes up to which each is named, and letters of a name, at most."""
@@ -21,7 +21,7 @@ def class_distribution(counts: Mapping[str, Mapping[str, int]], title: str) -> F
     """
     with rc_context(STYLE):
         names = list(next(iter(counts.values())))
-        figure = Figure(figsize=(max(6, 0.3 * min(len(names), _NAMED)), 3.4))
+        figure = Figure(figsize=(7 if len(names) > _NAMED else max(6, 0.3 * len(names)), 3.4))
         axis = figure.subplots()
         width = 0.8 / len(counts)
         for index, (split, of_class) in enumerate(counts.items()):
@@ -44,6 +44,6 @@ def class_distribution(counts: Mapping[str, Mapping[str, int]], title: str) -> F
                 axis.tick_params("x", rotation=45, rotation_mode="xtick")
             axis.grid(axis="x", visible=False)
         axis.set_ylabel("images")
-        axis.set_title(plain(title))
+        axis.set_title(plain_lines(title))
         figure.legend(loc="outside right upper")
     return figure

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from lib.evaluation.intervals import over_seeds
-from lib.figures.style import PALETTE, STYLE, panels, plain
+from lib.figures.style import PALETTE, STYLE, panels, plain_lines
 
 _FLOOR = 1e-4
 """Where the logarithmic axes of losses and errors end at the latest."""
@@ -63,7 +63,7 @@ def training_curves(
                     axis.fill_between(along, low, high, color=colour, alpha=0.25, linewidth=0)
                 means.append(mean[np.isfinite(mean) & (mean > 0)])
                 bounds += [low[np.isfinite(low)], high[np.isfinite(high)]]
-            axis.set_title(plain(panel.label, _LETTERS), fontsize=8)  # 30 letters are as wide as a panel
+            axis.set_title(plain_lines(panel.label, _LETTERS), fontsize=8)  # 30 letters are as wide as a panel
             axis.set_xlabel("epoch")
             if epochs < max(len(history) for history in panel.histories):
                 words = f"drawn to epoch {epochs}: a seed ended there"
@@ -81,7 +81,7 @@ def training_curves(
         for axis in axes[::columns]:
             axis.set_ylabel("cross-entropy (nats)" if quantity == "loss" else "error rate")
         figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
-        figure.suptitle(f"{plain(title)}\n{_band_words(shown)}")
+        figure.suptitle(f"{plain_lines(title)}\n{_band_words(shown)}")
     return figure
 
 

@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from lib.features.statistics import FeatureStatistics
 from lib.figures.plane import draw_classes
-from lib.figures.style import GREY, PALETTE, STYLE, plain
+from lib.figures.style import GREY, PALETTE, STYLE, plain_lines
 
 _NAMED = 8
 """Classes with a colour and a name of their own; the rest share one."""
@@ -51,7 +51,7 @@ def feature_portrait(
         _values(values, sample)
         _plane(plane, points, labels, class_names, shares)
         _rank(rank, shares)
-        figure.suptitle(f"{plain(title)}\nupper left: all rows; other panels: {sampled}")
+        figure.suptitle(f"{plain_lines(title)}\nupper left: all rows; other panels: {sampled}")
     return figure
 
 

@@ -15,13 +15,13 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from lib.figures.search import Attempt, Dimension, short, words
-from lib.figures.style import PALETTE, STYLE, plain
+from lib.figures.style import PALETTE, STYLE, plain_lines
 
 _BINS = 8
 """Cells that a range is cut into, at most."""
 
-_WRITTEN, _NAMED = 12, 14
-"""Cells a side up to which their values are written, and about how many places of a side are named."""
+_MOST, _WRITTEN, _NAMED = 60, 12, 14
+"""Cells of a side at most, cells up to which their values are written, and about how many places of a side are named."""
 
 _COLOURS = colormaps["cividis"]  # made for colour-blind readers; dark is low
 
@@ -94,14 +94,17 @@ def heat_map(attempts: Sequence[Attempt], over: tuple[Dimension, Dimension], tit
             note += f"; framed: {values[best]:.3g}, the lowest"
         if ((tried > 0) & ~known).any():
             note += "; ×: none finished"
-        figure.suptitle(f"{plain(title)}\n{note}", fontsize=10, fontweight="bold")
+        figure.suptitle(f"{plain_lines(title)}\n{note}", fontsize=10, fontweight="bold")
     return figure
 
 
 def _side(dimension: Dimension) -> _Side:
     if dimension.choices:
-        choices = dimension.choices
-        return _Side(len(choices), choices.index, tuple((place, short(value)) for place, value in enumerate(choices)))
+        cell_of = {
+            value: place * _MOST // max(_MOST, len(dimension.choices)) for place, value in enumerate(dimension.choices)
+        }
+        first = {cell: value for value, cell in reversed(cell_of.items())}
+        return _Side(len(first), cell_of.__getitem__, tuple((cell, short(first[cell])) for cell in sorted(first)))
     if dimension.whole and dimension.high - dimension.low < _BINS:
         low = int(dimension.low)
         every = range(low, int(dimension.high) + 1)

@@ -11,7 +11,8 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from PIL import Image
 
-from lib.figures.style import STYLE, panels, plain
+from lib.figures.style import STYLE, panels, plain_lines
+from lib.text import visible
 
 _LETTERS_AN_INCH = 15
 """Of the words above an image."""
@@ -46,9 +47,9 @@ def sample_grid(
         figure, axes = panels(len(labels), columns, *size)
         for axis, image, label in zip(axes, images, labels, strict=True):
             axis.imshow(_small(image), cmap="gray" if image.ndim == 2 else None, interpolation="nearest")
-            axis.set_title(plain(label, int(_LETTERS_AN_INCH * size[0])), fontsize=7, fontweight="normal")
+            axis.set_title(plain_lines(label, int(_LETTERS_AN_INCH * size[0])), fontsize=7, fontweight="normal")
             axis.set_axis_off()
-        figure.suptitle(plain(title))
+        figure.suptitle(plain_lines(title))
     return figure
 
 
@@ -65,7 +66,7 @@ def wrong_images(
 ) -> Figure:
     """The images of `wrong` in rows, each with its class, the predicted one, and the probability that was given to it."""
     words = [
-        f"true {class_names[each.true]}\npredicted {class_names[each.predicted]}\nwith {each.probability:.1%}"
+        f"true {visible(class_names[each.true])}\npredicted {visible(class_names[each.predicted])}\nwith {each.probability:.1%}"
         for each in wrong
     ]
     return sample_grid(images, words, title, columns=6, size=(1.45, 1.8))

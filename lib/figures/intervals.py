@@ -15,7 +15,7 @@ from matplotlib.lines import Line2D
 from lib.evaluation.intervals import LOSS, SHARE, Interval, over_seeds
 from lib.figures.axis_window import Window
 from lib.figures.baseline_lines import BaselineLine, draw_lines, legend_keys
-from lib.figures.style import STYLE, colour, plain
+from lib.figures.style import STYLE, colour, plain, plain_lines
 
 _LETTERS = 60
 """Of a row's name, at most."""
@@ -97,7 +97,7 @@ def model_accuracies(rows: Sequence[ModelRow], title: str, quantity: str = "test
         over_seeds = "mean ± standard deviation (95 % interval) over seeds"
         over_rows = "one seed: 95 % interval over rows"
         words = over_rows if seeds == {1} else f"{over_seeds}; {over_rows}" if 1 in seeds else over_seeds
-        figure.suptitle(f"{plain(title)}\n{words}")
+        figure.suptitle(f"{plain_lines(title)}\n{words}")
     return figure
 
 
@@ -126,13 +126,14 @@ def axis_summary(
         names = [f"{row.variant}: {row.label}" if several else row.label for row in rows]
         losses.set_yticks(range(len(rows) - 1, -1, -1), [plain(name, _LETTERS) for name in names])
         losses.set_ylabel(plain(axis_label))
+        losses.set_ylim(-0.6, len(rows) - 0.4)
         seeds = {len(row.losses) for row in rows}
         spread = "one seed, no interval" if seeds == {1} else "mean ± standard deviation (95 % interval) over seeds"
         if baselines:
             drawn = list(zip(drawn_losses, drawn_accuracies, strict=True))
             keys = legend_keys(baselines, drawn, ": loss {}, accuracy {}")
             figure.legend(handles=keys, loc="outside lower center", ncols=1)
-        figure.suptitle(f"{plain(title)}\n{spread}")
+        figure.suptitle(f"{plain_lines(title)}\n{spread}")
     return figure
 
 

@@ -10,7 +10,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lib.figures.style import GREY, PALETTE, STYLE, plain
+from lib.figures.style import GREY, PALETTE, STYLE, plain, plain_lines
 
 _LETTERS = 24
 """Of a class name in the legend, at most."""
@@ -33,7 +33,7 @@ def scatter(
         draw_classes(axis, points, labels, class_names, len(PALETTE), _LETTERS, 7)
         axis.set_xlabel(plain(axis_labels[0]))
         axis.set_ylabel(plain(axis_labels[1]))
-        axis.set_title(plain(title))
+        axis.set_title(plain_lines(title))
         figure.legend(loc="outside right center")
     return figure
 

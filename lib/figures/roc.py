@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from sklearn import metrics
 
 from lib.evaluation.measures import estimates, one_vs_rest
-from lib.figures.style import PALETTE, STYLE, colour, plain
+from lib.figures.style import PALETTE, STYLE, colour, plain, plain_lines
 
 _POINTS, _LETTERS = 2000, 90
 """Points of a curve, and letters of a model's name, at most."""
@@ -55,7 +55,7 @@ def roc_and_precision_recall(
         precision_recall.set_title("Precision and recall")
         figure.legend(*roc.get_legend_handles_labels(), loc="outside lower center", ncols=1)
         of = f"positive class: {plain(class_names[1], 40)}" if len(class_names) == 2 else "micro-average"
-        figure.suptitle(f"{plain(title)} ({of})")
+        figure.suptitle(f"{plain_lines(title)} ({of})")
     return figure
 
 

@@ -5,18 +5,23 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from matplotlib import rc_context, rcParams
 from matplotlib.figure import Figure
 
-from lib.figures.style import PALETTE, STYLE, plain
+from lib.figures.style import PALETTE, STYLE, plain, plain_lines
+
+_T = TypeVar("_T")
 
 OBJECTIVE = "best validation cross-entropy (nats)"
 _GREY = PALETTE[8]
 _NAMED, _LETTERS = 14, 20
 """About how many choices are named at an axis, and letters of a choice, at most."""
+
+_LINES = 500
+"""Lines of configurations of one rank (the lowest tenth, others, halved ones) that are drawn, at most."""
 
 
 class Dimension(Protocol):
@@ -76,7 +81,9 @@ def search_history(attempts: Sequence[Attempt], title: str) -> Figure:
         axis.scatter(*_points(whole), color=PALETTE[0], s=18, alpha=0.75, label="configuration")
         if whole:
             best = np.minimum.accumulate([each.objective for each in whole])
-            axis.step([each.number for each in whole], best, where="post", color=PALETTE[1], label="lowest so far")
+            steps = sorted({0, *(np.flatnonzero(np.diff(best)) + 1).tolist(), len(whole) - 1})
+            numbers = [whole[step].number for step in steps]
+            axis.step(numbers, best[steps], where="post", color=PALETTE[1], label="lowest so far")
         if halved:
             axis.scatter(*_points(halved), facecolors="none", edgecolors=_GREY, s=18, label="halved (loss until then)")
         if diverged:
@@ -88,7 +95,7 @@ def search_history(attempts: Sequence[Attempt], title: str) -> Figure:
             axis.set_yscale("log")
         axis.set_xlabel("configuration, in the order tried")
         axis.set_ylabel(OBJECTIVE)
-        axis.set_title(plain(title))
+        axis.set_title(plain_lines(title))
         figure.legend(loc="outside lower center", ncols=4)
     return figure
 
@@ -104,14 +111,15 @@ def importance_bars(importances: Mapping[str, float], title: str) -> Figure:
         axis.set_xlim(0, 1.1 * max(importances.values()))
         axis.set_xlabel("importance (share)")
         axis.grid(axis="y", visible=False)
-        axis.set_title(plain(title))
+        axis.set_title(plain_lines(title))
     return figure
 
 
 def parallel_coordinates(attempts: Sequence[Attempt], dimensions: Sequence[Dimension], title: str) -> Figure:
     """One line a configuration through its dimensions to its objective; the lowest, and the lowest tenth, in colour.
 
-    At a choice lines are fanned out by their objectives, the lowest below: the many that took it would be one line else.
+    At a choice lines are fanned out by their objectives, the lowest below: the many that took it would be one line else. Of
+    more than 500 that would look alike some are drawn, evenly by their objectives.
     """
     with rc_context(STYLE | {"axes.grid": False}):
         figure = Figure(figsize=(max(6.4, 1.7 * (len(dimensions) + 1)), 4.2))
@@ -121,9 +129,12 @@ def parallel_coordinates(attempts: Sequence[Attempt], dimensions: Sequence[Dimen
         low, high = (min(losses), max(losses)) if losses else (0.0, 1.0)
         top = max(1, len(ranked) // 10)
         crowd = min(1.0, 0.1 + 0.018 * math.sqrt(len(attempts)))
-        faint = min(0.8, 5 / math.sqrt(len(attempts)))
         unranked = [(None, each) for each in attempts if not each.finished]
-        for place, each in [*unranked, *reversed([*enumerate(ranked)])]:  # the lowest on top
+        places = [*enumerate(ranked)]
+        drawn = [*_some(unranked), *reversed([*_some(places[:top]), *_some(places[top:])])]  # the lowest on top
+        faint = min(0.8, 5 / math.sqrt(max(1, len(drawn))))
+        strong = min(0.8, 8 / math.sqrt(min(top, _LINES)))
+        for place, each in drawn:
             fan = crowd * ((len(ranked) if place is None else place) / max(1, len(attempts)) - 0.5)
             heights = [_height(dimension, each.values[dimension.name], fan) for dimension in dimensions]
             if place is not None:
@@ -131,7 +142,7 @@ def parallel_coordinates(attempts: Sequence[Attempt], dimensions: Sequence[Dimen
                 heights.append((loss - low) / (high - low) if high > low else 0.5)
             colour, width, alpha = _GREY, 0.7, faint
             if place is not None and place < top:
-                colour, width, alpha = (PALETTE[1], 2.0, 1.0) if place == 0 else (PALETTE[0], 0.9, 0.8)
+                colour, width, alpha = (PALETTE[1], 2.0, 1.0) if place == 0 else (PALETTE[0], 0.9, strong)
             axis.plot(heights, color=colour, linestyle=":" if place is None else "-", linewidth=width, alpha=alpha)
         names = [words(dimension.name) + (" (log)" if dimension.log else "") for dimension in dimensions]
         for place in range(len(names) + 1):
@@ -153,14 +164,14 @@ def parallel_coordinates(attempts: Sequence[Attempt], dimensions: Sequence[Dimen
         if ranked:
             axis.plot([], [], color=PALETTE[1], label="lowest validation loss")
         if top > 1:
-            axis.plot([], [], color=PALETTE[0], label=f"lowest tenth ({top})")
+            axis.plot([], [], color=PALETTE[0], label=f"lowest tenth{_drawn(top) or f' ({top})'}")
         if len(ranked) > top:
-            axis.plot([], [], color=_GREY, label="others")
-        if len(ranked) < len(attempts):
-            axis.plot([], [], color=_GREY, linestyle=":", label="halved or diverged")
+            axis.plot([], [], color=_GREY, label=f"others{_drawn(len(ranked) - top)}")
+        if unranked:
+            axis.plot([], [], color=_GREY, linestyle=":", label=f"halved or diverged{_drawn(len(unranked))}")
         figure.legend(loc="outside lower center", ncols=4)
         lowest = f"\nlowest validation loss {ranked[0].objective:.3g}: {plain(ranked[0].label)}" if ranked else ""
-        axis.set_title(f"{plain(title)}{lowest}")
+        axis.set_title(f"{plain_lines(title)}{lowest}")
     return figure
 
 
@@ -179,6 +190,15 @@ def words(name: str) -> str:
 def short(value: str | int | float) -> str:
     """A dimension's value in words, as an axis names it."""
     return f"{value:.3g}" if isinstance(value, float) else plain(str(value), _LETTERS)
+
+
+def _some(lines: Sequence[_T]) -> Sequence[_T]:
+    """At most `_LINES` of them, evenly, the first among them."""
+    return lines if len(lines) <= _LINES else [lines[place * len(lines) // _LINES] for place in range(_LINES)]
+
+
+def _drawn(lines: int) -> str:
+    return "" if lines <= _LINES else f" ({_LINES} of {lines:,})"
 
 
 def _points(attempts: Sequence[Attempt]) -> tuple[list[int], list[float]]:

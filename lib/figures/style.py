@@ -7,6 +7,8 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from lib.text import cut, visible
+
 STYLE: Any = {
     "figure.dpi": 110,
     "savefig.dpi": 110,
@@ -28,7 +30,8 @@ GREY = "#BBBBBB"
 
 LEAST_WIDTH = 6.4
 """Inches that a title of two lines needs, however few panels there are."""
-_UNSEEN = "\N{ZERO WIDTH SPACE}"
+UNSEEN = "\N{ZERO WIDTH SPACE}"
+"""What stands before a leading "_"."""
 
 
 def colour(index: int) -> str:
@@ -37,22 +40,26 @@ def colour(index: int) -> str:
 
 
 def plain(text: str, letters: int | None = None) -> str:
-    r"""Text of a user for matplotlib to show as it is: "$" begins no formula, and a leading "_" hides no legend entry.
+    r"""Text of a user for matplotlib to show as it is, in one line of at most so many letters.
 
-    Each line that has more than `letters` ends in an ellipsis.
+    "$" begins no formula, a leading "_" hides no legend entry, and what would act instead of being seen is an escape.
 
-    >>> plain("price in $ and $"), plain("a long class name", 10)
-    ('price in \\$ and \\$', 'a long cl…')
+    >>> plain("price in $ and $"), plain("a long class name", 10), plain("two\nlines")
+    ('price in \\$ and \\$', 'a long cl…', 'two\\nlines')
     """
-    if letters is not None:
-        text = "\n".join(line if len(line) <= letters else f"{line[: letters - 1]}…" for line in text.split("\n"))
-    text = text.replace("$", r"\$")
-    return f"{_UNSEEN}{text}" if text.startswith("_") else text
+    text = visible(text)
+    text = (text if letters is None else cut(text, letters)).replace("$", r"\$")
+    return f"{UNSEEN}{text}" if text.startswith("_") else text
+
+
+def plain_lines(text: str, letters: int | None = None) -> str:
+    """`plain` of each line, for what is made of several."""
+    return "\n".join(plain(line, letters) for line in text.split("\n"))
 
 
 def shown(text: str) -> str:
     """What `plain` text looks like."""
-    return text.replace(r"\$", "$").replace(_UNSEEN, "")
+    return text.replace(r"\$", "$").replace(UNSEEN, "")
 
 
 def panels(count: int, columns: int, width: float = 3.4, height: float = 2.6) -> tuple[Figure, list[Axes]]:

@@ -20,6 +20,7 @@ from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator
 
+from lib.figures.raster import without_glyph_warnings
 from lib.figures.style import shown
 
 ON_PICTURE = "on-picture-"
@@ -47,7 +48,7 @@ def svg_bytes(figure: Figure) -> bytes:
     for each in points:
         each.set_rasterized(True)
     try:
-        with rc_context(_STYLE):
+        with rc_context(_STYLE), without_glyph_warnings():
             figure.savefig(content, format="svg", metadata={"Description": describe(figure), "Date": None})
     finally:
         for each in points:

@@ -1,16 +1,17 @@
 """From text to a profile: a file or a built-in one, then `PROBEFLOW_*` variables, then `--set`, validated once.
 
-What a setting is decides how its text is read: after `--set` nothing is YAML's number or truth value by its looks.
+What a setting is decides how its text is read: where it is text, nothing is YAML's number, truth value or date by its looks.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, cast, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -26,6 +27,12 @@ _DECIDING = ("source", "kind")
 """Settings that decide which others a node has: they are set first, and a change of one takes the former's others away."""
 
 _PREFIX = "PROBEFLOW_"
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+"""What Python puts in place of bytes that are no UTF-8."""
+
+_ITEM = re.compile(r"""\s*("(?:[^"\\]|\\.)*"|'(?:[^']|'')*'|[^,]*)\s*(?:,|$)""")
+"""One of several texts between commas; quotes keep a comma."""
 
 
 def profile_names() -> list[str]:
@@ -69,7 +76,7 @@ def load_profile(
     ConfigError
         For an unknown profile or setting, a value out of range, or nodes that form no graph; the message names it.
     """
-    content = _read_file(file) if file else read_profile_text(profile_text(name), f"profile {name}")
+    content = _read_file(file) if file else _read_yaml(profile_text(name), f"profile {name}")
     given = [
         _Given(variable.removeprefix(_PREFIX).split("__"), text, f"environment variable {variable}", exact=False)
         for variable, text in sorted(environment.items())
@@ -82,14 +89,28 @@ def load_profile(
                 f"--set {assignment!r} has no '='; write --set path=value, e.g. --set features.pool5.layer=fc7"
             )
         given.append(_Given(path.split("."), text, f"--set {path}"))
+    known = {group.value: list(_members(content, group)) for group in (Group.DATA, Group.FEATURES)}
     # Stable: those that decide which settings there are come first, the others in their order.
-    for each in sorted(given, key=lambda each: each.path[-1].lower() not in _DECIDING):
-        _assign(content, each)
-    return parse_profile(content)
+    paths = [
+        (_assign(content, each), each.origin)
+        for each in sorted(given, key=lambda each: each.path[-1].lower() not in _DECIDING)
+    ]
+    profile = parse_profile(_typed(content, content))
+    needed = {need.node for node in profile.graph for need in node.needs}
+    for (group, *rest), origin in paths:
+        if rest and group in known and rest[0] not in {*known[group], *needed}:
+            there = ", ".join(known[group]) or "none"
+            raise ConfigError(f"{origin}: there is no {group}.{rest[0]}, and nothing would use it; there are: {there}")
+    return profile
 
 
 def parse_profile(content: Mapping[str, Any]) -> Profile:
     """A profile from plain JSON. Raises ConfigError, which names what is wrong."""
+    for path, text in _texts(content):
+        if _SURROGATE.search(text):
+            raise ConfigError(
+                f"{path}: {text!r} is no UTF-8, which records keep text as; rename it, or give a link to it (ln -s)"
+            )
     try:
         return Profile.model_validate(dict(content))
     except ValidationError as error:
@@ -106,8 +127,20 @@ class _Given:
         self.exact = exact
 
 
-def _assign(content: dict[str, Any], given: _Given) -> None:
-    """Set one path; its first step must be a setting of the profile, deeper ones are checked on validation."""
+def _texts(content: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    """All texts in plain JSON with where they stand."""
+    if isinstance(content, str):
+        yield path, content
+    elif isinstance(content, Mapping):
+        for name, each in content.items():
+            yield from _texts(each, f"{path}.{name}" if path else str(name))
+    elif isinstance(content, list | tuple):
+        for place, each in enumerate(content):
+            yield from _texts(each, f"{path}.{place}")
+
+
+def _assign(content: dict[str, Any], given: _Given) -> list[str]:
+    """Set one path, which is returned as the profile spells it; steps after the first are checked on validation."""
     path = given.path if given.exact else _spelled(content, given.path)
     if path[0] not in Profile.model_fields:
         raise ConfigError(f"{given.origin}: unknown setting {path[0]!r}; known: {', '.join(Profile.model_fields)}")
@@ -122,7 +155,8 @@ def _assign(content: dict[str, Any], given: _Given) -> None:
         node.clear()
     if last == "search" or (last == "grid" and given.text):
         node.pop("grid" if last == "search" else "search", None)
-    node[last] = _read_text(given.text, _annotation(Profile, path, content))
+    node[last] = _read_text(given, _annotation(Profile, path, content))
+    return path
 
 
 def _spelled(content: Mapping[str, Any], path: Sequence[str]) -> list[str]:
@@ -138,21 +172,56 @@ def _spelled(content: Mapping[str, Any], path: Sequence[str]) -> list[str]:
     return found
 
 
-def _read_text(text: str, annotation: Any) -> Any:
-    """A setting's text as what the setting is: text stays as it is, anything else is YAML whose scalars are text still."""
-    optional = type(None) in get_args(annotation)
-    if optional and text.strip() in ("", "null", "~"):
+def _read_text(given: _Given, annotation: Any) -> Any:
+    """A setting's text as what the setting is: text stays as it is, several texts stand between commas, all else is YAML."""
+    text = given.text
+    if type(None) in get_args(annotation) and text.strip() in ("", "null", "~"):
         return None
     if _is_text(annotation):
         return text
     try:
-        return yaml.load(text, yaml.BaseLoader)  # noqa: S506 - the loader that makes nothing but text, lists and mappings
-    except yaml.YAMLError:
-        return text
+        if _is_text(_item(annotation)):
+            inner = text.strip()
+            inner = inner[1:-1] if inner.startswith("[") and inner.endswith("]") else inner
+            items = [found[1].strip() for found in _ITEM.finditer(inner) if found[0].strip()]
+            return [yaml.safe_load(item) if item[0] == item[-1] and item[0] in "\"'" else item for item in items]
+        return yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader
+    except (yaml.YAMLError, ValueError) as error:
+        problem = getattr(error, "problem", None) or "no YAML"
+        raise ConfigError(f"{given.origin}: {text!r} cannot be read ({problem}); put quotes around its texts") from None
+
+
+def _typed(value: Any, content: Mapping[str, Any], path: tuple[str, ...] = ()) -> Any:
+    """`value`, at `path` in a profile's content, with every scalar as what the setting there is."""
+    if isinstance(value, dict):
+        return {name: _typed(each, content, (*path, name)) for name, each in value.items()}
+    return _as(value, _annotation(Profile, path, content))
+
+
+def _as(value: Any, annotation: Any) -> Any:
+    if isinstance(value, list):
+        return [_as(each, _item(annotation)) for each in value]
+    if isinstance(value, dict):
+        return {name: _as(each, Any) for name, each in value.items()}
+    if not isinstance(value, _Scalar):
+        return value
+    empty = value.read is None and (not value.text or type(None) in get_args(annotation))
+    return value.text if _is_text(annotation) and not empty else value.read
+
+
+def _item(annotation: Any) -> Any:
+    """What an item of a list is; Any where the setting is no list, or it is not known."""
+    if get_origin(annotation) is Annotated:
+        return _item(get_args(annotation)[0])
+    if get_origin(annotation) in (tuple, list):
+        return get_args(annotation)[0]
+    return next((found for part in get_args(annotation) if (found := _item(part)) is not Any), Any)
 
 
 def _is_text(annotation: Any) -> bool:
     """Whether a setting is text: str, or a choice of words."""
+    if get_origin(annotation) is Annotated:
+        return _is_text(get_args(annotation)[0])
     if annotation in (str, Path):
         return True
     if get_origin(annotation) is Literal:
@@ -221,10 +290,22 @@ def _paths(model: type[BaseModel], content: Any) -> Iterator[tuple[str, ...]]:
                 yield from ((*path, *rest) for rest in _paths(part, value))
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML in which a name that is given twice is an error, not a silent loss, and only true and false are truth values.
+@dataclass(frozen=True)
+class _Scalar:
+    """A scalar without quotes that YAML reads as another thing than text: how it is written, and as what it is read."""
 
-    In YAML 1.1, which PyYAML reads, a study's setting `on` and a class called `no` would be truth values, too.
+    text: str
+    read: Any
+
+    def __bool__(self) -> bool:
+        return bool(self.read)
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML in which a name is text and given once, and a scalar without quotes keeps its text.
+
+    As in YAML 1.2, only true and false are truth values (a study's setting `on` and a class called `no` are none), and
+    nothing is a date, an octal number or one of base 60.
     """
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
@@ -233,6 +314,8 @@ class _Loader(yaml.SafeLoader):
         for key_node, _ in node.value:
             if key_node.tag == "tag:yaml.org,2002:merge":  # `<<`: what it brings in may be given anew
                 continue
+            if isinstance(key_node, yaml.ScalarNode):
+                key_node.tag = "tag:yaml.org,2002:str"
             key = self.construct_object(key_node, deep=True)
             if isinstance(key, str) and key in seen:
                 raise yaml.constructor.ConstructorError(
@@ -242,14 +325,29 @@ class _Loader(yaml.SafeLoader):
                 seen.add(key)
         return super().construct_mapping(node, deep)
 
+    def scalar(self, node: yaml.ScalarNode) -> Any:
+        """The value of a node that is no text."""
+        name = node.tag.removeprefix("tag:yaml.org,2002:")
+        return _Scalar(node.value, _READ[name](node.value))
 
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in known if tag != "tag:yaml.org,2002:bool"]
-    for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
+
+_READ: dict[str, Callable[[str], Any]] = {
+    "null": lambda _: None,
+    "bool": lambda text: text.lower() == "true",
+    "int": int,
+    "float": float,
 }
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
-)
+_Loader.yaml_implicit_resolvers = {}
+for _name, _pattern, _first in (
+    ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
+    ("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),
+    ("int", r"[-+]?[0-9]+", list("-+0123456789")),
+    ("float", r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?", list("-+.0123456789")),
+    ("merge", "<<", ["<"]),
+):
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_name}", re.compile(f"^(?:{_pattern})$"), _first)
+    if _name in _READ:
+        _Loader.add_constructor(f"tag:yaml.org,2002:{_name}", _Loader.scalar)
 
 
 def _read_file(file: Path) -> dict[str, Any]:
@@ -259,26 +357,44 @@ def _read_file(file: Path) -> dict[str, Any]:
         raise ConfigError(f"profile file {file}: cannot be read ({error.strerror}); check the path") from None
     except UnicodeDecodeError as error:
         raise ConfigError(f"profile file {file}: is not UTF-8 text ({error.reason}); save it as UTF-8") from None
-    content = read_profile_text(text, f"profile file {file}")
+    content = _read_yaml(text, f"profile file {file}")
     base = content.pop("extends", None)
-    if base is None:
+    if not base:
         return content
-    merged = _merge(read_profile_text(profile_text(str(base)), f"profile {base}"), content)
+    merged = _merge(_read_yaml(profile_text(str(base)), f"profile {base}"), content)
     for group in Group:  # a node that is set to nothing goes
-        merged[group.value] = {name: node for name, node in (merged.get(group.value) or {}).items() if node is not None}
+        if _is_null(merged.get(group.value)):
+            merged[group.value] = {}
+        elif members := _members(merged, group):
+            merged[group.value] = {name: node for name, node in members.items() if not _is_null(node)}
     return merged
 
 
 def read_profile_text(text: str, what: str) -> dict[str, Any]:
     """The settings in a profile's YAML, not yet validated; `what` names it in errors. Raises ConfigError."""
+    content = _read_yaml(text, what)
+    return cast("dict[str, Any]", _typed(content, content))
+
+
+def _read_yaml(text: str, what: str) -> dict[str, Any]:
     try:
         content = yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:
         problem = " ".join(str(error).split())
         raise ConfigError(f"{what}: not valid YAML ({problem})") from None
     if not isinstance(content, dict):
         raise ConfigError(f"{what}: must be a YAML mapping of settings, e.g. start with 'name: mine'")
     return content
+
+
+def _members(content: Mapping[str, Any], group: Group) -> Mapping[str, Any]:
+    """The nodes of a group in a content that is not yet validated."""
+    found = content.get(group)
+    return found if isinstance(found, Mapping) else {}
+
+
+def _is_null(value: Any) -> bool:
+    return value is None or (isinstance(value, _Scalar) and value.read is None)
 
 
 def _merge(base: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:

@@ -31,6 +31,7 @@ from lib.studies import presentation
 from lib.studies.presentation import Presentation
 from lib.studies.record import read_origin
 from lib.studies.study import Artifact, DatasetNote, Record
+from lib.text import listed, visible
 
 REPORT = "report.html"
 
@@ -124,7 +125,7 @@ def render(run: Record[RunResult], records: Mapping[str, Record[Any]]) -> str:
     """
     environment = Environment(
         loader=PackageLoader("lib.report", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True, keep_trailing_newline=True,
+        lstrip_blocks=True, keep_trailing_newline=True, finalize=_shown,
     )  # fmt: skip
     numbers = count(1)
     shown, of_run = {name: record.present() for name, record in records.items()}, run.present()
@@ -146,6 +147,11 @@ def render(run: Record[RunResult], records: Mapping[str, Record[Any]]) -> str:
         ),
         digests=_digests(records),
     )
+
+
+def _shown(value: Any) -> Any:
+    """What a template puts out: text of a user has nothing in it that acts instead of being seen."""
+    return visible(value, lines=True) if type(value) is str else value
 
 
 def _profile(result: RunResult) -> str:
@@ -254,9 +260,7 @@ def _datasets(records: Mapping[str, Record[Any]]) -> list[tuple[DatasetNote, str
     shown = []
     for digest, note in notes.items():
         users = ", ".join(name for name, record in records.items() if record.dataset.digest == digest)
-        classes = ", ".join(note.classes[:20])
-        more = len(note.classes) - 20
-        shown.append((note, f"{classes} and {more} more" if more > 0 else classes, users))
+        shown.append((note, listed(note.classes), users))
     return shown
 
 

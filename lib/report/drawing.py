@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from xml.etree import ElementTree
 
 from lib.errors import DataError
-from lib.figures.style import PALETTE
+from lib.figures.style import PALETTE, UNSEEN
 from lib.figures.vector import ON_PICTURE
 
 _SVG = "{http://www.w3.org/2000/svg}"
@@ -71,7 +71,7 @@ def _clean(element: ElementTree.Element, prefix: str, group: str | None) -> None
     """Make an element and all below it fit for the page. `group` is the id of the group around it."""
     group = element.get("id") if element.tag == f"{_SVG}g" and element.get("id") else group
     element.tag = element.tag.removeprefix(_SVG)
-    element.text = None if element.tag not in ("text", "tspan") else element.text
+    element.text = (element.text or "").replace(UNSEEN, "") if element.tag in ("text", "tspan") else None
     element.tail = None if element.tag != "tspan" else element.tail
     target = element.get(_LINK, "").replace("\n", "")
     for name in set(element.attrib) - _ATTRIBUTES:

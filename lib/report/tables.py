@@ -86,16 +86,18 @@ def merged(head: Sequence[str], rows: Rows) -> tuple[list[str], list[list[str]]]
     kept = [column for column in head if column not in swallowed]
     at = {column: place for place, column in enumerate(head)}
     names = [_name(column, column in spread, column in ends, column in alone) for column in kept]
+    figures = [all(map(_is_figure, column)) for column in zip(*rows, strict=True)]
+    rows = [[short(cell) if is_figure else cell for cell, is_figure in zip(row, figures, strict=True)] for row in rows]
     cells = []
     for row in rows:
         line = []
         for column in kept:
-            words = short(row[at[column]])
+            words = row[at[column]]
             if column in spread and row[at[spread[column]]]:
-                words += f" ± {short(row[at[spread[column]]])}"
+                words += f" ± {row[at[spread[column]]]}"
             if pair := ends.get(column) or alone.get(column):
                 low, high = (row[at[end]] for end in pair)
-                between = f"{short(low)} to {short(high)}" if low and high else ""
+                between = f"{low} to {high}" if low and high else ""
                 words = between if column in alone else f"{words} ({between})" if between else words
             line.append(words)
         cells.append(line)
@@ -119,9 +121,13 @@ def _name(column: str, spread: bool, ends: bool, alone: bool) -> str:
 
 
 def short(cell: str) -> str:
-    """A number with four places that count; anything else as it is."""
+    """A figure with four places that count; a whole number and an empty cell as they are."""
+    return f"{float(cell):.4g}" if "." in cell or "e" in cell else cell
+
+
+def _is_figure(cell: str) -> bool:
+    """Whether a cell is a number as Python writes it, or empty: a class called 1.50 is none, and stays as it is."""
     try:
-        number = float(cell)
-    except ValueError:
-        return cell
-    return f"{number:.4g}" if "." in cell or "e" in cell else cell
+        return not cell or cell in (repr(float(cell)), str(int(float(cell))))
+    except (ValueError, OverflowError):
+        return False

@@ -30,6 +30,7 @@ from lib.studies.study import (
     StudySettings,
     Table,
 )
+from lib.text import visible
 
 if TYPE_CHECKING:
     from lib.datasets import Split
@@ -38,6 +39,9 @@ if TYPE_CHECKING:
 _SEED = 0
 _SCATTER_SIDE = 32
 _SCATTERED = Shrink(_SCATTER_SIDE)
+_CLASSES, _ENDS = 30, 5
+"""Classes that notes list; of more so many of the largest and the smallest."""
+
 _UNNAMED = "images"
 """What the class of images without labels is called in figures and tables."""
 
@@ -47,7 +51,7 @@ class ExplorationSettings(StudySettings):
 
     kind: Literal["exploration"] = "exploration"
     on: str = Field(description="The data to look at.")
-    grid: PositiveInt = Field(16, description="Images in the grid of samples.")
+    grid: PositiveInt = Field(16, le=256, description="Images in the grid of samples.")
     scatter: PositiveInt = Field(2000, description="Images in the PCA scatter.")
 
 
@@ -137,7 +141,7 @@ class Exploration(Kind[ExplorationSettings, ExplorationResult]):
 
         train = study.dataset.splits["train"]
         names = _names(result)
-        titles = [names[train.labels[row]] if result.labelled else "" for row in result.shown]
+        titles = [visible(names[train.labels[row]]) if result.labelled else "" for row in result.shown]
         caption = f"{result.dataset}: {len(titles)} training images"
         images = (train.images[row] for row in result.shown)
         yield Drawing("samples", caption, sample_grid(images, titles, caption))
@@ -158,11 +162,11 @@ class Exploration(Kind[ExplorationSettings, ExplorationResult]):
         classes = f"{len(result.classes)} classes" if result.labelled else "no labels"
         names = _names(result)
         lines = [
-            f"{note.origin}. {result.images:,} images; digest `{note.digest[:16]}`. "
+            f"{escaped(note.origin)}. {result.images:,} images; digest `{note.digest[:16]}`. "
             "No test image is a training image (checked by content).",
             "",
             *(
-                f"- {split}: " + ", ".join(f"{escaped(name)} {n:,}" for name, n in zip(names, of.values(), strict=True))
+                f"- {split}: {_counts_words(dict(zip(names, of.values(), strict=True)))}"
                 for split, of in result.counts.items()
             ),
             f"- {_shapes(result)}",
@@ -199,6 +203,17 @@ class Exploration(Kind[ExplorationSettings, ExplorationResult]):
 
 def _names(result: ExplorationResult) -> tuple[str, ...]:
     return result.classes if result.labelled else (_UNNAMED,)
+
+
+def _counts_words(counts: Mapping[str, int]) -> str:
+    """Images of each class in Markdown; of many classes the largest and the smallest."""
+    if len(counts) <= _CLASSES:
+        return ", ".join(f"{escaped(name)} {n:,}" for name, n in counts.items())
+    ranked = sorted(counts, key=lambda name: -counts[name])
+    largest, smallest = (
+        ", ".join(f"{escaped(name)} {counts[name]:,}" for name in some) for some in (ranked[:_ENDS], ranked[-_ENDS:])
+    )
+    return f"{len(counts):,} classes (all in `classes.csv`), from {largest}, … to {smallest}"
 
 
 def _shapes(result: ExplorationResult) -> str:

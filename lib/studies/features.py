@@ -16,7 +16,7 @@ from lib.features.config import FeatureSettings
 from lib.features.manifest import Shard
 from lib.features.speed import Speed, read_speeds, speed_words
 from lib.storage.copies import shown
-from lib.studies.presentation import Presentation, RunNote, Section
+from lib.studies.presentation import Presentation, RunNote, Section, code
 from lib.studies.study import (
     Ahead,
     Drawing,
@@ -232,7 +232,7 @@ class Features(Kind[FeatureNode, FeaturesResult]):
             f"**{result.description}**, {result.width} values an image, input {settings.input_size} px "
             f"({settings.interpolation}), computed in {settings.precision}, stored as {settings.storage}.",
             f"{result.rows:,} rows in {len(result.shards)} sealed shard(s), {result.bytes / 1e6:.1f} MB, "
-            f"in `{result.folder}`.{f' {speed[0].upper()}{speed[1:]}.' if speed else ''}",
+            f"in {code(result.folder)}.{f' {speed[0].upper()}{speed[1:]}.' if speed else ''}",
             f"{result.constant:,} of {result.width:,} features are constant; {result.zeros:.1%} of all values are 0; "
             f"values from {result.minimum:.4g} to {result.maximum:.4g} (`features.csv` has each feature).",
             f"Digest `{result.digest}`; weights sha256 `{result.weights_sha256}`.",

@@ -6,15 +6,25 @@ Each renderer (Markdown here, HTML in `lib.report`, MLflow in `lib.tracking`, Pr
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+
+from lib.text import visible
 
 RANK = "rank"
 """Metric of a configuration's run: its place in its study, 1 for the best."""
 
 BOUNDS = ("_low", "_high")
 """Ends of the names of an interval's bounds among a run's metrics, beside the figure's own name."""
+
+
+_MARKS = re.compile(r"[\\`*_\[\]|~#]")
+"""What Markdown, or a page that shows formulas in it, takes for a mark anywhere."""
+
+_AT_START = re.compile(r"^(\d*)([-+=.)])")
+"""The same at a line's beginning."""
 
 
 class Role(StrEnum):
@@ -118,11 +128,32 @@ class Presentation:
 def escaped(text: str) -> str:
     """Plain text, such as the name of a class or a node, as Markdown that shows it as it is; also in a table's cell.
 
-    >>> escaped("cats | *dogs* <i>")
-    'cats \\\\| \\\\*dogs\\\\* &lt;i&gt;'
+    >>> escaped("cats | *dogs* <i>"), escaped("1. a list"), escaped("two\\nlines")
+    ('cats \\\\| \\\\*dogs\\\\* &lt;i&gt;', '1\\\\. a list', 'two\\\\\\\\nlines')
     """
-    plain = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return re.sub(r"([\\`*_\[\]|~])", r"\\\1", plain)
+    plain = visible(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return _AT_START.sub(r"\1\\\2", _MARKS.sub(r"\\\g<0>", plain.strip()))
+
+
+def code(text: str) -> str:
+    """Plain text, such as a path, as code in Markdown.
+
+    >>> code("/data/a*b"), code("a`b")
+    ('`/data/a*b`', '`` a`b ``')
+    """
+    text = visible(text)
+    fence = "`" * (1 + max((len(run) for run in re.findall("`+", text)), default=0))
+    return f"`{text}`" if len(fence) == 1 else f"{fence} {text} {fence}"
+
+
+def lacking_words(letters: str) -> str:
+    """A warning that no font here has some letters of a study's figures."""
+    first = unicodedata.name(letters[0], f"U+{ord(letters[0]):04X}").lower()
+    others = f" and {len(letters) - 1:,} more" if len(letters) > 1 else ""
+    return (
+        f"no font installed here has {letters[0]} ({first}){others}: "
+        "figures in PNG show boxes instead; install one that has, such as Noto Sans, and run the study anew"
+    )
 
 
 def markdown(shown: Presentation) -> str:

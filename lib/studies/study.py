@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from importlib import import_module
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar, cas
 
 from lib.errors import ConfigError
 from lib.places import Places
-from lib.studies.presentation import Presentation
+from lib.studies.presentation import Presentation, lacking_words
 from lib.validation import Frozen, Stored
 
 if TYPE_CHECKING:
@@ -175,11 +175,15 @@ class Table:
 
 @dataclass(frozen=True)
 class Artifact:
-    """A figure or table in a record: a file under `figures/` or `tables/`, and what it is called."""
+    """A figure or table in a record: a file under `figures/` or `tables/`, and what it is called.
+
+    `lacking` has the letters of a figure for which there was no font.
+    """
 
     file: str
     caption: str
     variant: str = ""
+    lacking: str = ""
 
 
 @dataclass(frozen=True)
@@ -228,7 +232,10 @@ class Record(Generic[R]):
         return kind_named(self.kind).model(self.result)
 
     def present(self) -> Presentation:
-        return kind_named(self.kind).present(self)
+        """What people are shown of it."""
+        shown = kind_named(self.kind).present(self)
+        lacking = "".join(dict.fromkeys("".join(figure.lacking for figure in self.figures)))
+        return replace(shown, warnings=(*shown.warnings, lacking_words(lacking))) if lacking else shown
 
 
 class Folder(Protocol):

@@ -25,6 +25,7 @@ from lib.files import digest_file, sealed, write_json
 from lib.mlp.tensor_files import read_tensors
 from lib.prediction import Recipe, weights_name
 from lib.studies.study import Record
+from lib.text import listed
 from lib.tracking.store import Tracking
 
 IMAGE_CLASSIFIER = "image-classifier"
@@ -122,9 +123,7 @@ def log_image_classifier(
             ),
             input_example=pd.DataFrame({"image": [example]}),
             pip_requirements=_pinned(_IMAGES_NEED),
-            metadata={
-                "description": f"Images of {', '.join(recipe.class_names)} to labels. {record.model.description}"
-            },
+            metadata={"description": f"Images of {listed(recipe.class_names)} to labels. {record.model.description}"},
         )
     return str(logged.model_id)
 

@@ -24,10 +24,11 @@ from lib.evaluation.paired import PairedPredictions
 from lib.features.config import FeatureSettings
 from lib.places import Places
 from lib.prediction import Recipe, feature_recipe, pixel_recipe
-from lib.studies.presentation import Rows
+from lib.studies.presentation import Rows, escaped
 from lib.studies.study import Input, Record
 from lib.studies.sweep.predictions import FILE, Predictions, read_predictions
 from lib.studies.sweep.result import SweepResult
+from lib.text import listed
 from lib.tracking.models import log_image_classifier
 from lib.tracking.registry import WITHDRAWN_TAG, Registry, Version, model_name
 from lib.tracking.store import Tracking
@@ -103,6 +104,10 @@ class Decision:
 
     @property
     def why(self) -> str:
+        """The reason in words."""
+        return self._reason(self.detail)
+
+    def _reason(self, detail: str) -> str:
         by_hand = f"`probeflow promote {self.challenger} --model {self.model} --reason WHY` makes it champion"
         match self.outcome:
             case Outcome.FIRST | Outcome.UNCHANGED:
@@ -112,25 +117,25 @@ class Decision:
             case Outcome.BETTER | Outcome.WORSE | Outcome.NOT_SIGNIFICANT:
                 return f"{self.outcome.value}, {self._comparison}"
             case Outcome.BY_HAND:
-                return f"by hand, {self.detail}"
+                return f"by hand, {detail}"
             case Outcome.ROLLED_BACK:
-                return f"version {self.champion} was rolled back, {self.detail}"
+                return f"version {self.champion} was rolled back, {detail}"
             case Outcome.OTHER_TEST_IMAGES:
                 return (
-                    f"champion version {self.champion} was tested on other images ({self.detail}), so their figures do not "
+                    f"champion version {self.champion} was tested on other images ({detail}), so their figures do not "
                     f"compare; {by_hand} all the same"
                 )
             case Outcome.WITHDRAWN:
-                return f"it was rolled back ({self.detail}); {by_hand} again"
+                return f"it was rolled back ({detail}); {by_hand} again"
             case Outcome.NOT_TESTED:
                 return "it was not tested, for its configuration was dropped at a rung; choose other rungs"
             case Outcome.DID_NOT_LEARN:
-                return f"its network did not learn ({self.detail})"
+                return f"its network did not learn ({detail})"
             case Outcome.NOT_ABOVE_MAJORITY:
                 majority = f"{self.majority:.4f}, the majority class's share"
                 return f"{_accuracy(self.accuracy)}: the interval does not exclude {majority}"
             case _:
-                return self.detail
+                return detail
 
     @property
     def _comparison(self) -> str:
@@ -146,10 +151,19 @@ class Decision:
 
     @property
     def sentence(self) -> str:
+        """The decision in words."""
+        return self._sentence(self.why)
+
+    @property
+    def markdown(self) -> str:
+        """The same, with what users wrote as Markdown that shows it as it is."""
+        return self._sentence(self._reason(escaped(self.detail)))
+
+    def _sentence(self, why: str) -> str:
         if self.promoted:
-            return f"`{self.model}` version {self.version} is champion: {self.why}."
+            return f"`{self.model}` version {self.version} is champion: {why}."
         considered = f" version {self.challenger}" if self.challenger else ""
-        return f"`{self.model}`{considered} was not promoted: {self.why}."
+        return f"`{self.model}`{considered} was not promoted: {why}."
 
 
 def consider(
@@ -299,7 +313,7 @@ class _Gate:
         model = log_image_classifier(
             self.tracking, self.run_id, self.record, recipe, self.extraction, where.weights, where.mirror, example
         )
-        about = f"Image classifier of {', '.join(recipe.class_names)} by probeflow: takes images."
+        about = f"Image classifier of {escaped(listed(recipe.class_names))} by probeflow: takes images."
         headline = f"{self.record.name}: {self.record.present().headline}"
         return self.registry.register(self.run_id, model, about, headline, dataset, self.accuracy)
 

@@ -101,10 +101,12 @@ def comparison_links(tracking: Tracking, parent: Run, study: Presentation) -> li
         page = f"#/experiments/{experiment}/runs?viewStateShareKey={_key(study, Rows.VALIDATION)}"
         shown = min(count, BEST)
         of_best = f"of the best {BEST}" if count > BEST else "of all" if count > 1 else "of its seeds' mean"
+        tried = study.parent.params.get("configurations", count)
+        every = f"all {count} configurations" if tried == count else f"the best {count} of {tried} configurations"
         links += [
             Link(
                 "compare",
-                f"all {count} configurations, best first" if count > 1 else "the configuration",
+                f"{every}, best first" if count > 1 else "the configuration",
                 _training(page),
             ),
             Link("compare-curves", f"curves {of_best}", _training(f"{page}&compareRunsMode=CHART")),

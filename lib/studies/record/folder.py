@@ -61,13 +61,14 @@ class StudyFolder:
             write_csv(self.path / "tables" / f"{item.name}.csv", item.rows)
             self._tables.append(Artifact(f"{item.name}.csv", item.caption))
             return
+        from lib.figures.raster import save_png
         from lib.figures.vector import svg_bytes
 
         with atomic_path(self.path / "figures" / f"{item.name}.png") as temporary:
-            item.figure.savefig(temporary, format="png")
+            lacking = save_png(item.figure, temporary)
         item.figure.set_layout_engine("none")  # as it lies now, which is not found again
         write_bytes(self.path / "figures" / f"{item.name}.svg", svg_bytes(item.figure))
-        self._figures.append(Artifact(f"{item.name}.png", item.caption, item.variant))
+        self._figures.append(Artifact(f"{item.name}.png", item.caption, item.variant, lacking))
 
     def seal(self, result: Result, dataset: DatasetNote) -> Record[Any]:
         """Write the record, last of all files, and return it as it will be read again."""
@@ -102,7 +103,7 @@ def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    write_bytes(path, text.getvalue().encode())
+    write_bytes(path, text.getvalue().encode(errors="surrogateescape"))  # names of files as they are
 
 
 def keep_example(

@@ -43,6 +43,7 @@ from lib.studies.sweep.result import Configuration, ModelRole, SweepResult, Tria
 from lib.studies.sweep.rows import Division, Source, sources_of
 from lib.studies.sweep.settings import SweepSettings
 from lib.studies.sweep.training import Trained, train_all, train_configurations
+from lib.text import listed
 
 NETWORK, EXAMPLE = "network.safetensors", "example.safetensors"
 _MOST_WRONG = 12
@@ -244,7 +245,7 @@ def _keep_network(
     return ModelNote(
         NETWORK,
         EXAMPLE,
-        f"{kind} for {source.dataset.name}; input: {values}; output: probabilities of {', '.join(classes)}",
+        f"{kind} for {source.dataset.name}; input: {values}; output: probabilities of {listed(classes)}",
     )
 
 

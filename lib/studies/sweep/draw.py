@@ -19,13 +19,16 @@ from lib.studies.sweep.rows import sources_of
 from lib.studies.sweep.runs import sampler_words
 from lib.studies.sweep.settings import SweepSettings
 from lib.studies.sweep.tables import tables
-from lib.studies.sweep.words import configuration_name, endings, in_order, model_name, number, rows_words
+from lib.studies.sweep.words import best_models, configuration_name, endings, in_order, model_name, number, rows_words
 
 if TYPE_CHECKING:
     from lib.search.space import Dimension
 
 _PANELS, _PANEL_WIDTH, _ROWS = 12, 30, 40
 """Configurations that a figure draws a panel (so many letters wide) or a row for."""
+
+_VARIANTS = 12
+"""Variants that have figures of their own, at most."""
 
 _TITLE = 70
 """Letters of a line of a title."""
@@ -50,8 +53,9 @@ def draw(result: SweepResult, study: Study[SweepSettings]) -> Iterator[Drawing |
     yield from _training(result, title)
     yield from _finals(result, title)
     yield from _answers(result, study, title)
-    for each in result.explored:
-        yield from _explored(result, each, title)
+    explored = {each.variant: each for each in result.explored}
+    for variant, suffix, words in _variants(result):
+        yield from _explored(result, explored[variant], suffix, words, title)
     yield from tables(result)
 
 
@@ -59,6 +63,7 @@ def _accuracies(result: SweepResult, title: str) -> Drawing:
     """All models by their test accuracies."""
     from lib.figures.intervals import ModelRow, model_accuracies
 
+    positions, left_out = best_models(result, in_order(result), _ROWS)
     rows = [
         ModelRow(
             _role(model),
@@ -68,9 +73,9 @@ def _accuracies(result: SweepResult, title: str) -> Drawing:
             model.accuracy,
             aside=_is_blind(result, model),
         )
-        for position, model in ((at, result.models[at]) for at in in_order(result))
+        for position, model in ((at, result.models[at]) for at in positions)
     ]
-    heading = f"{title}\naccuracy on {result.judged_rows:,} test rows"
+    heading = f"{title}\naccuracy on {result.judged_rows:,} test rows{left_out}"
     return Drawing("test-accuracy", "Test accuracy of all models", model_accuracies(rows, heading, "test accuracy"))
 
 
@@ -143,14 +148,15 @@ def _finals(result: SweepResult, title: str) -> Iterator[Drawing]:
 
     if result.judged_on is not Rows.TEST:
         return
-    trained = [(at, model) for at, model in enumerate(result.models) if model.trials][:_PANELS]
+    trained = [at for at, model in enumerate(result.models) if model.trials]
+    positions, left_out = best_models(result, trained, _PANELS)
     panels = [
-        Panel(wrapped(model_name(result, at), _PANEL_WIDTH), [trial.history for trial in model.trials])
-        for at, model in trained
+        Panel(wrapped(model_name(result, at), _PANEL_WIDTH), [trial.history for trial in result.models[at].trials])
+        for at in positions
     ]
-    error = training_curves(panels, f"{title}\nerror on training and test rows", "error", "test")
+    error = training_curves(panels, f"{title}\nerror on training and test rows{left_out}", "error", "test")
     yield Drawing("error-curves", "Error of the final networks on training and test rows", error)
-    loss = training_curves(panels, f"{title}\ncross-entropy on training and test rows", "loss", "test")
+    loss = training_curves(panels, f"{title}\ncross-entropy on training and test rows{left_out}", "loss", "test")
     yield Drawing("final-loss-curves", "Loss of the final networks on training and test rows", loss)
 
 
@@ -203,7 +209,7 @@ def _images(study: Study[SweepSettings], result: SweepResult, rows: Sequence[int
     return (study.dataset.splits[split].images[row] for split, row in (places[row] for row in rows))
 
 
-def _explored(result: SweepResult, explored: Explored, title: str) -> Iterator[Drawing]:
+def _explored(result: SweepResult, explored: Explored, suffix: str, brackets: str, title: str) -> Iterator[Drawing]:
     """What a variant tried: a search's course, and where several settings vary, where in them the low losses lie."""
     from lib.figures.heat_map import heat_map
     from lib.figures.search import Attempt, importance_bars, parallel_coordinates, search_history, words
@@ -213,7 +219,6 @@ def _explored(result: SweepResult, explored: Explored, title: str) -> Iterator[D
         Attempt(each.number, configuration_name(result, at, variant=False), point, objective, each.halved)
         for (at, each), point, objective in zip(of_variant, explored.points, explored.objectives, strict=True)
     ]
-    suffix, brackets = (f"-{explored.variant}", f" ({explored.variant})") if len(result.explored) > 1 else ("", "")
     variant = explored.variant if suffix else ""
     heading = f"{title}{brackets}\n%s, {sampler_words(explored.sampler)}"
     dimensions = {each.name: each for each in _dimensions(result.settings, explored)}
@@ -246,10 +251,14 @@ def _dimensions(settings: SweepSettings, explored: Explored) -> list[Dimension]:
 
 
 def _variants(result: SweepResult) -> Iterator[tuple[str, str, str]]:
-    """Each variant, and of several what its figures' files and titles end with."""
-    several = len(result.settings.variants) > 1
-    for variant in result.settings.variants:
-        yield (variant, f"-{variant}", f" ({variant})") if several else (variant, "", "")
+    """Each variant, of many the best, and of several what its figures' files and titles end with."""
+    variants = list(result.settings.variants)
+    ranks = {name: min(each.rank for each in result.configurations if each.variant == name) for name in variants}
+    best = sorted(variants, key=ranks.__getitem__)[:_VARIANTS]
+    of = f", of the best {_VARIANTS} of {len(variants):,} variants" if len(variants) > _VARIANTS else ""
+    for variant in variants:
+        if variant in best:
+            yield (variant, f"-{variant}", f" ({variant}{of})") if len(variants) > 1 else (variant, "", "")
 
 
 def _best(result: SweepResult, positions: Sequence[int], limit: int) -> tuple[list[int], str]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from lib.evaluation.intervals import LOSS, SHARE, Difference, Interval, over_seeds, p_words
 from lib.evaluation.measures import measure_named
@@ -11,9 +13,11 @@ from lib.mlp.labels import params
 from lib.studies.presentation import Presentation, Rows, Section, Tried, escaped
 from lib.studies.study import Record
 from lib.studies.sweep.result import Configuration, Explored, Lead, ModelRole, Outcome, SweepResult
-from lib.studies.sweep.runs import runs_below, sampler_words, study_run
+from lib.studies.sweep.runs import logged_configurations, runs_below, sampler_words, study_run
+from lib.studies.sweep.tables import confused_rows
 from lib.studies.sweep.words import (
     OUTCOMES,
+    best_models,
     brief_verdict,
     configuration_name,
     decimals_for,
@@ -33,8 +37,8 @@ from lib.studies.sweep.words import (
     verdict_words,
 )
 
-_NOTED = 20
-"""Configurations that the notes list."""
+_NOTED, _ROWS, _CLASSES, _ENDS = 20, 40, 30, 10
+"""Configurations, rows of another table and classes that notes list; of more classes so many of lowest and highest F1."""
 
 _UNFOLDED = 12
 """Rows of a table up to which a page shows it open."""
@@ -183,7 +187,7 @@ def _models(result: SweepResult) -> str:
         head += ["chosen model less this one, first seed"]
         head += ["the same, paired over seeds"] if paired else []
     table = []
-    for position in in_order(result):
+    for position in best_models(result, in_order(result), _ROWS)[0]:
         model = result.models[position]
         name = escaped(model_name(result, position))
         if model.role is ModelRole.BASELINE and model.settings:
@@ -209,7 +213,9 @@ def _models(result: SweepResult) -> str:
         )
     if paired:
         notes.append("Over seeds, the lead is tested by Student's paired t, each by itself.")
-    return "\n\n".join([" ".join(text), _table(["model", *head], table), " ".join(notes)])
+    return "\n\n".join(
+        [" ".join(text), _table(["model", *head], table), *_more(result.models, "models"), " ".join(notes)]
+    )
 
 
 def _over_seeds(result: SweepResult, position: int) -> str:
@@ -253,13 +259,18 @@ def _configurations(result: SweepResult) -> str:
         "mean validation loss",
         "mean train loss",
     ]
-    left_out = len(ranked) - len(table)
-    more = (
-        f"\n\n{left_out:,} more configurations, ranked below these, are in the table `configurations.csv`."
-        if left_out
-        else ""
+    logged = logged_configurations(result)
+    in_mlflow = [f"MLflow has runs of the best {logged:,}."] if logged < len(ranked) else []
+    return "\n\n".join([_table(head, table), *_more(ranked, "configurations", _NOTED), *in_mlflow])
+
+
+def _more(rows: Sequence[Any], what: str, shown: int = _ROWS, first: str = "best") -> list[str]:
+    """Where the rest of a table is that notes show some rows of."""
+    return (
+        [f"The {first} {shown} of {len(rows):,} {what}; all are in the table `{what}.csv`."]
+        if len(rows) > shown
+        else []
     )
-    return _table(head, table) + more
 
 
 def _ended(each: Configuration) -> str:
@@ -268,9 +279,11 @@ def _ended(each: Configuration) -> str:
 
 def _explored(result: SweepResult) -> Iterator[str]:
     """What each variant tried, which loss was lowest, and what mattered; then halving and early stopping."""
-    for each in result.explored:
-        if len(each.dimensions) < 2:
-            continue
+    several = [each for each in result.explored if len(each.dimensions) > 1]
+    if len(several) > _UNFOLDED:
+        several.sort(key=lambda each: math.inf if each.lowest is None else each.objectives[each.lowest])
+        yield f"Of {len(several):,} variants the {_UNFOLDED} of lowest loss; all are in the table `importances.csv`."
+    for each in several[:_UNFOLDED]:
         start = f"{escaped(each.variant)}: {sampler_words(each.sampler)} over {len(each.points):,} configurations"
         if each.lowest is not None:
             name = configuration_name(result, _position(result, each, each.lowest), variant=False)
@@ -312,7 +325,7 @@ def _position(result: SweepResult, explored: Explored, place: int) -> int:
 def _steps(result: SweepResult) -> str:
     several = len(result.settings.variants) > 1
     table = []
-    for step in result.steps:
+    for step in result.steps[:_ROWS]:
         before, after = (configuration_name(result, at, variant=False) for at in (step.before, step.after))
         words = [
             step_words(difference, p)
@@ -325,7 +338,7 @@ def _steps(result: SweepResult) -> str:
         table.append([*([escaped(step.variant)] if several else []), escaped(f"{before} to {after}"), *words])
     head = [*(["variant"] if several else []), "step", "mean train loss", "best validation loss"]
     how = "Mean differences, paired over seeds; p by Holm's correction over the steps of a variant. Intervals are in `steps.csv`."
-    return f"{_table(head, table)}\n\n{how}"
+    return "\n\n".join([_table(head, table), *_more(result.steps, "steps", first="first"), how])
 
 
 def _measures(result: SweepResult) -> str:
@@ -343,12 +356,26 @@ def _measures(result: SweepResult) -> str:
 
 
 def _classes(result: SweepResult) -> str:
+    classes = list(zip(result.classes, result.per_class, strict=True))
+    text = ["Of the chosen model's first seed, with Wilson's 95 % confidence intervals."]
+    if len(classes) > _CLASSES:
+        ranked = sorted(classes, key=lambda each: each[1].f1)
+        classes = [*ranked[:_ENDS], *ranked[-_ENDS:]]
+        text.append(
+            f"The {_ENDS} of lowest and the {_ENDS} of highest F1 of {len(ranked):,} classes; all are in `per-class.csv`."
+        )
     table = []
-    for name, each in zip(result.classes, result.per_class, strict=True):
+    for name, each in classes:
         shares = [_share(each.precision), _share(each.recall)]
         table.append([escaped(name), *shares, number(each.f1), f"{each.support:,}"])
-    how = "Of the chosen model's first seed, with Wilson's 95 % confidence intervals."
-    return f"{how}\n\n{_table(['class', 'precision', 'recall', 'F1', f'{rows_words(result)} rows'], table)}"
+    head = ["class", "precision", "recall", "F1", f"{rows_words(result)} rows"]
+    parts = [" ".join(text), _table(head, table)]
+    if len(result.classes) > _CLASSES and (confused := confused_rows(result)):
+        pairs = [[escaped(each["true"]), escaped(each["predicted"]), f"{each['rows']:,} ({each['share_of_true']:.0%})"]
+                 for each in confused[:_ENDS]]  # fmt: skip
+        parts.append(f"The largest of {len(confused):,} confusions; all are in `confusions.csv`.")
+        parts.append(_table(["true class", "taken for", "rows (share of the true class)"], pairs))
+    return "\n\n".join(parts)
 
 
 def _share(of: Interval | None) -> str:

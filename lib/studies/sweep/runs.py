@@ -20,7 +20,11 @@ from lib.mlp.labels import params
 from lib.studies.presentation import BOUNDS, RANK, Role, Rows, RunNote
 from lib.studies.study import Record
 from lib.studies.sweep.result import ModelRole, Scored, SweepResult, TrialOutcome
-from lib.studies.sweep.words import configuration_name, model_name
+from lib.studies.sweep.words import best_models, configuration_name, model_name
+from lib.text import listed
+
+_LOGGED = 1000
+"""Runs of configurations and their trials, at most: MLflow makes some 20 a second, and its pages compare a few hundred."""
 
 _OF_SCORES = ("roc_auc", "average_precision")
 """Measures whose metrics are not named by rows: those of validation rows stand at baselines alone."""
@@ -38,7 +42,7 @@ def study_run(record: Record[SweepResult], title: str) -> RunNote:
         "trials": sum(len(each.trials) for each in result.configurations),
         "seeds": len(settings.seeds),
         "configurations": len(result.configurations),
-        "variants": ", ".join(f"{each.variant} ({sampler_words(each.sampler)})" for each in result.explored),
+        "variants": listed([f"{each.variant} ({sampler_words(each.sampler)})" for each in result.explored]),
     }
     if settings.axis is not None:
         shown["axis"] = settings.axis
@@ -76,6 +80,11 @@ def runs_below(record: Record[SweepResult]) -> tuple[RunNote, ...]:
     return (*_configurations(record), *_models(record))
 
 
+def logged_configurations(result: SweepResult) -> int:
+    """How many configurations have runs at most, the best first, and how many models."""
+    return _LOGGED // (1 + len(result.settings.seeds)) or 1
+
+
 def sampler_words(sampler: str) -> str:
     """How a variant's configurations were found: "grid", "TPE search"."""
     return {"grid": "grid", "tpe": "TPE search"}.get(sampler, f"{sampler} search")
@@ -88,7 +97,10 @@ def metric(measure: str, rows: Rows) -> str:
 
 def _configurations(record: Record[SweepResult]) -> Iterator[RunNote]:
     result = record.result
+    most = logged_configurations(result)
     for position, each in enumerate(result.configurations):
+        if each.rank > most:
+            continue
         name = configuration_name(result, position)
         trials = [
             _trial_run(
@@ -105,7 +117,8 @@ def _configurations(record: Record[SweepResult]) -> Iterator[RunNote]:
 
 def _models(record: Record[SweepResult]) -> Iterator[RunNote]:
     result = record.result
-    for position, model in enumerate(result.models):
+    for position in best_models(result, range(len(result.models)), logged_configurations(result))[0]:
+        model = result.models[position]
         if model.role is ModelRole.BASELINE:
             yield from _baseline_runs(record, position, model)
         elif result.judged_on is Rows.TEST:  # on validation rows, a winner is a configuration that has its run

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
+
 from lib.evaluation.checks import Learned
 from lib.evaluation.intervals import LOSS, SHARE, Difference, Estimate, Interval, over_seeds
+from lib.evaluation.metrics import confused_pairs
 from lib.mlp.labels import params
 from lib.studies.study import Table
-from lib.studies.sweep.result import Explored, SweepResult, TrialOutcome
+from lib.studies.sweep.result import SweepResult, TrialOutcome
 from lib.studies.sweep.words import configuration_name, endings, model_name, settings_words
 
 Row = dict[str, Any]
@@ -33,18 +36,17 @@ def tables(result: SweepResult) -> Iterator[Table]:
     yield Table("measures", "Measures of all models with their intervals", measure_rows(result))
     yield Table("per-class", "Precision and recall of each class", class_rows(result))
     yield Table("confusion-matrix", "True classes and predicted ones", confusion_rows(result))
+    if confused := confused_rows(result):
+        yield Table("confusions", "Classes that were taken for others, the largest first", confused)
     yield Table("calibration", "Confidence and accuracy in bins", calibration_rows(result))
     if result.most_wrong:
         yield Table("most-wrong", "Wrong predictions of highest probability", wrong_rows(result))
     if result.steps:
         yield Table("steps", "From one value of the axis to the next", step_rows(result))
-    for each in result.explored:
-        suffix, of = (f"-{each.variant}", f" ({each.variant})") if len(result.explored) > 1 else ("", "")
-        if each.importances:
-            rows: list[Row] = [{"setting": name, "importance": share} for name, share in each.importances.items()]
-            yield Table(f"importances{suffix}", f"Importance of each setting{of}", rows)
-        if each.sampler != "grid":
-            yield Table(f"search{suffix}", f"The search in the order tried{of}", search_rows(result, each))
+    if important := importance_rows(result):
+        yield Table("importances", "Importance of each setting", important)
+    if searched := search_rows(result):
+        yield Table("search", "Searches in the order tried", searched)
 
 
 def configuration_rows(result: SweepResult) -> list[Row]:
@@ -142,16 +144,25 @@ def class_rows(result: SweepResult) -> list[Row]:
 
 
 def confusion_rows(result: SweepResult) -> list[Row]:
-    """One row a true class: rows predicted as each class, then the same as shares of the true class."""
-    names = result.classes
-    rows = []
-    for name, counts in zip(names, result.confusion, strict=True):
-        shares = [count / sum(counts) if sum(counts) else None for count in counts]
-        row: Row = {"true class": name}
-        row |= {f"predicted {other}": count for other, count in zip(names, counts, strict=True)}
-        row |= {f"share predicted {other}": share for other, share in zip(names, shares, strict=True)}
-        rows.append(row)
-    return rows
+    """One row a true class: rows predicted as each class."""
+    names = [f"predicted {name}" for name in result.classes]
+    return [
+        {"true class": name, **dict(zip(names, counts, strict=True))}
+        for name, counts in zip(result.classes, result.confusion, strict=True)
+    ]
+
+
+def confused_rows(result: SweepResult) -> list[Row]:
+    """One row a pair of classes, the first of which was taken for the second."""
+    return [
+        {
+            "true": result.classes[true],
+            "predicted": result.classes[predicted],
+            "rows": (count := result.confusion[true][predicted]),
+            "share_of_true": count / result.per_class[true].support,
+        }
+        for true, predicted in confused_pairs(np.array(result.confusion))
+    ]
 
 
 def calibration_rows(result: SweepResult) -> list[Row]:
@@ -200,13 +211,27 @@ def step_rows(result: SweepResult) -> list[Row]:
     ]
 
 
-def search_rows(result: SweepResult, explored: Explored) -> list[Row]:
-    """One row a configuration of a variant in the order tried: where it lies, and the objective that the search minimises."""
-    of_variant = [each for each in result.configurations if each.variant == explored.variant]
+def importance_rows(result: SweepResult) -> list[Row]:
+    """One row a variant and setting."""
     return [
-        {"number": each.number, **point, "objective": objective, "ended": endings(each.trials)}
-        for each, point, objective in zip(of_variant, explored.points, explored.objectives, strict=True)
+        {"variant": each.variant, "setting": name, "importance": share}
+        for each in result.explored
+        for name, share in (each.importances or {}).items()
     ]
+
+
+def search_rows(result: SweepResult) -> list[Row]:
+    """One row a configuration of a search in the order tried: where it lies, and the objective that is minimised."""
+    searched = [each for each in result.explored if each.sampler != "grid"]
+    dimensions = dict.fromkeys(name for each in searched for name in each.dimensions)
+    rows = []
+    for each in searched:
+        of_variant = [one for one in result.configurations if one.variant == each.variant]
+        for one, point, objective in zip(of_variant, each.points, each.objectives, strict=True):
+            place = {name: point.get(name) for name in dimensions}
+            row = {"variant": each.variant, "number": one.number, **place, "objective": objective}
+            rows.append(row | {"ended": endings(one.trials)})
+    return rows
 
 
 def _estimate(name: str, of: Estimate) -> Row:

@@ -34,7 +34,7 @@ OUTCOMES = {
 }
 
 _NAMED = 12
-"""Trials of a variant that a warning names one by one, at most."""
+"""Trials, models and variants that warnings name one by one, at most."""
 
 
 def number(value: float, decimals: int = 4) -> str:
@@ -131,6 +131,14 @@ def in_order(result: SweepResult) -> list[int]:
         return settings.index(model.configuration), at
 
     return sorted(positions, key=place)
+
+
+def best_models(result: SweepResult, positions: Sequence[int], limit: int) -> tuple[list[int], str]:
+    """At most `limit` of these models in their order, the chosen and those of highest accuracy, and words that say so."""
+    if len(positions) <= limit:
+        return list(positions), ""
+    ranked = sorted(positions, key=lambda at: (at != result.chosen, -result.models[at].accuracy.estimate))[:limit]
+    return [at for at in positions if at in ranked], f" (the best {limit} of {len(positions):,})"
 
 
 def settings_words(result: SweepResult, position: int) -> str:
@@ -252,25 +260,37 @@ def remarks_words(result: SweepResult) -> list[str]:
     Trials that did not learn are named one by one; of a variant that searches, which tries such settings on purpose, or
     that has many, one sentence counts them.
     """
-    alone = [each for each in result.remarks if each.configuration is None and each.doubt is not Doubt.HIGHER_SCORE]
-    sentences = [*(_remark_words(result, remark) for remark in alone), *_higher_words(result)]
-    for variant, settings in result.settings.variants.items():
-        of_variant = [
-            remark
-            for remark in result.remarks
-            if remark.configuration is not None and result.configurations[remark.configuration].variant == variant
-        ]
-        if of_variant and (settings.search is not None or len(of_variant) > _NAMED):
+    alone: dict[Doubt, list[Remark]] = {}
+    for remark in result.remarks:
+        if remark.configuration is None and remark.doubt is not Doubt.HIGHER_SCORE:
+            alone.setdefault(remark.doubt, []).append(remark)
+    sentences = []
+    for remarks in alone.values():
+        more = f", and {len(remarks) - 1:,} more like it (see models.csv)" if len(remarks) > _NAMED else ""
+        sentences += [_remark_words(result, remark) + more for remark in (remarks[:1] if more else remarks)]
+    sentences += _higher_words(result)
+    of_variants: dict[str, list[Remark]] = {}
+    for remark in result.remarks:
+        if remark.configuration is not None:
+            of_variants.setdefault(result.configurations[remark.configuration].variant, []).append(remark)
+    if len(of_variants) > _NAMED:
+        among = f"configurations of {len(result.settings.variants):,} variants"
+        every = [remark for remarks in of_variants.values() for remark in remarks]
+        sentences.append(_failed(every, len(result.configurations), among))
+        return sentences
+    for variant, remarks in of_variants.items():
+        if result.settings.variants[variant].search is not None or len(remarks) > _NAMED:
             named = f"{variant}: " if len(result.settings.variants) > 1 else ""
             tried = sum(each.variant == variant for each in result.configurations)
-            count = len({remark.configuration for remark in of_variant})
-            sentences.append(
-                f"{named}{count:,} of {tried:,} configurations diverged or did not learn with some seed; "
-                "configurations.csv names them"
-            )
+            sentences.append(named + _failed(remarks, tried, "configurations"))
         else:
-            sentences += [_trial_remark(result, remark) for remark in of_variant]
+            sentences += [_trial_remark(result, remark) for remark in remarks]
     return sentences
+
+
+def _failed(remarks: Sequence[Remark], tried: int, among: str) -> str:
+    count = len({remark.configuration for remark in remarks})
+    return f"{count:,} of {tried:,} {among} diverged or did not learn with some seed; configurations.csv names them"
 
 
 def _higher_words(result: SweepResult) -> Iterator[str]:
@@ -282,7 +302,8 @@ def _higher_words(result: SweepResult) -> Iterator[str]:
             if remark.doubt is Doubt.HIGHER_SCORE and remark.significant is significant and remark.model is not None
         ]
         if named:
-            listed = named[0] if len(named) == 1 else f"{', '.join(named[:-1])} and {named[-1]}"
+            several = named if len(named) <= _NAMED else [*named[:_NAMED], f"{len(named) - _NAMED:,} more"]
+            listed = named[0] if len(named) == 1 else f"{', '.join(several[:-1])} and {several[-1]}"
             verb = "scores" if len(named) == 1 else "score"
             yield f"{listed} {verb} {words} than the chosen model (accuracy of the first seed)"
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import weakref
 
 import numpy as np
+import pytest
 
 from lib.evaluation.metrics import most_surely_wrong
 from lib.figures.classes import class_distribution
 from lib.figures.images import sample_grid, wrong_images
-from lib.figures.matrix import confusion_matrix
+from lib.figures.matrix import clustered_order, confusion_matrix
 from lib.figures.plane import scatter
 from lib.figures.style import PALETTE
 
@@ -21,19 +22,34 @@ class TestConfusionMatrix:
         texts = {tuple(map(round, text.get_position())): text.get_text() for text in axis.texts}
         assert texts[(1, 0)].startswith("2\n")  # column 1, row 0: cats taken for dogs
 
-    def test_of_200_classes_the_40_with_the_most_wrong_predictions_are_shown_as_large_as_the_title_says(self):
+    @pytest.mark.parametrize("classes", [31, 200, 1000])
+    def test_of_many_classes_the_largest_confusions_are_named_beside_a_clustered_matrix(self, classes):
         rng = np.random.default_rng(0)
-        confusion = np.diag(rng.integers(50, 90, 200))
-        confused = np.sort(rng.choice(200, 40, replace=False))
-        confusion[confused, np.roll(confused, 1)] += 7
-        figure = confusion_matrix(confusion, [f"class {k}" for k in range(200)], "t")
-        axis = figure.axes[0]
-        assert axis.get_title() == "t\nthe 40 of 200 classes with the most wrong predictions"
-        assert [tick.get_text() for tick in axis.get_yticklabels()] == [f"class {k}" for k in confused]
-        shares = (confusion / confusion.sum(axis=1, keepdims=True))[np.ix_(confused, confused)]
-        np.testing.assert_array_equal(np.asarray(axis.images[0].get_array()), shares)
-        assert max(figure.get_size_inches()) < 14
-        assert not axis.texts
+        confusion = np.diag(rng.integers(50, 90, classes))
+        partner = rng.permutation(classes)
+        pairs = partner[:20].reshape(10, 2)
+        confusion[pairs[:, 0], pairs[:, 1]] += 30 + np.arange(10)
+        confusion[pairs[:, 1], pairs[:, 0]] += 1 + np.arange(10)
+        figure = confusion_matrix(confusion, [f"class {k}" for k in range(classes)], "t")
+        matrix, largest, _ = figure.axes
+        named = [tick.get_text() for tick in largest.get_yticklabels()]
+        assert named[:10] == [f"class {one} \N{RIGHTWARDS ARROW} class {other}" for one, other in pairs[::-1]]
+        assert [bar.get_width() for bar in largest.patches[:10]] == list(range(39, 29, -1))
+        assert largest.get_title() == "The 20 largest of 20 confusions"
+        assert max(np.asarray(matrix.images[0].get_array()).shape) <= 250
+        assert max(figure.get_size_inches()) <= 14
+        assert not matrix.texts
+
+    def test_classes_that_are_confused_lie_side_by_side(self):
+        confusion = np.diag(np.full(40, 10))
+        for one, other in ((0, 39), (5, 20), (20, 5)):
+            confusion[one, other] = 8
+        place = np.argsort(clustered_order(confusion))
+        assert abs(place[0] - place[39]) == abs(place[5] - place[20]) == 1
+
+    def test_of_many_classes_of_which_none_is_confused_it_says_so(self):
+        _, largest, _ = confusion_matrix(np.diag(np.arange(40)), [str(k) for k in range(40)], "t").axes
+        assert largest.get_title() == "No row is of another class"
 
 
 def test_a_wrong_image_has_its_class_the_predicted_one_and_how_sure_it_was():

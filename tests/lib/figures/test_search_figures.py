@@ -105,6 +105,24 @@ def test_parallel_coordinates_of_500_say_whose_loss_is_lowest_and_stay_small(man
     assert len(svg_bytes(figure)) < 600_000  # the report draws no larger one
 
 
+def test_parallel_coordinates_of_10_000_are_drawn_of_some_evenly_and_say_so():
+    tried = attempts([({"a": 1 + step % 7, "b": step}, 1.0 + step) for step in range(10_000)])
+    figure = parallel_coordinates(tried, (Dimension("a", tuple(range(1, 8))), Dimension("b", (), 0, 10_000)), "Title")
+    legend = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert legend == ["lowest validation loss", "lowest tenth (500 of 1,000)", "others (500 of 9,000)"]
+    assert len(figure.axes[0].lines) < 1_010
+    assert len(svg_bytes(figure)) < 600_000
+
+
+def test_a_side_of_very_many_choices_is_cut_into_cells():
+    tried = attempts([({"a": step, "b": step % 2}, 1.0 + step) for step in range(1000)])
+    figure = heat_map(tried, (Dimension("a", tuple(range(1000))), Dimension("b", (0, 1))), "Title")
+    values = np.asarray(figure.axes[0].images[0].get_array())
+    assert values.shape == (2, 60)
+    assert values[0, 0] == 1.0
+    assert "of several in a cell, the lowest" in figure.get_suptitle()
+
+
 def test_a_search_s_course_has_the_lowest_so_far_of_those_that_finished():
     tried = [
         Attempt(1, "a", {}, 0.5),

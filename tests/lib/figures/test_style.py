@@ -14,7 +14,7 @@ from lib.figures.images import sample_grid
 from lib.figures.intervals import SummaryRow, axis_summary
 from lib.figures.matrix import confusion_matrix
 from lib.figures.plane import scatter
-from lib.figures.style import plain, shown
+from lib.figures.style import plain, plain_lines, shown
 from lib.figures.vector import describe, svg_bytes
 
 NAMES = ("$x$ and $y$", "_hidden", "a^2_b", "50 $", r"back\slash")
@@ -46,7 +46,7 @@ def test_a_legend_keeps_a_name_with_a_leading_underscore():
 
 
 def test_long_names_end_in_an_ellipsis_in_each_line():
-    assert plain("short\nvery long line", 9) == "short\nvery lon…"
+    assert plain_lines("short\nvery long line", 9) == "short\nvery lon…"
     long = "a class whose name is much longer than there is room for"
     figure = sample_grid([np.zeros((4, 4), np.uint8)] * 8, [long] * 8, "t")
     figure.savefig(io.BytesIO(), format="png")

@@ -101,6 +101,52 @@ def test_a_setting_that_is_text_is_the_text_as_it_was_given(pets: Path, text: st
     assert load(pets, f"data.pets.path={text}").data["pets"].path == text
 
 
+@pytest.mark.parametrize(
+    "text", ["2024", "no", "null", "~", "~/x", "2024-05-01", "1.50", "1e3", "010", "0x1F", "1_000", "1:30", "=", "p $x"]
+)
+def test_what_is_text_in_a_file_is_as_it_is_written_without_quotes(pets: Path, text: str) -> None:
+    content = PETS.replace("path: /data/pets", f"path: {text}, classes: [a, {text}, 'no # b']")
+    pets.write_text(content.replace("name: pets", "name: 1.50"), encoding="utf-8")
+    profile = load(pets)
+    assert profile.name == "1.50"
+    assert (profile.data["pets"].path, profile.data["pets"].classes) == (text, ("a", text, "no # b"))
+
+
+@pytest.mark.parametrize(
+    ("text", "classes"),
+    [
+        ("[no, 1]", ("no", "1")),
+        ("no, 1,", ("no", "1")),
+        ("[a #1, b: c, $x, *, ~, {x}]", ("a #1", "b: c", "$x", "*", "~", "{x}")),
+        ("""['a, b', "c d", it's]""", ("a, b", "c d", "it's")),
+    ],
+)
+def test_texts_stand_between_commas_and_quotes_keep_a_comma(pets: Path, text: str, classes: tuple[str, ...]) -> None:
+    assert load(pets, f"data.pets.classes={text}").data["pets"].classes == classes
+    assert load(pets, PROBEFLOW_DATA__PETS__CLASSES=text).data["pets"].classes == classes
+
+
+def test_a_whole_node_s_texts_are_as_they_are_written(pets: Path) -> None:
+    source = load(pets, "data.pets={source: folder, path: 2024-05-01, classes: [no, 1], seed: 010}").data["pets"]
+    assert (source.path, source.classes, source.seed) == ("2024-05-01", ("no", "1"), 10)
+
+
+@pytest.mark.parametrize(
+    ("assignment", "message"),
+    [
+        ("data.pets={source: folder, path: /x/photos #2}", "--set data.pets: .* cannot be read .*put quotes"),
+        (
+            "data.photos={source: digits}",
+            "--set data.photos: there is no data.photos, and nothing would use it; .*: pets",
+        ),
+        ("data.pets.path=caf\udce9", r"data.pets.path: 'caf\\udce9' is no UTF-8"),
+    ],
+)
+def test_a_text_that_would_be_lost_is_refused(pets: Path, assignment: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load(pets, assignment)
+
+
 def test_other_settings_are_read_as_what_they_are(pets: Path) -> None:
     profile = load(pets, "data.pets.classes=[no, 2024, yes]", "data.pets.test_fraction=1e-1", "data.pets.seed=7")
     source = profile.data["pets"]

@@ -1,0 +1,77 @@
+r"""Text of a user, such as a class's name, as what can be shown: nothing in it acts instead of being seen.
+
+Each place that shows text adds its own escaping: matplotlib's is `plain` (`lib.figures.style`), Markdown's `escaped`
+(`lib.studies.presentation`), HTML's is Jinja's.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+
+_ACTING = re.compile(
+    "[\x00-\x1f\x7f-\x9f\xad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060\u2066-\u2069\ufeff\ufff9-\ufffb\ufffe\uffff\ud800-\udfff]"
+)
+
+
+def visible(text: str, *, lines: bool = False) -> str:
+    r"""Text whose control characters, changes of direction, zero widths and bytes that are no UTF-8 are escapes.
+
+    `lines` leaves line breaks as they are.
+
+    >>> print(visible("two\nlines, a bell \a, \u202eback, caf\udce9"))
+    two\nlines, a bell \x07, \u202eback, caf\xe9
+    """
+    if lines:
+        return "\n".join(visible(line) for line in text.split("\n"))
+    return _ACTING.sub(_escape, text)
+
+
+def _escape(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else found[0].encode("unicode_escape").decode()
+
+
+def columns(text: str) -> int:
+    """How many letters of the Latin script a text is as wide as.
+
+    >>> columns("cat"), columns("猫"), columns("e\u0301")
+    (3, 2, 1)
+    """
+    return sum(map(_columns, text))
+
+
+def cut(text: str, most: int) -> str:
+    """A text of at most so many columns; a longer one ends in an ellipsis.
+
+    >>> cut("a long class name", 10), cut("一二三四五", 6)
+    ('a long cl…', '一二…')
+    """
+    if len(text) <= most // 2 or columns(text) <= most:
+        return text
+    kept, room = "", most - 1
+    for letter in text:
+        room -= _columns(letter)
+        if room < 0:
+            break
+        kept += letter
+    return f"{kept}…"
+
+
+def _columns(letter: str) -> int:
+    if letter.isascii():
+        return 1
+    return (
+        0 if unicodedata.category(letter) in ("Mn", "Me", "Cf") else 1 + (unicodedata.east_asian_width(letter) in "WF")
+    )
+
+
+def listed(names: Sequence[str], most: int = 20) -> str:
+    """Names one after another; of more than `most` the first, and how many more there are.
+
+    >>> listed(["cat", "dog", "emu"], 2)
+    'cat, dog and 1 more'
+    """
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(map(visible, names[:most])) + more
