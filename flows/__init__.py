@@ -8,6 +8,8 @@ The defaults below must be in the environment before Prefect or MLflow is import
 import logging as _logging
 import os as _os
 
+from lib.addresses import ask_loopback_directly as _ask_loopback_directly
+
 _DEFAULTS = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",  # no telemetry from clusters without network
     "DO_NOT_TRACK": "1",
@@ -19,6 +21,7 @@ _DEFAULTS = {
 }
 for _name, _value in _DEFAULTS.items():
     _os.environ.setdefault(_name, _value)
+_ask_loopback_directly(_os.environ)
 for _name in ("lib", "tasks"):
     _logging.getLogger(_name).setLevel(
         _logging.INFO

@@ -7,10 +7,15 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from flows.failures import require_surroundings, tell
+from flows.terminal import readable_everywhere
+from lib.errors import ConfigError, program
 
 if TYPE_CHECKING:
     from lib.places import Places, Workers
@@ -20,36 +25,37 @@ _ONLY = "a node, a group (data, features, studies) or a kind of study, with what
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit status: 0, 1 where a check fails, 2 for bad input, 130 when interrupted."""
-    from flows.terminal import readable_everywhere
+    """Run one command; returns the exit status.
 
+    0, 1 where a check fails, 2 for bad input or a missing means, 70 for a defect, 130 when interrupted.
+    """
+    given = sys.argv[1:] if arguments is None else list(arguments)
     readable_everywhere()
-    options = _parser().parse_args(arguments)
-    # The flow's own log is in the Prefect UI; the terminal shows results, progress bars, and one line for an error.
-    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "INFO" if options.verbose else options.console)
-    command: Callable[[argparse.Namespace], int] = options.command
-    from lib.errors import ProbeflowError
-    from lib.text import visible
-
     try:
+        require_surroundings()
+        if "" in given:  # a path would be the current folder, a name would begin every other
+            raise ConfigError(f"argument {given.index('') + 1} is empty; give a name or a path, or leave it out")
+        options = _parser().parse_args(given)
+        # The flow's own log is in the Prefect UI; the terminal shows results, progress bars, and one line for an error.
+        os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "INFO" if options.verbose else options.console)
+        command: Callable[[argparse.Namespace], int] = options.command
         status = command(options)
         sys.stdout.flush()
         return status
     except BrokenPipeError:  # the reader of our output, say `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
-    except ProbeflowError as error:
-        print(f"probeflow: {visible(str(error))}", file=sys.stderr)
-        return 2
     except KeyboardInterrupt:
-        print("probeflow: interrupted; the same command goes on from here", file=sys.stderr)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # once more ends what is still waited for, without a word
+        sys.stderr.write("probeflow: interrupted; the same command goes on from here\n")
         return 130
+    except Exception as error:
+        return tell(error, given)
 
 
 def _parser() -> argparse.ArgumentParser:
-    called = Path(sys.argv[0]).name
     parser = argparse.ArgumentParser(
-        prog="python -m flows" if called == "__main__.py" else called,
+        prog=program(),
         description="probeflow: what small networks learn from features of frozen networks, or from raw pixels.",
         epilog="Environment: PROBEFLOW_DATA (a path or s3://BUCKET/PREFIX), PROBEFLOW_CACHE (copies of what is at a URL), "
         "PROBEFLOW_MLRUNS (where MLflow's records lie), PROBEFLOW_MIRROR (where data comes from), "
@@ -231,14 +237,21 @@ def _new(options: argparse.Namespace) -> int:
     return 0
 
 
+def _with_prefect() -> None:
+    """Import Prefect, once its settings are known to be readable."""
+    from flows.servers import require_prefect
+
+    require_prefect()
+
+
 def _writable() -> Places:
     """Where things are, once it is known that they can be written: before Prefect's server takes its seconds to start."""
     from lib.files import require_writable
     from lib.places import places
 
     where = places()
-    require_writable(where.data)
-    require_writable(where.mlruns)
+    require_writable(where.data, "PROBEFLOW_DATA")
+    require_writable(where.mlruns, "PROBEFLOW_MLRUNS")
     return where
 
 
@@ -268,8 +281,6 @@ def _features(options: argparse.Namespace) -> int:
 
     if options.set is None:
         if options.csv is not None or options.picture is not None:
-            from lib.errors import ConfigError
-
             raise ConfigError("--csv and --picture are of one set; name it: features SET, as `features` lists them")
         return list_sets(places())
     return show_set(options.set, places(), options.csv, options.picture)
@@ -329,18 +340,21 @@ def _reproduce(options: argparse.Namespace) -> int:
 
 
 def _deploy(options: argparse.Namespace) -> int:
+    _with_prefect()
     from flows.deploy import deploy
 
     return deploy(options.pool, options.limit, options.template)
 
 
 def _set_up(options: argparse.Namespace) -> int:
+    _with_prefect()
     from flows.deploy import set_up, webhook_here
 
     return set_up(options.cpu_limit, options.gpu_limit, not options.no_schedules, options.template, webhook_here())
 
 
 def _work(options: argparse.Namespace) -> int:
+    _with_prefect()
     from flows.work import work
 
     return work(options.pool, options.limit)
@@ -354,7 +368,6 @@ def _secrets(options: argparse.Namespace) -> int:
 
 def _stack(options: argparse.Namespace) -> int:
     from flows.stack import command
-    from lib.errors import ConfigError
 
     if options.action == "up":
         return command.up(options.service)

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from lib.addresses import without_credentials
-from lib.errors import ConfigError
-from tasks.pool import python_here, require_server, worker_command
+from lib.errors import ConfigError, program
+from tasks.server import require_server
 
 _CPU_RUNS = 16
 """Runs at once that a new pool of parents is given: they plan and wait, and hold some hundred MB each."""
@@ -45,14 +45,14 @@ def deploy(pool: str, limit: int | None = None, template: Path | None = None) ->
         lines += [f"deployment {name}" for name in deploy_entries(content, chunk_entries(content, pool))]
         lines += make_automations(client, [lost_runs()], all_of_them=False)
     url = _server()
-    start = f"PREFECT_API_URL={url} {worker_command(pool)}"
+    start = f"PREFECT_API_URL={url} {program()} work --pool {pool}"
     if template is not None:
         start = f"prefect worker start --pool {pool} --type kubernetes"
     _print(
         lines,
         "Next, on every machine that is to work, with PROBEFLOW_DATA naming one shared folder:",
         f"  {start}",
-        f"then, here: PREFECT_API_URL={url} {python_here()} -m flows run --pool {pool}",
+        f"then, here: PREFECT_API_URL={url} {program()} run --pool {pool}",
     )
     return 0
 
@@ -120,8 +120,8 @@ def set_up(
     url = _server()
     _print(
         lines,
-        f"Next: PREFECT_API_URL={url} {worker_command('cpu')} --limit 8",
-        f"and on each machine with GPUs: PREFECT_API_URL={url} {worker_command('gpu')}",
+        f"Next: PREFECT_API_URL={url} {program()} work --pool cpu --limit 8",
+        f"and on each machine with GPUs: PREFECT_API_URL={url} {program()} work --pool gpu",
     )
     return 0
 

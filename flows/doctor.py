@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -58,7 +55,7 @@ def _disk(where: Places) -> Iterator[Finding]:
 
     for name, folder in (("data", where.data), ("mlruns", where.mlruns)):
         try:
-            require_writable(folder)
+            require_writable(folder, f"PROBEFLOW_{name.upper()}")
         except ProbeflowError as problem:
             yield Finding(name, False, str(problem))
             continue
@@ -128,42 +125,34 @@ def _precision(profile: Profile) -> Iterator[Finding]:
 
 
 def _servers(where: Places) -> Iterator[Finding]:
-    prefect = os.environ.get("PREFECT_API_URL")
-    if prefect:
-        yield _prefect(prefect)
-    else:
-        yield Finding("Prefect", True, "no server set; each run starts its own for as long as it lasts")
-    if where.tracking_uri.startswith("http"):
-        yield _mlflow(where)
-    else:
-        yield Finding("MLflow", True, f"no server needed: {without_credentials(where.tracking_uri)}")
+    yield _prefect()
+    yield _mlflow(where)
 
 
-def _prefect(url: str) -> Finding:
-    """Whether the server answers, and answers this user: its health is told to everybody."""
-    from tasks.pool import require_server
+def _prefect() -> Finding:
+    """Whether the server that Prefect's settings name answers, and answers this user."""
+    from flows.servers import require_prefect
 
     try:
-        require_server("doctor")
+        require_prefect()
+        from tasks.server import named_in, require_server, server_address
+
+        require_server()
     except ProbeflowError as problem:
         return Finding("Prefect", False, str(problem))
-    return Finding("Prefect", True, without_credentials(url))
+    if (url := server_address()) is None:
+        return Finding("Prefect", True, "no server set; each run starts its own for as long as it lasts")
+    return Finding("Prefect", True, f"{url} (set by {named_in()})")
 
 
 def _mlflow(where: Places) -> Finding:
-    try:
-        with urllib.request.urlopen(f"{where.tracking_uri.rstrip('/')}/health", timeout=5):
-            pass
-        from lib.tracking.store import connect
+    shown = without_credentials(where.tracking_uri)
+    if where.tracking_uri.startswith("sqlite:") and not (where.mlruns / "mlflow.db").exists():
+        return Finding("MLflow", True, f"no server needed; a run makes {shown}")
+    from lib.tracking.store import connect
 
+    try:
         connect(where)
     except ProbeflowError as problem:
         return Finding("MLflow", False, str(problem))
-    except (urllib.error.URLError, OSError, ValueError) as error:
-        why = getattr(error, "reason", error)
-        return Finding(
-            "MLflow",
-            False,
-            f"{without_credentials(where.tracking_uri)} does not answer ({why}); check MLFLOW_TRACKING_URI and the server",
-        )
-    return Finding("MLflow", True, without_credentials(where.tracking_uri))
+    return Finding("MLflow", True, shown if where.tracking_uri.startswith("http") else f"no server needed: {shown}")

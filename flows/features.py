@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flows.tables import aligned, size
-from lib.errors import ConfigError
+from lib.errors import ConfigError, command
 from lib.features.manifest import Manifest
 from lib.features.quarantine import read_quarantine
 from lib.features.reading import FeatureSet, open_feature_set
@@ -31,9 +31,7 @@ def list_sets(where: Places) -> int:
     """Print a line for each set under the data folder, sealed or not."""
     sets = found_sets(where.features)
     if not sets:
-        sys.stdout.write(
-            f"no feature sets in {shown(where.features)}; `python -m flows run --only features` makes one\n"
-        )
+        sys.stdout.write(f"no feature sets in {shown(where.features)}; {command('run --only features')} makes one\n")
         return 0
     heads = ("set", "digest", ">rows", ">width", "state", ">size", "what")
     lines = [

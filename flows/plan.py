@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from flows.servers import require_prefect
 from flows.tables import aligned, size
 from lib.graph import NodePlan, RunPlan, plan_run
 from lib.graph.estimate import total
@@ -36,9 +37,10 @@ def show_plan(profile: Profile, only: Sequence[str] | None, where: Places, worke
 
 
 def _ask_for_pool(pool: str) -> None:
-    from prefect.settings import PREFECT_API_URL
+    require_prefect()
+    from tasks.server import server_address
 
-    if PREFECT_API_URL.value():
+    if server_address() is not None:
         from tasks.node import CHUNK_FLOW
         from tasks.pool import require_pool
 

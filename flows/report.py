@@ -9,10 +9,11 @@ import sys
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TextIO
 
-from flows.servers import temporary_prefect
+from flows.servers import require_prefect, temporary_prefect
 from lib.addresses import without_credentials
+from lib.errors import program
 from lib.places import Places, Workers
 from lib.profile import Profile
 from lib.text import visible
@@ -29,14 +30,16 @@ def run_and_report(profile: Profile, only: Sequence[str] | None, where: Places, 
         For an unknown node, or workers without a Prefect server that they share.
     """
     profile.graph.chosen(only)  # before a server takes its seconds to start
-    if workers.pool is not None:
-        from tasks.pool import require_server
+    require_prefect()
+    from tasks.server import require_server
 
-        require_server(workers.pool)
+    require_server(workers.pool)
+    if where.tracking_uri.startswith("http"):
+        _require_tracking(where)
     with temporary_prefect() as ready, _nodes_on_terminal():
-        import lib.tracking.records  # noqa: F401  # what the tasks need, imported while the server starts
-        from flows.pipeline import pipeline
+        from flows.pipeline import pipeline  # what takes long to import, while the server starts
 
+        _require_tracking(where)
         ready()
         whole = profile.model_dump(mode="json")
         result = pipeline(whole, only=list(only) if only else None, workers=workers)
@@ -52,13 +55,28 @@ class _Line(logging.Formatter):
         return visible(super().format(record))
 
 
+def _require_tracking(where: Places) -> None:
+    """Open MLflow's store now: one that is away or damaged is told before anything is computed."""
+    from lib.tracking.store import connect
+
+    connect(where)
+
+
+class _Lines(logging.StreamHandler[TextIO]):
+    """Lines for a reader who may leave, as `head` does, or a disk that fills: the run goes on, and the last line tells."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's own name
+        if not isinstance(sys.exception(), OSError):
+            super().handleError(record)
+
+
 @contextmanager
 def _nodes_on_terminal() -> Iterator[None]:
     """Print what the tasks of nodes log, unless Prefect's own log is shown."""
     if os.environ.get("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL") == "INFO":
         yield
         return
-    logger, handler = logging.getLogger("tasks.node"), logging.StreamHandler(sys.stdout)
+    logger, handler = logging.getLogger("tasks.node"), _Lines(sys.stdout)
     handler.setFormatter(_Line("%(asctime)s %(message)s", "%H:%M:%S"))
     logger.addHandler(handler)
     try:
@@ -110,7 +128,9 @@ def closing_table(result: Mapping[str, Any], where: Places) -> Iterable[str]:
         yield from _line("Prefect", without_credentials(server), width)
     else:
         needed = not label and not where.tracking_uri.startswith("http")
-        yield from _line("both UIs", "make ui" + (" (the links need it, on its default port)" if needed else ""), width)
+        yield from _line(
+            "both UIs", f"{program()} ui" + (" (the links need it, on its default port)" if needed else ""), width
+        )
 
 
 def _time(seconds: float, training: float | None) -> str:

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from lib.errors import DataError
+from lib.errors import DataError, command
 from lib.graph import studies_of
 from lib.places import Places
 from lib.report import write_report
@@ -35,5 +35,5 @@ def _latest(where: Places) -> Record[Any]:
     fetch(runs, lambda name: name.endswith(f"/{RECORD}"), deep=True)
     found = sorted(runs.glob(f"*/{RECORD}"), key=lambda path: path.stat().st_mtime)
     if not found:
-        raise DataError(f"no whole run is recorded in {shown(runs)}; `probeflow run` makes one, with its report")
+        raise DataError(f"no whole run is recorded in {shown(runs)}; {command('run')} makes one, with its report")
     return open_record(found[-1].parent)

@@ -10,13 +10,20 @@ import subprocess
 import sys
 import tempfile
 import time
+import tomllib
+import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
+from io import StringIO
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from lib.addresses import without_credentials
-from lib.errors import ConfigError
+from lib.errors import ConfigError, command
+from lib.files import require_writable
 from lib.places import places
+from lib.validation import describe
 
 _HOST = "127.0.0.1"
 
@@ -33,11 +40,13 @@ def serve(mlflow_port: int, prefect_port: int) -> int:
     Raises
     ------
     ConfigError
-        When a port is taken, or one that browsers refuse; when there is no record to show yet, or a server does not start
-        or ends by itself.
+        When a port is taken, is none, or one that browsers refuse; when there is no record to show yet, or a server does
+        not start or ends by itself.
     """
     ports_by_option = (("mlflow", mlflow_port), ("prefect", prefect_port))
     for name, port in ports_by_option:
+        if not 0 < port < 1 << 16:
+            raise ConfigError(f"--{name}-port {port} is no port; give one from 1 to 65535")
         if port in _UNSAFE:
             raise ConfigError(
                 f"port {port} opens in no browser, which hold it unsafe; choose another with --{name}-port"
@@ -48,7 +57,9 @@ def serve(mlflow_port: int, prefect_port: int) -> int:
             f"MLflow   {without_credentials(where.tracking_uri)} (MLFLOW_TRACKING_URI; not started here)\n"
         )
     elif not (where.mlruns / "mlflow.db").exists():
-        raise ConfigError(f"nothing to show yet: {where.mlruns / 'mlflow.db'} does not exist; run `make run` first")
+        raise ConfigError(
+            f"nothing to show yet: {where.mlruns / 'mlflow.db'} does not exist; run {command('run')} first"
+        )
     for name, port in ports_by_option:
         if _taken(port):
             raise ConfigError(f"port {port} is taken; choose another with --{name}-port")
@@ -80,6 +91,58 @@ def serve(mlflow_port: int, prefect_port: int) -> int:
     finally:
         for server in servers.values():
             _stop(server)
+
+
+def require_prefect() -> None:
+    """Import Prefect, and refuse settings of it that cannot be read or a home of it that cannot be written.
+
+    Raises
+    ------
+    ConfigError
+        Naming the file or the variable.
+    StorageError
+        When Prefect's own folder cannot be written, and no server holds its database.
+    """
+    try:
+        Path.home()  # where Prefect looks for settings, whatever PREFECT_HOME says
+    except RuntimeError:
+        raise ConfigError("this user has no home folder: set HOME to a folder of yours") from None
+    for file in _settings_files():
+        try:
+            tomllib.loads(file.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            pass
+        except (OSError, ValueError) as error:  # a TOMLDecodeError is a ValueError
+            raise ConfigError(f"Prefect's settings in {file} cannot be read ({error}); fix that file") from None
+    said = StringIO()
+    try:
+        with redirect_stderr(said), warnings.catch_warnings():
+            warnings.filterwarnings(
+                "ignore", "Failed to create the Prefect home directory"
+            )  # told below, if it matters
+            import prefect.context  # noqa: F401  # makes the folder
+            from prefect.settings import PREFECT_API_URL, PREFECT_HOME, get_current_settings
+
+            database = get_current_settings().server.database.connection_url
+    except ValidationError as error:
+        given = {str(item["input"]) for item in error.errors()}
+        named = [name for name, value in os.environ.items() if name.startswith("PREFECT_") and value in given]
+        raise ConfigError(
+            f"Prefect's settings cannot be used: {describe(error)}; correct {' and '.join(named) or 'its variables or profile'}"
+        ) from None
+    except ValueError as error:  # an address that Python itself cannot take apart
+        raise ConfigError(f"Prefect's settings cannot be used: {error}; correct PREFECT_API_URL") from None
+    sys.stderr.write(said.getvalue())
+    home = PREFECT_HOME.value()
+    if not PREFECT_API_URL.value() and (database is None or str(home) in database.get_secret_value()):
+        require_writable(home, "PREFECT_HOME")
+
+
+def _settings_files() -> list[Path]:
+    """Where Prefect reads settings from, but for variables."""
+    home = os.environ.get("PREFECT_HOME") or "~/.prefect"
+    profiles = os.environ.get("PREFECT_PROFILES_PATH") or f"{home}/profiles.toml"
+    return [Path(profiles).expanduser(), Path("prefect.toml"), Path("pyproject.toml")]
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from flows.report import run_and_report
 from lib.backbones.weights import weights_digest
 from lib.datasets import acquire
 from lib.datasets.sources import parse_source
-from lib.errors import WeightsError
+from lib.errors import WeightsError, command
 from lib.places import Places, Workers
 from lib.profile.starter import source_of, starter_profile
 
@@ -48,7 +48,7 @@ def try_images(
     lines = [
         f"{dataset.name}: {count:,} images of {len(dataset.class_names)} classes",
         f"nodes: {', '.join(profile.graph.nodes)}",
-        "`probeflow new mine.yaml --images FOLDER` writes such a profile, to be edited",
+        f"{command('new mine.yaml --images FOLDER')} writes such a profile, to be edited",
     ]
     sys.stdout.write("\n".join(lines) + "\n")
     sys.stdout.flush()

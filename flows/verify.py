@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lib.datasets import acquire
 from lib.datasets.sources import SourceSettings, parse_source
-from lib.errors import ConfigError, FeatureSetError
+from lib.errors import ConfigError, FeatureSetError, command
 from lib.features import plan as plans
 from lib.features import plan_extraction
 from lib.features.manifest import read_manifest
@@ -36,9 +36,7 @@ def verify_sets(name: str | None, where: Places) -> int:
         [find_set(name, where.features)] if name is not None else [each.folder for each in found_sets(where.features)]
     )
     if not folders:
-        sys.stdout.write(
-            f"no feature sets in {shown(where.features)}; `python -m flows run --only features` makes one\n"
-        )
+        sys.stdout.write(f"no feature sets in {shown(where.features)}; {command('run --only features')} makes one\n")
     bad = []
     for folder in folders:
         verdict = verify(folder)
@@ -48,7 +46,7 @@ def verify_sets(name: str | None, where: Places) -> int:
     if bad:
         name = f"{bad[0].parent.name}/{bad[0].name}"
         raise FeatureSetError(
-            f"{len(bad)} of {len(folders)} feature set(s) not whole; `python -m flows resume {name}` makes what is "
+            f"{len(bad)} of {len(folders)} feature set(s) not whole; {command(f'resume {name}')} makes what is "
             "missing or damaged, and nothing else"
         )
     return 0

@@ -1,7 +1,32 @@
 """The errors a caller may act on. Each message is one line: the thing, its value, and the fix.
 
-The command line prints the message and exits with status 2; a traceback is for bugs only.
+The command line prints the message and exits with status 2; a traceback is for bugs only, and goes to a file.
 """
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import sys
+from pathlib import Path
+
+_SCRIPT = "probeflow"
+PLACES = "PROBEFLOW_DATA / PROBEFLOW_MLRUNS"
+"""The settings that say where most files are."""
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_FAILING = "the disk or its network share fails; check it, then run the same command again"
+_FIXES = {
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "check its permissions, or point {setting} elsewhere"),
+    **dict.fromkeys((errno.EIO, errno.ENXIO, errno.ENODEV, errno.ENOTCONN, errno.ESTALE), _FAILING),
+    **dict.fromkeys((errno.EMFILE, errno.ENFILE), "too many files are open; raise the limit (ulimit -n)"),
+    errno.EISDIR: "a folder of that name is in its place; move it away, or give a file",
+    errno.ENOTDIR: "a part of that path is a file, not a folder; move it away, or give another path",
+    errno.ENAMETOOLONG: "give a shorter name",
+    errno.ELOOP: "its symbolic links lead in a circle; remove one",
+}
+_FIXES_OF_WRITING = _FIXES | {errno.EEXIST: _FIXES[errno.ENOTDIR]}
 
 
 class ProbeflowError(Exception):
@@ -42,3 +67,38 @@ class StorageError(ProbeflowError):
 
 class WorkerError(ProbeflowError):
     """Work handed to another machine that did not come back."""
+
+
+def system_words(error: OSError, path: object, *, writing: bool = False, setting: str = PLACES) -> str | None:
+    """What the system refused at `path`, with the fix, in one line; None where it is no fault of disk, path or rights.
+
+    Parameters
+    ----------
+    setting : str
+        What says where `path` is.
+
+    Examples
+    --------
+    >>> system_words(OSError(errno.ENOSPC, ""), "/data")
+    'disk full while writing /data: free some space and run the same command again'
+    """
+    if error.errno in _FULL:
+        return f"disk full while writing {path}: free some space and run the same command again"
+    fix = (_FIXES_OF_WRITING if writing else _FIXES).get(error.errno or 0)
+    if fix is None:
+        return None
+    verb = "write" if writing else "use"
+    return f"cannot {verb} {path} ({os.strerror(error.errno or 0)}): {fix.format(setting=setting)}"
+
+
+def program() -> str:
+    """What a user types here to start this program: its script, if it was started by that or it is on PATH, else Python."""
+    if Path(sys.argv[0]).name == _SCRIPT or shutil.which(_SCRIPT):
+        return _SCRIPT
+    python = os.path.relpath(sys.executable)
+    return f"{sys.executable if python.startswith('..') else python} -m flows"
+
+
+def command(arguments: str) -> str:
+    """A command of this program as an error shows it, such as "`probeflow resume pets/1a2b`"."""
+    return f"`{program()} {arguments}`"

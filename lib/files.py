@@ -6,7 +6,6 @@ Every file the project keeps is written here: temporary name, fsync, rename, fsy
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
@@ -21,38 +20,27 @@ from uuid import uuid4
 import numpy as np
 import numpy.typing as npt
 
-from lib.errors import StorageError
+from lib.errors import PLACES, StorageError, system_words
 from lib.machine import lives, this_process
 from lib.storage.address import store_of
 from lib.storage.store import Store
 
-_CANNOT_WRITE = {errno.EACCES, errno.EPERM, errno.EROFS}
 _CHUNK = 1 << 20
 _DAY = 86_400
 _SEAL = "sha256"
 
 
 @contextmanager
-def storage_errors(path: Path) -> Iterator[None]:
-    """Turn the OSErrors a user can fix (full disk, no permission) into a one-line StorageError about `path`."""
+def storage_errors(path: Path, setting: str = PLACES) -> Iterator[None]:
+    """Turn the OSErrors that a user can fix (full disk, no permission) into a one-line StorageError about `path`.
+
+    `setting` says where the path is.
+    """
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise StorageError(
-                f"disk full while writing {path}: free some space and run the same command again"
-            ) from error
-        if error.errno in _CANNOT_WRITE:
-            raise StorageError(
-                f"cannot write {path} ({os.strerror(error.errno or 0)}): "
-                "make the folder writable or point PROBEFLOW_DATA / PROBEFLOW_MLRUNS elsewhere"
-            ) from error
-        if error.errno == errno.EISDIR:
-            raise StorageError(f"cannot write {path}: a folder of that name is in its place; move it away") from error
-        if error.errno in (errno.ENOTDIR, errno.EEXIST):
-            raise StorageError(
-                f"cannot write {path}: a part of that path is a file, not a folder; move it away"
-            ) from error
+        if words := system_words(error, path, writing=True, setting=setting):
+            raise StorageError(words) from error
         raise
 
 
@@ -169,19 +157,27 @@ def _json_bytes(content: Any) -> bytes:
     return (json.dumps(content, indent=2, allow_nan=False) + "\n").encode()
 
 
-def require_writable(folder: Path) -> None:
+def require_writable(folder: Path, setting: str = PLACES) -> None:
     """Prove that `folder` exists or can be made, and takes a file; and its store, when it is the whole of its copies.
 
     Raises
     ------
     StorageError
-        When it cannot.
+        When it cannot; the fix names `setting`.
     """
     probe = folder / f".probe.{uuid4().hex[:8]}"
-    with storage_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        probe.touch()
-        probe.unlink()
+    with storage_errors(folder, setting):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            probe.write_bytes(b"x")  # a full disk takes a name still
+        except FileNotFoundError as error:
+            words = (
+                f"cannot write {folder}: a folder above it cannot be made ({error.strerror}); point {setting} elsewhere"
+            )
+            raise StorageError(words) from None
+        finally:
+            with suppress(OSError):
+                probe.unlink()
     if (store := store_of(folder)) is not None and store.cache == folder.absolute():
         store.require_writable()
 

@@ -1,15 +1,13 @@
 """Work on a Prefect work pool: jobs as child flow runs, waited for, and submitted again when they are lost.
 
-A job is run by a deployment that is named as its pool; `python -m flows deploy` makes it. Nothing but names and
+A job is run by a deployment that is named as its pool; `probeflow deploy` makes it. Nothing but names and
 positions travels: results lie in a folder that all machines share. What the jobs are is decided in `node`.
 """
 
 from __future__ import annotations
 
 import logging
-import os
 import re
-import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -34,10 +32,11 @@ from prefect.states import Cancelling, Crashed
 
 from lib import errors
 from lib.addresses import without_credentials
-from lib.errors import ChangedError, ConfigError, ProbeflowError, WorkerError
+from lib.errors import ChangedError, ConfigError, ProbeflowError, WorkerError, command
 from lib.progress import bar
 from lib.storage.copies import absent, shown
 from tasks.ends import unfinished_children
+from tasks.server import require_server
 
 ATTEMPTS = 3
 LATE_FILES_SECONDS = 60.0
@@ -92,31 +91,6 @@ class Job:
     results: list[str]
 
 
-def require_server(pool: str) -> None:
-    """Refuse to submit work without a server that the workers can reach. Raises ConfigError."""
-    url = PREFECT_API_URL.value()
-    if not url:
-        raise ConfigError(
-            f"work pool {pool!r} needs a Prefect server that its workers share: start one with `prefect server start` "
-            "and set PREFECT_API_URL=http://HOST:4200/api here and for the workers"
-        )
-    with get_client(sync_client=True) as client:
-        if problem := client.api_healthcheck():
-            raise ConfigError(
-                f"Prefect server {without_credentials(url)} does not answer ({problem}); "
-                "check PREFECT_API_URL and the server"
-            )
-        try:
-            client.api_version()  # its health is told to everybody; this is not
-        except PrefectHTTPStatusError as error:
-            if error.response.status_code != 401:
-                raise
-            raise ConfigError(
-                f"Prefect server {without_credentials(url)} refuses this user: let PREFECT_API_AUTH_STRING be the "
-                "user:password that the server was started with"
-            ) from None
-
-
 def require_pool(pool: str, flow: str | None = None) -> WorkPool:
     """The work pool, which must be there, with a deployment of `flow` if one is named. Raises ConfigError."""
     require_server(pool)
@@ -131,7 +105,7 @@ def require_pool(pool: str, flow: str | None = None) -> WorkPool:
             made = "both" if flow is not None else "it"
             raise ConfigError(
                 f"no work pool {pool!r}{lacking} on {without_credentials(PREFECT_API_URL.value() or '')}; "
-                f"make {made} with `python -m flows deploy --pool {pool}`"
+                f"make {made} with {command(f'deploy --pool {pool}')}"
             ) from None
     return found
 
@@ -152,7 +126,9 @@ def workers_online(pool: str, flow: str) -> int:
     with get_client(sync_client=True) as client:
         online = _online(client, pool)
         if not online and not (found.is_push_pool or found.is_managed_pool):
-            raise ConfigError(f"work pool {pool!r} has no worker online; start one with `{worker_command(pool)}`")
+            raise ConfigError(
+                f"work pool {pool!r} has no worker online; start one with {command(f'work --pool {pool}')}"
+            )
         root = client.read_flow_run(UUID(flow_run.get_root_flow_run_id()))
         if root.work_pool_name == pool:
             raise ConfigError(
@@ -286,17 +262,6 @@ def begin() -> None:
     _given_up.clear()
 
 
-def worker_command(pool: str) -> str:
-    """What starts this machine's workers of `pool`, as pasted into a shell in the current folder."""
-    return f"{python_here()} -m flows work --pool {pool}"
-
-
-def python_here() -> str:
-    """This Python, as called from the current folder."""
-    python = os.path.relpath(sys.executable)
-    return sys.executable if python.startswith("..") else python
-
-
 def _create(job: Job, pool: str, title: str, idempotency_key: str) -> UUID:
     with get_client(sync_client=True) as client:
         root = patiently(lambda: client.read_flow_run(UUID(flow_run.get_root_flow_run_id())))
@@ -376,7 +341,7 @@ def _wait(child: UUID, pool: str, title: str, minutes: int | None = None) -> tup
             if now - lonely_since > _NO_WORKER_SECONDS:
                 tell(Cancelling())
                 raise WorkerError(
-                    f"{title} waits, but no worker of pool {pool!r} is online; start one with `{worker_command(pool)}` "
+                    f"{title} waits, but no worker of pool {pool!r} is online; start one with {command(f'work --pool {pool}')} "
                     "and run the same command again to go on"
                 )
 

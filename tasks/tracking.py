@@ -18,6 +18,7 @@ from prefect.artifacts import (
 from prefect.runtime import flow_run
 from prefect.settings import PREFECT_API_URL, PREFECT_UI_ENABLED
 
+from lib.errors import command
 from lib.graph import ready_node
 from lib.places import places
 from lib.profile import Profile
@@ -30,8 +31,6 @@ _LARGEST_PICTURE = 200_000
 
 _LONGEST_TABLE = 200
 """Rows of a table that is put into an artifact; longer ones are in MLflow alone."""
-
-_MAKE_UI = " (once `make ui` runs)"
 
 
 @task(name="show", **POLICY)
@@ -48,16 +47,15 @@ def show_study(folder: str) -> dict[str, Any]:
 
     record = open_record(Path(folder))
     shown = record.present()
-    tracking = connect(places())
+    tracking = connect(places(), patient=True)
     run = log_record(tracking, record, _links())
     url = tracking.run_url(run)
     compared = comparison_links(tracking, run, shown)
     slug = _slug(record.name)
     where = f"MLflow: {url}\n"
     if compared:
-        where += (
-            f"\nCompare: {as_markdown(compared, tracking.page_url(''))}{'' if url.startswith('http') else _MAKE_UI}\n"
-        )
+        once = "" if url.startswith("http") else f" (once {command('ui')} runs)"
+        where += f"\nCompare: {as_markdown(compared, tracking.page_url(''))}{once}\n"
     create_markdown_artifact(f"{markdown(shown)}\n{where}", key=f"{slug}-notes", description=shown.headline)
     if url.startswith("http"):
         create_link_artifact(
@@ -114,7 +112,7 @@ def promote(profile: Profile, folder: str, run_id: str) -> dict[str, Any]:
     where = places()
     on = next(iter(ready_node(profile, record.name, where).inputs.values()))
     extraction = getattr(profile.graph[on.name].settings, "extraction", None)  # none where it is on pixels
-    decision = consider(connect(where), record, run_id, on, extraction, where)
+    decision = consider(connect(where, patient=True), record, run_id, on, extraction, where)
     create_markdown_artifact(decision.markdown, key="promotion", description="The gate's decision")
     return asdict(decision) | {"promoted": decision.promoted, "why": decision.why}
 

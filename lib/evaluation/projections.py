@@ -69,8 +69,10 @@ def tsne(
 
     if perplexity >= len(rows):
         raise ConfigError(f"perplexity {perplexity:g} must be below the {len(rows)} rows; lower it or raise the sample")
+    # Rows of one value or all alike have no two principal components to begin at.
+    begin = "pca" if rows.shape[1] > 1 and (rows != rows[0]).any() else "random"
     model = TSNE(
-        n_components=2, perplexity=perplexity, max_iter=iterations, init="pca", random_state=seed, n_jobs=-1, verbose=2
+        n_components=2, perplexity=perplexity, max_iter=iterations, init=begin, random_state=seed, n_jobs=-1, verbose=2
     )
     with redirect_stdout(_IterationReader(advance)):
         points = model.fit_transform(rows)

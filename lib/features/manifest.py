@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from lib.errors import FeatureSetError
+from lib.errors import FeatureSetError, command
 from lib.features.plan import SetPlan
 from lib.files import sealed, unsealed, write_json
 from lib.validation import Frozen
@@ -46,7 +46,7 @@ def read_manifest(folder: Path) -> Manifest:
         return Manifest.model_validate_json(json.dumps(unsealed(json.loads(path.read_bytes()))))
     except FileNotFoundError:
         raise FeatureSetError(
-            f"feature set {folder} is not sealed (no {NAME}): `python -m flows resume {folder.name}` finishes it"
+            f"feature set {folder} is not sealed (no {NAME}): {command(f'resume {folder.name}')} finishes it"
         ) from None
     except (OSError, ValueError, RecursionError):
-        raise FeatureSetError(f"{path} is damaged; `python -m flows resume {folder.name}` writes it anew") from None
+        raise FeatureSetError(f"{path} is damaged; {command(f'resume {folder.name}')} writes it anew") from None

@@ -70,7 +70,12 @@ def _checked(url: str) -> str:
 def _cache(environment: Mapping[str, str]) -> Path:
     if given := environment.get("PROBEFLOW_CACHE"):
         return Path(given).expanduser().resolve()
-    return Path(environment.get("XDG_CACHE_HOME") or Path.home() / ".cache").resolve() / "probeflow"
+    try:
+        return Path(environment.get("XDG_CACHE_HOME") or Path.home() / ".cache").resolve() / "probeflow"
+    except RuntimeError:  # a user without a home
+        raise ConfigError(
+            "there is no folder for copies of PROBEFLOW_DATA: set PROBEFLOW_CACHE to a folder of yours, or HOME"
+        ) from None
 
 
 def _name(url: str, environment: Mapping[str, str]) -> str:

@@ -58,6 +58,9 @@ class Shown(StrEnum):
     NO_HIDDEN_LAYER = "no hidden layer"
     """The sweep chose a linear probe."""
 
+    DIVERGED = "diverged"
+    """All of the sweep's networks diverged, and the layer gives no finite numbers."""
+
 
 class MapResult(Result):
     """The map.
@@ -144,6 +147,8 @@ class Map(Kind[MapSettings, MapResult]):
         rows = sample_by_class(train.labels, settings.sample, settings.seed)
         network = load_network(given.record.folder / model.network)
         layer = network.hidden_activations(_inputs(given, rows))
+        if not np.isfinite(layer).all():
+            return MapResult(shown=Shown.DIVERGED, **found)
         with bar("t-SNE", settings.iterations, "iteration") as advance:
             points, divergence = tsne(layer, settings.perplexity, settings.iterations, settings.seed, advance)
         return MapResult(
@@ -178,6 +183,12 @@ class Map(Kind[MapSettings, MapResult]):
             body = (
                 f"The sweep {settings.of} chose {result.network}, a linear probe on {result.input}. For a map of a hidden "
                 "layer leave linear probes out of that sweep, or map another one."
+            )
+        elif result.shown is Shown.DIVERGED:
+            headline = "no map: the chosen network diverged"
+            body = (
+                f"The sweep {settings.of} chose {result.network}, which diverged: its last hidden layer gives no finite "
+                "numbers. Lower learning rates, then run it again."
             )
         else:
             headline = f"{len(result.rows):,} rows, Kullback-Leibler divergence {result.divergence:.3f}"

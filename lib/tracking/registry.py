@@ -18,7 +18,7 @@ from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, RESOURCE_DOES_
 
 from lib.addresses import without_credentials
 from lib.datasets import Dataset
-from lib.errors import ConfigError
+from lib.errors import ConfigError, command
 from lib.evaluation.intervals import Interval
 from lib.files import digest_json
 from lib.tracking.store import DATA_TAG, Tracking, bounded_tag
@@ -242,7 +242,7 @@ class Registry:
         """
         current = self.champion()
         if current is None:
-            raise ConfigError(f"{self.name} has no champion that could be rolled back; `probeflow promote` lists it")
+            raise ConfigError(f"{self.name} has no champion that could be rolled back; {command('promote')} lists it")
         there = {each.number: each for each in self.versions()}
         before = [each for each in self._history() if each in there and WITHDRAWN_TAG not in there[each].tags]
         while before and before[-1] == current.number:
@@ -250,7 +250,7 @@ class Registry:
         if not before:
             raise ConfigError(
                 f"no champion of {self.name} came before version {current.number}; "
-                "`probeflow promote VERSION --reason WHY` makes another one champion"
+                f"{command('promote VERSION --reason WHY')} makes another one champion"
             )
         self._client.set_model_version_tag(self.name, current.number, WITHDRAWN_TAG, reason)
         self._client.set_registered_model_alias(self.name, CHAMPION, before[-1])

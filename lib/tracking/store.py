@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
+import sqlite3
 from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
 
 # Telemetry off before MLflow is imported: clusters and tests have no network, and users were not asked.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -14,13 +18,15 @@ import mlflow
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import UNAUTHENTICATED, ErrorCode
 from mlflow.utils.validation import MAX_TAG_VAL_LENGTH
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from lib.addresses import without_credentials
+from lib.addresses import ask_loopback_directly, without_credentials
 from lib.errors import StorageError
 from lib.files import require_writable
 from lib.places import Places
+
+ask_loopback_directly(os.environ)
 
 KEY_TAG = "probeflow.key"
 ROOT_TAG = "probeflow.root"
@@ -46,6 +52,9 @@ TRAINING_PAGES = "workflowType=machine_learning"
 
 LOCAL_PAGE = "http://127.0.0.1:5000"
 """Where `make ui` shows a local store, unless it is given another port."""
+
+_HASTE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "5"}
+_LONGEST_PROBLEM = 200
 
 _CUT = "\n\n… (cut here: MLflow keeps 8,000 letters; whole in the artifact notes.md)"
 
@@ -119,36 +128,111 @@ class Tracking:
         return self.page_url(f"#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}{inside}?{TRAINING_PAGES}")
 
 
-def connect(places: Places) -> Tracking:
+def connect(places: Places, *, patient: bool = False) -> Tracking:
     """Open the MLflow store of `places`; a local one is made (or migrated) on first use.
+
+    Parameters
+    ----------
+    patient : bool
+        Whether a server may be away for minutes, as while it is restarted during a run; else it answers within seconds.
 
     Raises
     ------
     StorageError
-        When a local store's folder cannot be written, or the tracking server cannot be reached or refuses this user.
+        When a local store cannot be opened or written, the tracking server cannot be reached or refuses this user, or a
+        package is missing that its artifacts need.
     """
-    local = places.tracking_uri.startswith("sqlite:")
+    uri, local = places.tracking_uri, places.tracking_uri.startswith("sqlite:")
     if local:
-        require_writable(places.mlruns)
-        require_writable(places.mlruns / "artifacts")
+        require_writable(places.mlruns, "PROBEFLOW_MLRUNS")
+        require_writable(places.mlruns / "artifacts", "PROBEFLOW_MLRUNS")
+        _require_database(Path(uri.removeprefix("sqlite:///")))
     _quieten()
-    _set_uri(places.tracking_uri)
-    client = MlflowClient(places.tracking_uri)
+    with nullcontext() if patient else _hasty(), _as_storage_errors(uri):
+        _set_uri(uri)
+        client = MlflowClient(uri)
+        experiments = client.search_experiments(max_results=1)
+    for experiment in experiments:
+        _require_artifacts(str(experiment.artifact_location))
     artifacts = (places.mlruns / "artifacts").as_uri() if local else None
+    return Tracking(client, uri, artifacts, places.tracking_page)
+
+
+def lost_store(error: BaseException) -> str | None:
+    """An error of MLflow or its database in one line, if it comes of the server or the disk; None of any other."""
+    uri = without_credentials(mlflow.get_tracking_uri())
+    if isinstance(error, MlflowException):
+        if error.get_http_status_code() < 500:
+            return None
+    elif not isinstance(error, DBAPIError):
+        return None
+    return f"MLflow at {uri} fails ({_problem(error)}); see to it, then run the same command again, which logs what is missing"
+
+
+@contextmanager
+def _as_storage_errors(uri: str) -> Iterator[None]:
+    shown = without_credentials(uri)
     try:
-        client.search_experiments(max_results=1)
-    except MlflowException as error:
-        if error.error_code == ErrorCode.Name(UNAUTHENTICATED):
+        yield
+    except ImportError as error:
+        raise StorageError(f"MLflow at {shown} needs the package {error.name}: pip install 'probeflow[team]'") from None
+    except (MlflowException, SQLAlchemyError) as error:
+        if isinstance(error, MlflowException) and error.get_http_status_code() in (401, 403):
             raise StorageError(
-                f"MLflow at {without_credentials(places.tracking_uri)} refuses this user: set MLFLOW_TRACKING_USERNAME and "
-                "MLFLOW_TRACKING_PASSWORD to ones that it knows"
+                f"MLflow at {shown} refuses this user: set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD to ones "
+                "that it knows"
             ) from None
-        problem = without_credentials(" ".join(str(error).split()))[:200]
+        if uri.startswith("sqlite:"):
+            raise StorageError(
+                f"MLflow's store {shown} cannot be used ({_problem(error)}); see to the disk, or point PROBEFLOW_MLRUNS "
+                "elsewhere"
+            ) from None
         raise StorageError(
-            f"MLflow at {without_credentials(places.tracking_uri)} does not answer ({problem}); "
-            "check MLFLOW_TRACKING_URI and the server"
+            f"MLflow at {shown} does not answer ({_problem(error)}); check MLFLOW_TRACKING_URI and the server"
         ) from None
-    return Tracking(client, places.tracking_uri, artifacts, places.tracking_page)
+
+
+def _require_database(file: Path) -> None:
+    """Refuse a file that is there and no database: MLflow would try it for minutes."""
+    if not file.exists():
+        return
+    try:
+        with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=rw", uri=True)) as database:
+            database.execute("PRAGMA schema_version")
+    except sqlite3.Error as error:
+        raise StorageError(
+            f"MLflow's store {file} cannot be opened ({error}); move it away, or point PROBEFLOW_MLRUNS elsewhere"
+        ) from None
+
+
+def _problem(error: BaseException) -> str:
+    """What went wrong, without what MLflow and its libraries wrap around it."""
+    cause = error.__cause__ or error.__context__ or error
+    inner = cause.args[0] if cause.args else None
+    found = (getattr(error, "orig", None), getattr(cause, "orig", None), getattr(inner, "reason", None), inner)
+    reason = next((each for each in found if isinstance(each, BaseException)), error)
+    return without_credentials(" ".join(str(reason).split()))[:_LONGEST_PROBLEM]
+
+
+@contextmanager
+def _hasty() -> Iterator[None]:
+    """Have MLflow ask once, for a few seconds, unless the user says otherwise: by itself it asks for minutes."""
+    added = [name for name in _HASTE if name not in os.environ]
+    os.environ |= {name: _HASTE[name] for name in added}
+    try:
+        yield
+    finally:
+        for name in added:
+            os.environ.pop(name, None)
+
+
+def _require_artifacts(location: str) -> None:
+    """Refuse artifacts that this process itself would write to S3 without the package for it."""
+    if location.startswith("s3:") and find_spec("boto3") is None:
+        raise StorageError(
+            f"MLflow keeps artifacts at {without_credentials(location)}, which needs the package boto3: "
+            "pip install 'probeflow[team]'"
+        )
 
 
 def bounded_tag(value: str) -> str:

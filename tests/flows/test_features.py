@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from flows.__main__ import main
+from lib.errors import command
 from lib.features.quarantine import write_quarantine
 from lib.features.speed import Speed, write_speed
 from lib.files import sealed
@@ -61,7 +62,7 @@ def test_without_a_set_it_lists_them_all_sealed_or_not(sets, capsys):
 
 def test_without_any_set_it_says_how_to_make_one(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("PROBEFLOW_DATA", str(tmp_path / "data"))
-    assert "`python -m flows run --only features` makes one" in features(capsys)
+    assert f"{command('run --only features')} makes one" in features(capsys)
     assert not (tmp_path / "data").exists()
 
 

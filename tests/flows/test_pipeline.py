@@ -22,7 +22,7 @@ from flows.plan import show_plan
 from flows.report import closing_table
 from flows.reproduce import reproduce_run
 from flows.verify import verify_sets
-from lib.errors import ConfigError, DataError, LeakageError
+from lib.errors import ConfigError, DataError, LeakageError, command, program
 from lib.features.sets import find_set
 from lib.files import digest_file
 from lib.graph import plan_run
@@ -89,7 +89,7 @@ def test_the_closing_table_has_all_that_a_user_needs(result):
         "RANDOM weights (seed 0)",
         f"{result['promotion']['model']} version 1",
         "mlflow.db",
-        "make ui",
+        f"{program()} ui",
         "all its trials took",
         "report.html",
     ):
@@ -99,7 +99,7 @@ def test_the_closing_table_has_all_that_a_user_needs(result):
             rf"{study}, its configurations as a table, best first:\s+http://127.0.0.1:5000/#/experiments/\d+/runs\?view",
             text,
         )
-    assert "make ui (the links need it, on its default port)" in text
+    assert f"{program()} ui (the links need it, on its default port)" in text
     assert text.count("s in this run") == len(result["nodes"])
     assert all(outcome["seconds"] > 0 for outcome in result["nodes"].values())
     wide = [line for line in text.splitlines() if len(line) > 118 and "/" not in line]  # a path may be long
@@ -129,7 +129,7 @@ def test_prefect_links_to_the_report_s_page_where_mlflow_has_pages(result, monke
 def test_prefect_s_notes_lead_to_mlflow_s_comparison(result):
     (artifact,) = artifacts("activations-notes")[:1]
     assert f"[all 4 configurations, best first]({result['nodes']['activations']['compare']})" in artifact.data
-    assert "(once `make ui` runs)" in artifact.data
+    assert f"(once {command('ui')} runs)" in artifact.data
 
 
 def test_mlflow_runs_lead_back_to_their_flow_runs(result):

@@ -13,7 +13,7 @@ from flows.features import list_sets
 from flows.verify import profile_of_set, verify_sets
 from lib.datasets import acquire
 from lib.datasets.sources import ImageFolder
-from lib.errors import FeatureSetError
+from lib.errors import FeatureSetError, program
 from lib.features import FeatureSet, FeatureSettings, extract, plan_extraction
 from lib.places import places
 from tests.conftest import REPOSITORY
@@ -53,7 +53,7 @@ def test_verify_says_what_is_whole_and_what_is_not(folder, where, capsys):
     assert "whole: 20 rows in 4 shard(s), each byte, row and value read" in capsys.readouterr().out
     damage(folder)
     with pytest.raises(
-        FeatureSetError, match=f"1 of 1 feature set.* not whole; `python -m flows resume pets/{folder.name}`"
+        FeatureSetError, match=f"1 of 1 feature set.* not whole; `{program()} resume pets/{folder.name}`"
     ):
         verify_sets(folder.name[:6], where)
     assert "part-00002.parquet is damaged: its sha256 is not the manifest's" in capsys.readouterr().out
@@ -123,7 +123,7 @@ def test_a_set_in_an_object_store_is_verified_and_resumed_from_another_machine(s
     shard = object_at(made.folder / "part-00002.parquet")
     whole = shard.get()["Body"].read()
     shard.put(Body=whole[:500] + bytes([whole[500] ^ 1]) + whole[501:])
-    with pytest.raises(FeatureSetError, match=r"1 of 1 feature set.* not whole; `python -m flows resume pets/"):
+    with pytest.raises(FeatureSetError, match=rf"1 of 1 feature set.* not whole; `{program()} resume pets/"):
         verify_sets(None, other)
     assert "part-00002.parquet is damaged: its sha256 is not the manifest's" in capsys.readouterr().out
     profile = profile_of_set(made.digest[:8], other, "cpu")

@@ -25,7 +25,7 @@ from prefect.settings import (
 from lib.errors import ConfigError, StorageError
 from lib.places import places
 from lib.tracking.store import connect
-from tasks.pool import require_server
+from tasks.server import require_server
 from tests.processes import alive, children, free_port, listens, wait_for
 from tests.stack import new_stack, stack_up
 

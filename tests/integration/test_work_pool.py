@@ -11,7 +11,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.automations import LOST
 from flows.plan import show_plan
-from lib.errors import ConfigError
+from lib.errors import ConfigError, program
 from lib.graph import ready_node
 from lib.places import Workers, places
 from lib.studies.record import open_record
@@ -35,9 +35,9 @@ def test_a_sweep_in_chunks_equals_the_same_sweep_inline_though_a_chunk_was_kille
     file = tmp_path / "small.yaml"
     file.write_text(json.dumps(SMALL))
     with temporary_settings({PREFECT_API_URL: url}):
-        with pytest.raises(ConfigError, match=r"no work pool 'few' with .*; make both with `python -m flows deploy"):
+        with pytest.raises(ConfigError, match=rf"no work pool 'few' with .*; make both with `{program()} deploy"):
             workers_online("few", CHUNK_FLOW)
-        with pytest.raises(ConfigError, match=r"no work pool 'few' on .*; make it with `python -m flows deploy"):
+        with pytest.raises(ConfigError, match=rf"no work pool 'few' on .*; make it with `{program()} deploy"):
             require_pool("few")
         with pytest.raises(ConfigError, match="no work pool 'few' with a deployment 'chunk/few'"):
             show_plan(small, [STUDY], places(), Workers(pool="few"))

@@ -11,8 +11,9 @@ from prefect.states import Cancelled, Completed, Crashed, Failed, Pending
 
 from lib.errors import ChangedError, ConfigError, WorkerError
 from tasks import pool
+from tasks import server as prefect_server
 from tasks.node import CHUNK_FLOW, on_worker
-from tasks.pool import Job, require_server, run_on_worker
+from tasks.pool import Job, run_on_worker
 
 
 @pytest.fixture
@@ -112,7 +113,8 @@ class Server:
 @pytest.fixture
 def server(monkeypatch):
     server = Server()
-    monkeypatch.setattr(pool, "get_client", lambda **_: server)
+    for asking in (pool, prefect_server):
+        monkeypatch.setattr(asking, "get_client", lambda **_: server)
     monkeypatch.setattr(pool, "_NO_WORKER_SECONDS", 0)
     yield server
     pool.begin()
@@ -186,13 +188,3 @@ def test_all_jobs_are_waited_for_and_the_error_that_can_be_fixed_is_raised_befor
         with pytest.raises(type(raised), match=str(raised)):
             pool.submit_all(SimpleNamespace(submit=submit), jobs, "features")
     assert submitted == [0, 1, 2]
-
-
-def test_without_a_server_a_pool_is_refused_with_what_to_start():
-    with temporary_settings({PREFECT_API_URL: None}), pytest.raises(ConfigError, match="prefect server start"):
-        require_server("gpu")
-    with (
-        temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}),
-        pytest.raises(ConfigError, match="does not answer"),
-    ):
-        require_server("gpu")

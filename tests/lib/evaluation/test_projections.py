@@ -35,6 +35,17 @@ def test_projections_part_what_is_apart_and_tell_their_progress():
         tsne(rows, 100, 300, 0)
 
 
+@pytest.mark.parametrize(
+    "rows",
+    [np.random.default_rng(0).normal(size=(40, 1)), np.ones((40, 8)), np.repeat(np.eye(2), 20, axis=0)],
+    ids=["of one value", "all alike", "of two kinds"],
+)
+def test_rows_without_two_principal_components_have_a_map_as_well(rows):
+    points, divergence = tsne(rows.astype(np.float32), 10, 260, 0)
+    assert points.shape == (40, 2)
+    assert np.isfinite([*points.ravel(), divergence]).all()
+
+
 def test_components_equal_those_of_the_singular_value_decomposition():
     X = np.random.default_rng(0).standard_normal((60, 8)) * np.arange(1, 9)
     points, shares = principal_components(X, 5)

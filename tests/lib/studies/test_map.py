@@ -15,7 +15,7 @@ from lib.studies.map import Shown
 from lib.studies.record import open_record
 
 
-def mapped(folder, hidden, **settings):
+def mapped(folder, hidden, learning_rate=0.2, **settings):
     profile = parse_profile(
         {
             "name": "mine",
@@ -25,7 +25,9 @@ def mapped(folder, hidden, **settings):
                     "kind": "sweep",
                     "on": "digits",
                     "seeds": [0],
-                    "variants": {"one": {"base": {"epochs": 12, "learning_rate": 0.2}, "grid": {"hidden": hidden}}},
+                    "variants": {
+                        "one": {"base": {"epochs": 12, "learning_rate": learning_rate}, "grid": {"hidden": hidden}}
+                    },
                 },
                 "map": {"kind": "map", "of": "heads", "sample": 120, "perplexity": 10, "iterations": 400} | settings,
             },
@@ -81,6 +83,13 @@ def test_a_sweep_that_chose_a_linear_probe_has_no_map_and_does_not_fail(tmp_path
     assert record.result.shown is Shown.NO_HIDDEN_LAYER
     assert record.figures == record.tables == ()
     assert record.present().headline == "no map: the chosen network is a linear probe and has no hidden layer"
+
+
+def test_a_sweep_whose_networks_all_diverged_has_no_map_and_does_not_fail(tmp_path):
+    with np.errstate(all="ignore"):
+        _, record = mapped(tmp_path, [[4]], learning_rate=1e30)
+    assert (record.result.shown, record.figures) == (Shown.DIVERGED, ())
+    assert record.present().headline == "no map: the chosen network diverged"
 
 
 def test_a_sweep_of_linear_probes_alone_is_refused_before_anything_is_computed(tmp_path):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lib.errors import StorageError
 from lib.places import Places
 from lib.studies.presentation import Presentation, Section, markdown
 from lib.studies.study import Record
@@ -184,26 +182,3 @@ def test_a_crash_while_logging_is_made_good_without_doubling(where, activations,
         points = other.client.get_metric_history(run.info.run_id, "train_loss")
         assert [point.step for point in points] == [1, 2, 3, 4]
     connect(where)  # MLflow's current store is global to the process
-
-
-def test_a_store_that_cannot_be_written_is_named(tmp_path):
-    (tmp_path / "file").touch()
-    mlruns = tmp_path / "file" / "mlruns"
-    with pytest.raises(StorageError, match="is a file, not a folder"):
-        connect(Places(data=tmp_path, mlruns=mlruns, tracking_uri=f"sqlite:///{mlruns / 'mlflow.db'}"))
-
-
-def test_opening_a_store_leaves_the_environment_alone(where, monkeypatch):
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    connect(where)
-    assert "MLFLOW_TRACKING_URI" not in os.environ
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://elsewhere")
-    connect(where)
-    assert os.environ["MLFLOW_TRACKING_URI"] == "http://elsewhere"
-
-
-def test_a_server_that_does_not_answer_is_named(tmp_path, monkeypatch, where):
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    with pytest.raises(StorageError, match=r"MLflow at http://127.0.0.1:9 does not answer .*check MLFLOW_TRACKING_URI"):
-        connect(Places(data=tmp_path, mlruns=tmp_path, tracking_uri="http://127.0.0.1:9"))
-    connect(where)
