@@ -43,6 +43,9 @@ def pytest_collection_modifyitems(config, items):
 def pytest_configure(config):
     if not hasattr(config, "workerinput"):
         begin_sharing()
+        if config.getoption("numprocesses", None):
+            # Threads of several processes on the same cores mostly wait for each other, and turn while they do.
+            os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def pytest_unconfigure(config):

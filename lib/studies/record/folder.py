@@ -64,7 +64,7 @@ class StudyFolder:
 
         with atomic_path(self.path / "figures" / f"{item.name}.png") as temporary:
             item.figure.savefig(temporary, format="png")
-        item.figure.set_layout_engine("none")  # as it lies now, which is not found again
+        item.figure.set_layout_engine(None)  # as it lies now, which is not found again
         write_bytes(self.path / "figures" / f"{item.name}.svg", svg_bytes(item.figure))
         self._figures.append(Artifact(f"{item.name}.png", item.caption, item.variant))
 
