@@ -50,7 +50,7 @@ def write_folder(folder: Path, count: int) -> None:
             advance(1)
 
 
-def extract_folder(folder: Path, count: int, told: Path) -> None:
+def extract_folder(folder: Path, count: int, told: Path, layer: str) -> None:
     """Verify and extract in this process, and write down its peak memory in bytes."""
     import resource
 
@@ -60,20 +60,21 @@ def extract_folder(folder: Path, count: int, told: Path) -> None:
 
     dataset = acquire(ImageFolder(path=str(folder / "images")), folder / "data")
     require_no_leakage(dataset)
-    settings = FeatureSettings(weights="random", input_size=63, device="cpu", storage="float16")
+    settings = FeatureSettings(layer=layer, weights="random", input_size=63, device="cpu", storage="float16")
     made = extract(dataset, settings, folder / "features")
     assert made.manifest.rows == count
     write_json(told, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
 
 
-def peak(count: int) -> int:
-    """Bytes."""
+def peak(count: int, layer: str = "fc8") -> int:
+    """Bytes that the extraction of so many images' features of a layer of AlexNet takes."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_folder(folder / "images", count)
         told = folder / "peak.json"
         subprocess.run(
-            [sys.executable, "-m", "benchmarks.memory", "--extract", str(folder), str(count), str(told)], check=True
+            [sys.executable, "-m", "benchmarks.memory", "--extract", str(folder), str(count), str(told), layer],
+            check=True,
         )
         return int(json.loads(told.read_text()))
 
@@ -81,11 +82,11 @@ def peak(count: int) -> int:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, nargs="+", default=[10_000, 100_000])
-    parser.add_argument("--extract", nargs=3, help=argparse.SUPPRESS)
+    parser.add_argument("--extract", nargs=4, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.extract:
-        folder, count, told = arguments.extract
-        extract_folder(Path(folder), int(count), Path(told))
+        folder, count, told, layer = arguments.extract
+        extract_folder(Path(folder), int(count), Path(told), layer)
         return
     peaks = {count: peak(count) for count in sorted(arguments.images)}
     for count, bytes_ in peaks.items():

@@ -10,9 +10,11 @@ from uuid import uuid4
 import pytest
 
 from lib.profile import Profile
-from tests.object_store import DataPlace, s3_server
-from tests.processes import REPOSITORY, free_port, listens, running, wait_for
+from tests.command_line import CommandLine
+from tests.object_store import DataPlace, start_s3
+from tests.processes import REPOSITORY, start_prefect
 from tests.records import WholeRun, places_under, whole_run
+from tests.sharing import begin_sharing, end_sharing, shared, shared_server
 from tests.small_profile import small_profile
 from tests.stack import Stack, stack_up
 
@@ -27,6 +29,10 @@ def pytest_addoption(parser):
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config, items):
+    def place(item) -> int:
+        return next((at for at, name in enumerate(LONGEST) if item.nodeid.startswith(name)), len(LONGEST))
+
+    items.sort(key=place)
     for item in items:
         if item.get_closest_marker("stack") and not config.getoption("--stack"):
             item.add_marker(pytest.mark.skip(reason=NEEDS_STACK))
@@ -34,8 +40,21 @@ def pytest_collection_modifyitems(config, items):
             item.add_marker(pytest.mark.skip(reason="takes many minutes: `make chaos` runs it (--stack --long)"))
 
 
+def pytest_configure(config):
+    if not hasattr(config, "workerinput"):
+        begin_sharing()
+        if config.getoption("numprocesses", None):
+            # Threads of several processes on the same cores mostly wait for each other, and turn while they do.
+            os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def pytest_unconfigure(config):
+    if not hasattr(config, "workerinput"):
+        end_sharing()
+
+
 def pytest_xdist_make_scheduler(config, log):
-    """Deal files to processes; files that share what takes long to start are dealt together, so that it starts once."""
+    """Deal files to processes, in the order in which they stand; those that share records are dealt together."""
     from xdist.scheduler import LoadScopeScheduling
 
     class ByWhatIsShared(LoadScopeScheduling):
@@ -48,6 +67,13 @@ def pytest_xdist_make_scheduler(config, log):
 
 TOGETHER = ("tests/integration/test_stack", "tests/lib/tracking/", "tests/lib/report/")
 """Beginnings of files that share the team's stack, or the records of a run."""
+
+LONGEST = (
+    "tests/integration/test_stack",
+    "tests/flows/test_pipeline.py",
+    "tests/lib/tracking/",
+)
+"""Beginnings of files, the longest first: begun first, so that no process is left with one of them in the end."""
 
 
 @pytest.fixture(scope="session")
@@ -83,35 +109,29 @@ def small() -> Profile:
 
 @pytest.fixture(scope="session")
 def small_run(tmp_path_factory) -> WholeRun:
-    """A whole run of the small profile without its slowest studies, held against claims."""
+    """A whole run of the small profile without its slowest studies, held against claims; logged nowhere yet."""
     profile = small_profile(studies={"hidden_units": None, "map": None}, claims="reference-study")
-    return whole_run(profile, places_under(tmp_path_factory.mktemp("place with a space")))
+    with shared("small run") as folder:
+        own = tmp_path_factory.mktemp("small run") / "mlruns"
+        return whole_run(profile, places_under(folder / "place with a space", own))
+
+
+@pytest.fixture
+def flows(capsys) -> CommandLine:
+    """The command line in this process, for tests that are not about the process."""
+    return CommandLine(capsys)
 
 
 @pytest.fixture(scope="session")
-def prefect_server(tmp_path_factory) -> dict[str, str]:
+def prefect_server() -> dict[str, str]:
     """A Prefect server, as the environment of its clients, where this checkout's code comes first."""
-    folder, port = tmp_path_factory.mktemp("prefect"), free_port()
-    foreign = ("PREFECT_", "PROBEFLOW_", "MLFLOW_")
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(foreign)} | {
-        "PREFECT_HOME": str(folder / "home"),
-        "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "DO_NOT_TRACK": "1",
-        "PREFECT_WORKER_QUERY_SECONDS": "1",
-        "PYTHONPATH": str(REPOSITORY),
-    }
-    server = ("prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port), "--no-ui")
-    with running(environment, folder / "server.log", *server):
-        wait_for(lambda: listens(port))
-        yield environment
+    return shared_server("prefect", start_prefect)
 
 
 @pytest.fixture(scope="session")
-def s3(tmp_path_factory) -> dict[str, str]:
+def s3() -> dict[str, str]:
     """A server that speaks S3, with the bucket "shared", as the environment of its clients."""
-    with s3_server(tmp_path_factory.mktemp("s3")) as environment:
-        yield environment
+    return shared_server("s3", start_s3)
 
 
 @pytest.fixture(params=["path", "s3"])

@@ -21,11 +21,12 @@ import numpy as np
 import torch
 
 from lib.backbones.network import load_network
+from lib.backbones.weights import random_digest
 from lib.datasets.dataset import Dataset, Split, build
 from lib.features import FeatureSettings, extract, programs
 from lib.storage.address import place_of
 
-SETTINGS = FeatureSettings(weights="random", input_size=63, batch_size=3, shard_rows=4, device="cpu")
+SETTINGS = FeatureSettings(layer="pool5", weights="random", input_size=63, batch_size=3, shard_rows=4, device="cpu")
 
 
 def dataset() -> Dataset:
@@ -78,6 +79,7 @@ def main(folder: Path, kills: int, seed: int, url: str | None = None) -> None:
         import s3fs  # noqa: F401  # in children it would take longer than they live
     network = load_network(SETTINGS, folder / "cache", None)
     programs.load_network = lambda *_: network
+    random_digest(SETTINGS.backbone, SETTINGS.seed)  # remembered
     rng = np.random.default_rng(seed)
     killed, sets, how = 0, 0, Counter()
     while killed < kills:

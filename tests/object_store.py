@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lib.places import Places, places
 from lib.storage.address import store_of
-from tests.processes import free_port, running, wait_for
+from tests.processes import free_port, start, wait_for
 
 KEY, SECRET = "AKIAPROBEFLOWTESTS", "a-secret-that-nobody-may-print"
 
 
-@contextmanager
-def s3_server(folder: Path) -> Iterator[dict[str, str]]:
-    """A server with the bucket `shared`, as the environment of its clients; it ends with the block."""
+def start_s3(folder: Path) -> tuple[subprocess.Popen[bytes], dict[str, str]]:
+    """A server with the bucket `shared`, and the environment of its clients."""
     port = free_port()
     environment = {
         "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
@@ -28,9 +27,10 @@ def s3_server(folder: Path) -> Iterator[dict[str, str]]:
         "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_EC2_METADATA_DISABLED": "true",
     }
-    with running(dict(os.environ), folder / "s3.log", "moto.server", "--host", "127.0.0.1", "--port", str(port)):
-        _make_bucket(environment["AWS_ENDPOINT_URL"], "shared")
-        yield environment
+    command = ("moto.server", "--host", "127.0.0.1", "--port", str(port))
+    server = start(dict(os.environ), folder / "server.log", *command)
+    _make_bucket(environment["AWS_ENDPOINT_URL"], "shared")
+    return server, environment
 
 
 def _make_bucket(endpoint: str, name: str) -> None:

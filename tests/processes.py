@@ -17,21 +17,48 @@ from prefect.client.schemas.filters import FlowRunFilter
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
-@contextmanager
-def running(environment, log: Path, *arguments: str):
-    """A process and its children, which are killed at the block's end."""
+def start(environment, log: Path, *arguments: str) -> subprocess.Popen[bytes]:
+    """Start a module of Python with these arguments."""
     with log.open("wb") as output:
-        process = subprocess.Popen(
+        return subprocess.Popen(
             [sys.executable, "-m", *arguments],
             cwd=REPOSITORY, env=environment, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
+
+
+@contextmanager
+def running(environment, log: Path, *arguments: str):
+    """A process and its children, which are killed at the block's end."""
+    process = start(environment, log, *arguments)
     try:
         yield process
     finally:
-        for pid in (*children(process.pid), process.pid):
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        kill_tree(process.pid)
         process.wait()
+
+
+def start_prefect(folder: Path) -> tuple[subprocess.Popen[bytes], dict[str, str]]:
+    """A Prefect server that answers, and the environment of its clients, where this checkout's code comes first."""
+    port, foreign = free_port(), ("PREFECT_", "PROBEFLOW_", "MLFLOW_")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(foreign)} | {
+        "PREFECT_HOME": str(folder / "home"),
+        "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "1",
+        "PREFECT_WORKER_QUERY_SECONDS": "1",
+        "PYTHONPATH": str(REPOSITORY),
+    }
+    command = ("prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port), "--no-ui")
+    server = start(environment, folder / "server.log", *command)
+    wait_for(lambda: server.poll() is not None or listens(port))
+    return server, environment
+
+
+def kill_tree(pid: int) -> None:
+    """Kill a process and all that it started, as when their machine is gone."""
+    for each in (*children(pid), pid):
+        with suppress(ProcessLookupError):
+            os.kill(each, signal.SIGKILL)
 
 
 def of_environment(name: str, value: str) -> list[int]:

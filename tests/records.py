@@ -34,9 +34,9 @@ class WholeRun:
         return getattr(self.profile.graph[self.input(name).name].settings, "extraction", None)
 
 
-def places_under(folder: Path) -> Places:
-    """Places in a folder of their own."""
-    return places({"PROBEFLOW_DATA": str(folder / "data"), "PROBEFLOW_MLRUNS": str(folder / "mlruns")})
+def places_under(folder: Path, mlruns: Path | None = None) -> Places:
+    """Places in a folder of their own, or MLflow's elsewhere."""
+    return places({"PROBEFLOW_DATA": str(folder / "data"), "PROBEFLOW_MLRUNS": str(mlruns or folder / "mlruns")})
 
 
 def whole_run(profile: Profile, where: Places) -> WholeRun:

@@ -6,7 +6,6 @@ import base64
 import json
 import os
 import shutil
-import signal
 import subprocess
 from collections import Counter
 from collections.abc import Sequence
@@ -81,13 +80,6 @@ def under(client: SyncPrefectClient, run: FlowRun, ancestor: UUID) -> bool:
         if run.id == ancestor:
             return True
     return False
-
-
-def kill_tree(pid: int) -> None:
-    """Kill a process and all that it started, as when their machine is gone."""
-    for each in (*children(pid), pid):
-        with suppress(ProcessLookupError):
-            os.kill(each, signal.SIGKILL)
 
 
 def prefect_worker(pid: int) -> int:

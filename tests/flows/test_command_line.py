@@ -1,4 +1,7 @@
-"""The command line as a user meets it: quick help, one-line errors, exit statuses, nothing half-written."""
+"""The command line as a user meets it: quick help, one-line errors, exit statuses, nothing half-written.
+
+Where the process itself is not what is tested, `flows` calls its `main` here: that saves the imports, which take longer.
+"""
 
 from __future__ import annotations
 
@@ -11,18 +14,15 @@ from pathlib import Path
 
 import pytest
 
+from tests.command_line import FOREIGN, Told
 from tests.image_files import write_images
+from tests.processes import REPOSITORY
 from tests.small_profile import SMALL
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 
-
-def run(*arguments: str, expect: int = 0, **environment: str) -> subprocess.CompletedProcess[str]:
-    base = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("PROBEFLOW_", "PREFECT_API", "MLFLOW_"))
-    }
+def process(*arguments: str, expect: int = 0, **environment: str) -> Told:
+    """Python as a process of its own, with these arguments and variables."""
+    base = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
     done = subprocess.run(
         [sys.executable, *arguments],
         cwd=REPOSITORY,
@@ -32,7 +32,7 @@ def run(*arguments: str, expect: int = 0, **environment: str) -> subprocess.Comp
         timeout=240,
     )
     assert done.returncode == expect, done.stdout[-2000:] + done.stderr[-3000:]
-    return done
+    return Told(done.stdout, done.stderr)
 
 
 @pytest.fixture
@@ -44,9 +44,9 @@ def home(tmp_path) -> dict[str, str]:
     }
 
 
-def one_line(done: subprocess.CompletedProcess[str]) -> str:
-    lines = done.stderr.strip().splitlines()
-    assert len(lines) == 1, done.stderr
+def one_line(told: Told) -> str:
+    lines = told.stderr.strip().splitlines()
+    assert len(lines) == 1, told.stderr
     assert lines[0].startswith("probeflow: ")
     return lines[0]
 
@@ -61,8 +61,8 @@ def files_in(folder: str) -> list[Path]:
 )
 def test_help_imports_nothing_heavy(command):
     """The import list stands in for the second: it does not depend on how busy the machine is."""
-    done = run("-X", "importtime", "-m", "flows", *command, "--help")
-    imported = set(re.findall(r"\|\s+([\w.]+)$", done.stderr, flags=re.MULTILINE))
+    told = process("-X", "importtime", "-m", "flows", *command, "--help")
+    imported = set(re.findall(r"\|\s+([\w.]+)$", told.stderr, flags=re.MULTILINE))
     assert not imported & {"prefect", "mlflow", "torch", "numpy", "pydantic", "sklearn", "pandas"}
 
 
@@ -85,8 +85,8 @@ def test_help_imports_nothing_heavy(command):
         (["run", "--profile-file", "/absent.yaml"], "profile file /absent.yaml: cannot be read"),
     ],
 )
-def test_a_bad_argument_gets_one_line_and_leaves_nothing(arguments, message, home):
-    assert message in one_line(run("-m", "flows", *arguments, expect=2, **home))
+def test_a_bad_argument_gets_one_line_and_leaves_nothing(flows, arguments, message, home):
+    assert message in one_line(flows(*arguments, expect=2, **home))
     assert files_in(home["PROBEFLOW_DATA"]) == []
 
 
@@ -96,82 +96,80 @@ def served(home, prefect_server) -> dict[str, str]:
     return home | {"PREFECT_API_URL": prefect_server["PREFECT_API_URL"]}
 
 
-def test_data_that_cannot_be_had_gets_one_line(served):
+def test_data_that_cannot_be_had_gets_one_line(flows, served):
     arguments = ["--profile", "reference", "--set", "data.images.classes=[car, dog]"]
-    done = run("-m", "flows", "run", "--only", "exploration", *arguments, expect=2, **served)
-    assert "CIFAR-10 has no class 'car'" in one_line(done)
-    done = run("-m", "flows", "run", "--only", "hidden_units", "--profile", "reference", expect=2, **served)
-    assert "no public address: give its path, set PROBEFLOW_MIRROR" in one_line(done)
+    told = process("-m", "flows", "run", "--only", "exploration", *arguments, expect=2, **served)
+    assert "CIFAR-10 has no class 'car'" in one_line(told)
+    told = flows("run", "--only", "hidden_units", "--profile", "reference", expect=2, **served)
+    assert "no public address: give its path, set PROBEFLOW_MIRROR" in one_line(told)
     assert files_in(served["PROBEFLOW_DATA"]) == []
 
 
-def test_missing_weights_get_one_line_before_anything_is_computed(served, tmp_path):
+def test_missing_weights_get_one_line_before_anything_is_computed(flows, served, tmp_path):
     write_images(tmp_path / "pets", ("a", "b"), 12)
     nowhere = served | {"PROBEFLOW_MIRROR": (tmp_path / "mirror").as_uri()}
-    done = run(
-        "-m", "flows", "run", "--only", "features", "--set", "features.fc8.weights=imagenet", expect=2, **nowhere
-    )
-    assert "no ImageNet weights" in one_line(done)
-    done = run("-m", "flows", "try", str(tmp_path / "pets"), expect=2, **nowhere)
-    assert "no ImageNet weights" in one_line(done)
-    assert "--weights-file PATH" in one_line(done)
-    assert "--weights random" in one_line(done)
+    told = flows("run", "--only", "features", "--set", "features.fc8.weights=imagenet", expect=2, **nowhere)
+    assert "no ImageNet weights" in one_line(told)
+    told = flows("try", str(tmp_path / "pets"), expect=2, **nowhere)
+    assert "no ImageNet weights" in one_line(told)
+    assert "--weights-file PATH" in one_line(told)
+    assert "--weights random" in one_line(told)
     assert [
         path for path in files_in(served["PROBEFLOW_DATA"]) if "features" in path.parts and "part-" in path.name
     ] == []
 
 
-def test_try_goes_from_a_folder_of_images_to_the_report(served, tmp_path):
+def test_try_goes_from_a_folder_of_images_to_the_report(flows, served, tmp_path):
     write_images(tmp_path / "pets", ("a", "b"), 40)
     arguments = (str(tmp_path / "pets"), "--weights", "random", "--layer", "fc8", "--quick")
-    done = run("-m", "flows", "try", *arguments, **served)
-    assert re.search(r"^pets: 80 images of 2 classes$", done.stdout, re.MULTILINE)
+    told = flows("try", *arguments, **served)
+    assert re.search(r"^pets: 80 images of 2 classes$", told.stdout, re.MULTILINE)
     for name in ("data", "look (exploration)", "fc8 (features)", "heads (sweep)", "map (map)", "report"):
-        begun, ended = re.findall(rf"^\d\d:\d\d:\d\d {re.escape(name)}: (.*)$", done.stdout, re.MULTILINE)
+        begun, ended = re.findall(rf"^\d\d:\d\d:\d\d {re.escape(name)}: (.*)$", told.stdout, re.MULTILINE)
         assert begun == "begins"
         assert ended.endswith(" s]")
-    report = re.search(r"^report +(\S+)$", done.stdout, re.MULTILINE)
+    report = re.search(r"^report +(\S+)$", told.stdout, re.MULTILINE)
     assert report is not None
     assert Path(report[1]).is_file()
 
 
-def test_new_writes_a_profile_that_loads_and_overwrites_none(home, tmp_path):
+def test_new_writes_a_profile_that_loads_and_overwrites_none(flows, home, tmp_path):
     file, pets = tmp_path / "mine.yaml", tmp_path / "my pets"
-    assert "profile 'mine'" in run("-m", "flows", "new", str(file), "--images", str(pets), **home).stdout
+    assert "profile 'mine'" in flows("new", str(file), "--images", str(pets), **home).stdout
     assert str(pets) in file.read_text()
-    assert "mine.yaml is there already" in one_line(run("-m", "flows", "new", str(file), expect=2, **home))
+    assert "mine.yaml is there already" in one_line(flows("new", str(file), expect=2, **home))
     bundled = tmp_path / "2nd try.yaml"
-    run("-m", "flows", "new", str(bundled), **home)
-    planned = run("-m", "flows", "plan", "--profile-file", str(bundled), **home).stdout
+    flows("new", str(bundled), **home)
+    planned = flows("plan", "--profile-file", str(bundled), **home).stdout
     assert "profile 2nd-try" in planned
     assert re.search(r"^heads +sweep +to do ", planned, re.MULTILINE)
 
 
-def test_places_that_cannot_be_written_get_one_line(home, tmp_path):
+def test_places_that_cannot_be_written_get_one_line(flows, home, tmp_path):
     (tmp_path / "file").touch()
     for name in ("PROBEFLOW_DATA", "PROBEFLOW_MLRUNS"):
-        done = run("-m", "flows", "run", expect=2, **(home | {name: str(tmp_path / "file" / "x")}))
-        assert "is a file, not a folder" in one_line(done)
+        told = flows("run", expect=2, **(home | {name: str(tmp_path / "file" / "x")}))
+        assert "is a file, not a folder" in one_line(told)
 
 
-def test_unreadable_images_are_named_or_set_aside_by_option(served, tmp_path):
+def test_unreadable_images_are_named_or_set_aside_by_option(flows, served, tmp_path):
     pets = write_images(tmp_path / "pets", ("a", "b"), 12)
     (pets / "a" / "bad.png").write_text("no image")
     folder = ["--only", "exploration", "--set", "data.patches.source=folder", "--set", f"data.patches.path={pets}"]
-    assert "e.g. a/bad.png (not an image" in one_line(run("-m", "flows", "run", *folder, expect=2, **served))
-    done = run("-m", "flows", "run", *folder, "--quarantine", **served)
-    assert "1 unreadable image(s) quarantined: a/bad.png" in done.stdout
+    assert "e.g. a/bad.png (not an image" in one_line(flows("run", *folder, expect=2, **served))
+    told = flows("run", *folder, "--quarantine", **served)
+    assert "1 unreadable image(s) quarantined: a/bad.png" in told.stdout
 
 
 @pytest.mark.integration
 @pytest.mark.stack
 def test_the_pipeline_file_runs_as_a_script_and_the_command_line_reports(home):
     variables = {"PROBEFLOW_DATA__PATCHES__STRIDE": "32", "PROBEFLOW_FEATURES__FC8__INPUT_SIZE": "64"}
-    run(str(REPOSITORY / "flows" / "pipeline.py"), **home, **variables)
-    done = run("-m", "flows", "run", **home, **variables)
-    assert done.stderr == ""
-    assert "RANDOM weights (seed 0)" in done.stdout
-    assert " version 1: " in done.stdout
+    process(str(REPOSITORY / "flows" / "pipeline.py"), **home, **variables)
+    told = process("-m", "flows", "run", **home, **variables)
+    assert told.stderr == ""
+    assert "RANDOM weights (seed 0)" in told.stdout
+    assert " version 1: " in told.stdout
 
 
 @pytest.fixture
@@ -182,21 +180,21 @@ def small_file(tmp_path) -> str:
     return str(file)
 
 
-def test_plan_says_what_nodes_would_do_in_which_chunks_and_does_nothing(home, small_file):
+def test_plan_says_what_nodes_would_do_in_which_chunks_and_does_nothing(flows, home, small_file):
     variables = home | {"PROBEFLOW_POOL": "gpu", "PROBEFLOW_CHUNKS": "2", "PROBEFLOW_CHUNK_IMAGES": "200"}
     only = ("--only", "hidden_units", "--only", "fc8")
-    done = run("-m", "flows", "plan", "--profile-file", small_file, *only, **variables)
-    assert done.stderr == ""
-    assert re.search(r"^hidden_units +sweep +to do +4 +0 +4 ", done.stdout, re.MULTILINE)
-    assert re.search(r"^fc8 +features +to do +5 +5 ", done.stdout, re.MULTILINE)
-    assert "hidden_units: nothing of it is recorded yet" in done.stdout
+    told = flows("plan", "--profile-file", small_file, *only, **variables)
+    assert told.stderr == ""
+    assert re.search(r"^hidden_units +sweep +to do +4 +0 +4 ", told.stdout, re.MULTILINE)
+    assert re.search(r"^fc8 +features +to do +5 +5 ", told.stdout, re.MULTILINE)
+    assert "hidden_units: nothing of it is recorded yet" in told.stdout
     for name in ("hidden_units", "fc8"):
-        assert re.findall(rf"^{name} +(. of 2) ", done.stdout, re.MULTILINE) == ["1 of 2", "2 of 2"]
+        assert re.findall(rf"^{name} +(. of 2) ", told.stdout, re.MULTILINE) == ["1 of 2", "2 of 2"]
     assert files_in(home["PROBEFLOW_DATA"]) == []
 
 
-def test_doctor_says_what_works_and_how_to_fix_the_rest(home, tmp_path):
-    assert "FIX" not in run("-m", "flows", "doctor", **home).stdout
-    done = run("-m", "flows", "doctor", "--profile", "reference", expect=1, PROBEFLOW_MIRROR=tmp_path.as_uri(), **home)
+def test_doctor_says_what_works_and_how_to_fix_the_rest(flows, home, tmp_path):
+    assert "FIX" not in flows("doctor", **home).stdout
+    told = flows("doctor", "--profile", "reference", expect=1, PROBEFLOW_MIRROR=tmp_path.as_uri(), **home)
     for subject in ("mnist", "letters", "images", "fc8"):
-        assert re.search(rf"^FIX +{subject} ", done.stdout, flags=re.MULTILINE), done.stdout
+        assert re.search(rf"^FIX +{subject} ", told.stdout, flags=re.MULTILINE), told.stdout

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -16,7 +14,6 @@ from lib.datasets.sources import ImageFolder
 from lib.errors import FeatureSetError, program
 from lib.features import FeatureSet, FeatureSettings, extract, plan_extraction
 from lib.places import places
-from tests.conftest import REPOSITORY
 from tests.image_files import write_images
 from tests.object_store import object_at
 
@@ -63,16 +60,12 @@ def test_verify_says_what_is_whole_and_what_is_not(folder, where, capsys):
     assert "not sealed: 3 of 4 shards whole" in capsys.readouterr().out
 
 
-def test_resume_makes_the_damaged_shard_alone_from_what_the_folder_says(folder, where, prefect_server):
+def test_resume_makes_the_damaged_shard_alone_from_what_the_folder_says(folder, where, flows, prefect_server):
     whole = damage(folder)
     before = {path.name: path.stat().st_mtime_ns for path in folder.glob("part-*.parquet")}
     places_of_test = {"PROBEFLOW_DATA": str(where.data), "PROBEFLOW_MLRUNS": str(where.mlruns)}
-    done = subprocess.run(
-        [sys.executable, "-m", "flows", "resume", folder.name[:8]],
-        cwd=REPOSITORY, env=prefect_server | places_of_test, capture_output=True, text=True,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert "20 rows × 1000, AlexNet fc8, RANDOM weights (seed 0)" in done.stdout
+    told = flows("resume", folder.name[:8], **prefect_server | places_of_test)
+    assert "20 rows × 1000, AlexNet fc8, RANDOM weights (seed 0)" in told.stdout
     assert (folder / "part-00002.parquet").read_bytes() == whole
     after = {path.name: path.stat().st_mtime_ns for path in folder.glob("part-*.parquet")}
     assert [name for name in before if before[name] != after[name]] == ["part-00002.parquet"]

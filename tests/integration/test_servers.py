@@ -10,10 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes import alive, children, wait_for
+from tests.processes import REPOSITORY, alive, children, wait_for
 
 pytestmark = pytest.mark.integration
-REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -27,17 +26,9 @@ def environment(tmp_path) -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith(foreign)} | own
 
 
-def test_ui_names_a_taken_port_and_a_missing_record(environment):
+def test_ui_names_a_taken_port_and_a_missing_record(flows, environment):
     def refused(*options: str) -> str:
-        done = subprocess.run(
-            [sys.executable, "-m", "flows", "ui", *options],
-            cwd=REPOSITORY,
-            env=environment,
-            capture_output=True,
-            text=True,
-        )
-        assert done.returncode == 2
-        return done.stderr
+        return flows("ui", *options, expect=2, **environment).stderr
 
     assert "nothing to show yet" in refused()
     assert "port 6000 opens in no browser" in refused("--prefect-port=6000")
@@ -64,12 +55,8 @@ def test_a_killed_run_leaves_no_server_behind(environment):
     wait_for(lambda: not any(map(alive, started)), 30)
 
 
-def test_a_prefect_api_that_cannot_start_gets_one_line(environment):
+def test_a_prefect_api_that_cannot_start_gets_one_line(flows, environment):
     environment |= {"PREFECT_API_DATABASE_CONNECTION_URL": "sqlite+aiosqlite:////absent/prefect.db"}
-    done = subprocess.run(
-        [sys.executable, "-m", "flows", "run", "--only", "activations"],
-        cwd=REPOSITORY, env=environment, capture_output=True, text=True,
-    )  # fmt: skip
-    assert done.returncode == 2
-    assert done.stderr.startswith("probeflow: Prefect's local API did not start (")
-    assert len(done.stderr.splitlines()) == 1
+    told = flows("run", "--only", "activations", expect=2, **environment)
+    assert told.stderr.startswith("probeflow: Prefect's local API did not start (")
+    assert len(told.stderr.splitlines()) == 1

@@ -15,11 +15,10 @@ from mlflow import MlflowClient
 from lib.datasets import acquire
 from lib.features import extract, open_feature_set
 from lib.profile import Profile
-from tests.processes import wait_for
+from tests.processes import kill_tree, wait_for
 from tests.small_profile import small_profile
 from tests.team import (
     all_runs,
-    kill_tree,
     prefect_worker,
     records,
     require_one_run_each,

@@ -13,7 +13,7 @@ from torch import nn
 from torchvision.models import AlexNet, get_model
 
 from lib.backbones import Backbone, Cut, NetworkSettings, find_backbone, known_backbones, registry, weights
-from lib.backbones.network import load_network, save_weights
+from lib.backbones.network import CutNetwork, load_network, save_weights
 from lib.backbones.random_weights import random_network
 from lib.backbones.weights import random_digest, weights_digest
 from lib.errors import WeightsError
@@ -85,14 +85,13 @@ def torchvision_s_own(name: str, network: nn.Module, layer: str, images: torch.T
 
 
 @pytest.mark.parametrize(("name", "layer"), EVERY_CUT)
-def test_a_cut_network_gives_what_torchvision_s_forward_gives(name, layer, networks, tmp_path):
+def test_a_cut_network_gives_what_torchvision_s_forward_gives(name, layer, networks):
     images = some_images(name)
-    settings = NetworkSettings(backbone=name, layer=layer, weights="random")
-    network = load_network(settings, tmp_path, None)
+    network = CutNetwork(find_backbone(name), networks[name], layer)
     assert not network.training
     with torch.no_grad():
         found = network(images)
-    assert found.shape == (2, network.width) == (2, settings.width)
+    assert found.shape == (2, network.width) == (2, NetworkSettings(backbone=name, layer=layer).width)
     torch.testing.assert_close(found, torchvision_s_own(name, networks[name], layer, images), rtol=1e-5, atol=1e-5)
 
 

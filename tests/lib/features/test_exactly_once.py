@@ -154,7 +154,7 @@ def test_a_full_disk_is_told_and_the_extraction_goes_on_after_room_is_made(datas
     def full(self, block):
         nonlocal written
         written += len(block)
-        if written > 100_000:
+        if written > 1_000_000:
             raise OSError(errno.ENOSPC, "No space left on device")
         return write(self, block)
 
@@ -248,7 +248,7 @@ def with_value(value: float):
     def changed(features: pa.FixedSizeListArray) -> pa.FixedSizeListArray:
         flat = features.flatten().to_numpy().copy()
         flat[1234] = value
-        return pa.FixedSizeListArray.from_arrays(pa.array(flat), 1000)
+        return pa.FixedSizeListArray.from_arrays(pa.array(flat), SETTINGS.width)
 
     return column("features", changed)
 

@@ -29,7 +29,7 @@ from lib.features.sets import found_sets
 
 ALEXNET = find_backbone("alexnet")
 MEAN, DEVIATION = ALEXNET.preprocessing.mean, ALEXNET.preprocessing.deviation
-SMALL = {"weights": "random", "input_size": 64, "batch_size": 4, "shard_rows": 8, "device": "cpu"}
+SMALL = {"layer": "pool5", "weights": "random", "input_size": 64, "batch_size": 4, "shard_rows": 8, "device": "cpu"}
 
 
 @pytest.fixture(scope="module")
@@ -177,7 +177,7 @@ def test_grey_images_and_images_of_several_sizes_are_taken(tmp_path):
     for name, images in (("several", Several()), ("grey", grey)):
         split = Split(images, np.array([0, 1, 0, 1]))
         found = extract(build(name, ["a", "b"], {"train": split}, ""), settings(), tmp_path)
-        assert found.load("train").X.shape == (4, 1000)
+        assert found.load("train").X.shape == (4, 9216)
 
 
 def test_features_do_not_depend_on_the_size_of_batches_even_among_images_of_several_sizes(tmp_path):
@@ -277,7 +277,7 @@ def test_the_set_s_digest_follows_all_that_decides_the_values(dataset):
 
 
 def test_a_set_s_identity_holds_what_decides_its_values_alone():
-    assert settings(weights="imagenet", weights_file="w.pth", batch_size=None).identity() == {
+    assert settings(layer="fc8", weights="imagenet", weights_file="w.pth", batch_size=None).identity() == {
         "weights": "imagenet", "layer": "fc8", "input_size": 64, "interpolation": "bilinear", "precision": "float32",
         "storage": "float32", "shard_rows": 8, "resizing": 2,
     }  # fmt: skip
@@ -406,6 +406,14 @@ def test_features_that_are_not_finite_are_refused_naming_the_sample(dataset, tmp
     assert not list(tmp_path.rglob("*.parquet"))
 
 
+def write_trunk(file: Path) -> str:
+    """A file of the random AlexNet's weights as far as pool5 needs them; returns its path."""
+    torch.save(
+        {f"features.{name}": each for name, each in random_network(ALEXNET, 0).features.state_dict().items()}, file
+    )
+    return str(file)
+
+
 class TestWeights:
     def test_random_ones_follow_the_seed_and_leave_torch_s_generator_alone(self, tmp_path):
         state = torch.random.get_rng_state()
@@ -414,8 +422,7 @@ class TestWeights:
         assert torch.equal(torch.random.get_rng_state(), state)
 
     def test_a_file_is_loaded_by_path_and_gives_its_own_features(self, dataset, tmp_path):
-        torch.save(random_network(ALEXNET, 0).state_dict(), tmp_path / "w.pth")
-        from_file = settings(weights="imagenet", weights_file=str(tmp_path / "w.pth"))
+        from_file = settings(weights="imagenet", weights_file=write_trunk(tmp_path / "w.pth"))
         loaded = extract(dataset, from_file, tmp_path / "a")
         drawn = extract(dataset, settings(), tmp_path / "b")
         np.testing.assert_array_equal(loaded.load("train").X, drawn.load("train").X)
@@ -425,8 +432,7 @@ class TestWeights:
     def test_where_a_file_lies_changes_nothing_of_the_set(self, dataset, tmp_path):
         made = []
         for name in ("one", "two"):
-            torch.save(random_network(ALEXNET, 0).state_dict(), tmp_path / f"{name}.pth")
-            from_file = settings(weights="imagenet", weights_file=str(tmp_path / f"{name}.pth"))
+            from_file = settings(weights="imagenet", weights_file=write_trunk(tmp_path / f"{name}.pth"))
             made.append(extract(dataset, from_file, tmp_path / name))
         one, two = (shard_bytes(each.folder) | {"m": (each.folder / "manifest.json").read_bytes()} for each in made)
         # torch.save writes the file's name into it, so the two files are not equal, but of one only the path may differ
@@ -434,9 +440,8 @@ class TestWeights:
         assert str(tmp_path).encode() not in b"".join([*one.values(), *two.values()])
 
     def test_the_mirror_s_file_is_checked_by_the_digest_in_its_name(self, dataset, tmp_path):
-        name = "alexnet-owt-7be5be79.pth"
         (tmp_path / "weights").mkdir()
-        torch.save(random_network(ALEXNET, 0).state_dict(), tmp_path / "weights" / name)
+        write_trunk(tmp_path / "weights" / "alexnet-owt-7be5be79.pth")
         with pytest.raises(WeightsError, match="is damaged or altered: its sha256 is not 7be5be79; replace it"):
             extract(dataset, settings(weights="imagenet"), tmp_path / "f", tmp_path.as_uri())
 
@@ -481,4 +486,4 @@ def test_a_precision_that_the_processor_emulates_is_warned_of(dataset, tmp_path,
 def test_a_copied_set_is_read_anywhere(dataset, tmp_path):
     sealed = extract(dataset, settings(), tmp_path / "here")
     shutil.move(sealed.folder, tmp_path / "there")
-    assert open_feature_set(tmp_path / "there").load("train").X.shape == (18, 1000)
+    assert open_feature_set(tmp_path / "there").load("train").X.shape == (18, 9216)

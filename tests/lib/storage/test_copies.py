@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import sys
 import threading
-import time
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib import import_module
@@ -19,7 +18,7 @@ from lib.datasets.download import RemoteFile
 from lib.errors import ConfigError, DataError, StorageError
 from lib.files import digest_file, remove_file, require_writable, write_bytes, write_json_once
 from lib.places import places
-from lib.storage import store
+from lib.storage import copies, store
 from lib.storage.copies import absent, fetch, sizes
 from tests.object_store import SECRET, object_at
 
@@ -51,14 +50,14 @@ def test_a_file_that_is_written_here_can_be_fetched_there_and_only_once(machines
         assert fetch(again, deep=True) == []
 
 
-def test_what_is_replaced_or_damaged_is_fetched_again_and_what_is_gone_is_dropped(machines):
+def test_what_is_replaced_or_damaged_is_fetched_again_and_what_is_gone_is_dropped(machines, monkeypatch):
+    monkeypatch.setattr(copies, "_SLACK_SECONDS", 0)
     here, other = machines
     for name in ("a", "b", "c"):
         write_bytes(here / name, b"old")
     fetch(other)
     write_bytes(here / "a", b"new")
     (other / "b").write_bytes(b"bad")
-    time.sleep(0.2)
     remove_file(here / "c")
     assert sorted(fetch(other)) == [other / "a", other / "b"]
     assert {path.name: path.read_bytes() for path in other.iterdir()} == {"a": b"new", "b": b"old"}

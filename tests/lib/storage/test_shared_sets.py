@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,7 @@ from lib.errors import FeatureSetError
 from lib.features import extract, open_feature_set, plan_extraction
 from lib.features.sets import find_set, found_sets
 from lib.features.verify import verify
+from lib.storage import copies
 from lib.studies.study import Ahead, kind_named
 from lib.studies.sweep.training import train_all
 from lib.studies.sweep.work import sweep_work
@@ -62,10 +62,10 @@ def test_a_flipped_bit_in_an_object_is_found_by_verify_and_readers_and_repaired_
     np.testing.assert_array_equal(open_feature_set(made.folder).load("train").X, whole)
 
 
-def test_what_was_removed_from_the_store_is_made_again_though_copies_are_here(dataset, machines):
+def test_what_was_removed_from_the_store_is_made_again_though_copies_are_here(dataset, machines, monkeypatch):
+    monkeypatch.setattr(copies, "_SLACK_SECONDS", 0)
     here, _ = machines
     folder = extract(dataset, SETTINGS, here).folder
-    time.sleep(0.2)
     for name in ("manifest.json", "part-00003.parquet"):
         object_at(folder / name).delete()
     with pytest.raises(FeatureSetError, match="is not sealed"):

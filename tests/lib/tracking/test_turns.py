@@ -74,45 +74,64 @@ def test_the_turn_of_a_dead_process_of_this_machine_passes_on_at_once(client, ex
     assert tags(client, experiment) == []
 
 
-def test_the_turn_of_another_machine_passes_on_when_its_beats_end(client, experiment, monkeypatch, caplog):
+class Clock:
+    """Stands in for `time`: it goes on when somebody sleeps."""
+
+    now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.fixture
+def clock(monkeypatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(turns, "time", clock)
+    monkeypatch.setattr(turns, "_POLL_SECONDS", 5.0)
+    return clock
+
+
+def test_the_turn_of_another_machine_passes_on_when_its_beats_end(client, experiment, clock, monkeypatch, caplog):
     client.set_experiment_tag(experiment, "probeflow.turn.key.0123", "elsewhere-1-1 1 0")
-    monkeypatch.setattr(turns, "_POLL_SECONDS", 0.05)
-    beats = iter(range(1, 6))
+    beats, last = iter(range(1, 20)), 0.0
     asked = client.get_experiment
 
     def beating(identifier):
+        nonlocal last
         if (beat := next(beats, None)) is not None:
+            last = clock.now
             client.set_experiment_tag(experiment, "probeflow.turn.key.0123", f"elsewhere-1-1 1 {beat}")
         return asked(identifier)
 
     monkeypatch.setattr(client, "get_experiment", beating)
-    monkeypatch.setattr(turns, "_SILENCE_SECONDS", 0.3)
     with turn(client, experiment, "key"):
-        assert next(beats, None) is None
+        assert last > 60
+        assert clock.now == last + 60
     assert "elsewhere-1-1 ended while it logged the same" in caplog.text
 
 
 def test_nobody_counts_as_dead_for_beats_that_a_store_which_was_away_could_not_take(
-    client, experiment, monkeypatch, caplog
+    client, experiment, clock, monkeypatch, caplog
 ):
     client.set_experiment_tag(experiment, "probeflow.turn.key.0123", "elsewhere-1-1 1 0")
-    for name, seconds in {"_POLL_SECONDS": 0.05, "_SILENCE_SECONDS": 0.5, "_AWAY_SECONDS": 0.4}.items():
-        monkeypatch.setattr(turns, name, seconds)
     asked, looks = client.get_experiment, iter(range(1000))
 
     def away_at_the_third_look(identifier):
         look = next(looks)
         if look == 2:
-            threading.Event().wait(0.8)
-        if look == 6:  # the other's client tries again later than this one's, and goes on
+            clock.now += 80
+        if look == 20:  # the other's client tries again later than this one's, and goes on
             client.set_experiment_tag(experiment, "probeflow.turn.key.0123", "elsewhere-1-1 1 1")
-        if look == 8:
+        if look == 22:
             client.delete_experiment_tag(experiment, "probeflow.turn.key.0123")
         return asked(identifier)
 
     monkeypatch.setattr(client, "get_experiment", away_at_the_third_look)
     with turn(client, experiment, "key"):
-        assert next(looks) > 8
+        assert next(looks) > 22
     assert "ended while it logged the same" not in caplog.text
 
 

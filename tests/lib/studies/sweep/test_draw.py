@@ -20,18 +20,9 @@ from tests.shown_sweeps import shown_sweep
 
 
 @pytest.fixture(scope="module")
-def tested(where) -> Record:
-    return shown_sweep("tested", where).run()
-
-
-@pytest.fixture(scope="module")
-def searched(where) -> Record:
-    return shown_sweep("searched", where).run()
-
-
-@pytest.fixture(scope="module")
-def heads(where) -> Record:
-    return shown_sweep("heads", where).run()
+def figures(where, tested, searched) -> dict[str, dict[str, Drawing]]:
+    """Of two sweeps, drawn anew."""
+    return {name: drawn(shown_sweep(name, where)) for name in ("tested", "searched")}
 
 
 def drawn(node) -> dict[str, Drawing]:
@@ -75,10 +66,9 @@ def test_a_searched_sweep_begins_with_all_configurations_and_shows_its_course(se
     assert not {"test-accuracy", "error-curves"} & set(names)
 
 
-def test_the_first_figure_shows_every_model_with_its_accuracy(where):
-    node = shown_sweep("tested", where)
-    result = node.run().result
-    words = describe(drawn(node)["test-accuracy"].figure)
+def test_the_first_figure_shows_every_model_with_its_accuracy(tested, figures):
+    result = tested.result
+    words = describe(figures["tested"]["test-accuracy"].figure)
     for position in range(len(result.models)):
         assert model_name(result, position) in words
     accuracies = [score.measures["accuracy"] for score in result.models[result.chosen].scores]
@@ -86,8 +76,8 @@ def test_the_first_figure_shows_every_model_with_its_accuracy(where):
     assert f"{np.mean(accuracies):.4f} ± {np.std(accuracies, ddof=1):.4f} ({low:.4f} to {min(high, 1):.4f})" in words
 
 
-def test_baselines_are_lines_beside_configurations_judged_by_the_same_rows(where):
-    picture = drawn(shown_sweep("searched", where))["summary"].figure
+def test_baselines_are_lines_beside_configurations_judged_by_the_same_rows(figures):
+    picture = figures["searched"]["summary"].figure
     legend = [text.get_text() for text in picture.legends[0].get_texts()]
     assert [words.partition(":")[0] for words in legend] == ["majority class", "logistic regression"]
 
@@ -114,11 +104,10 @@ def test_scores_are_scikit_learn_s_of_the_kept_predictions(name, request):
 
 
 @pytest.mark.parametrize("name", ["tested", "searched"])
-def test_most_wrong_images_are_those_of_the_judged_rows(name, where):
-    node = shown_sweep(name, where)
-    result, dataset = node.run().result, node.inputs["on"].dataset
+def test_most_wrong_images_are_those_of_the_judged_rows(name, where, figures, request):
+    result, dataset = request.getfixturevalue(name).result, shown_sweep(name, where).inputs["on"].dataset
     split = "test" if name == "tested" else "train"  # validation rows are held out of the training split
-    axes = [axis for axis in drawn(node)["most-wrong"].figure.axes if axis.images]
+    axes = [axis for axis in figures[name]["most-wrong"].figure.axes if axis.images]
     assert len(axes) == len(result.most_wrong) > 0
     rows_of_split = dataset.splits[split]
     images = {

@@ -39,7 +39,7 @@ def test_programs_and_amount_are_those_that_train(where, tmp_path, monkeypatch, 
         (len(each.trials), each.depth, each.batch_size, each.kind, each.bytes) for each in seen[0]
     ]
     assert KIND.effort(result).amount == pytest.approx(told.amount)
-    assert 0 < KIND.effort(result).seconds < 60
+    assert KIND.effort(result).seconds > 0
     assert told.trials == sum(len(each.trials) for each in result.configurations)
 
 

@@ -27,24 +27,8 @@ from lib.studies.sweep.words import (
     remarks_words,
     verdict_words,
 )
-from tests.shown_sweeps import shown_sweep
 
 FORMER_WORDS = ("told apart", "beside", "peer", " arm", "caution", "read with care", "mend", "said")
-
-
-@pytest.fixture(scope="module")
-def tested(where):
-    return shown_sweep("tested", where).run()
-
-
-@pytest.fixture(scope="module")
-def searched(where):
-    return shown_sweep("searched", where).run()
-
-
-@pytest.fixture(scope="module")
-def heads(where):
-    return shown_sweep("heads", where).run()
 
 
 def section(record, heading: str) -> str:

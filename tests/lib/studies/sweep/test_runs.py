@@ -12,22 +12,11 @@ from scipy import stats
 from lib.evaluation.intervals import wilson
 from lib.studies.presentation import RANK, Role, Rows, RunNote
 from lib.studies.sweep.runs import with_configuration
-from tests.shown_sweeps import shown_sweep
-
-
-@pytest.fixture(scope="module")
-def tested(where):
-    return shown_sweep("tested", where).run()
 
 
 @pytest.fixture(scope="module")
 def runs(tested) -> tuple[RunNote, ...]:
     return tested.present().runs
-
-
-@pytest.fixture(scope="module")
-def searched(where):
-    return shown_sweep("searched", where).run()
 
 
 def interval(values) -> tuple[float, float]:
