@@ -1,4 +1,4 @@
-"""Where and by what the programs of a call run: NumPy on the cores of the CPU, side by side, or torch on one device."""
+"""Where and by what the programs of a call run: NumPy or torch on the cores of the CPU, side by side, or torch on a GPU."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_limits
 
 from lib.errors import ConfigError
 from lib.machine import cores
-from lib.mlp.grouping import WORTHWHILE, Group
+from lib.mlp.grouping import WIDE, WORTHWHILE, Group
 from lib.mlp.layout import Layout
 from lib.mlp.numpy_program import NumpyProgram
 from lib.mlp.stacked import Backend, Rows, StackedProgram
@@ -60,10 +60,10 @@ class NumpyEngine:
 
 
 class TorchEngine:
-    """Programs on one device, one after the other: each fills it."""
+    """Programs on one device: on a GPU one after the other, for each fills it; on the CPU in lanes as NumPy's."""
 
-    def __init__(self, memory: int | None, device: str) -> None:
-        self.memory, self._device = memory, device
+    def __init__(self, memory: int | None, device: str, lanes: int = 1, pool: ThreadPoolExecutor | None = None) -> None:
+        self.memory, self._device, self._lanes, self._pool = memory, device, lanes, pool
 
     def rows(self, data: TrialData, dtype: np.dtype[Any]) -> Rows[Any]:
         import torch
@@ -84,12 +84,12 @@ class TorchEngine:
         return TorchProgram(layout, rows)
 
     def side_by_side(self, work: Callable[[int], Result], items: Sequence[int]) -> Iterator[Result]:
-        return map(work, items)
+        return self._pool.map(work, items) if self._pool is not None and self._lanes > 1 else map(work, items)
 
 
-def lanes_on(device: str, backend: Backend | None = None) -> int:
+def lanes_on(device: str) -> int:
     """Programs that run at once: one on each core of the CPU, one on a GPU."""
-    return cores() if backend_of(device, backend) == "numpy" else 1
+    return cores() if device == "cpu" else 1
 
 
 _all_cores = threading.RLock()
@@ -101,7 +101,7 @@ _SWITCH_SECONDS = 5e-4
 
 @contextmanager
 def make_engine(
-    device: str, backend: Backend | None, memory: int | None, lanes: int, groups: Sequence[Group]
+    device: str, backend: Backend, memory: int | None, lanes: int, groups: Sequence[Group]
 ) -> Iterator[Engine]:
     """An engine for the block that runs the programs of `groups` (see `lib.mlp.fused.train_many` for the rest).
 
@@ -110,11 +110,11 @@ def make_engine(
     ConfigError
         When NumPy is asked to compute on another device than the CPU.
     """
-    if backend_of(device, backend) == "torch":
+    if device != "cpu":
+        if backend == "numpy":
+            raise ConfigError(f"backend numpy computes on the cpu only, not on {device!r}; leave backend or device out")
         yield TorchEngine(memory, device)
         return
-    if device != "cpu":
-        raise ConfigError(f"backend numpy computes on the cpu only, not on {device!r}; leave backend or device out")
     lanes = min(lanes, len(groups))
     large = len(groups) == 1 and groups[0].operations > WORTHWHILE
     with ExitStack() as stack:
@@ -123,13 +123,32 @@ def make_engine(
             # A lane keeps its core busy by itself: a BLAS that starts threads of its own in each would be in the way. And
             # small products gain nothing from a second core that they do not lose by going there and back.
             stack.enter_context(threadpool_limits(1, user_api="blas"))
+            if backend == "torch":
+                stack.enter_context(_one_torch_thread())
         if lanes > 1:
             # A lane that waits for the interpreter is let in after this; at Python's 5 ms it would sit out many steps.
             stack.callback(sys.setswitchinterval, sys.getswitchinterval())
             sys.setswitchinterval(_SWITCH_SECONDS)
-        yield NumpyEngine(memory, lanes, stack.enter_context(ThreadPoolExecutor(lanes, "sweep-lane")))
+        pool = stack.enter_context(ThreadPoolExecutor(lanes, "sweep-lane"))
+        yield NumpyEngine(memory, lanes, pool) if backend == "numpy" else TorchEngine(memory, device, lanes, pool)
 
 
-def backend_of(device: str, backend: Backend | None = None) -> Backend:
-    """What computes on a device: NumPy on the CPU and torch elsewhere, unless said otherwise."""
-    return backend or ("numpy" if device == "cpu" else "torch")
+@contextmanager
+def _one_torch_thread() -> Iterator[None]:
+    """Torch computes with one thread in this thread, and in those that the block starts."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def backend_of(device: str, features: int, backend: Backend | None = None) -> Backend:
+    """What computes on a device, unless it is said: torch on a GPU and for wide rows, else NumPy.
+
+    It depends on nothing that differs between the parts of a sweep, so that a trial is trained alike in each.
+    """
+    return backend or ("numpy" if device == "cpu" and features < WIDE else "torch")

@@ -99,7 +99,7 @@ def train_many(
     device : str
         As torch names it, e.g. "cpu" or "cuda:0".
     backend : {"numpy", "torch"}, optional
-        What computes; NumPy on the CPU and torch elsewhere unless said otherwise.
+        What computes; unless said otherwise NumPy on the CPU, but torch on wide rows and on a GPU.
     memory : int, optional
         Bytes that the programs may take together; those that do not fit take turns, and wait in the machine's memory
         as parameters and optimiser state alone. A call that goes on from a checkpoint keeps the programs of that.
@@ -118,13 +118,13 @@ def train_many(
         raise ConfigError("early stopping and halving compare validation losses, but the data has no validation rows")
     if not trials:
         return []
-    computed_by = backend_of(device, backend)
-    lanes = lanes or lanes_on(device, backend)
     (rows, features), itemsize = data.X_train.shape, np.dtype(dtype).itemsize
+    computed_by = backend_of(device, features, backend)
+    lanes = lanes or lanes_on(device)
     groups = group_trials(
-        trials, rows, features, data.n_classes, itemsize, memory, lanes, len(data.X_validation), computed_by
+        trials, rows, features, data.n_classes, itemsize, memory, lanes, len(data.X_validation), computed_by, device
     )
-    with make_engine(device, backend, memory, lanes, groups) as engine:
+    with make_engine(device, computed_by, memory, lanes, groups) as engine:
         training = _FusedTraining(trials, data, np.dtype(dtype), engine, stopping, groups)
         if checkpoint is not None:
             training.restore(checkpoint.path)

@@ -21,6 +21,11 @@ _CACHE = 1 << 19
 """Bytes of parameters that a core keeps close: half of a usual second-level cache, the rest is for activations."""
 WORTHWHILE = 1 << 25
 """Floating-point operations that a step must have for another core to help: below, handing over costs more."""
+WIDE = 4096
+"""Features from which torch computes on the CPU, too. Products are then long enough that a call's cost does not count,
+and what does is how often weights go through memory: torch adds a gradient to weights within its product, and has Adam's
+step in one pass, where NumPy makes two and twelve.
+"""
 _CALLS = 800_000
 """What the calls of one more trial cost, in operations that could have been done meanwhile."""
 
@@ -52,6 +57,7 @@ def group_trials(
     lanes: int = 1,
     watched: int = EVALUATION_ROWS,
     backend: Backend = "numpy",
+    device: str = "cpu",
 ) -> list[Group]:
     """How `trials` are grouped into programs over `rows` training rows.
 
@@ -66,7 +72,7 @@ def group_trials(
     watched : int
         Validation rows.
     backend : {"numpy", "torch"}
-        What computes.
+        What computes, on `device`.
 
     Raises
     ------
@@ -86,7 +92,7 @@ def group_trials(
     groups = []
     for (depth, batch, kind), members in alike.items():
         gathers = len({trials[index].hidden for index in members}) > FEW
-        need = _Need(rows, features, classes, itemsize, watched, batch, gathers, backend)
+        need = _Need(rows, features, classes, itemsize, watched, batch, gathers, backend, device)
 
         def group(part: Sequence[int], depth: int = depth, kind: Kind = kind, need: _Need = need) -> Group:
             of_part = [trials[index] for index in part]
@@ -105,6 +111,8 @@ def group_trials(
         if lanes > 1:
             alone = group(ordered)
             for_cache = min(-(-alone.parameters * itemsize // _CACHE), alone.operations // (2 * WORTHWHILE))
+            if backend == "torch":  # whose trials are too wide for any cache
+                for_cache = 1
             large = work > lanes * WORTHWHILE and 10 * sum(map(cost, ordered)) > whole / lanes
             parts = max(for_cache, lanes if large else 1)
         for part in _balanced(ordered, cost, parts):
@@ -127,6 +135,7 @@ class _Need:
     batch: int
     gathers: bool
     backend: Backend
+    device: str
 
     def parameters(self, trial: Trial) -> int:
         return n_parameters(trial, self.features, self.classes)
@@ -149,7 +158,11 @@ class _Need:
         kind, hidden = kind_of(trial), [padded(units) if self.gathers else units for units in trial.hidden]
         parameters = _parameters((self.features, *hidden, self.classes))
         vectors = 1 if kind == "sgd" else 2 + len(STATE[kind])  # parameters, gradients, state
-        if self.backend == "torch" and kind != "sgd":
+        if self.backend == "torch" and self.device == "cpu" and self.features >= WIDE:
+            vectors = 1 + len(STATE[kind])
+            if kind != "sgd":  # of gradients only later layers' are stored
+                parameters += (parameters - self.features * (hidden or [self.classes])[0]) // vectors
+        elif self.backend == "torch" and kind != "sgd":
             vectors += 4 if trial.l2 else 2  # a rate and a momentum for each; a penalty is two temporary vectors more
         # A step keeps outputs, deltas and a scratch, and outputs and deltas again as they are gathered on either side; an
         # evaluation outputs alone, twice when its last part is shorter. Classes have temporaries, and labels' positions.

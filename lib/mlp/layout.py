@@ -248,6 +248,18 @@ class Layout:
             lengths.append(np.ones(self.rows[layer], np.int64))
         return np.concatenate(trials), np.cumsum(np.concatenate(lengths))
 
+    def runs(self) -> Iterator[tuple[int, slice]]:
+        """Runs of parameters of one trial, the first layer's weights, later ones, biases: the trial, and where.
+
+        The first layer's are as many as there are trials.
+        """
+        start, bounds = 0, (self.rows[0] * self.inputs, self.n_weights)
+        parts = zip(*self._runs, strict=True)
+        for (trial, *_), group in groupby(parts, lambda run: (run[0], *(run[1] > bound for bound in bounds))):
+            stop = int([end for _, end in group][-1])
+            yield int(trial), slice(start, stop)
+            start = stop
+
     def per_parameter(self, of_trial: Array, part: slice | None = None) -> Array:
         """For every parameter of a slice of the vector (of all, unless given) the value of its trial in `of_trial`."""
         start, stop = (0, self.size) if part is None else (part.start, part.stop)

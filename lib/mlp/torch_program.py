@@ -1,4 +1,4 @@
-"""One stacked program in torch, made for a GPU: many networks of one depth, batch size and kind of optimiser.
+"""One stacked program in torch, for a GPU and for wide rows on the CPU: many networks of one depth, batch size and optimiser.
 
 The arithmetic is `lib.mlp.network`'s, for all trials at once; see `lib.mlp.layout` for how they lie. Plain SGD adds its
 update inside the matrix product that computes the gradient (W <- W - rate * delta x), so gradients are never stored;
@@ -8,7 +8,9 @@ one graph, captured once, since launching its many small kernels one by one take
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -16,10 +18,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from lib.mlp.grouping import WIDE
 from lib.mlp.layout import Block, Index, Layout
 from lib.mlp.network import EVALUATION_ROWS
 from lib.mlp.optimizers import Adam
 from lib.mlp.stacked import STATE, Rows, epoch_figures, kind_of
+from lib.mlp.trial import Trial
 
 _aten = torch.ops.aten
 
@@ -27,8 +31,32 @@ _WARM_UP = 3
 """Steps before a graph is captured, in which libraries allocate what a capture may not."""
 
 
+_CHUNK = 1 << 18
+"""Weights of wide rows that are updated at once: their gradient stays in a core's cache between product and update."""
+
 _Move = tuple[Tensor, Tensor, Tensor]
 """Rows to take from, which, and where to put them."""
+
+
+@dataclass(frozen=True)
+class _Run:
+    """Neighbouring parameters of one trial and of one penalty: views of them, of their gradient and of their state."""
+
+    trial: Trial
+    penalty: float
+    parameters: Tensor
+    gradients: Tensor
+    state: list[Tensor]
+
+
+@dataclass(frozen=True)
+class _Chunk:
+    """Rows of the first layer of one seed, the key, that are updated together; the next chunk overwrites `gradients`."""
+
+    rows: slice
+    key: int
+    gradients: Tensor
+    runs: list[_Run]
 
 
 class _Outputs:
@@ -163,6 +191,7 @@ class TorchProgram:
         self._rights = rows.y.new_zeros((n_steps, len(layout.trials)))
         self._steps = torch.zeros(1, dtype=torch.float64, device=device)
         self._graph: torch.cuda.CUDAGraph | None = None
+        self._chunked = device.type == "cpu" and layout.inputs >= WIDE
         self._set_optimizer()
 
     def _set_optimizer(self) -> None:
@@ -170,6 +199,9 @@ class TorchProgram:
         rates = np.array([trial.learning_rate for trial in trials])
         if self.kind == "sgd":
             self._rate_of_logits = self._tensor(rates[self._in_slots])[:, None, None]
+            return
+        if self._chunked:
+            self._set_runs()
             return
         self.gradients = torch.zeros_like(self.parameters)
         self._gradient_views = self._views(self.gradients)
@@ -183,18 +215,56 @@ class TorchProgram:
         else:
             self._scratch = torch.empty_like(self.parameters)
 
+    def _set_runs(self) -> None:
+        """For wide rows on the CPU: only later layers' gradients are stored, and no setting is repeated a parameter."""
+        layout = self.layout
+        first = layout.rows[0] * layout.inputs
+        later = self.parameters.new_zeros(layout.size - first)
+        self._gradient_views = self._views(later, first)
+        self._runs = [
+            self._run(trial, part, later[part.start - first : part.stop - first])
+            for trial, part in layout.runs()
+            if part.start >= first
+        ]
+        many = max(1, _CHUNK // layout.inputs)
+        buffer = self.parameters.new_empty((min(many, layout.rows[0]), layout.inputs))
+        offsets = [part for _, part in zip(layout.trials, layout.runs(), strict=False)]
+        self._chunks = []
+        for band in layout.seed_bands:
+            for start in range(band.start, band.stop, many):
+                rows = slice(start, min(start + many, band.stop))
+                runs = []
+                for trial, part in offsets:
+                    low, high = (max(part.start, start * layout.inputs), min(part.stop, rows.stop * layout.inputs))
+                    if low < high:
+                        at = start * layout.inputs
+                        runs.append(self._run(trial, slice(low, high), buffer.view(-1)[low - at : high - at]))
+                self._chunks.append(_Chunk(rows, band.key, buffer[: rows.stop - start], runs))
+
+    def _run(self, trial: int, part: slice, gradients: Tensor) -> _Run:
+        settings = self.layout.trials[trial]
+        penalty = settings.l2 if part.stop <= self.layout.n_weights else 0.0
+        return _Run(settings, penalty, self.parameters[part], gradients, [each[part] for each in self.state.values()])
+
     def _tensor(self, values: npt.NDArray[np.floating]) -> Tensor:
         return torch.from_numpy(values).to(self.parameters)
 
-    def _views(self, flat: Tensor) -> tuple[Tensor, list[list[Tensor]], list[Tensor]]:
-        """First layer (rows, inputs); each layer's blocks (count, outputs, inputs), the first's being none; biases."""
+    def _views(self, flat: Tensor, start: int = 0) -> tuple[Tensor, list[list[Tensor]], list[Tensor]]:
+        """First layer (rows, inputs); each layer's blocks (count, outputs, inputs), the first's being none; biases.
+
+        `flat` begins at parameter `start`: 0, or the first after the first layer, which is then empty.
+        """
         layout = self.layout
-        first = flat[: layout.rows[0] * layout.inputs].view(layout.rows[0], layout.inputs)
+
+        def cut(offset: int, size: int) -> Tensor:
+            return flat[offset - start : offset - start + size]
+
+        rows = 0 if start else layout.rows[0]
+        first = flat[: rows * layout.inputs].view(rows, layout.inputs)
         blocks = [
-            [flat[b.offset : b.offset + b.size].view(b.count, b.outputs, b.inputs) for b in later.blocks]
-            for later in layout.later
+            [cut(b.offset, b.size).view(b.count, b.outputs, b.inputs) for b in later.blocks] for later in layout.later
         ]
-        return first, [[], *blocks], [flat[start:stop] for start, stop in pairwise(layout.bias_offsets)]
+        return first, [[], *blocks], [cut(offset, stop - offset) for offset, stop in pairwise(layout.bias_offsets)]
 
     def _space(self, count: int) -> _Buffers:
         if count not in self._spaces:
@@ -287,7 +357,9 @@ class TorchProgram:
             self._sgd(space)
         else:
             self._gradients(space)
-            if self.kind == "momentum":
+            if self._chunked:
+                self._step_in_chunks(space)
+            elif self.kind == "momentum":
                 self._momentum()
             else:
                 self._adam()
@@ -396,13 +468,49 @@ class TorchProgram:
                 space.delta_above[layer], space.below_turned[layer], blocks_of[layer], strict=True
             ):
                 torch.bmm(above, below, out=gradient)
-        for (inputs, _, _, delta), band in zip(space.first, self.layout.seed_bands, strict=True):
-            torch.mm(delta, inputs, out=first[band.rows])
+        if not self._chunked:
+            for (inputs, _, _, delta), band in zip(space.first, self.layout.seed_bands, strict=True):
+                torch.mm(delta, inputs, out=first[band.rows])
         for gradient, delta in zip(biases_of, space.deltas, strict=True):
             torch.sum(delta, 1, out=gradient)
-        if self._has_l2:
+        if not self._chunked and self._has_l2:
             n_weights = self.layout.n_weights
             self.gradients[:n_weights].addcmul_(self._penalties, self.parameters[:n_weights], value=1 / space.count)
+
+    def _step_in_chunks(self, space: _Buffers) -> None:
+        """What `_momentum` and `_adam` do, and the penalty, while the first layer's gradient is made chunk by chunk."""
+        for chunk in self._chunks:
+            torch.mm(space.deltas[0][chunk.rows], space.inputs[chunk.key], out=chunk.gradients)
+            self._step_runs(chunk.runs, space.count)
+        self._step_runs(self._runs, space.count)
+
+    def _step_runs(self, runs: Sequence[_Run], count: int) -> None:
+        steps = self._steps.float()
+        # Torch adds epsilon to the corrected root, we to the root itself: Kingma and Ba's section 2.
+        epsilon = Adam.EPSILON / math.sqrt(1 - Adam.BETA2 ** int(steps))
+        for run in runs:
+            if self.kind == "momentum":
+                if run.penalty:
+                    run.gradients.add_(run.parameters, alpha=run.penalty / count)
+                run.state[0].mul_(run.trial.momentum).add_(run.gradients, alpha=-run.trial.learning_rate)
+                run.parameters.add_(run.state[0])
+                continue
+            mean, square = run.state
+            torch._fused_adam_(
+                [run.parameters],
+                [run.gradients],
+                [mean],
+                [square],
+                [],
+                [steps],
+                lr=run.trial.learning_rate,
+                beta1=Adam.BETA1,
+                beta2=Adam.BETA2,
+                weight_decay=run.penalty / count,
+                eps=epsilon,
+                amsgrad=False,
+                maximize=False,
+            )
 
     def _momentum(self) -> None:
         velocity = self.state["velocity"]

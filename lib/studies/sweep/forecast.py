@@ -10,7 +10,7 @@ import numpy as np
 
 from lib.machine import cores
 from lib.mlp.device import program_memory, training_device
-from lib.mlp.engine import lanes_on
+from lib.mlp.engine import backend_of, lanes_on
 from lib.mlp.grouping import group_trials, n_parameters
 from lib.mlp.store import trial_key
 from lib.mlp.trial import Trial
@@ -113,7 +113,15 @@ def programs(trials: Sequence[Trial], device: str, sizes: Sizes | None) -> list[
     else:
         memory = program_memory(device, 4 * (sizes.rows + sizes.watched) * sizes.features)
         groups = group_trials(
-            trials, sizes.rows, sizes.features, sizes.classes, memory=memory, lanes=lanes, watched=sizes.watched
+            trials,
+            sizes.rows,
+            sizes.features,
+            sizes.classes,
+            memory=memory,
+            lanes=lanes,
+            watched=sizes.watched,
+            backend=backend_of(device, sizes.features),
+            device=device,
         )
     return [
         ProgramPlan(

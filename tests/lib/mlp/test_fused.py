@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 from lib.errors import ConfigError
 from lib.mlp.fused import Checkpoint, Rung, Stopping, train_many
-from lib.mlp.grouping import group_trials, operations
+from lib.mlp.grouping import WIDE, group_trials, operations
 from lib.mlp.layout import Layout, arrange
 from lib.mlp.training import TrialData, TrialResult, train
 from lib.mlp.trial import Trial
@@ -92,6 +92,25 @@ def test_linear_probes_equal_training_each_alone(data, backend, optimiser):
     for fused, trial in zip(train_many(mix, data, dtype=np.float64, backend=backend), mix, strict=True):
         assert parameters(fused).shape == (12 * 4 + 4,)
         assert_same(train(trial, data), fused)
+
+
+@pytest.mark.parametrize("lanes", [1, 2])
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"momentum": 0.9}, {"momentum": 0.5, "l2": 0.1}, {"optimizer": "adam"}, {"optimizer": "adam", "l2": 0.1}],
+)
+def test_trials_on_wide_rows_equal_training_each_alone(lanes, settings):
+    """Torch trains them on the CPU, many rows of weights at once; a chunk of rows may hold several trials or part of one."""
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(0, 1, (90, WIDE + 3)), rng.integers(0, 4, 90)
+    wide = TrialData(X[:70], y[:70], X[70:], y[70:], 4)
+    mix = [
+        Trial(hidden=hidden, seed=seed, learning_rate=0.001, batch_size=16, epochs=2, **settings)
+        for hidden in ((), (70, 9), (5, 3))
+        for seed in (0, 0, 1)
+    ]
+    for fused, trial in zip(train_many(mix, wide, dtype=np.float64, lanes=lanes), mix, strict=True):
+        assert_same(train(trial, wide), fused)
 
 
 def test_wide_rows_are_trained_on_where_they_lie():
