@@ -31,7 +31,7 @@ _WARM_UP = 3
 """Steps before a graph is captured, in which libraries allocate what a capture may not."""
 
 
-_CHUNK = 1 << 18
+_CHUNK = 1 << 19
 """Weights of wide rows that are updated at once: their gradient stays in a core's cache between product and update."""
 
 _Move = tuple[Tensor, Tensor, Tensor]
@@ -398,6 +398,8 @@ class TorchProgram:
     def _finite(self) -> Tensor:
         """Whether each trial's parameters are finite; bool, shape (trials,)."""
         device = self.parameters.device
+        if self._chunked and torch.stack(torch.aminmax(self.parameters)).isfinite().all():  # one pass, and no copy
+            return torch.ones(len(self.layout.trials), dtype=torch.bool)
         total = torch.zeros(len(self.layout.trials), dtype=torch.float64, device=device)
         for layer, biases in enumerate(self._biases):
             trials = torch.from_numpy(self.layout.trials_of_rows(layer)).to(device)
