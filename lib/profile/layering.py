@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -108,9 +109,10 @@ def parse_profile(content: Mapping[str, Any]) -> Profile:
     """A profile from plain JSON. Raises ConfigError, which names what is wrong."""
     for path, text in _texts(content):
         if _SURROGATE.search(text):
-            raise ConfigError(
-                f"{path}: {text!r} is no UTF-8, which records keep text as; rename it, or give a link to it (ln -s)"
-            )
+            fix = "rename it, or give a link to it (ln -s)"
+            if sys.getfilesystemencoding() != "utf-8":
+                fix = "run with PYTHONUTF8=1"
+            raise ConfigError(f"{path}: {text!r} is no UTF-8, which records keep text as; {fix}")
     try:
         return Profile.model_validate(dict(content))
     except ValidationError as error:

@@ -18,6 +18,7 @@ from lib.errors import ConfigError, StorageError
 from lib.files import write_bytes
 from lib.profile.layering import parse_profile, read_profile_text
 from lib.profile.profile import Profile
+from lib.text import visible
 
 LAYER = "pool5"
 
@@ -89,10 +90,10 @@ def write_starter(file: Path, images: str | None) -> Profile:
             "    # path: /path/to/images",
             *_lines(_BUNDLED),
         ]
-        text = _filled(file.name, name[:100], comments, budget_for(0), weights="random")
+        text = _filled(visible(file.name), name[:100], comments, budget_for(0), weights="random")
     else:
         path = images if "://" in images else str(Path(images).expanduser().absolute())
-        text = _filled(file.name, name[:100], _lines(source_of(path)), budget_for(0))
+        text = _filled(visible(file.name), name[:100], _lines(source_of(path)), budget_for(0))
     profile = parse_profile(read_profile_text(text, "the starter's profile"))
     write_bytes(file, text.encode())
     return profile
