@@ -171,6 +171,8 @@ def _of_tar(archive: Path, stream: IO[bytes]) -> Iterator[_Member]:
 def _of_zip(archive: Path, file: IO[bytes]) -> Iterator[_Member]:
     with zipfile.ZipFile(file) as packed:
         for item in packed.infolist():
+            if "\0" in item.orig_filename:
+                raise zipfile.BadZipFile("a name with a zero byte")
             name = _zip_name(item)
             kind = stat.S_IFMT(item.external_attr >> 16)
             if _slashed(name).endswith("/"):

@@ -160,6 +160,7 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "pipe": (tar_of([*FILES, special("cat/x", tarfile.FIFOTYPE)]), r"link or device"),
     "hard link to nothing": (tar_of([special("cat/x", tarfile.LNKTYPE, "cat/0.png"), *FILES]), r"does not come before"),
     "hard link that leads out": (tar_of([*FILES, special("cat/x", tarfile.LNKTYPE, "/etc/passwd")]), r"outside the"),
+    "zero byte in a name": (zip_of([*FILES, ("XXXX/0.png", b"x")]).replace(b"XXXX", b"c\0at"), r"damaged.*zero byte"),
     "file and folder": (tar_of([("cat", b"x"), *FILES]), r"'cat/0.png' is both a file and a folder"),
     "folder and file": (zip_of([*FILES, ("cat", b"x")]), r"'cat' is both a file and a folder"),
     "long name in a tar": (tar_of([*FILES, (LONG, b"x")]), r"'n{80}…' is too long"),
