@@ -6,7 +6,7 @@ RUN := $(BIN)/python -m
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-stack chaos secrets stack stack-down lint format ui doctor bench bench-extract pictures audit constraints clean
+.PHONY: help setup run test test-stack chaos fuzz secrets stack stack-down lint format ui doctor bench bench-extract pictures audit constraints clean
 
 help: ## show this menu
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
@@ -33,6 +33,9 @@ test: setup ## lint, types, import contracts, then the test suite (ARGS="-k name
 
 test-stack: setup ## the tests that need servers of their own, as a team or a browser has them (about 6 min; PostgreSQL, Chromium)
 	@$(RUN) pytest --stack -n 2 -m "stack and not long" $(ARGS)
+
+fuzz: setup ## damage every kind of file that is read, and lay out folders, thousands of times (about an hour; ARGS="-k zip" for some)
+	@$(RUN) pytest -m fuzz --hypothesis-profile=long --timeout 7200 $(ARGS)
 
 secrets: setup ## make the team's passwords into .env
 	@$(RUN) flows secrets

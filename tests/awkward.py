@@ -11,7 +11,7 @@ import io
 import shutil
 import tarfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from lib.datasets import Why
 from lib.datasets.sources import ImageFolder, ParquetImages, SourceSettings, WebDataset
@@ -161,6 +162,7 @@ FOLDERS = ("folder", "zip")
 SHARDS = ("webdataset", "parquet")
 HALVES = Taken({"train": 10, "test": 10})
 DEALT = Taken({"train": 8, "test": 2})
+ONE_MORE = Taken({"train": 9, "test": 2})
 
 _SPLIT_NAMES = (
     Row("train and test", parts("train", "test"), HALVES),
@@ -452,7 +454,57 @@ _NO_IMAGES = (
     Row(
         "a form that cannot be read",
         [*parts(""), File("", "a", "bad.heic", b"\0\0\0\x18ftypheic" + bytes(40))],
-        Refused(r"1 unreadable image\(s\)"),
+        Refused(r"1 unreadable image\(s\) .*a HEIC image, which Pillow does not read: convert it to JPEG or PNG"),
+    ),
+    Row(
+        "an image that is empty",
+        [*parts(""), File("", "a", "bad.jpg", b"")],
+        Refused(r"1 unreadable image\(s\) .*the file is empty"),
+    ),
+    Row(
+        "a pointer of Git LFS",
+        [*parts(""), File("", "a", "bad.jpg", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")],
+        Refused(r"1 unreadable image\(s\) .*run `git lfs pull`"),
+    ),
+)
+
+
+def _saved(mode: str, form: str, size: tuple[int, int] = (9, 7), several: bool = False, **options: Any) -> bytes:
+    content = io.BytesIO()
+    if several:
+        options |= {"save_all": True, "append_images": [Image.new("RGB", size)]}
+    Image.new("RGB", size, "teal").convert(mode).save(content, form, **options)
+    return content.getvalue()
+
+
+_TEXT = PngInfo()
+_TEXT.add_text("workflow", "x" * 2_000_000, zip=True)  # more than Pillow takes
+
+_ODD_IMAGES: Mapping[str, bytes] = {
+    "CMYK": _saved("CMYK", "JPEG"),
+    "16 bits": _saved("I;16", "PNG"),
+    "one bit": _saved("1", "PNG"),
+    "grey with alpha": _saved("LA", "PNG"),
+    "a palette with a clear colour": _saved("P", "PNG", transparency=0),
+    "one pixel wide": _saved("RGB", "PNG", (1, 3000)),
+    "one pixel": _saved("RGB", "JPEG", (1, 1)),
+    "a phone's, with a preview": _saved("RGB", "MPO", several=True),
+    "AVIF": _saved("RGB", "AVIF"),
+    "a large text": _saved("RGB", "PNG", pnginfo=_TEXT),
+    "a large colour profile": _saved("RGB", "PNG", icc_profile=bytes(2_000_000)),
+    "EXIF of words": _saved("RGB", "JPEG", exif=b"Exif\0\0words"),
+    "bytes after its end": _saved("RGB", "JPEG") + b"more" * 99,
+}
+
+_CONTENTS = (
+    *(Row(name, [*parts(""), File("", "a", "odd.png", content)], ONE_MORE) for name, content in _ODD_IMAGES.items()),
+    *(
+        Row(
+            f"several frames of {form}",
+            [*parts(""), File("", "a", "odd.gif", _saved("RGB", form, several=True))],
+            replace(ONE_MORE, warns="1 image(s) hold several frames or pages, of which the first is taken: "),
+        )
+        for form in ("GIF", "TIFF", "WEBP", "PNG")
     ),
 )
 
@@ -500,4 +552,4 @@ _SMALL_CLASSES = (
     ),
 )
 
-ROWS = (*_SPLIT_NAMES, *_FOLDER_LAYOUTS, *_NO_IMAGES, *_SMALL_CLASSES)
+ROWS = (*_SPLIT_NAMES, *_FOLDER_LAYOUTS, *_NO_IMAGES, *_CONTENTS, *_SMALL_CLASSES)

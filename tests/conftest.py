@@ -8,6 +8,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from hypothesis import settings
 
 from lib.profile import Profile
 from tests.command_line import CommandLine
@@ -17,6 +18,10 @@ from tests.records import WholeRun, places_under, whole_run
 from tests.sharing import begin_sharing, end_sharing, shared, shared_server
 from tests.small_profile import small_profile
 from tests.stack import Stack, stack_up
+
+settings.register_profile("short", deadline=None, derandomize=True)
+settings.register_profile("long", deadline=None, max_examples=20_000)
+settings.load_profile("short")
 
 NEEDS_STACK = "needs servers of its own, as a team or a browser has them: `make test-stack` runs it (--stack)"
 

@@ -35,9 +35,6 @@ SUFFIXES = (*(".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tbz", ".
 _LARGEST = 200 * 1024**3
 """Bytes an archive may unpack to."""
 
-_ASIDE = "__MACOSX"
-"""Where macOS keeps what only it knows of files."""
-
 _ZIP = (b"PK\3\4", b"PK\5\6", b"PK\7\x08")
 _OTHERS = {b"7z\xbc\xaf\x27\x1c": "7-Zip", b"Rar!": "RAR", b"\x1f\x9d": "compress", b"!<arch>": "ar"}
 _HEAD = 512
@@ -103,7 +100,7 @@ def _write(archive: Path, target: Path) -> None:
     size, any_file, any_image, inner = 0, False, False, ""
     for member in _members(archive):
         parts = _parts(archive, member.name)
-        if not parts or parts[0] == _ASIDE:
+        if not parts:
             continue
         path = target.joinpath(*parts)
         with _naming_errors(archive, member.name):
@@ -171,6 +168,8 @@ def _of_tar(archive: Path, stream: IO[bytes]) -> Iterator[_Member]:
 def _of_zip(archive: Path, file: IO[bytes]) -> Iterator[_Member]:
     with zipfile.ZipFile(file) as packed:
         for item in packed.infolist():
+            if "\0" in item.orig_filename:
+                raise zipfile.BadZipFile("a name with a zero byte")
             name = _zip_name(item)
             kind = stat.S_IFMT(item.external_attr >> 16)
             if _slashed(name).endswith("/"):

@@ -33,17 +33,22 @@ def lighter(data: bytes) -> Iterator[bytes]:
 
     Nothing for other formats, or where there is no side data to leave out.
     """
-    if data.startswith(_PNG):
-        without = _png
-    elif data.startswith(_JPEG):
-        without = _jpeg
-    else:
-        return
     for turned in (True, False):
-        content = without(data, turned)
+        content = _without(data, turned)
         if len(content) < len(data):
             yield content
             data = content
+
+
+def bare(data: bytes) -> bytes:
+    """The image file without any side data: equal for files whose pixels are stored alike, but for how they are turned."""
+    return _without(data, turned=False)
+
+
+def _without(data: bytes, turned: bool) -> bytes:
+    if data.startswith(_PNG):
+        return _png(data, turned)
+    return _jpeg(data, turned) if data.startswith(_JPEG) else data
 
 
 def _png(data: bytes, turned: bool) -> bytes:

@@ -113,7 +113,6 @@ WHOLE = {
     "zip with backslashes": zip_of((name.replace("/", "\\"), data) for name, data in [("cat/", b""), *FILES]),
     "tar with backslashes": tar_of((name.replace("/", "\\"), data) for name, data in FILES),
     "tar with dots": tar_of((f"./{name}", data) for name, data in FILES),
-    "zip of macOS": zip_of([*FILES, ("__MACOSX/cat/._0.png", b"\0\5\x16\7"), ("__MACOSX/._cat", b"")]),
     "duplicates, the last one right": tar_of([(FILES[0][0], b"old"), *FILES]),
     "hard link": tar_of([*FILES[:5], ("dog/x", FILES[5][1]), special("dog/2.png", tarfile.LNKTYPE, "dog/x")]),
 }
@@ -160,6 +159,7 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "pipe": (tar_of([*FILES, special("cat/x", tarfile.FIFOTYPE)]), r"link or device"),
     "hard link to nothing": (tar_of([special("cat/x", tarfile.LNKTYPE, "cat/0.png"), *FILES]), r"does not come before"),
     "hard link that leads out": (tar_of([*FILES, special("cat/x", tarfile.LNKTYPE, "/etc/passwd")]), r"outside the"),
+    "zero byte in a name": (zip_of([*FILES, ("XXXX/0.png", b"x")]).replace(b"XXXX", b"c\0at"), r"damaged.*zero byte"),
     "file and folder": (tar_of([("cat", b"x"), *FILES]), r"'cat/0.png' is both a file and a folder"),
     "folder and file": (zip_of([*FILES, ("cat", b"x")]), r"'cat' is both a file and a folder"),
     "long name in a tar": (tar_of([*FILES, (LONG, b"x")]), r"'n{80}…' is too long"),
