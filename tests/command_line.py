@@ -1,8 +1,10 @@
-"""The command line called in the tests' own process."""
+"""The command line called in the tests' own process, where the process itself is not what is tested: no imports to wait for."""
 
 from __future__ import annotations
 
+import io
 import os
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 
 import pytest
@@ -21,21 +23,17 @@ class Told:
     stderr: str
 
 
-class CommandLine:
-    """Called with a command's arguments and variables, and the exit status that is expected."""
-
-    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
-        self._capsys = capsys
-
-    def __call__(self, *arguments: str, expect: int = 0, **environment: str) -> Told:
-        with pytest.MonkeyPatch.context() as patch:
-            for name in [name for name in os.environ if name.startswith(FOREIGN)]:
-                patch.delenv(name)
-            patch.setenv("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")  # which `main` would leave behind
-            for name, value in environment.items():
-                patch.setenv(name, value)
-            with temporary_settings({PREFECT_API_URL: environment.get("PREFECT_API_URL")}):
-                status = main(arguments)
-        told = Told(*self._capsys.readouterr())
-        assert status == expect, told.stdout[-2000:] + told.stderr[-3000:]
-        return told
+def flows(*arguments: str, expect: int = 0, **environment: str) -> Told:
+    """Run a command with these variables; its exit status must be as expected."""
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        for name in [name for name in os.environ if name.startswith(FOREIGN)]:
+            patch.delenv(name)
+        patch.setenv("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")  # which `main` would leave behind
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        with temporary_settings({PREFECT_API_URL: environment.get("PREFECT_API_URL")}):
+            status = main(arguments)
+    told = Told(out.getvalue(), err.getvalue())
+    assert status == expect, told.stdout[-2000:] + told.stderr[-3000:]
+    return told

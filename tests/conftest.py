@@ -11,7 +11,6 @@ import pytest
 from hypothesis import settings
 
 from lib.profile import Profile
-from tests.command_line import CommandLine
 from tests.object_store import DataPlace, start_s3
 from tests.processes import REPOSITORY, start_prefect
 from tests.records import WholeRun, places_under, whole_run
@@ -59,7 +58,7 @@ def pytest_unconfigure(config):
 
 
 def pytest_xdist_make_scheduler(config, log):
-    """Deal files to processes, in the order in which they stand; those that share records are dealt together."""
+    """Deal files to processes, in the order in which they stand; those that share the stack are dealt together."""
     from xdist.scheduler import LoadScopeScheduling
 
     class ByWhatIsShared(LoadScopeScheduling):
@@ -70,13 +69,19 @@ def pytest_xdist_make_scheduler(config, log):
     return ByWhatIsShared(config, log)
 
 
-TOGETHER = ("tests/integration/test_stack", "tests/lib/tracking/", "tests/lib/report/")
-"""Beginnings of files that share the team's stack, or the records of a run."""
+TOGETHER = ("tests/integration/test_stack",)
+"""Beginnings of files that share the team's stack, which a process has for itself."""
 
 LONGEST = (
     "tests/integration/test_stack",
+    "tests/lib/features/test_exactly_once.py",
     "tests/flows/test_pipeline.py",
+    "tests/lib/features/",
+    "tests/lib/backbones/",
+    "tests/flows/",
+    "tests/integration/",
     "tests/lib/tracking/",
+    "tests/lib/studies/",
 )
 """Beginnings of files, the longest first: begun first, so that no process is left with one of them in the end."""
 
@@ -119,12 +124,6 @@ def small_run(tmp_path_factory) -> WholeRun:
     with shared("small run") as folder:
         own = tmp_path_factory.mktemp("small run") / "mlruns"
         return whole_run(profile, places_under(folder / "place with a space", own))
-
-
-@pytest.fixture
-def flows(capsys) -> CommandLine:
-    """The command line in this process, for tests that are not about the process."""
-    return CommandLine(capsys)
 
 
 @pytest.fixture(scope="session")

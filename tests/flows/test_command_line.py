@@ -1,7 +1,4 @@
-"""The command line as a user meets it: quick help, one-line errors, exit statuses, nothing half-written.
-
-Where the process itself is not what is tested, `flows` calls its `main` here: that saves the imports, which take longer.
-"""
+"""The command line as a user meets it: quick help, one-line errors, exit statuses, nothing half-written."""
 
 from __future__ import annotations
 
@@ -14,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.command_line import FOREIGN, Told
+from tests.command_line import FOREIGN, Told, flows
 from tests.image_files import write_images
 from tests.processes import REPOSITORY
 from tests.small_profile import SMALL
@@ -85,7 +82,7 @@ def test_help_imports_nothing_heavy(command):
         (["run", "--profile-file", "/absent.yaml"], "profile file /absent.yaml: cannot be read"),
     ],
 )
-def test_a_bad_argument_gets_one_line_and_leaves_nothing(flows, arguments, message, home):
+def test_a_bad_argument_gets_one_line_and_leaves_nothing(arguments, message, home):
     assert message in one_line(flows(*arguments, expect=2, **home))
     assert files_in(home["PROBEFLOW_DATA"]) == []
 
@@ -96,7 +93,7 @@ def served(home, prefect_server) -> dict[str, str]:
     return home | {"PREFECT_API_URL": prefect_server["PREFECT_API_URL"]}
 
 
-def test_data_that_cannot_be_had_gets_one_line(flows, served):
+def test_data_that_cannot_be_had_gets_one_line(served):
     arguments = ["--profile", "reference", "--set", "data.images.classes=[car, dog]"]
     told = process("-m", "flows", "run", "--only", "exploration", *arguments, expect=2, **served)
     assert "CIFAR-10 has no class 'car'" in one_line(told)
@@ -105,7 +102,7 @@ def test_data_that_cannot_be_had_gets_one_line(flows, served):
     assert files_in(served["PROBEFLOW_DATA"]) == []
 
 
-def test_missing_weights_get_one_line_before_anything_is_computed(flows, served, tmp_path):
+def test_missing_weights_get_one_line_before_anything_is_computed(served, tmp_path):
     write_images(tmp_path / "pets", ("a", "b"), 12)
     nowhere = served | {"PROBEFLOW_MIRROR": (tmp_path / "mirror").as_uri()}
     told = flows("run", "--only", "features", "--set", "features.fc8.weights=imagenet", expect=2, **nowhere)
@@ -119,7 +116,7 @@ def test_missing_weights_get_one_line_before_anything_is_computed(flows, served,
     ] == []
 
 
-def test_try_goes_from_a_folder_of_images_to_the_report(flows, served, tmp_path):
+def test_try_goes_from_a_folder_of_images_to_the_report(served, tmp_path):
     write_images(tmp_path / "pets", ("a", "b"), 40)
     arguments = (str(tmp_path / "pets"), "--weights", "random", "--layer", "fc8", "--quick")
     told = flows("try", *arguments, **served)
@@ -133,7 +130,7 @@ def test_try_goes_from_a_folder_of_images_to_the_report(flows, served, tmp_path)
     assert Path(report[1]).is_file()
 
 
-def test_new_writes_a_profile_that_loads_and_overwrites_none(flows, home, tmp_path):
+def test_new_writes_a_profile_that_loads_and_overwrites_none(home, tmp_path):
     file, pets = tmp_path / "mine.yaml", tmp_path / "my pets"
     assert "profile 'mine'" in flows("new", str(file), "--images", str(pets), **home).stdout
     assert str(pets) in file.read_text()
@@ -145,14 +142,14 @@ def test_new_writes_a_profile_that_loads_and_overwrites_none(flows, home, tmp_pa
     assert re.search(r"^heads +sweep +to do ", planned, re.MULTILINE)
 
 
-def test_places_that_cannot_be_written_get_one_line(flows, home, tmp_path):
+def test_places_that_cannot_be_written_get_one_line(home, tmp_path):
     (tmp_path / "file").touch()
     for name in ("PROBEFLOW_DATA", "PROBEFLOW_MLRUNS"):
         told = flows("run", expect=2, **(home | {name: str(tmp_path / "file" / "x")}))
         assert "is a file, not a folder" in one_line(told)
 
 
-def test_unreadable_images_are_named_or_set_aside_by_option(flows, served, tmp_path):
+def test_unreadable_images_are_named_or_set_aside_by_option(served, tmp_path):
     pets = write_images(tmp_path / "pets", ("a", "b"), 12)
     (pets / "a" / "bad.png").write_text("no image")
     folder = ["--only", "exploration", "--set", "data.patches.source=folder", "--set", f"data.patches.path={pets}"]
@@ -180,7 +177,7 @@ def small_file(tmp_path) -> str:
     return str(file)
 
 
-def test_plan_says_what_nodes_would_do_in_which_chunks_and_does_nothing(flows, home, small_file):
+def test_plan_says_what_nodes_would_do_in_which_chunks_and_does_nothing(home, small_file):
     variables = home | {"PROBEFLOW_POOL": "gpu", "PROBEFLOW_CHUNKS": "2", "PROBEFLOW_CHUNK_IMAGES": "200"}
     only = ("--only", "hidden_units", "--only", "fc8")
     told = flows("plan", "--profile-file", small_file, *only, **variables)
@@ -193,7 +190,7 @@ def test_plan_says_what_nodes_would_do_in_which_chunks_and_does_nothing(flows, h
     assert files_in(home["PROBEFLOW_DATA"]) == []
 
 
-def test_doctor_says_what_works_and_how_to_fix_the_rest(flows, home, tmp_path):
+def test_doctor_says_what_works_and_how_to_fix_the_rest(home, tmp_path):
     assert "FIX" not in flows("doctor", **home).stdout
     told = flows("doctor", "--profile", "reference", expect=1, PROBEFLOW_MIRROR=tmp_path.as_uri(), **home)
     for subject in ("mnist", "letters", "images", "fc8"):

@@ -14,6 +14,7 @@ from lib.datasets.sources import ImageFolder
 from lib.errors import FeatureSetError, program
 from lib.features import FeatureSet, FeatureSettings, extract, plan_extraction
 from lib.places import places
+from tests.command_line import flows
 from tests.image_files import write_images
 from tests.object_store import object_at
 
@@ -60,7 +61,7 @@ def test_verify_says_what_is_whole_and_what_is_not(folder, where, capsys):
     assert "not sealed: 3 of 4 shards whole" in capsys.readouterr().out
 
 
-def test_resume_makes_the_damaged_shard_alone_from_what_the_folder_says(folder, where, flows, prefect_server):
+def test_resume_makes_the_damaged_shard_alone_from_what_the_folder_says(folder, where, prefect_server):
     whole = damage(folder)
     before = {path.name: path.stat().st_mtime_ns for path in folder.glob("part-*.parquet")}
     places_of_test = {"PROBEFLOW_DATA": str(where.data), "PROBEFLOW_MLRUNS": str(where.mlruns)}

@@ -16,8 +16,8 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from flows.automations import LOST, OURS, WEBHOOK, lost_runs
 from flows.deployments import entry_name
 from flows.pools import QUEUES
+from tests.command_line import flows
 from tests.processes import REPOSITORY
-from tests.processes import flows as run_flows
 
 pytestmark = pytest.mark.integration
 ENTRIES = {
@@ -36,7 +36,7 @@ def team(prefect_server, tmp_path_factory):
         "PROBEFLOW_WEBHOOK": f"http://127.0.0.1:9/{TOKEN}",
     }
     with temporary_settings({PREFECT_API_URL: environment["PREFECT_API_URL"]}):
-        yield environment | {"said": run_flows(environment, "set-up").stdout}  # a variable that nobody reads
+        yield environment | {"said": flows("set-up", **environment).stdout}  # a variable that nobody reads
 
 
 @pytest.fixture
@@ -95,7 +95,7 @@ def test_the_watches_are_there_and_the_webhooks_address_is_shown_nowhere(team, c
     assert TOKEN in str(client.read_block_document_by_name(WEBHOOK, "webhook", include_secrets=True).data)
 
 
-def test_set_up_again_changes_nothing_but_removes_what_is_ours_and_described_no_more(team, client, flows):
+def test_set_up_again_changes_nothing_but_removes_what_is_ours_and_described_no_more(team, client):
     @flow
     def stray() -> None: ...
 

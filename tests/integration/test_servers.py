@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.command_line import flows
 from tests.processes import REPOSITORY, alive, children, wait_for
 
 pytestmark = pytest.mark.integration
@@ -26,7 +27,7 @@ def environment(tmp_path) -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith(foreign)} | own
 
 
-def test_ui_names_a_taken_port_and_a_missing_record(flows, environment):
+def test_ui_names_a_taken_port_and_a_missing_record(environment):
     def refused(*options: str) -> str:
         return flows("ui", *options, expect=2, **environment).stderr
 
@@ -42,20 +43,29 @@ def test_ui_names_a_taken_port_and_a_missing_record(flows, environment):
         assert f"port {port} is taken; choose another with --mlflow-port" in refused(f"--mlflow-port={port}")
 
 
+_RUN = """
+from flows.servers import temporary_prefect
+
+with temporary_prefect() as ready:
+    ready()
+    print("ready", flush=True)
+    input()
+"""
+
+
 def test_a_killed_run_leaves_no_server_behind(environment):
     run = subprocess.Popen(
-        [sys.executable, "-m", "flows", "run", "--only", "activations"], cwd=REPOSITORY, env=environment
+        [sys.executable, "-c", _RUN], cwd=REPOSITORY, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
-    studies = Path(environment["PROBEFLOW_DATA"]) / "studies" / "activations"
-    wait_for(lambda: list(studies.glob("*/trials/*.json")) or run.poll() is not None)
+    assert run.stdout.readline() == b"ready\n"
     started = children(run.pid)
     assert len(started) >= 2  # the shell and the server
     run.kill()
-    run.wait()
-    wait_for(lambda: not any(map(alive, started)), 30)
+    run.communicate()
+    wait_for(lambda: not any(map(alive, started)))
 
 
-def test_a_prefect_api_that_cannot_start_gets_one_line(flows, environment):
+def test_a_prefect_api_that_cannot_start_gets_one_line(environment):
     environment |= {"PREFECT_API_DATABASE_CONNECTION_URL": "sqlite+aiosqlite:////absent/prefect.db"}
     told = flows("run", "--only", "activations", expect=2, **environment)
     assert told.stderr.startswith("probeflow: Prefect's local API did not start (")
