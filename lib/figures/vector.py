@@ -62,7 +62,8 @@ def svg_bytes(figure: Figure) -> bytes:
             figure.dpi = _DPI
             # `savefig` would lay out and draw once more before it draws.
             metadata = {"Description": describe(figure), "Date": None}
-            FigureCanvasSVG(figure).print_svg(content, metadata=metadata)
+            canvas: Any = FigureCanvasSVG(figure)
+            canvas.print_svg(content, metadata=metadata)
     finally:
         figure.dpi = dpi
         for each in points:
