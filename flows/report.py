@@ -19,6 +19,7 @@ from lib.profile import Profile
 from lib.text import visible
 
 _LABEL_WIDTH = 15
+_SHOWN_LOGS = ("tasks.node", "lib.studies.record.folder")
 
 
 def run_and_report(profile: Profile, only: Sequence[str] | None, where: Places, workers: Workers) -> int:
@@ -72,17 +73,19 @@ class _Lines(logging.StreamHandler[TextIO]):
 
 @contextmanager
 def _nodes_on_terminal() -> Iterator[None]:
-    """Print what the tasks of nodes log, unless Prefect's own log is shown."""
+    """Print what the tasks of nodes log, and where each study's first picture is, unless Prefect's own log is shown."""
     if os.environ.get("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL") == "INFO":
         yield
         return
-    logger, handler = logging.getLogger("tasks.node"), _Lines(sys.stdout)
+    loggers, handler = [logging.getLogger(name) for name in _SHOWN_LOGS], _Lines(sys.stdout)
     handler.setFormatter(_Line("%(asctime)s %(message)s", "%H:%M:%S"))
-    logger.addHandler(handler)
+    for logger in loggers:
+        logger.addHandler(handler)
     try:
         yield
     finally:
-        logger.removeHandler(handler)
+        for logger in loggers:
+            logger.removeHandler(handler)
 
 
 def closing_table(result: Mapping[str, Any], where: Places) -> Iterable[str]:

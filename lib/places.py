@@ -69,6 +69,11 @@ class Places(BaseModel):
         """Root of study results: trials, figures, tables, records."""
         return self.data / "studies"
 
+    @property
+    def baselines(self) -> Path:
+        """Answers of baselines, which studies share."""
+        return self.data / "baselines"
+
 
 class Workers(BaseModel):
     """Who does the work: this process, or the workers of a Prefect work pool, each a balanced chunk."""

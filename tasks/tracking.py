@@ -78,7 +78,8 @@ def show_study(folder: str) -> dict[str, Any]:
         picture = (record.folder / "figures" / figure.file).read_bytes()
         if len(picture) <= _LARGEST_PICTURE:
             # In the address itself: a browser asks no server, so none has to let it in.
-            address = f"data:image/png;base64,{base64.b64encode(picture).decode()}"
+            kind = "svg+xml" if figure.file.endswith(".svg") else "png"
+            address = f"data:image/{kind};base64,{base64.b64encode(picture).decode()}"
             create_image_artifact(address, key=f"{slug}-figure", description=figure.caption)
     for table in record.tables[:1]:
         with (record.folder / "tables" / table.file).open(encoding="utf-8", newline="") as lines:

@@ -116,14 +116,6 @@ def test_notes_have_each_name_as_it_is(odd):
         assert "x_y | $z$ #1" in shown_notes
 
 
-def test_letters_without_a_font_are_told_once_and_not_by_matplotlib(odd):
-    for record in odd.records.values():
-        told = [warning for warning in record.present().warnings if "no font installed here has" in warning]
-        lacking = "".join(figure.lacking for figure in record.figures)
-        assert len(told) == bool(lacking)
-        assert not {letter for letter in lacking if letter.isascii()}
-
-
 def test_a_terminal_gets_no_control_characters(odd):
     outcomes = {
         name: {

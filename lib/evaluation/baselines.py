@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import threadpool_limits
 
 from lib.evaluation.projections import sample_by_class
 from lib.mlp.training import TrialData
@@ -182,6 +183,12 @@ def sklearn_mlp(question: Question) -> tuple[npt.NDArray[np.floating], Settings]
     undecided = ~np.isfinite(probabilities).all(axis=1)
     probabilities[undecided] = 1 / data.n_classes
     return probabilities, {"activation": model.activation}
+
+
+def answer_on_one_core(baseline: Baseline, question: Question) -> Answer:
+    """Train and predict with one thread of BLAS, which gives the same bits wherever it runs."""
+    with threadpool_limits(1, user_api="blas"):
+        return baseline.answer(question)
 
 
 BASELINES: dict[str, Baseline] = {

@@ -1,4 +1,4 @@
-"""A figure as SVG, with a description in words: what the report shows beside the PNG that everything else shows.
+"""A figure as SVG, with a description in words: laid out once and drawn once, for the report and everything else.
 
 Text stays text (searched, read aloud, small); what has very many points is a picture within the drawing. Equal figures
 give equal bytes.
@@ -15,18 +15,25 @@ import numpy as np
 from matplotlib import rc_context
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.collections import PathCollection, QuadMesh
 from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator
 
-from lib.figures.raster import without_glyph_warnings
+from lib.figures.raster import give_fonts, without_glyph_warnings
 from lib.figures.style import shown
 
 ON_PICTURE = "on-picture-"
 """How the ids of texts begin that lie on a picture, whose colours suit the picture and not the page."""
 
-_STYLE: Any = {"svg.fonttype": "none", "svg.hashsalt": "probeflow", "savefig.dpi": 160}
+LARGEST = 600_000
+"""Bytes of an SVG, at most, that a page shows; a larger figure is kept as PNG."""
+
+_STYLE: Any = {"svg.fonttype": "none", "svg.hashsalt": "probeflow"}
+_DPI = 160
+"""Of what is a picture within a drawing."""
 _MANY = 2500
 """Points of a scatter from which on it is a picture."""
 
@@ -35,7 +42,8 @@ _WORDS, _PANELS, _ITEMS = 1200, 12, 40
 
 
 def svg_bytes(figure: Figure) -> bytes:
-    """`figure` as SVG, described in its metadata (`dc:description`)."""
+    """`figure` as SVG, described in its metadata (`dc:description`); afterwards its layout is fixed."""
+    give_fonts(figure)
     for number, text in enumerate(text for axis in figure.axes if _is_picture(axis) for text in axis.texts):
         text.set_gid(f"{ON_PICTURE}{number}")
     points: list[Artist] = [
@@ -47,13 +55,29 @@ def svg_bytes(figure: Figure) -> bytes:
     content = io.BytesIO()
     for each in points:
         each.set_rasterized(True)
+    dpi = figure.dpi
     try:
         with rc_context(_STYLE), without_glyph_warnings():
-            figure.savefig(content, format="svg", metadata={"Description": describe(figure), "Date": None})
+            _lay_out(figure)
+            figure.dpi = _DPI
+            # `savefig` would lay out and draw once more before it draws.
+            metadata = {"Description": describe(figure), "Date": None}
+            canvas: Any = FigureCanvasSVG(figure)
+            canvas.print_svg(content, metadata=metadata)
     finally:
+        figure.dpi = dpi
         for each in points:
             each.set_rasterized(False)
     return content.getvalue()
+
+
+def _lay_out(figure: Figure) -> None:
+    """Place all panels once; Agg measures text several times as fast as SVG does."""
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        FigureCanvasAgg(figure)
+        engine.execute(figure)
+        figure.set_layout_engine("none")
 
 
 def describe(figure: Figure) -> str:

@@ -1,7 +1,6 @@
 """The report's content out of a run's records and what they present, and its file.
 
-Equal records give equal bytes. Figures are the SVG files that lie beside their PNG; of a drawing that is very large, the
-PNG is put in.
+Equal records give equal bytes. Figures are put in as they are kept: as drawings, or those that would be very large as PNG.
 """
 
 from __future__ import annotations
@@ -35,9 +34,8 @@ from lib.text import listed, visible
 
 REPORT = "report.html"
 
-_LARGEST_DRAWING = 600_000
 _LARGEST_PICTURE = 1_500_000
-"""Bytes of an SVG beyond which the PNG is shown, and of a PNG beyond which it is only named."""
+"""Bytes of a PNG beyond which it is only named."""
 
 _READABLE = 0.75
 """A figure is never drawn smaller than so much of its natural size: rather one scrolls it sideways."""
@@ -190,8 +188,8 @@ def _sections(shown: Presentation, level: int) -> list[Section]:
 def _figure(record: Record[Any], of: Artifact, number: int) -> Figure:
     picture = record.folder / "figures" / of.file
     caption = f"{record.name}: {of.caption}"
-    drawn = picture.with_suffix(".svg")
-    if drawn.exists() and drawn.stat().st_size <= _LARGEST_DRAWING:
+    drawn = picture.with_suffix(".svg")  # beside the PNG in older records
+    if drawn.exists():
         drawing = inline(drawn.read_bytes(), f"f{number}-", str(drawn))
         width, markup = drawing.width, Markup(drawing.markup)  # cleaned there
     elif not picture.exists():

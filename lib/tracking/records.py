@@ -78,10 +78,9 @@ def _log_alone(
     _log_run(tracking, parent, _with_best(shown), record.dataset)
     logged = _log_runs_below(tracking, parent, record, shown, {**about, **links})
     client.log_text(parent_id, notes, "notes.md")
-    for figure in record.figures:
-        client.log_artifact(parent_id, str(record.folder / "figures" / figure.file), "figures")
-    for table in record.tables:
-        client.log_artifact(parent_id, str(record.folder / "tables" / table.file), "tables")
+    for part, kept in (("figures", record.figures), ("tables", record.tables)):
+        if kept:
+            client.log_artifacts(parent_id, str(record.folder / part), part)
     for name in (REPORT, PREDICTIONS):
         if (record.folder / name).exists():
             client.log_artifact(parent_id, str(record.folder / name))

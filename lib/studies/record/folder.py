@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -18,12 +19,15 @@ from lib.errors import DataError
 from lib.files import atomic_path, digest_json, sealed, write_bytes, write_json
 from lib.mlp.tensor_files import write_tensors
 from lib.provenance import made_now
+from lib.storage.copies import shown
 from lib.studies.record.identity import Identity, Origin, write_origin
 from lib.studies.record.reading import FORMAT, RECORD, is_finished, read_record
 from lib.studies.study import Artifact, DatasetNote, Drawing, Record, Result, Table
 
 FOLDER_LETTERS = 16
 """Letters of a study's key that its folder is named by."""
+
+_logger = logging.getLogger(__name__)
 
 
 class StudyFolder:
@@ -56,19 +60,24 @@ class StudyFolder:
         return _whole(read_record(self.path / RECORD)) if is_finished(self.path) else None
 
     def keep(self, item: Drawing | Table) -> None:
-        """Keep a figure as `figures/<name>.png` and `.svg`, or a table as `tables/<name>.csv`."""
+        """Keep a figure as `figures/<name>.svg`, or `.png` where that would be too large; a table as `tables/<name>.csv`."""
         if isinstance(item, Table):
             write_csv(self.path / "tables" / f"{item.name}.csv", item.rows)
             self._tables.append(Artifact(f"{item.name}.csv", item.caption))
             return
         from lib.figures.raster import save_png
-        from lib.figures.vector import svg_bytes
+        from lib.figures.vector import LARGEST, svg_bytes
 
-        with atomic_path(self.path / "figures" / f"{item.name}.png") as temporary:
-            lacking = save_png(item.figure, temporary)
-        item.figure.set_layout_engine("none")  # as it lies now, which is not found again
-        write_bytes(self.path / "figures" / f"{item.name}.svg", svg_bytes(item.figure))
-        self._figures.append(Artifact(f"{item.name}.png", item.caption, item.variant, lacking))
+        content, lacking = svg_bytes(item.figure), ""
+        file = self.path / "figures" / f"{item.name}{'.svg' if len(content) <= LARGEST else '.png'}"
+        if file.suffix == ".svg":  # in which a browser finds fonts of its own
+            write_bytes(file, content)
+        else:
+            with atomic_path(file) as temporary:
+                lacking = save_png(item.figure, temporary)
+        if not self._figures:
+            _logger.info("%s: first picture %s", self.identity.name, shown(file))
+        self._figures.append(Artifact(file.name, item.caption, item.variant, lacking))
 
     def seal(self, result: Result, dataset: DatasetNote) -> Record[Any]:
         """Write the record, last of all files, and return it as it will be read again."""

@@ -1,33 +1,47 @@
-"""The baselines that a sweep's networks are compared with, each trained once on the rows that they had, and kept like a trial."""
+"""The baselines that a sweep's networks are compared with, each trained once on the rows that they had, side by side.
+
+Their answers are kept for all studies that ask for the same of the same rows: each is trained on one core, so that neither
+what is trained beside it nor how many cores there are changes a bit of it.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from joblib import Parallel, delayed, parallel_config
 from safetensors import SafetensorError
-from threadpoolctl import threadpool_limits
 
 from lib.evaluation import baselines
-from lib.evaluation.baselines import BASELINES, Question
+from lib.evaluation.baselines import BASELINES, Question, answer_on_one_core
 from lib.files import digest_json
+from lib.machine import cores
 from lib.mlp.store import trial_key
 from lib.mlp.tensor_files import read_tensors, write_tensors
+from lib.mlp.training import TrialData
 from lib.mlp.trial import Trial
 from lib.progress import bar
 from lib.storage.copies import fetch_files
-from lib.studies.study import Folder
 from lib.studies.sweep.answers import Answer, Model
+from lib.studies.sweep.chunks import cost
 from lib.studies.sweep.result import ModelRole
 from lib.studies.sweep.rows import Division
 from lib.studies.sweep.settings import Baseline
 
 _VERSION = 1
 """Raised when a baseline is computed in another way, so that kept answers are not taken for the new ones."""
+
+_STEP_SECONDS, _RATE, _PASSES = 3e-4, 1e10, 400
+"""About what scikit-learn takes: for a step of a network beside its arithmetic, operations a second, and passes over the
+rows of what is no network."""
+
+_WORTHWHILE = 4.0
+"""Seconds of work from which on processes, which take a second or two to start, share it."""
 
 Positions = npt.NDArray[np.int64]
 
@@ -57,13 +71,13 @@ def baseline_models(
     wanted: Sequence[Wanted],
     division: Division,
     held_out: Positions | None,
-    folder: Folder,
+    kept: Path,
     label: str,
 ) -> list[Model]:
     """The baselines of these names, asked about the rows that `division` watches.
 
-    One that has a trial's settings comes once for each of the `wanted` with all its trials, any other once. Those kept for
-    the same rows are not trained again.
+    One that has a trial's settings comes once for each of the `wanted` with all its trials, any other once. Those in the
+    folder `kept` for the same rows are not trained again.
 
     Parameters
     ----------
@@ -80,56 +94,84 @@ def baseline_models(
                 for each in wanted
             ]
         else:
-            key = digest_json([_VERSION, name, division.key, None if held_out is None else held_out.tolist()])
+            key = _key(name, division.key, None if held_out is None else held_out.tolist())
             asked.append((None, [_Asked(name, key, 0, name=name)]))
-    every = [each for _, several in asked for each in several]
-    fetch_files([_path(each, folder) for each in every])
-    models = []
+    every = {each.key: each for _, several in asked for each in several}
     with bar(label, len(every), "model") as advance:
-        for configuration, several in asked:
-            answers, settings = [], {}
-            for each in several:
-                given = _kept_or_trained(each, division, held_out, folder)
-                answers.append(Answer(each.name, each.seed, given.probabilities, given.seconds))
-                settings = given.settings
-                advance(1)
-            models.append(
-                Model(
-                    ModelRole.BASELINE,
-                    0,
-                    configuration,
-                    tuple(answers),
-                    baseline=several[0].baseline,
-                    settings=settings,
-                )
-            )
-    return models
+        answers = _kept(every.values(), kept)
+        advance(len(answers))
+        missing = [each for key, each in every.items() if key not in answers]
+        for each, answer in _trained(missing, division, held_out) if missing else ():
+            metadata = {"seconds": repr(answer.seconds), "settings": json.dumps(answer.settings)}
+            write_tensors(_path(each, kept), {"probabilities": answer.probabilities}, metadata)
+            answers[each.key] = answer
+            advance(1)
+    return [_model(configuration, several, answers) for configuration, several in asked]
+
+
+def _model(configuration: int | None, several: Sequence[_Asked], given: Mapping[str, baselines.Answer]) -> Model:
+    answers = tuple(
+        Answer(each.name, each.seed, given[each.key].probabilities, given[each.key].seconds) for each in several
+    )
+    first = several[0]
+    return Model(
+        ModelRole.BASELINE, 0, configuration, answers, baseline=first.baseline, settings=given[several[-1].key].settings
+    )
 
 
 def _of_trial(name: Baseline, wanted: Wanted, trial: Trial, division: Division) -> _Asked:
-    key = digest_json([_VERSION, name, trial_key(trial, division.key)])
+    key = _key(name, trial_key(trial, division.key))
     return _Asked(name, key, trial.seed, trial, f"{name} as {wanted.name}, seed {trial.seed}")
 
 
-def _kept_or_trained(asked: _Asked, division: Division, held_out: Positions | None, folder: Folder) -> baselines.Answer:
-    path = _path(asked, folder)
-    try:
-        tensors, metadata = read_tensors(path, must=True)
-        return baselines.Answer(tensors["probabilities"], json.loads(metadata["settings"]), float(metadata["seconds"]))
-    except (OSError, SafetensorError, KeyError, ValueError):
-        pass  # not there, or damaged
+def _key(*decisive: object) -> str:
+    return digest_json([_VERSION, version("scikit-learn"), *decisive])
+
+
+def _kept(asked: Collection[_Asked], folder: Path) -> dict[str, baselines.Answer]:
+    """Those answers that are kept whole, by their keys."""
+    fetch_files([_path(each, folder) for each in asked])
+    found = {}
+    for each in asked:
+        try:
+            tensors, metadata = read_tensors(_path(each, folder), must=True)
+            settings, seconds = json.loads(metadata["settings"]), float(metadata["seconds"])
+            found[each.key] = baselines.Answer(tensors["probabilities"], settings, seconds)
+        except (OSError, SafetensorError, KeyError, ValueError):
+            pass  # not there, or damaged
+    return found
+
+
+def _trained(
+    asked: Sequence[_Asked], division: Division, held_out: Positions | None
+) -> Iterator[tuple[_Asked, baselines.Answer]]:
+    """Train them, each on one core: in this process where that is little work, else in one process a core."""
     data = division.rows.data
-    question = Question(data, data.X_validation, asked.trial, asked.seed, held_out)
-    # A network's batches are too little work to share: a second BLAS thread mostly waits for the first.
-    with threadpool_limits(1 if BASELINES[asked.baseline].per_trial else None, user_api="blas"):
-        answer = BASELINES[asked.baseline].answer(question)
-    metadata = {"seconds": repr(answer.seconds), "settings": json.dumps(answer.settings)}
-    write_tensors(path, {"probabilities": answer.probabilities}, metadata)
-    return answer
+    seconds = [_seconds(each, data) for each in asked]
+    longest_first = sorted(range(len(asked)), key=lambda position: -seconds[position])
+    ordered = [asked[position] for position in longest_first]
+    workers = min(cores(), len(asked)) if sum(seconds) - max(seconds) > _WORTHWHILE else 1
+    calls = (
+        delayed(answer_on_one_core)(
+            BASELINES[each.baseline], Question(data, data.X_validation, each.trial, each.seed, held_out)
+        )
+        for each in ordered
+    )
+    with parallel_config("loky" if workers > 1 else "sequential"):
+        yield from zip(ordered, Parallel(n_jobs=workers, return_as="generator")(calls), strict=True)
 
 
-def _path(asked: _Asked, folder: Folder) -> Path:
-    return folder.trials / f"baseline-{asked.key}.safetensors"
+def _seconds(asked: _Asked, data: TrialData) -> float:
+    """About how long it takes."""
+    rows, features = map(int, data.X_train.shape)
+    if asked.trial is None:
+        return _PASSES * rows * features * data.n_classes / _RATE
+    steps = asked.trial.epochs * -(-rows // asked.trial.batch_size)
+    return steps * _STEP_SECONDS + cost(asked.trial, rows, features, data.n_classes) / _RATE
+
+
+def _path(asked: _Asked, folder: Path) -> Path:
+    return folder / f"{asked.key}.safetensors"
 
 
 def held_out_among(candidates: Division, finals: Division) -> Positions:

@@ -152,7 +152,7 @@ class _Judging:
             [Wanted(at, name_of(configurations[at]), trials[at]) for at in chosen],
             division,
             held_out_among(candidates, division),
-            study.folder,
+            study.where.baselines,
             f"{study.name} baselines",
         )
         division.release()
@@ -181,7 +181,7 @@ class _Judging:
         note = _keep_network(study, first.network(), division, configuration)
         wanted = [Wanted(best, name_of(configuration), [final_trial(configuration.trials[0])])]
         words = f"{study.name} baselines"
-        baselines = baseline_models(study.settings.baselines, wanted, division, None, study.folder, words)
+        baselines = baseline_models(study.settings.baselines, wanted, division, None, study.where.baselines, words)
         digest = digest_json([division.source.dataset.digest, "validation", study.settings.validation_fraction])
         judged = Judged(division.y_watched, division.groups)
         return cls(Rows.VALIDATION, judged, digest, (model, *baselines), 0, note)

@@ -287,21 +287,32 @@ def test_a_study_made_elsewhere_says_so(pipeline, exploration):
     assert f"commit {'f' * 40}, numpy 1.0" in text
 
 
-def test_without_a_drawing_the_picture_is_put_in_and_without_both_it_says_what_to_do(pipeline, hostile):
+def test_a_figure_too_large_for_a_page_is_kept_as_a_picture_alone_and_tells_of_letters_without_a_font(
+    pipeline, hostile, monkeypatch, tmp_path
+):
+    monkeypatch.setattr("lib.figures.vector.LARGEST", 10)
+    folder = StudyFolder(tmp_path, Identity("hostile", "large", 1, {}, {}))
+    folder.keep(Drawing("curves", "All curves", training_curves(CURVES, "Curves of \U0010fffd")))
+    record = folder.seal(Result(), hostile.dataset)
+    assert [path.name for path in (record.folder / "figures").iterdir()] == ["curves.png"]
+    page = require_self_contained(render(pipeline, {"hostile": record}))
+    assert [attributes["alt"] for _, attributes in page.all("img")] == ["large: All curves"]
+    told = [warning for warning in record.present().warnings if "no font installed here has \U0010fffd" in warning]
+    assert len(told) == 1
+
+
+def test_a_damaged_or_lost_figure_says_what_to_do_and_leaves_the_page(pipeline, hostile):
     drawing = hostile.folder / "figures" / "map.svg"
     content = drawing.read_bytes()
     try:
-        drawing.unlink()
-        page = require_self_contained(render(pipeline, {"hostile": hostile}))
-        assert [attributes["alt"] for _, attributes in page.all("img")] == ["hostile: The map"]
         drawing.write_bytes(b"<svg")
         with pytest.raises(DataError, match=r"map\.svg is damaged .*run the study again"):
             render(pipeline, {"hostile": hostile})
     finally:
         drawing.write_bytes(content)
-    lost = dataclasses.replace(hostile, figures=(Artifact("lost.png", "lost"),))
+    lost = dataclasses.replace(hostile, figures=(Artifact("lost.svg", "lost"),))
     before = (pipeline.folder / "report.html").read_bytes()
-    with pytest.raises(DataError, match=r"figure .*lost\.png is missing"):
+    with pytest.raises(DataError, match=r"figure .*lost\.svg is missing"):
         write_report(pipeline, {"hostile": lost}, anew=True)
     assert (pipeline.folder / "report.html").read_bytes() == before
 

@@ -70,7 +70,7 @@ def test_the_record_says_what_the_set_holds(record, where):
     assert result.minimum <= X.min()
     assert result.maximum >= X.max()
     assert open_record(record.folder) == record
-    assert [figure.file for figure in record.figures] == ["pca.png", "features.png"]
+    assert [figure.file for figure in record.figures] == ["pca.svg", "features.svg"]
 
 
 def test_a_set_that_is_whole_is_found_and_one_that_is_not_is_made_whole_again(record, where):

@@ -41,7 +41,7 @@ def rows(record: Record, name: str) -> list[dict[str, str]]:
 
 def test_a_tested_sweep_has_every_figure_the_accuracies_first(tested):
     mlp = next(each for each in tested.result.explored if each.variant == "mlp")
-    assert [each.file.removesuffix(".png") for each in tested.figures] == [
+    assert [each.file.removesuffix(".svg") for each in tested.figures] == [
         "test-accuracy",
         "summary",
         "loss-curves-linear",
@@ -60,7 +60,7 @@ def test_a_tested_sweep_has_every_figure_the_accuracies_first(tested):
 
 
 def test_a_searched_sweep_begins_with_all_configurations_and_shows_its_course(searched):
-    names = [each.file.removesuffix(".png") for each in searched.figures]
+    names = [each.file.removesuffix(".svg") for each in searched.figures]
     assert names[0] == "summary"
     assert names[-1] == "search-history"
     assert not {"test-accuracy", "error-curves"} & set(names)
