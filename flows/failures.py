@@ -22,6 +22,8 @@ BAD_INPUT, DEFECT = 2, 70
 _LONGEST, _SHOWN = 300, 60
 """Letters of a word that is shown whole, at most, and of the beginning of a longer one."""
 
+_OWN = ("flows", "tasks", "lib")
+
 
 def require_surroundings() -> None:
     """Refuse to begin where the current folder is gone, or no temporary file can be made. Raises ConfigError.
@@ -77,6 +79,8 @@ def _explained(error: BaseException) -> str | None:
             f"the memory of this machine is too small ({str(error) or 'nothing was left'}): close other programs, or use "
             "smaller settings, fewer images, or a larger machine"
         )
+    if isinstance(error, ImportError) and error.name and error.name.partition(".")[0] not in _OWN:
+        return f"a package that probeflow needs cannot be imported ({error}); install probeflow again with what it needs"
     if isinstance(error, OSError):
         return system_words(error, repr(error.filename) if error.filename else "a file")
     package = type(error).__module__.partition(".")[0]  # by name: who fails without it need not wait for its import
