@@ -442,7 +442,7 @@ def _device(wanted: str) -> str:
     """The kind of device that extraction will take: "cpu" or "cuda"."""
     from lib.features.device import choose_device
 
-    return choose_device(wanted).type
+    return choose_device(wanted).type if wanted == "auto" else wanted.partition(":")[0]
 
 
 def _alike(settings: FeatureSettings, device: str) -> str:
