@@ -86,7 +86,8 @@ def _parser() -> argparse.ArgumentParser:
     new.add_argument("--images", metavar="FOLDER", help="your images; without it bundled photographs")
     run = add("run", _run, "run a profile, or some of its nodes")
     plan = add("plan", _plan, "say what a run would do, node by node: what is there, what is to do and why, how long")
-    for sub in (run, plan):
+    doctor = add("doctor", _doctor, "say what works here for a profile: data, weights, studies, GPU, servers, disk")
+    for sub in (run, plan, doctor):
         sub.add_argument("--only", action="append", metavar="NODE", help=_ONLY)
     for sub in (run, plan, attempt):
         sub.add_argument(
@@ -98,8 +99,11 @@ def _parser() -> argparse.ArgumentParser:
             help="child runs that an extraction or a sweep is cut into (default: one a worker online; "
             "an extraction has fewer when a chunk would hold less than PROBEFLOW_CHUNK_IMAGES, 20000)",
         )
-    for sub in (run, plan):
-        _add_profile(sub)
+    for sub in (run, plan, doctor):
+        sub.add_argument(
+            "--profile", default="embedded", metavar="NAME", help="built-in profile: embedded (default) or reference"
+        )
+        sub.add_argument("--profile-file", type=Path, metavar="FILE", help="a profile of your own, in YAML")
         sub.add_argument(
             "--set",
             action="append",
@@ -194,15 +198,7 @@ def _parser() -> argparse.ArgumentParser:
     ui = add("ui", _ui, "open the MLflow and Prefect UIs on this machine")
     ui.add_argument("--mlflow-port", type=int, default=5000)
     ui.add_argument("--prefect-port", type=int, default=4200)
-    _add_profile(add("doctor", _doctor, "say what works here for a profile: data, weights, GPU, servers, disk"))
     return parser
-
-
-def _add_profile(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--profile", default="embedded", metavar="NAME", help="built-in profile: embedded (default) or reference"
-    )
-    parser.add_argument("--profile-file", type=Path, metavar="FILE", help="a profile of your own, in YAML")
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -386,9 +382,8 @@ def _ui(options: argparse.Namespace) -> int:
 
 def _doctor(options: argparse.Namespace) -> int:
     from flows.doctor import examine
-    from lib.profile import load_profile
 
-    return examine(load_profile(options.profile, options.profile_file))
+    return examine(_profile(options), options.only)
 
 
 if __name__ == "__main__":

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
+from typing import TYPE_CHECKING
 
 from lib.addresses import without_credentials
 from lib.errors import ProbeflowError
 from lib.places import Places, places
 from lib.profile import Profile
 from lib.text import visible
+
+if TYPE_CHECKING:
+    from lib.datasets import Dataset
 
 _ENOUGH_DISK = 5e9
 
@@ -27,10 +31,10 @@ class Finding:
     needed: bool = True
 
 
-def examine(profile: Profile) -> int:
-    """Print what works and each fix; the exit status is 1 when something that `profile` needs does not."""
+def examine(profile: Profile, only: Sequence[str] | None = None) -> int:
+    """Print what works and each fix, for some nodes of `profile` or all; the status is 1 when something needed does not."""
     failed = False
-    for finding in _findings(profile, places()):
+    for finding in _findings(profile, profile.graph.chosen(only), places()):
         mark = "ok" if finding.works else ("FIX" if finding.needed else "-")
         sys.stdout.write(f"{mark:5s} {finding.subject:12s} {visible(finding.words)}\n")
         sys.stdout.flush()
@@ -38,15 +42,16 @@ def examine(profile: Profile) -> int:
     return 1 if failed else 0
 
 
-def _findings(profile: Profile, where: Places) -> Iterator[Finding]:
+def _findings(profile: Profile, names: Sequence[str], where: Places) -> Iterator[Finding]:
     packages = ("prefect", "mlflow", "torch", "torchvision", "scikit-learn", "numpy")
     running = ".".join(map(str, sys.version_info[:3]))
     yield Finding("versions", True, f"Python {running}, " + ", ".join(f"{name} {version(name)}" for name in packages))
     yield from _disk(where)
-    yield from _data(profile, where)
-    yield from _weights(profile, where)
-    yield _gpu(profile)
-    yield from _precision(profile)
+    datasets: dict[str, Dataset] = {}
+    yield from _data(profile, names, where, datasets)
+    yield from _nodes(profile, names, where, datasets)
+    yield _gpu(profile, names)
+    yield from _precision(profile, names)
     yield from _servers(where)
 
 
@@ -66,50 +71,73 @@ def _disk(where: Places) -> Iterator[Finding]:
         yield Finding(name, free > _ENOUGH_DISK, words + ("" if free > _ENOUGH_DISK else "; make room: 5 GB are wise"))
 
 
-def _data(profile: Profile, where: Places) -> Iterator[Finding]:
-    from lib.datasets import acquire
+def _data(profile: Profile, names: Sequence[str], where: Places, datasets: dict[str, Dataset]) -> Iterator[Finding]:
+    """Each dataset, which is then in `datasets` if it can be had."""
+    from lib.datasets import acquire, require_no_leakage
 
     yield Finding(
         "mirror",
         True,
         without_credentials(where.mirror or "") or "none set; downloads come from their public addresses",
     )
-    for name, source in profile.data.items():
+    for name in names:
+        if (source := profile.data.get(name)) is None:
+            continue
         try:
             dataset = acquire(source, where.data, where.mirror)
+            require_no_leakage(dataset)
         except ProbeflowError as problem:
             yield Finding(name, False, str(problem))
         else:
-            rows = ", ".join(f"{len(split):,} {of}" for of, split in dataset.splits.items())
-            yield Finding(name, True, f"{dataset.name}, {rows} ({dataset.origin})")
+            datasets[name] = dataset
+            yield Finding(name, True, f"{dataset.name}: {'; '.join(dataset.understood.lines())} ({dataset.origin})")
 
 
-def _weights(profile: Profile, where: Places) -> Iterator[Finding]:
+def _nodes(profile: Profile, names: Sequence[str], where: Places, datasets: Mapping[str, Dataset]) -> Iterator[Finding]:
+    """Weights of feature sets, and what nodes lack as a run would refuse it; whether the disk takes what they write."""
     from lib.backbones.weights import weights_digest
+    from lib.graph.check import look_ahead, problems, small_disk
+    from lib.graph.outlook import Outlook
 
-    for name, node in profile.features.items():
+    outlook = Outlook(profile, datasets, where, fetch=True)
+    lacking = dict(problems(profile, names, outlook))
+    for name in names:
+        if name in profile.data:
+            continue
+        words = f"{profile.graph[name].kind}: its settings and data fit"
         try:
-            digest = weights_digest(node.extraction, where.weights, where.mirror)
+            if name in lacking:
+                raise lacking[name]
+            if name in profile.features:
+                extraction = profile.features[name].extraction
+                digest = weights_digest(extraction, where.weights, where.mirror)
+                words = f"{extraction.describe()}, sha256 {digest[:16]}…"
         except ProbeflowError as problem:
             yield Finding(name, False, str(problem))
         else:
-            yield Finding(name, True, f"{node.extraction.describe()}, sha256 {digest[:16]}…")
+            yield Finding(name, True, words)
+    if lacking or any(name in profile.data and name not in datasets for name in names):
+        return
+    forecasts = [node.forecast for node in look_ahead(profile, names, outlook) if node.forecast is not None]
+    if too_small := small_disk(forecasts, where):
+        yield Finding("disk", False, str(too_small))
 
 
-def _gpu(profile: Profile) -> Finding:
+def _gpu(profile: Profile, names: Sequence[str]) -> Finding:
     import torch
 
     if torch.cuda.is_available():
         names = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
         return Finding("GPU", True, ", ".join(names))
-    needed = any(node.device.startswith("cuda") for node in profile.features.values())
+    needed = any(node.device.startswith("cuda") for name, node in profile.features.items() if name in names)
     return Finding("GPU", False, "none seen by PyTorch: extraction runs on the CPU, slower; check the driver", needed)
 
 
-def _precision(profile: Profile) -> Iterator[Finding]:
+def _precision(profile: Profile, names: Sequence[str]) -> Iterator[Finding]:
     from lib.features.device import choose_device, computes_fast
 
-    for device_name, chosen in sorted({(node.device, node.precision) for node in profile.features.values()}):
+    wanted = {(node.device, node.precision) for name, node in profile.features.items() if name in names}
+    for device_name, chosen in sorted(wanted):
         try:
             device = choose_device(device_name)
         except ProbeflowError as problem:

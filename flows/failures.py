@@ -22,6 +22,8 @@ BAD_INPUT, DEFECT = 2, 70
 _LONGEST, _SHOWN = 300, 60
 """Letters of a word that is shown whole, at most, and of the beginning of a longer one."""
 
+_OWN = ("flows", "tasks", "lib")
+
 
 def require_surroundings() -> None:
     """Refuse to begin where the current folder is gone, or no temporary file can be made. Raises ConfigError.
@@ -77,6 +79,10 @@ def _explained(error: BaseException) -> str | None:
             f"the memory of this machine is too small ({str(error) or 'nothing was left'}): close other programs, or use "
             "smaller settings, fewer images, or a larger machine"
         )
+    if isinstance(error, ImportError) and error.name and error.name.partition(".")[0] not in _OWN:
+        return (
+            f"a package that probeflow needs cannot be imported ({error}); install probeflow again with what it needs"
+        )
     if isinstance(error, OSError):
         return system_words(error, repr(error.filename) if error.filename else "a file")
     package = type(error).__module__.partition(".")[0]  # by name: who fails without it need not wait for its import
@@ -96,7 +102,7 @@ def _explained(error: BaseException) -> str | None:
 def _print(words: str) -> None:
     """One line, whatever stands in it: a word of thousands of letters is cut."""
     short = re.sub(rf"\S{{{_LONGEST},}}", lambda word: f"{word[0][:_SHOWN]}… ({len(word[0]):,} letters)", words)
-    sys.stderr.write(f"probeflow: {visible(without_credentials(' '.join(short.split())))}\n")
+    sys.stderr.write(f"probeflow: {visible(without_credentials(short))}\n")
 
 
 def _keep(trace: str, command: Sequence[str]) -> Path | None:

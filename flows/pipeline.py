@@ -16,13 +16,13 @@ from prefect.futures import PrefectFuture, as_completed
 
 from flows.settings import AnyProfile, chosen, profile_and_nodes
 from lib.places import Workers, workers_here
-from lib.profile import Profile
+from lib.profile import Graph, Profile
 from lib.studies.record import note_node_time
 from lib.studies.study import Group
 from tasks.ends import ENDS, refuse_endless_restarts
 from tasks.node import CHUNK_FLOW, check, run_here, run_on_pool, summarise_run
 from tasks.pool import await_predecessors, begin, give_up
-from tasks.tracking import promote, show_study
+from tasks.tracking import promote, require_store, show_study
 
 Ended = Callable[[str, str], None]
 """Called with a node's name and its record's folder."""
@@ -47,9 +47,11 @@ def pipeline(
     refuse_endless_restarts()
     settings = chosen(profile, changes or ())
     workers = workers or workers_here()
-    wanted = settings.graph.chosen(only)
-    names = [name for name in wanted if settings.graph[name].group is not Group.DATA]
-    check(settings, wanted)
+    graph = settings.graph
+    wanted = graph.chosen(only)
+    names = [name for name in wanted if graph[name].group is not Group.DATA]
+    require_store()
+    check(settings, wanted, workers)
     outcomes: dict[str, dict[str, Any]] = {}
     began: dict[str, float] = {}
 
@@ -64,7 +66,7 @@ def pipeline(
             ended(name, run_here(settings, name))
     else:
         await_predecessors(CHUNK_FLOW, workers.pool)
-        _side_by_side(settings, names, workers, began, ended)
+        _side_by_side(settings, graph, names, workers, began, ended)
 
     result: dict[str, Any] = {
         "profile": settings.name,
@@ -84,7 +86,7 @@ def pipeline(
 
 
 def _side_by_side(
-    profile: Profile, names: Sequence[str], workers: Workers, began: dict[str, float], ended: Ended
+    profile: Profile, graph: Graph, names: Sequence[str], workers: Workers, began: dict[str, float], ended: Ended
 ) -> None:
     """Have nodes run by workers: each as soon as what it needs is done, so that independent ones run at the same time.
 
@@ -100,7 +102,7 @@ def _side_by_side(
 
     def submit_ready() -> None:
         for name in list(left):
-            if all(need.node in done or need.node not in names for need in profile.graph[name].needs):
+            if all(need.node in done or need.node not in names for need in graph[name].needs):
                 left.remove(name)
                 began[name] = time.time()
                 running[run_on_pool.submit(profile, name, workers)] = name

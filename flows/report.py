@@ -30,7 +30,7 @@ def run_and_report(profile: Profile, only: Sequence[str] | None, where: Places, 
     ConfigError
         For an unknown node, or workers without a Prefect server that they share.
     """
-    profile.graph.chosen(only)  # before a server takes its seconds to start
+    wanted = profile.graph.chosen(only)  # before a server takes its seconds to start
     require_prefect()
     from tasks.server import require_server
 
@@ -39,7 +39,9 @@ def run_and_report(profile: Profile, only: Sequence[str] | None, where: Places, 
         _require_tracking(where)
     with temporary_prefect() as ready, _nodes_on_terminal():
         from flows.pipeline import pipeline  # what takes long to import, while the server starts
+        from lib.graph import check_settings
 
+        check_settings(profile, wanted, where)
         _require_tracking(where)
         ready()
         whole = profile.model_dump(mode="json")

@@ -14,6 +14,7 @@ from time import perf_counter
 from typing import Any, TypeVar
 
 from prefect import task
+from prefect.artifacts import create_markdown_artifact
 
 from lib.errors import ChangedError, DataError
 from lib.gpu import gpu_to_itself
@@ -21,6 +22,7 @@ from lib.graph import check_graph, ready_node, summarise
 from lib.places import Workers, places
 from lib.profile import Profile, parse_profile
 from lib.storage.copies import shown
+from lib.studies.presentation import escaped
 from lib.studies.record import RECORD, open_record
 from lib.studies.study import Record, Work
 from tasks.policy import POLICY
@@ -34,15 +36,25 @@ _T = TypeVar("_T")
 
 
 @task(name="check", task_run_name="data and studies", **POLICY)
-def check(profile: Profile, names: Sequence[str]) -> list[str]:
-    """Fetch and verify the data of the nodes `names`, and refuse what could only fail later; a line for each dataset."""
-    lines = []
+def check(profile: Profile, names: Sequence[str], workers: Workers) -> list[str]:
+    """Fetch and verify the data of the nodes `names`, and refuse what could only fail later; the nodes that are to compute.
+
+    What was understood of the data and what is to be done is logged, and shown as an artifact.
+    """
     with _logged("data") as log:
-        for name, dataset in check_graph(profile, names, places()).items():
-            rows = ", ".join(f"{len(split):,} {of}" for of, split in dataset.splits.items())
-            lines.append(f"{name} {dataset.digest[:12]} ({rows} rows)")
-        log("; ".join(lines))
-    return lines
+        ahead = check_graph(profile, names, places(), here=workers.pool is None)
+        left = [node.name for node in ahead.nodes if node.forecast is not None]
+        if workers.pool is not None and left:
+            workers_online(workers.pool, CHUNK_FLOW)
+        lines = list(ahead.lines())
+        for line in lines:
+            _logger.info("%s", line)
+        text = "\n".join(f"- {escaped(line)}" for line in lines)
+        create_markdown_artifact(
+            text, key="preflight", description="What was understood of the data, and what is to do"
+        )
+        log(f"{len(ahead.data)} checked")
+    return left
 
 
 @task(name="node", task_run_name="{name}", **POLICY)

@@ -15,7 +15,7 @@ from prefect.artifacts import (
     create_markdown_artifact,
     create_table_artifact,
 )
-from prefect.runtime import flow_run
+from prefect.runtime import deployment, flow_run
 from prefect.settings import PREFECT_API_URL, PREFECT_UI_ENABLED
 
 from lib.errors import command
@@ -31,6 +31,19 @@ _LARGEST_PICTURE = 200_000
 
 _LONGEST_TABLE = 200
 """Rows of a table that is put into an artifact; longer ones are in MLflow alone."""
+
+
+def require_store() -> None:
+    """Open MLflow's store before anything is computed; a run of a deployment waits for a server that restarts.
+
+    Raises
+    ------
+    StorageError
+        When it cannot be opened, or the server does not answer.
+    """
+    from lib.tracking.store import connect
+
+    connect(places(), patient=deployment.get_id() is not None)
 
 
 @task(name="show", **POLICY)

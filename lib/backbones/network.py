@@ -98,10 +98,31 @@ def save_weights(settings: NetworkSettings, cache: Path, mirror: str | None, tar
     write_bytes(target, safetensors_bytes({name: state[name].contiguous() for name in needed}))
 
 
+def require_weights(settings: NetworkSettings, cache: Path, mirror: str | None) -> None:
+    """Refuse ImageNet weights that cannot be had, or do not hold what the layer needs.
+
+    Raises
+    ------
+    WeightsError
+        As `load_network`, which takes its time.
+    """
+    with torch.device("meta"):  # names and shapes alone
+        network = settings.entry.build()
+    _chosen(network, settings, weights_path(settings, cache, mirror))
+
+
 def _pretrained(settings: NetworkSettings, cache: Path, mirror: str | None) -> tuple[nn.Module, list[str]]:
     """The network with the weights of a file as far as the layer needs them, and the names of these."""
-    backbone, path = settings.entry, weights_path(settings, cache, mirror)
-    network = random_network(backbone, 0)
+    path = weights_path(settings, cache, mirror)
+    network = random_network(settings.entry, 0)
+    chosen = _chosen(network, settings, path)
+    network.load_state_dict(chosen, strict=False)
+    return network, list(chosen)
+
+
+def _chosen(network: nn.Module, settings: NetworkSettings, path: Path) -> dict[str, torch.Tensor]:
+    """Those tensors of a file that the layer needs."""
+    backbone = settings.entry
     needed, held = _needed(network, backbone.cut(settings.layer)), _read(path, backbone)
     if lacking := [name for name in needed if name not in held]:
         able = [layer for layer, cut in backbone.cuts.items() if not set(_needed(network, cut)) - set(held)]
@@ -115,8 +136,7 @@ def _pretrained(settings: NetworkSettings, cache: Path, mirror: str | None) -> t
     for name in needed:
         if held[name].shape != own[name].shape:
             raise _other_weights(path, backbone, f"{name} is {tuple(held[name].shape)}, not {tuple(own[name].shape)}")
-    network.load_state_dict({name: held[name] for name in needed}, strict=False)
-    return network, needed
+    return {name: held[name] for name in needed}
 
 
 def _needed(network: nn.Module, cut: Cut) -> list[str]:

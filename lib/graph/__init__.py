@@ -3,7 +3,7 @@
 It walks the graph and knows no study by name.
 """
 
-from lib.graph.check import check_graph
+from lib.graph.check import check_graph, check_settings
 from lib.graph.inputs import ReadyNode, ready_node
 from lib.graph.plan import NodePlan, RunPlan, plan_run
 from lib.graph.reproduce import PastRun, Verdict, past_run, reproduce
@@ -17,6 +17,7 @@ __all__ = [
     "RunResult",
     "Verdict",
     "check_graph",
+    "check_settings",
     "past_run",
     "plan_run",
     "ready_node",

@@ -1,24 +1,52 @@
-"""Before a run: all data is fetched and verified, and every study says what could only fail later."""
+"""Before a run: all data is fetched and verified, and what could only fail later is refused now."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from lib.datasets import Dataset, acquire, require_no_leakage
 from lib.datasets.shrinking import Shrink
+from lib.errors import ProbeflowError, StorageError
 from lib.graph.outlook import Outlook
+from lib.graph.preflight import NodeAhead, Preflight
 from lib.places import Places
 from lib.profile import Graph, Profile
 from lib.reference import claims_named
-from lib.studies.study import Group, kind_of
+from lib.studies.study import Forecast, Group, kind_of
+
+_LITTLE = 100e6
+"""Bytes of figures, tables and records beside what a forecast counts."""
 
 
-def check_graph(profile: Profile, names: Sequence[str], where: Places) -> dict[str, Dataset]:
-    """Acquire the data that the nodes `names` need and refuse what could only fail later; returns the data by node.
+def check_settings(profile: Profile, names: Sequence[str], where: Places) -> None:
+    """Refuse what shows without data in the nodes `names` and what they need: in a moment, and nothing is fetched.
+
+    Raises
+    ------
+    ConfigError
+        Naming a study, its setting and the fix.
+    DataError
+        When a folder on this machine is not laid out as a dataset.
+    """
+    if profile.claims is not None:
+        claims_named(profile.claims)
+    for _, problem in problems(profile, names, Outlook(profile, {}, where)):
+        raise problem
+
+
+def check_graph(profile: Profile, names: Sequence[str], where: Places, *, here: bool = True) -> Preflight:
+    """Acquire the data that the nodes `names` need and refuse what could only fail later; returns what there is to do.
 
     Studies are checked twice: by what shows without data, so that nothing is fetched in vain, and by the data. Weights are
     fetched here as well.
+
+    Parameters
+    ----------
+    here : bool
+        Whether this process computes; else the workers of a pool do, each with a device and memory of its own.
 
     Raises
     ------
@@ -28,22 +56,27 @@ def check_graph(profile: Profile, names: Sequence[str], where: Places) -> dict[s
         When data cannot be had, or is not what it claims to be.
     LeakageError
         When a test image is a training image.
+    StorageError
+        When the disk is too small.
     WeightsError
-        When weights are missing.
+        When weights are missing, or lack what a layer needs.
     """
+    check_settings(profile, names, where)
     graph = profile.graph
     wanted = graph.with_needs(names)
-    if profile.claims is not None:
-        claims_named(profile.claims)
-    _check(profile, wanted, {}, where)
     datasets: dict[str, Dataset] = {}
     for name in wanted:
         if graph[name].group is Group.DATA:
             source: Any = graph[name].settings
             datasets[name] = acquire(source, where.data, where.mirror, _small_copies(graph, name, wanted))
             require_no_leakage(datasets[name])
-    _check(profile, wanted, datasets, where)
-    return datasets
+    outlook = Outlook(profile, datasets, where, fetch=True)
+    for _, problem in problems(profile, names, outlook, here=here):
+        raise problem
+    nodes = tuple(look_ahead(profile, names, outlook))
+    if too_small := small_disk([node.forecast for node in nodes if node.forecast is not None], where):
+        raise too_small
+    return Preflight({name: dataset.understood for name, dataset in datasets.items()}, nodes)
 
 
 def _small_copies(graph: Graph, data: str, names: Sequence[str]) -> list[Shrink]:
@@ -58,10 +91,54 @@ def _small_copies(graph: Graph, data: str, names: Sequence[str]) -> list[Shrink]
     ]
 
 
-def _check(profile: Profile, names: Sequence[str], datasets: Mapping[str, Dataset], where: Places) -> None:
-    outlook = Outlook(profile, datasets, where, fetch=True)
-    for name in names:
-        node = profile.graph[name]
-        if node.group is not Group.DATA:
+def problems(
+    profile: Profile, names: Sequence[str], outlook: Outlook, *, here: bool = True
+) -> Iterator[tuple[str, ProbeflowError]]:
+    """Why nodes could not be computed, each by its name: what they lack in their inputs or, if not done, on this machine."""
+    graph = profile.graph
+    for name in graph.with_needs(names):
+        if graph[name].group is Group.DATA:
+            continue
+        settings, inputs = graph[name].study, outlook.inputs(name)
+        try:
             outlook[name]  # fetches weights
-            kind_of(node.study).check(name, node.study, outlook.inputs(name))
+            kind_of(settings).check(name, settings, inputs)
+            if all(each.dataset is not None for each in inputs.values()) and not outlook.is_done(name):
+                kind_of(settings).require_means(name, settings, inputs, outlook.where, here)
+        except ProbeflowError as problem:
+            yield name, problem
+
+
+def look_ahead(profile: Profile, names: Sequence[str], outlook: Outlook) -> Iterator[NodeAhead]:
+    """What each node that makes a record would do."""
+    graph = profile.graph
+    for name in graph.with_needs(names):
+        if graph[name].group is Group.DATA:
+            continue
+        settings, folder = graph[name].study, outlook.folder(name)
+        forecast = None
+        if not outlook.is_done(name):
+            forecast = kind_of(settings).forecast(name, settings, outlook.inputs(name), outlook.where, folder)
+        yield NodeAhead(name, graph[name].kind, forecast)
+
+
+def small_disk(forecasts: Sequence[Forecast], where: Places) -> StorageError | None:
+    """An error where the disk has not the room for what is to be written, as far as that is known."""
+    needed = sum(each.bytes or 0 for each in forecasts)
+    free = free_bytes(where.data)
+    if not needed or needed + _LITTLE <= free:
+        return None
+    return StorageError(
+        f"this run writes about {_size(needed + _LITTLE)} into {where.data}, whose disk has {_size(free)} free: make room, or "
+        "point PROBEFLOW_DATA elsewhere"
+    )
+
+
+def free_bytes(folder: Path) -> int:
+    """Free bytes of the disk that a folder lies on, or will."""
+    there = next(each for each in (folder, *folder.parents) if each.exists())
+    return shutil.disk_usage(there).free
+
+
+def _size(count: float) -> str:
+    return f"{count / 1e9:.1f} GB"

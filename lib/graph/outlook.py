@@ -37,6 +37,7 @@ class Outlook:
         self._datasets = datasets
         self._known: dict[str, Ahead] = {}
         self._identities: dict[str, Identity | None] = {}
+        self._done: dict[str, bool] = {}
 
     def __getitem__(self, name: str) -> Ahead:
         if name not in self._known:
@@ -56,6 +57,13 @@ class Outlook:
         """Where a node's record lies, or will; None while its key is not known."""
         identity = self.identity(name)
         return None if identity is None else StudyFolder(self.where.studies, identity)
+
+    def is_done(self, name: str) -> bool:
+        """Whether a node has a record, which is not damaged; what it speaks of outside its folder is not read."""
+        if name not in self._done:
+            folder = self.folder(name)
+            self._done[name] = folder is not None and folder.finished() is not None
+        return self._done[name]
 
     def _look(self, name: str) -> Ahead:
         node = self.graph[name]

@@ -12,6 +12,7 @@ from typing import Any, cast
 
 from lib.datasets import Dataset, on_disk
 from lib.datasets.download import offline
+from lib.graph.check import problems, small_disk
 from lib.graph.estimate import Estimate, estimate
 from lib.graph.inputs import ready_node
 from lib.graph.outlook import Outlook
@@ -96,6 +97,8 @@ def plan_run(profile: Profile, only: Sequence[str] | None, where: Places, worker
         For an unknown node, or what a study refuses before anything is computed.
     DataError
         When data on disk is not what it claims to be, or a record is damaged: a run would say so and stop.
+    ProbeflowError
+        For what else a run would refuse, as far as it shows on this machine: see `check_graph`.
     """
     return _Planner(profile, where, workers).plan(profile.graph.chosen(only), whole=not only)
 
@@ -116,14 +119,17 @@ class _Planner:
                 source: Any = self.graph[name].settings
                 datasets[name] = on_disk(source, self.where.data, self.where.mirror)
         outlook = Outlook(self.profile, datasets, self.where)
+        for _, problem in problems(self.profile, names, outlook, here=self.workers.pool is None):
+            raise problem
         for name in names:
             node = self.graph[name]
             if node.group is Group.DATA:
                 self._plans[name] = _of_data(node, datasets[name])
             else:
-                kind_of(node.study).check(name, node.study, outlook.inputs(name))
                 self._plans[name] = self._of_node(node, outlook)
         plans = list(self._plans.values())
+        if too_small := small_disk([plan.forecast for plan in plans], self.where):
+            raise too_small
         if self.profile.promote in names:
             told = f"the gate holds {self.profile.promote} against the champion there is then"
             plans.append(NodePlan("promote", "", State.EACH_RUN, told))

@@ -21,11 +21,11 @@ def training_device() -> str:
 
 def program_memory(device: str, rows_bytes: int = 0) -> int | None:
     """Bytes that programs may take on `device` beside `rows_bytes` of rows; None when the system does not tell."""
-    free = torch.cuda.mem_get_info(device)[0] if device.startswith("cuda") else _free_ram()
+    free = torch.cuda.mem_get_info(device)[0] if device.startswith("cuda") else free_memory()
     return None if free is None else max(0, int(free * _MARGIN) - rows_bytes)
 
 
-def _free_ram() -> int | None:
+def free_memory() -> int | None:
     """RAM available without swapping, in bytes: the machine's, or the container's if it has less."""
     found = [free for free in (_machine(), _container()) if free is not None]
     return min(found) if found else None

@@ -171,6 +171,18 @@ class Features(Kind[FeatureNode, FeaturesResult]):
                 f"and data.{data.name}.decode_side is {side}; set it to {least}, or data.{data.name}.decode to full"
             )
 
+    def require_means(
+        self, name: str, settings: FeatureNode, inputs: Mapping[str, Ahead], where: Places, here: bool
+    ) -> None:
+        if here and settings.device.startswith("cuda"):
+            from lib.features.device import choose_device
+
+            choose_device(settings.device)
+        if settings.weights_file:
+            from lib.backbones.network import require_weights
+
+            require_weights(settings.extraction, where.weights, where.mirror)
+
     def decisive(self, settings: FeatureNode) -> Any:
         """Nothing beside the digest of the set, which covers all settings that decide its values and its shards."""
         return {}
@@ -430,7 +442,7 @@ def _device(wanted: str) -> str:
     """The kind of device that extraction will take: "cpu" or "cuda"."""
     from lib.features.device import choose_device
 
-    return choose_device(wanted).type
+    return choose_device(wanted).type if wanted == "auto" else wanted.partition(":")[0]
 
 
 def _alike(settings: FeatureSettings, device: str) -> str:

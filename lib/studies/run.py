@@ -68,4 +68,5 @@ def note_of(dataset: Dataset) -> DatasetNote:
         dataset.class_names,
         {name: len(split) for name, split in dataset.splits.items()},
         (*dataset.warnings, *leakage_warnings(dataset)),
+        dataset.understood,
     )

@@ -22,7 +22,7 @@ from lib.validation import Frozen, Stored
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from lib.datasets import Dataset
+    from lib.datasets import Dataset, Understood
     from lib.datasets.shrinking import Shrink
     from lib.datasets.sources import SourceSettings
     from lib.features import FeatureSet
@@ -141,7 +141,7 @@ class Ahead:
 
 @dataclass(frozen=True)
 class DatasetNote:
-    """A dataset as a record shows it: `rows` counts each split, `counts` each split's classes."""
+    """A dataset as a record shows it: `rows` counts each split; `understood` is None in records made before there was it."""
 
     name: str
     digest: str
@@ -149,6 +149,7 @@ class DatasetNote:
     classes: tuple[str, ...]
     rows: dict[str, int]
     warnings: tuple[str, ...] = ()
+    understood: Understood | None = None
 
 
 @dataclass(frozen=True)
@@ -365,6 +366,18 @@ class Kind(ABC, Generic[S, R]):
         Raises
         ------
         ConfigError
+            Naming the study, the setting and the fix.
+        """
+
+    def require_means(self, name: str, settings: S, inputs: Mapping[str, Ahead], where: Places, here: bool) -> None:
+        """Refuse, before anything is computed, what there are not the means for: weights, a device, memory.
+
+        Asked of a study whose data is here and that is not done. `here` says whether this process computes it, or workers
+        of a pool.
+
+        Raises
+        ------
+        ProbeflowError
             Naming the study, the setting and the fix.
         """
 

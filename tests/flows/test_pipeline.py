@@ -132,6 +132,13 @@ def test_prefect_s_notes_lead_to_mlflow_s_comparison(result):
     assert f"(once {command('ui')} runs)" in notes
 
 
+def test_what_was_understood_of_the_data_and_what_is_to_do_is_an_artifact(result):
+    (artifact,) = artifacts("preflight")[:1]
+    lines = artifact.data.splitlines()
+    assert any(line.startswith("- patches: 2 classes: ") for line in lines)
+    assert any(re.match(r"- (to compute|there already): .*classifier", line) for line in lines)
+
+
 def test_mlflow_runs_lead_back_to_their_flow_runs(result):
     tags = {name for name in all_runs("activations")[0].data.tags if name.startswith("prefect.")}
     assert tags == {"prefect.flow_run_id", "prefect.root_flow_run_id", "prefect.flow_run_name", "prefect.flow_run_url"}
@@ -333,7 +340,7 @@ def test_leaking_test_images_stop_the_run(tmp_path):
 
 def test_bad_input_is_not_tried_again(monkeypatch):
     tries = []
-    monkeypatch.setattr(node, "check_graph", lambda *given: tries.append(given) or check_graph(*given))
+    monkeypatch.setattr(node, "check_graph", lambda *given, here: tries.append(given) or check_graph(*given, here=here))
     absent = small_profile(
         data={"pets": {"source": "folder", "path": "/absent"}}, studies={"exploration": {"on": "pets"}}
     )

@@ -6,8 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
+from lib.datasets import Understood
 from lib.errors import ConfigError, DataError
 from lib.files import unsealed
 from lib.storage.copies import fetch, fetch_file
@@ -18,6 +19,8 @@ FORMAT = 7
 """Raised when what every record holds changes, so that older records are made anew; a kind's own version does the rest."""
 
 _FIELDS = {"format", "version", "kind", "name", "key", "dataset", "result", "figures", "tables", "made"}
+
+_UNDERSTOOD = TypeAdapter(Understood)
 
 
 def is_finished(folder: Path) -> bool:
@@ -60,13 +63,16 @@ def read_record(path: Path) -> Record[Any]:
         if unknown := sorted(set(content) - _FIELDS):
             raise ValueError(f"unknown field {unknown[0]!r}")
         dataset = content["dataset"]
+        understood = dataset.get("understood")
         return Record(
             kind=content["kind"],
             name=content["name"],
             key=content["key"],
             folder=path.parent,
             dataset=DatasetNote(
-                **dataset | {name: tuple(dataset[name]) for name in ("classes", "warnings")},
+                **dataset
+                | {name: tuple(dataset[name]) for name in ("classes", "warnings")}
+                | {"understood": None if understood is None else _UNDERSTOOD.validate_python(understood)},
             ),
             result=kind.result.model_validate_json(json.dumps(content["result"])),
             figures=tuple(Artifact(**each) for each in content["figures"]),

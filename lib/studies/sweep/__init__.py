@@ -79,6 +79,14 @@ class Sweep(Kind[SweepSettings, SweepResult]):
                 f"{here}.test: false, or add a test split"
             )
 
+    def require_means(
+        self, name: str, settings: SweepSettings, inputs: Mapping[str, Ahead], where: Places, here: bool
+    ) -> None:
+        from lib.studies.sweep.forecast import require_memory
+
+        if here:
+            require_memory(name, settings, inputs)
+
     def decisive(self, settings: SweepSettings) -> Any:
         """Its settings, and which measures are registered: all of them are taken."""
         from lib.evaluation.measures import MEASURES

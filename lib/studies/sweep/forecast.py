@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lib.errors import ConfigError
 from lib.machine import cores
-from lib.mlp.device import program_memory, training_device
+from lib.mlp.device import free_memory, program_memory, training_device
 from lib.mlp.engine import backend_of, lanes_on
 from lib.mlp.grouping import group_trials, n_parameters
 from lib.mlp.store import trial_key
@@ -101,6 +102,29 @@ def forecast(settings: SweepSettings, inputs: Mapping[str, Ahead], folder: Folde
         amount=_amount(settings, missing, sizes, [each for each in tested if each is not None]),
         after=_after(settings),
     )
+
+
+def require_memory(name: str, settings: SweepSettings, inputs: Mapping[str, Ahead]) -> None:
+    """Refuse inputs whose rows, which lie in one array, are larger than the memory that is free.
+
+    Raises
+    ------
+    ConfigError
+        Naming the study, the input and the fix.
+    """
+    free = free_memory()
+    for role in settings.roles:
+        each = inputs[role]
+        if free is None or each.dataset is None:
+            continue
+        rows = sum(len(split) for of, split in each.dataset.splits.items() if settings.test or of != "test")
+        width = each.features.width if each.features is not None else math.prod(each.dataset.require_pixel_shape())
+        if (needed := 4 * rows * width) > free:
+            raise ConfigError(
+                f"studies.{name}.{role} is {each.name!r}, whose {rows:,} rows of {width:,} values take {needed / 1e9:,.1f} GB "
+                f"of memory, and {free / 1e9:,.1f} GB are free: name a narrower layer, take fewer images, or use a larger "
+                "machine"
+            )
 
 
 def programs(trials: Sequence[Trial], device: str, sizes: Sizes | None) -> list[ProgramPlan]:

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from flows.__main__ import main
+from lib.datasets import LeftOut, Reading, SplitsBy, Understood, Why
 from lib.errors import DataError
 from lib.figures.curves import Panel, training_curves
 from lib.figures.matrix import confusion_matrix
@@ -75,6 +76,14 @@ class Hostile(Kind[HostileSettings, Result]):
         )
 
 
+UNDERSTOOD = Understood(
+    {"train": 5000},
+    {"<cat>": {"train": 4000}, "dog": {"train": 1000}},
+    None,
+    Reading(SplitsBy.NAMES, (), {"JPEG": 5000}, (LeftOut(Why.HIDDEN, 1, ("<Thumbs>.db",)),)),
+)
+
+
 @pytest.fixture(scope="module")
 def where(tmp_path_factory):
     return places_under(tmp_path_factory.mktemp("report"))
@@ -100,7 +109,7 @@ def hostile(where):
     folder.keep(Drawing("map", "The map", plane))
     folder.keep(Table("points", "Points of <it>", [{"class": "<script>", "x": 0.123456789}]))
     note = DatasetNote(
-        "pets", "ab" * 32, "a folder of <b>pets</b>", ("<cat>", "dog"), {"train": 5000}, ("a <warning>",)
+        "pets", "ab" * 32, "a folder of <b>pets</b>", ("<cat>", "dog"), {"train": 5000}, ("a <warning>",), UNDERSTOOD
     )
     yield folder.seal(Result(), note)
     study._KINDS.pop("hostile")
@@ -156,6 +165,8 @@ def test_it_says_what_the_records_say(page, pipeline, studies):
         ):  # fmt: skip
             assert words in page.words
     assert "5,000 train" in page.words
+    assert "What was understood of pets before anything was computed:" in page.words
+    assert all(line in page.words for line in UNDERSTOOD.lines())
     assert "rows 60, perplexity 30" in page.words
     assert "Input: <raw> pixels." in page.words
     for name in ("commit", "machine", "python", "numpy", "torch", "prefect"):
