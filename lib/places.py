@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError,
 from lib.addresses import without_credentials
 from lib.errors import ConfigError
 from lib.storage.address import place_of
+from lib.text import not_utf8
 from lib.validation import describe
 
 ENVIRONMENT = frozenset(
@@ -108,7 +109,7 @@ def places(environment: Mapping[str, str] = os.environ) -> Places:
     Raises
     ------
     ConfigError
-        For a URL that cannot be used.
+        For a URL that cannot be used, and a folder whose name is no UTF-8 or misread by MLflow.
     StorageError
         When the folder of copies cannot be made.
     """
@@ -116,6 +117,14 @@ def places(environment: Mapping[str, str] = os.environ) -> Places:
     home = checkout if (checkout / "pyproject.toml").exists() else Path.cwd()
     mlruns = Path(environment.get("PROBEFLOW_MLRUNS") or home / "mlruns").resolve()
     data, store = place_of(environment.get("PROBEFLOW_DATA") or str(home / "data"), environment)
+    for variable, place in (("PROBEFLOW_DATA", data), ("PROBEFLOW_MLRUNS", mlruns)):
+        if problem := not_utf8(str(place)):
+            raise ConfigError(f"{variable}: {problem}")
+    if mark := next((letter for letter in "#?%" if letter in str(mlruns)), None):
+        raise ConfigError(
+            f"PROBEFLOW_MLRUNS: {str(mlruns)!r} holds a {mark!r}, which MLflow takes for a mark of an address; "
+            "name a folder without it"
+        )
     return Places(
         data=data,
         store=store,

@@ -7,6 +7,7 @@ Each place that shows text adds its own escaping: matplotlib's is `plain` (`lib.
 from __future__ import annotations
 
 import re
+import sys
 import unicodedata
 from collections.abc import Sequence
 
@@ -26,6 +27,19 @@ def visible(text: str, *, lines: bool = False) -> str:
     if lines:
         return "\n".join(visible(line) for line in text.split("\n"))
     return _ACTING.sub(_escape, text)
+
+
+def not_utf8(text: str) -> str | None:
+    """What is wrong with a text of bytes that are no UTF-8, as Python's surrogates keep them, with the fix; else None."""
+    if not re.search("[\ud800-\udfff]", text):
+        return None
+    here = sys.getfilesystemencoding()
+    fix = (
+        "rename it, or give a link to it (ln -s)"
+        if here == "utf-8"
+        else f"names are {here} here, so run with PYTHONUTF8=1"
+    )
+    return f"{text!r} is no UTF-8, which records keep text as; {fix}"
 
 
 def _escape(found: re.Match[str]) -> str:

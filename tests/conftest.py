@@ -123,7 +123,7 @@ def small_run(tmp_path_factory) -> WholeRun:
     profile = small_profile(studies={"hidden_units": None, "map": None}, claims="reference-study")
     with shared("small run") as folder:
         own = tmp_path_factory.mktemp("small run") / "mlruns"
-        return whole_run(profile, places_under(folder / "place with a space", own))
+        return whole_run(profile, places_under(folder / "place with spaces, 10%20 #1", own))
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -22,15 +21,13 @@ from lib.errors import ConfigError
 from lib.places import ENVIRONMENT
 from lib.profile.profile import Profile
 from lib.studies.study import Group, StudySettings, kind_named, kind_names
+from lib.text import not_utf8
 from lib.validation import describe
 
 _DECIDING = ("source", "kind")
 """Settings that decide which others a node has: they are set first, and a change of one takes the former's others away."""
 
 _PREFIX = "PROBEFLOW_"
-
-_SURROGATE = re.compile("[\ud800-\udfff]")
-"""What Python puts in place of bytes that are no UTF-8."""
 
 _ITEM = re.compile(r"""\s*("(?:[^"\\]|\\.)*"|'(?:[^']|'')*'|[^,]*)\s*(?:,|$)""")
 """One of several texts between commas; quotes keep a comma."""
@@ -108,11 +105,8 @@ def load_profile(
 def parse_profile(content: Mapping[str, Any]) -> Profile:
     """A profile from plain JSON. Raises ConfigError, which names what is wrong."""
     for path, text in _texts(content):
-        if _SURROGATE.search(text):
-            fix = "rename it, or give a link to it (ln -s)"
-            if sys.getfilesystemencoding() != "utf-8":
-                fix = "run with PYTHONUTF8=1"
-            raise ConfigError(f"{path}: {text!r} is no UTF-8, which records keep text as; {fix}")
+        if problem := not_utf8(text):
+            raise ConfigError(f"{path}: {problem}")
     try:
         return Profile.model_validate(dict(content))
     except ValidationError as error:

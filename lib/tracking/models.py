@@ -56,7 +56,7 @@ def log_network(tracking: Tracking, run_id: str, record: Record[Any]) -> str:
         run_id,
         name=name,
         python_model=str(Path(__file__).with_name("network_model.py")),
-        artifacts={"network": str(record.folder / record.model.network)},
+        artifacts={"network": _address(record.folder / record.model.network)},
         signature=signature,
         input_example=inputs,
         pip_requirements=_pinned(_NETWORK_NEEDS),
@@ -95,7 +95,7 @@ def log_image_classifier(
     if (found := _logged(tracking, run_id, IMAGE_CLASSIFIER)) is not None:
         return found
     with TemporaryDirectory(prefix="probeflow-model-") as folder:
-        artifacts = {"network": str(record.folder / record.model.network)}
+        artifacts = {"network": _address(record.folder / record.model.network)}
         if recipe.features is not None and settings is not None and (name := weights_name(settings)) is not None:
             from lib.backbones.network import save_weights
 
@@ -103,9 +103,10 @@ def log_image_classifier(
             save_weights(settings, cache, mirror, weights)
             features = recipe.features.model_copy(update={"weights_file_sha256": digest_file(weights)})
             recipe = recipe.model_copy(update={"features": features})
-            artifacts["weights"] = str(weights)
-        artifacts["recipe"] = str(Path(folder) / "recipe.json")
-        write_json(Path(artifacts["recipe"]), sealed(recipe.model_dump(mode="json")))
+            artifacts["weights"] = _address(weights)
+        recipe_file = Path(folder) / "recipe.json"
+        artifacts["recipe"] = _address(recipe_file)
+        write_json(recipe_file, sealed(recipe.model_dump(mode="json")))
         logged = _log(
             run_id,
             name=IMAGE_CLASSIFIER,
@@ -126,6 +127,11 @@ def log_image_classifier(
             metadata={"description": f"Images of {listed(recipe.class_names)} to labels. {record.model.description}"},
         )
     return str(logged.model_id)
+
+
+def _address(file: Path) -> str:
+    """A file's address: in a plain path MLflow takes "#" and "%" for marks."""
+    return file.absolute().as_uri()
 
 
 def _log(run_id: str, **options: Any) -> Any:

@@ -15,6 +15,19 @@ def test_places_follow_the_environment(tmp_path):
     assert places({"MLFLOW_TRACKING_URI": "http://h:1"}).tracking_uri == "http://h:1"
 
 
+@pytest.mark.parametrize(
+    ("variable", "name", "message"),
+    [
+        ("PROBEFLOW_DATA", "caf\udce9", r"PROBEFLOW_DATA: '.*caf\\udce9' is no UTF-8, .*; rename it"),
+        ("PROBEFLOW_MLRUNS", "caf\udce9", r"PROBEFLOW_MLRUNS: '.*caf\\udce9' is no UTF-8"),
+        ("PROBEFLOW_MLRUNS", "runs #1", "PROBEFLOW_MLRUNS: '.*runs #1' holds a '#', which MLflow takes for a mark"),
+    ],
+)
+def test_a_folder_whose_name_would_be_misread_is_refused(tmp_path, variable, name, message):
+    with pytest.raises(ConfigError, match=message):
+        places({variable: str(tmp_path / name)})
+
+
 def test_workers_come_from_arguments_then_variables_and_change_no_profile():
     environment = {
         "PROBEFLOW_POOL": "gpu",
