@@ -92,11 +92,13 @@ def system_words(error: OSError, path: object, *, writing: bool = False, setting
 
 
 def program() -> str:
-    """What a user types here to start this program: its script, if it was started by that or it is on PATH, else Python."""
-    if Path(sys.argv[0]).name == _SCRIPT or shutil.which(_SCRIPT):
+    """What a user types here to start this program: its script, by its path if it is not on PATH, or Python."""
+    if shutil.which(_SCRIPT):
         return _SCRIPT
-    python = os.path.relpath(sys.executable)
-    return f"{sys.executable if python.startswith('..') else python} -m flows"
+    script = Path(sys.executable).with_name(_SCRIPT)
+    found = script if script.exists() else Path(sys.executable)
+    short = os.path.relpath(found)
+    return f"{found if short.startswith('..') else short}{'' if found is script else ' -m flows'}"
 
 
 def command(arguments: str) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from lib.datasets.dataset import Split, build
-from lib.errors import ConfigError, DataError
+from lib.errors import ConfigError, DataError, program
 from lib.evaluation.checks import Learned
 from lib.evaluation.intervals import wilson
 from lib.evaluation.measures import measure
@@ -169,7 +169,7 @@ class TestRollBack:
         for before in ("2", "1"):
             assert roll_back(gate.tracking, gate.name, "it fails on new images").version == before
             assert gate.aliases["champion"] == before
-        with pytest.raises(ConfigError, match=r"no champion of .* came before version 1; `probeflow promote"):
+        with pytest.raises(ConfigError, match=rf"no champion of .* came before version 1; `{program()} promote"):
             roll_back(gate.tracking, gate.name, "again")
         assert gate.aliases["champion"] == "1"
 
