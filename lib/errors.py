@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -29,8 +30,20 @@ _FIXES = {
 _FIXES_OF_WRITING = _FIXES | {errno.EEXIST: _FIXES[errno.ENOTDIR]}
 
 
+_CONTROLS = re.compile("[\\x00-\\x1f\\x7f-\\x9f\u2028\u2029]")
+
+
 class ProbeflowError(Exception):
-    """Bad input or a missing means, told in one line."""
+    """Bad input or a missing means, told in one line, whatever names or texts of others are in it.
+
+    Examples
+    --------
+    >>> str(ProbeflowError("class 'a\\nb' is empty"))
+    "class 'a\\\\nb' is empty"
+    """
+
+    def __init__(self, message: object = "") -> None:
+        super().__init__(_CONTROLS.sub(lambda found: found.group().encode("unicode_escape").decode(), str(message)))
 
 
 class ConfigError(ProbeflowError):
