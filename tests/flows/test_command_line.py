@@ -125,6 +125,9 @@ def test_try_goes_from_a_folder_of_images_to_the_report(served, tmp_path):
         begun, ended = re.findall(rf"^\d\d:\d\d:\d\d {re.escape(name)}: (.*)$", told.stdout, re.MULTILINE)
         assert begun == "begins"
         assert ended.endswith(" s]")
+    for name in ("look", "fc8", "heads", "map"):
+        (picture,) = re.findall(rf"^\d\d:\d\d:\d\d {name}: first picture (\S+)$", told.stdout, re.MULTILINE)
+        assert Path(picture).read_text().startswith("<?xml")
     report = re.search(r"^report +(\S+)$", told.stdout, re.MULTILINE)
     assert report is not None
     assert Path(report[1]).is_file()
