@@ -16,7 +16,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from safetensors.torch import save_file
 
+from lib.backbones import find_backbone
+from lib.backbones.random_weights import random_network
 from lib.features.sets import found_sets
 from lib.places import places
 from lib.tracking.store import connect
@@ -277,6 +280,8 @@ def place_in(folder: Path, environment: Mapping[str, str]) -> Place:
 
 def test_quick_commands_run_as_they_are_written(tmp_path):
     place = place_in(tmp_path, {"PREFECT_HOME": str(tmp_path / "prefect")})
+    trunk = random_network(find_backbone("alexnet"), 0).features.state_dict()
+    save_file({f"features.{name}": each for name, each in trunk.items()}, tmp_path / "weights.safetensors")
     for command, run in NEWCOMER.items():
         run.check(command, place)
 

@@ -128,7 +128,7 @@ def test_quarantined_files_are_counted_and_the_first_named_with_their_reasons(se
     [
         (["cc"], "no feature set 'cc': it is no folder and begins no digest; "),
         (["aa"], "'aa' begins the digests of 2 feature sets (aa11aa11aa11aa11 of noise, aa22aa22aa22aa22 of noise)"),
-        ([""], "no feature set ''"),
+        ([""], "argument 2 is empty; give a name or a path"),
         (["bb"], "is not sealed (no manifest.json)"),
         (["aa11", "--picture", "set.jpg"], "'set.jpg' would hold PNG; give a name that ends in .png"),
         (["aa11", "--csv", "table.txt"], "'table.txt' would hold CSV; give a name that ends in .csv"),

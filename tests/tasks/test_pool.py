@@ -122,7 +122,8 @@ def server(monkeypatch):
 
 def test_a_chunk_that_no_worker_is_there_to_begin_is_cancelled_and_reported(server):
     with pytest.raises(
-        WorkerError, match=r"waits, but no worker of pool 'gpu' is online; start one with `.*flows work --pool gpu`"
+        WorkerError,
+        match=r"waits, but no worker of pool 'gpu' is online; start one with `.*(flows|probeflow) work --pool gpu`",
     ):
         pool._wait(uuid4(), "gpu", "heads chunk 1 of 2")
     assert server.states == ["Cancelling"]

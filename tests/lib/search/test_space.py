@@ -123,7 +123,7 @@ def test_a_drawn_number_is_one_of_few_digits_in_its_range(low, share, at):
     ("search", "message"),
     [
         ("{configurations: 2, space: {}}", "the space varies nothing"),
-        ("{configurations: 0, space: {l2: [0, 1]}}", r"configurations: input should be greater than 0 \(got '0'\)"),
+        ("{configurations: 0, space: {l2: [0, 1]}}", r"configurations: input should be greater than 0 \(got 0\)"),
         ("{configurations: 3, space: {l2: [0, 1]}}", "holds only 2 configurations, fewer than the 3 asked for"),
         ("{configurations: 2, space: {l2: [1, 1]}}", "l2: the value 1.0 is given twice"),
         ("{configurations: 2, space: {lr: [1, 2]}}", "space.lr: there is no such setting"),
@@ -167,8 +167,8 @@ def test_a_file_s_search_takes_the_place_of_the_built_in_grid(tmp_path):
 @pytest.mark.parametrize(
     ("assignment", "message"),
     [
-        ("patience=0", r"patience: input should be greater than 0 \(got '0'\)"),
-        ("rungs=[{epoch: 2, keep: 1}]", r"rungs.0.keep: input should be less than 1 \(got '1'\)"),
+        ("patience=0", r"patience: input should be greater than 0 \(got 0\)"),
+        ("rungs=[{epoch: 2, keep: 1}]", r"rungs.0.keep: input should be less than 1 \(got 1\)"),
         ("rungs=[{epoch: 4, keep: 0.5}, {epoch: 2, keep: 0.5}]", r"epochs \[4, 2\] do not rise"),
         (
             "rungs=[{epoch: 100, keep: 0.5}]",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from xml.etree import ElementTree
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -49,10 +51,10 @@ def test_the_components_are_those_of_the_scattered_rows(digits):
 
 
 def test_the_figures_and_the_table_are_there(digits):
-    assert [figure.file for figure in digits.figures] == ["samples.png", "pca.png", "classes.png"]
+    assert [figure.file for figure in digits.figures] == ["samples.svg", "pca.svg", "classes.svg"]
     for figure in digits.figures:
-        with Image.open(digits.folder / "figures" / figure.file) as picture:
-            assert min(picture.size) > 100
+        root = ElementTree.parse(digits.folder / "figures" / figure.file).getroot()
+        assert min(float(size) for size in root.attrib["viewBox"].split()[2:]) > 100
     assert (digits.folder / "tables" / "classes.csv").read_text().splitlines()[0] == "split,class,images"
 
 
@@ -81,4 +83,4 @@ def test_images_without_labels_are_looked_at_as_well(tmp_path):
     assert not result.labelled
     assert result.images == 20
     assert "20 images, no labels" in record.present().headline
-    assert [figure.file for figure in record.figures] == ["samples.png", "pca.png", "classes.png"]
+    assert [figure.file for figure in record.figures] == ["samples.svg", "pca.svg", "classes.svg"]

@@ -73,7 +73,7 @@ def test_the_record_is_read_again_as_it_was_made_and_says_what_was_mapped(record
     shown = record.present()
     assert shown.headline == f"120 rows, Kullback-Leibler divergence {record.result.divergence:.3f}"
     assert shown.parent.metrics == {"kl_divergence": record.result.divergence}
-    assert [figure.file for figure in record.figures] == ["map.png"]
+    assert [figure.file for figure in record.figures] == ["map.svg"]
 
 
 def test_a_sweep_that_chose_a_linear_probe_has_no_map_and_does_not_fail(tmp_path):
