@@ -14,6 +14,7 @@ from pathlib import Path
 from lib.datasets.decoding import Decoder
 from lib.datasets.recognition import is_hidden, is_image, named_as_image
 from lib.errors import ConfigError, StorageError
+from lib.machine import from_home
 from lib.places import Places
 from lib.progress import bar, silent
 from lib.studies.record.folder import write_csv
@@ -97,7 +98,7 @@ def find_images(names: Sequence[str]) -> Found:
     others: dict[Path, None] = {}
     decoder = Decoder()
     for name in names:
-        path = Path(name).expanduser()
+        path = from_home(name)
         if path.is_dir():
             files = sorted(each for each in path.rglob("*") if each.is_file())
             found, rest = _parted(files, path, decoder)

@@ -15,6 +15,7 @@ from lib.files import require_writable
 from lib.graph import PastRun, Verdict, past_run, reproduce
 from lib.graph.past import records_of_key
 from lib.graph.reproduce import ALIKE, surroundings
+from lib.machine import from_home
 from lib.places import Places
 from lib.provenance import made_now
 from lib.storage.copies import fetch_file, shown
@@ -58,7 +59,7 @@ def reproduce_run(wanted: str, keep: Path | None, where: Places) -> int:
 
 
 def _folder(wanted: str, where: Places) -> Path:
-    folder = Path(wanted).expanduser()
+    folder = from_home(wanted)
     if folder.is_dir():
         fetch_file(folder / RECORD)
         if not (folder / RECORD).exists():

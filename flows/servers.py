@@ -110,7 +110,7 @@ def require_prefect() -> None:
     for file in _settings_files():
         try:
             tomllib.loads(file.read_text(encoding="utf-8"))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             pass
         except (OSError, ValueError) as error:  # a TOMLDecodeError is a ValueError
             raise ConfigError(f"Prefect's settings in {file} cannot be read ({error}); fix that file") from None

@@ -12,6 +12,11 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def from_home(path: str | Path) -> Path:
+    """The path with `~` and `~user` as their home folders; where there is none, as it is, which is then not found."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111 - Path's raises for a home of nobody
+
+
 def this_process() -> str:
     """A name of this process among those of all machines, of letters, digits and "-".
 

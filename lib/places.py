@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError,
 
 from lib.addresses import without_credentials
 from lib.errors import ConfigError
+from lib.machine import from_home
 from lib.storage.address import place_of
 from lib.text import not_utf8
 from lib.validation import describe
@@ -115,7 +116,7 @@ def places(environment: Mapping[str, str] = os.environ) -> Places:
     """
     checkout = Path(__file__).resolve().parent.parent
     home = checkout if (checkout / "pyproject.toml").exists() else Path.cwd()
-    mlruns = Path(environment.get("PROBEFLOW_MLRUNS") or home / "mlruns").resolve()
+    mlruns = from_home(environment.get("PROBEFLOW_MLRUNS") or home / "mlruns").resolve()
     data, store = place_of(environment.get("PROBEFLOW_DATA") or str(home / "data"), environment)
     for variable, place in (("PROBEFLOW_DATA", data), ("PROBEFLOW_MLRUNS", mlruns)):
         if problem := not_utf8(str(place)):
@@ -141,7 +142,7 @@ def _address(mirror: str | None) -> str | None:
         return None
     scheme, separator, _ = mirror.partition("://")
     if not separator:
-        return Path(mirror).resolve().as_uri()
+        return from_home(mirror).resolve().as_uri()
     if scheme not in ("file", "http", "https", "s3"):
         raise ConfigError(
             f"PROBEFLOW_MIRROR is {without_credentials(mirror)!r}: {scheme} is not fetched from; "

@@ -16,6 +16,7 @@ from lib.backbones.registry import find_backbone
 from lib.datasets.download import RemoteFile, fetch, is_offline
 from lib.errors import DataError, WeightsError
 from lib.files import digest_file, digest_json, write_json
+from lib.machine import from_home
 
 
 def weights_path(settings: NetworkSettings, cache: Path, mirror: str | None) -> Path:
@@ -27,10 +28,7 @@ def weights_path(settings: NetworkSettings, cache: Path, mirror: str | None) -> 
         When there is no such file, it cannot be fetched, or it is damaged.
     """
     if settings.weights_file:
-        path = Path(settings.weights_file).expanduser()
-        if not path.is_file():
-            raise WeightsError(f"weights_file {settings.weights_file!r} not found; check the path")
-        return path
+        return own_weights(settings.weights_file)
     weights = settings.entry.weights
     assert weights is not None, "settings without known weights name a file"
     try:
@@ -41,6 +39,15 @@ def weights_path(settings: NetworkSettings, cache: Path, mirror: str | None) -> 
             f"no ImageNet weights: {problem}; or set weights_file to a file of your own, or weights to random, in the "
             "profile's features"
         ) from None
+
+
+def own_weights(given: str) -> Path:
+    """The user's own file of weights. Raises WeightsError when it is none."""
+    path = from_home(given)
+    if not path.is_file():
+        what = "is a folder; give a file" if path.is_dir() else "not found; check the path"
+        raise WeightsError(f"weights_file {given!r} {what}")
+    return path
 
 
 def weights_digest(settings: NetworkSettings, cache: Path, mirror: str | None) -> str:

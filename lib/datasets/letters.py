@@ -23,6 +23,7 @@ from lib.datasets.formats import require_no_pointer
 from lib.datasets.sources import Letters
 from lib.errors import DataError
 from lib.files import digest_file
+from lib.machine import from_home
 
 CLASSES = ("a", "e", "g", "i", "l", "n", "o", "r", "t", "u")
 ARCHIVE = RemoteFile("letters/letter.data.gz", ["https://ai.stanford.edu/~btaskar/ocr/letter.data.gz"])
@@ -133,7 +134,7 @@ def _lost_row(split: Split, name: str) -> list[str]:
 
 
 def _find(name: str, folder: Path, mirror: str | None) -> Path:
-    local = Path(name).expanduser()
+    local = from_home(name)
     if local.is_file():
         return local
     if mirror is None:

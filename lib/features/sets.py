@@ -11,6 +11,7 @@ from lib.features import manifest, plan
 from lib.features.manifest import read_manifest
 from lib.features.plan import SetPlan, read_plan
 from lib.features.shards import shard_name
+from lib.machine import from_home
 from lib.storage.copies import fetch, shown, sizes
 
 
@@ -77,7 +78,7 @@ def find_set(name: str, root: Path) -> Path:
     FeatureSetError
         When there is none, or several.
     """
-    folder = Path(name).expanduser()
+    folder = from_home(name)
     if folder.is_dir() and any((folder / inside).exists() for inside in (manifest.NAME, plan.NAME)):
         return folder
     known = found_sets(root)

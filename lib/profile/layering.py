@@ -18,6 +18,7 @@ from pydantic import BaseModel, ValidationError
 
 from lib.datasets.sources import SourceSettings, kinds
 from lib.errors import ConfigError
+from lib.machine import from_home
 from lib.places import ENVIRONMENT
 from lib.profile.profile import Profile
 from lib.studies.study import Group, StudySettings, kind_named, kind_names
@@ -348,7 +349,7 @@ for _name, _pattern, _first in (
 
 def _read_file(file: Path) -> dict[str, Any]:
     try:
-        text = file.expanduser().read_text(encoding="utf-8-sig")
+        text = from_home(file).read_text(encoding="utf-8-sig")
     except OSError as error:
         raise ConfigError(f"profile file {file}: cannot be read ({error.strerror}); check the path") from None
     except UnicodeDecodeError as error:

@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from lib.errors import ConfigError, StorageError
 from lib.files import write_bytes
+from lib.machine import from_home
 from lib.profile.layering import parse_profile, read_profile_text
 from lib.profile.profile import Profile
 from lib.text import visible
@@ -92,7 +93,7 @@ def write_starter(file: Path, images: str | None) -> Profile:
         ]
         text = _filled(visible(file.name), name[:100], comments, budget_for(0), weights="random")
     else:
-        path = images if "://" in images else str(Path(images).expanduser().absolute())
+        path = images if "://" in images else str(from_home(images).absolute())
         text = _filled(visible(file.name), name[:100], _lines(source_of(path)), budget_for(0))
     profile = parse_profile(read_profile_text(text, "the starter's profile"))
     write_bytes(file, text.encode())

@@ -14,6 +14,7 @@ from urllib.parse import unquote, urlsplit
 from uuid import uuid4
 
 from lib.errors import ConfigError, StorageError
+from lib.machine import from_home
 from lib.storage.store import Store
 
 _MARK = ".probeflow-store"
@@ -32,7 +33,7 @@ def place_of(address: str, environment: Mapping[str, str]) -> tuple[Path, str | 
     if address.startswith("file://"):
         return Path(unquote(address.removeprefix("file://"))).resolve(), None
     if "://" not in address:
-        return Path(address).resolve(), None
+        return from_home(address).resolve(), None
     url = _checked(address)
     folder = _cache(environment) / _name(url, environment)
     _mark(folder, url)
@@ -69,7 +70,7 @@ def _checked(url: str) -> str:
 
 def _cache(environment: Mapping[str, str]) -> Path:
     if given := environment.get("PROBEFLOW_CACHE"):
-        return Path(given).expanduser().resolve()
+        return from_home(given).resolve()
     try:
         return Path(environment.get("XDG_CACHE_HOME") or Path.home() / ".cache").resolve() / "probeflow"
     except RuntimeError:  # a user without a home

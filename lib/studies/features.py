@@ -162,7 +162,11 @@ class Features(Kind[FeatureNode, FeaturesResult]):
         return (settings.shrink,)
 
     def check(self, name: str, settings: FeatureNode, inputs: Mapping[str, Ahead]) -> None:
-        """Refuse JPEGs that are decoded to less than twice what the network takes."""
+        """Refuse JPEGs that are decoded to less than twice what the network takes, and a weights file that is none."""
+        if settings.weights_file:
+            from lib.backbones.weights import own_weights
+
+            own_weights(settings.weights_file)
         data, least = inputs["of"], 2 * settings.shrink.side
         side = data.source.scaled_side if isinstance(data.source, EncodedSource) else None
         if side is not None and side < least:

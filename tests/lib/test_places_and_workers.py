@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from lib.errors import ConfigError
+from lib.machine import from_home
 from lib.places import places, workers_here
 
 
@@ -70,3 +73,11 @@ def test_a_mirror_may_be_a_path_and_is_refused_where_nothing_is_fetched(tmp_path
     assert places({"PROBEFLOW_MIRROR": "https://host/data"}).mirror == "https://host/data"
     with pytest.raises(ConfigError, match="PROBEFLOW_MIRROR is 'ftp://host': ftp is not fetched from"):
         places({"PROBEFLOW_MIRROR": "ftp://host"})
+
+
+def test_the_home_folder_is_known_in_places_and_a_home_of_nobody_is_a_name_like_others(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    found = places({"PROBEFLOW_DATA": "~/data", "PROBEFLOW_MLRUNS": "~/runs", "PROBEFLOW_MIRROR": "~/mirror"})
+    assert (found.data, found.mlruns) == (tmp_path / "data", tmp_path / "runs")
+    assert found.mirror == (tmp_path / "mirror").as_uri()
+    assert from_home("~nobody-of-this-name/x") == Path("~nobody-of-this-name/x")
