@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from lib.text import columns
+
 
 def aligned(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     """Lines of aligned columns; a head that starts with ">" is aligned to the right."""
     right = [head.startswith(">") for head in heads]
     lines = [[head.removeprefix(">") for head in heads], *rows]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(heads))]
-    return [
-        "  ".join(
-            cell.rjust(width) if end else cell.ljust(width)
-            for cell, width, end in zip(line, widths, right, strict=True)
-        ).rstrip()
-        for line in lines
-    ]
+    widths = [max(columns(line[place]) for line in lines) for place in range(len(heads))]
+    return ["  ".join(map(_filled, line, widths, right)).rstrip() for line in lines]
+
+
+def _filled(cell: str, width: int, right: bool) -> str:
+    room = " " * (width - columns(cell))
+    return room + cell if right else cell + room
 
 
 def size(count: int) -> str:

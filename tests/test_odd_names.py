@@ -55,6 +55,7 @@ def odd(tmp_path_factory) -> WholeRun:
     (images / "beside\x1b[31m*.png").write_bytes(other)
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
+        warnings.filterwarnings("ignore", message="Logger ")  # Prefect's, where another test has set its logging up
         return whole_run(odd_profile(images), places_under(root))
 
 

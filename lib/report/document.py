@@ -40,6 +40,9 @@ _LARGEST_PICTURE = 1_500_000
 _READABLE = 0.75
 """A figure is never drawn smaller than so much of its natural size: rather one scrolls it sideways."""
 
+_VARIANTS = 40
+"""Variants whose settings are listed, at most."""
+
 _SEVERAL = 12
 """Values of a setting that are listed; of more numbers the lowest and the highest are."""
 
@@ -174,7 +177,7 @@ def _study(name: str, record: Record[Any], shown: Presentation, numbers: Iterabl
         sections=_sections(shown, 4),
         figures=[_figure(record, each, number) for each, number in zip(record.figures, numbers, strict=False)],
         tables=[_table(record, each) for each in record.tables],
-        tried=[_tried(each) for each in shown.tried] or [_settings_of(shown)],
+        tried=_all_tried(shown),
     )
 
 
@@ -221,6 +224,14 @@ def _table(record: Record[Any], of: Artifact) -> Table:
             f"table {path} is missing or damaged ({error}); delete its study's folder and run the study again"
         ) from None
     return table(of.caption, of.file, head, rows)
+
+
+def _all_tried(shown: Presentation) -> list[Tried]:
+    """What was tried in each variant, of very many in the first."""
+    tried = [_tried(each) for each in shown.tried[:_VARIANTS]]
+    if left_out := len(shown.tried) - len(tried):
+        tried.append(Tried(f"{left_out:,} more variants", "see configurations.csv", "", "", 0))
+    return tried or [_settings_of(shown)]
 
 
 def _tried(of: presentation.Tried) -> Tried:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from lib.report.tables import merged, table
 
 
@@ -60,3 +62,9 @@ def test_of_many_rows_the_first_are_shown_and_a_very_wide_table_is_named():
     assert list(found.rows[-1]) == ["9", "0.1235"]
     wide = table("wide", "wide.csv", [f"c{number}" for number in range(61)], [["1"] * 61])
     assert (wide.rows, wide.count) == ((), 1)
+
+
+@pytest.mark.parametrize("names", [("1.50", "2.25000"), ("1e5", "2"), ("2024.10", "cat"), ("1_000.5", "3.14159265")])
+def test_names_that_look_like_numbers_stay_as_they_are(names):
+    _, rows = merged(["class", "f1"], [[names[0], "0.123456"], [names[1], "1.0"]])
+    assert rows == [[names[0], "0.1235"], [names[1], "1"]]

@@ -7,10 +7,12 @@ import csv
 import pytest
 
 from lib.profile import parse_profile
+from lib.report import document
 from lib.studies.sweep import runs
 from lib.studies.sweep.result import SweepResult
 from tests.image_files import write_images
 from tests.records import WholeRun, places_under, whole_run
+from tests.report_page import require_self_contained
 
 CLASSES, VARIANTS = 32, 14
 
@@ -102,3 +104,11 @@ def test_mlflow_has_runs_of_the_best_configurations(many, result, monkeypatch):
     ranks = sorted(run.metrics["rank"] for run in shown.runs if "rank" in run.metrics and not run.below)
     assert ranks == [1, 2, 3, 4, 5]
     assert "MLflow has runs of the best 5." in body(many, "Configurations")
+
+
+def test_the_page_lists_the_settings_of_the_first_variants(many, monkeypatch):
+    monkeypatch.setattr(document, "_VARIANTS", 3)
+    words = require_self_contained(document.render(many.record, many.records)).words
+    assert "heads: v02" in words
+    assert "heads: v03" not in words
+    assert "heads: 11 more variants" in words
