@@ -15,11 +15,15 @@ from pathlib import Path
 from tests.processes import kill_tree
 
 _FOLDER = "TESTS_SHARED_FOLDER"
+_WATCH = 'while kill -0 "$1" && kill -0 "$2"; do sleep 1; done; kill -s KILL -- "-$2"'
+"""Ends a server with its process group when pytest is gone, however it ended."""
 
 
 def begin_sharing() -> None:
     """Make the folder of what is shared, which the processes that pytest starts find in their environment."""
-    os.environ[_FOLDER] = tempfile.mkdtemp(prefix="probeflow-tests-")
+    folder = tempfile.mkdtemp(prefix="probeflow-tests-")
+    (Path(folder) / "pytest.pid").write_text(str(os.getpid()))
+    os.environ[_FOLDER] = folder
 
 
 def end_sharing() -> None:
@@ -47,5 +51,8 @@ def shared_server(name: str, start: Callable[[Path], tuple[subprocess.Popen[byte
         if not file.exists():
             server, clients = start(folder)
             (folder / "pid").write_text(str(server.pid))
+            session = (folder.parent / "pytest.pid").read_text()
+            watch = ["sh", "-c", _WATCH, "sh", session, str(server.pid)]
+            subprocess.Popen(watch, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
             file.write_text(json.dumps(clients))
         return dict(json.loads(file.read_text()))
