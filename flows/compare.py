@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from flows.tables import aligned
 from lib.graph.past import several
 from lib.places import Places
+from lib.text import number
 from lib.tracking.comparison import Comparison, Figure, Side, compare
 from lib.tracking.store import connect
 
@@ -92,7 +93,7 @@ def _row(figure: Figure) -> list[str]:
 
 
 def _value(value: float | None) -> str:
-    return "–" if value is None else f"{value:.4g}"
+    return "–" if value is None else number(value)
 
 
 def _judged(figure: Figure) -> str:

@@ -21,6 +21,7 @@ from lib.files import atomic_path, require_writable
 from lib.places import Places
 from lib.progress import bar
 from lib.storage.copies import shown
+from lib.text import number
 
 PICTURE = "features.png"
 _REASONS = 5
@@ -150,8 +151,8 @@ def _facts(feature_set: FeatureSet) -> Iterator[tuple[str, str]]:
     shards = f"{count} of up to {settings.shard_rows:,} rows" if count > 1 else "1"
     yield "shards", f"{shards}; sealed, and every byte as the manifest says"
     speeds = read_speeds(folder)
-    for number, speed in enumerate(speeds):
-        yield "" if number else "made", f"{speed.images:,} images: {speed.words}"
+    for place, speed in enumerate(speeds):
+        yield "" if place else "made", f"{speed.images:,} images: {speed.words}"
     if not speeds:
         yield "made", "nothing is known of its making"
 
@@ -189,7 +190,7 @@ def _statistics(statistics: FeatureStatistics) -> Iterator[str]:
     for name, values in columns.items():
         low, high = int(values.argmin()), int(values.argmax())
         of = [f"f{feature:04d}" if values[low] < values[high] else "all" for feature in (low, high)]
-        rows.append((name, _short(values[low]), of[0], _short(np.median(values)), _short(values[high]), of[1]))
+        rows.append((name, number(values[low]), of[0], number(np.median(values)), number(values[high]), of[1]))
     heads = (f"each feature over {statistics.rows:,} rows", ">smallest", "of", ">median", ">largest", "of")
     yield from aligned(heads, rows)
     constant = np.flatnonzero(statistics.constant)
@@ -200,7 +201,3 @@ def _statistics(statistics: FeatureStatistics) -> Iterator[str]:
         f"{len(constant):,} of {len(statistics.mean):,} features are constant{which}, {always:,} of them always 0; "
         f"{statistics.zeros.mean():.1%} of all values are 0"
     )
-
-
-def _short(value: np.floating) -> str:
-    return f"{value:.4g}"

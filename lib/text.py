@@ -81,6 +81,17 @@ def _columns(letter: str) -> int:
     )
 
 
+def number(value: float) -> str:
+    """Four places that count, and no power of ten where the digits are no longer: for people, not to be read back.
+
+    >>> number(12231.4), number(0.123456), number(7), number(2e-6), number(3e9)
+    ('12,231', '0.1235', '7', '2e-06', '3e+09')
+    """
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:,.0f}" if 999.95 <= abs(value) < 1e7 else f"{value:.4g}"
+
+
 def listed(names: Sequence[str], most: int = 20) -> str:
     """Names one after another; of more than `most` the first, and how many more there are.
 

@@ -11,6 +11,7 @@ from matplotlib.lines import Line2D
 
 from lib.figures.axis_window import Scale
 from lib.figures.style import PALETTE, plain
+from lib.text import number
 
 _Dashes = Literal["--", ":", "-."] | tuple[float, Sequence[float]]
 _DASHES: tuple[_Dashes, ...] = ("--", ":", "-.", (0, (1, 4)))
@@ -35,7 +36,7 @@ class Drawn:
     @property
     def words(self) -> str:
         """Such as "0.8123", or "2.3 (off the axis)"."""
-        return f"{self.value:.4g}" if self.near else f"{self.value:.4g} (off the axis)"
+        return number(self.value) + ("" if self.near else " (off the axis)")
 
 
 def draw_lines(axis: Axes, values: Sequence[float], low: float, high: float) -> list[Drawn]:

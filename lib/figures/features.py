@@ -14,6 +14,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from lib.features.statistics import FeatureStatistics
 from lib.figures.plane import draw_classes
 from lib.figures.style import GREY, PALETTE, STYLE, plain_lines
+from lib.text import number
 
 _NAMED = 8
 """Classes with a colour and a name of their own; the rest share one."""
@@ -81,7 +82,7 @@ def _values(axis: Axes, sample: npt.NDArray[np.floating]) -> None:
         weights = np.full(inside.size, 1 / flat.size)
         axis.hist(inside, bins=80, weights=weights, color=PALETTE[0])
         none = "no value is 0" if not zeros else f"{zeros:.1%} of the values are 0 and not drawn"
-        words = f"{none}\nsmallest {flat.min():.4g}, largest {flat.max():.4g}"
+        words = f"{none}\nsmallest {number(flat.min())}, largest {number(flat.max())}"
     else:
         words = "all values are 0"
     axis.text(0.98, 0.96, words, transform=axis.transAxes, ha="right", va="top", fontsize=8)

@@ -8,6 +8,7 @@ from lib.evaluation.intervals import p_words
 from lib.reference.claims import Claims, claims_named
 from lib.reference.judged import Evidence, Finding, Judged, Row, Verdict
 from lib.studies.presentation import Section, escaped
+from lib.text import number
 
 _ELSEWHERE = {
     Verdict.CONFIRMED: "holds here",
@@ -62,17 +63,13 @@ def _claims(claims: Claims, judged: Judged) -> str:
 
 def _ours(finding: Finding) -> str:
     if finding.value is None:
-        return ", ".join(f"{escaped(name)} {_number(of)}" for name, of in list(finding.shown.items())[:10]) or "–"
+        return ", ".join(f"{escaped(name)} {number(of)}" for name, of in list(finding.shown.items())[:10]) or "–"
     interval = (
-        f" ({_number(finding.low)} to {_number(finding.high)})"
+        f" ({number(finding.low)} to {number(finding.high)})"
         if finding.low is not None and finding.high is not None
         else ""
     )
-    return _number(finding.value) + interval
-
-
-def _number(value: float) -> str:
-    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
+    return number(finding.value) + interval
 
 
 def _details(claims: Claims, judged: Judged) -> Iterator[str]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from lib.text import number
+
 _ROWS, _COLUMNS = 60, 60
 """Of a table with more rows the first few are shown; one with more columns is only named."""
 _FIRST = 10
@@ -122,7 +124,7 @@ def _name(column: str, spread: bool, ends: bool, alone: bool) -> str:
 
 def short(cell: str) -> str:
     """A figure with four places that count; a whole number and an empty cell as they are."""
-    return f"{float(cell):.4g}" if "." in cell or "e" in cell else cell
+    return number(float(cell)) if "." in cell or "e" in cell else cell
 
 
 def _is_figure(cell: str) -> bool:

@@ -34,6 +34,7 @@ from lib.studies.study import (
     StudySettings,
     Table,
 )
+from lib.text import number
 
 if TYPE_CHECKING:
     from lib.datasets import Dataset
@@ -250,7 +251,7 @@ class Features(Kind[FeatureNode, FeaturesResult]):
             f"{result.rows:,} rows in {len(result.shards)} sealed shard(s), {result.bytes / 1e6:.1f} MB, "
             f"in {code(result.folder)}.{f' {speed[0].upper()}{speed[1:]}.' if speed else ''}",
             f"{result.constant:,} of {result.width:,} features are constant; {result.zeros:.1%} of all values are 0; "
-            f"values from {result.minimum:.4g} to {result.maximum:.4g} (`features.csv` has each feature).",
+            f"values from {number(result.minimum)} to {number(result.maximum)} (`features.csv` has each feature).",
             f"Digest `{result.digest}`; weights sha256 `{result.weights_sha256}`.",
         ]
         metrics = {

@@ -65,7 +65,7 @@ def test_each_finding_is_a_row_with_what_was_claimed_and_the_verdict(judged, sec
         assert (part, claimed, verdict) == (finding.part, claim.claimed or "–", badge(finding))
         assert question.startswith(claim.question)
         if finding.value is not None:
-            assert float(re.findall(r"[\d.]+", ours)[0]) == pytest.approx(finding.value, rel=1e-3)
+            assert float(re.findall(r"[\d.,e+-]+", ours)[0].replace(",", "")) == pytest.approx(finding.value, rel=1e-3)
 
 
 def test_every_figure_of_the_evidence_is_of_the_findings(judged, sections):
