@@ -4,12 +4,38 @@ from __future__ import annotations
 
 import os
 import platform
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from threadpoolctl import threadpool_limits
 
 
 def cores() -> int:
     """Processor cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+_every_core = threading.RLock()
+
+
+@contextmanager
+def all_cores() -> Iterator[None]:
+    """Hold the cores of this machine for the block.
+
+    Two computations at once would only share them, and what is set for one (BLAS's threads, the interpreter's switching)
+    is set for the whole process, so the second would undo it for the first.
+    """
+    with _every_core:
+        yield
+
+
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """Products of matrices have the same bits wherever they are computed: the last ones depend on the number of threads."""
+    with all_cores(), threadpool_limits(1, user_api="blas"):
+        yield
 
 
 def from_home(path: str | Path) -> Path:

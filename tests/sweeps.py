@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,22 @@ def ahead(study: Study[SweepSettings]) -> dict[str, Ahead]:
 def assert_alike(one: SweepResult, other: SweepResult) -> None:
     """Two results are the same but for times, and for rounding: which trials share a program decides how sums are rounded."""
     _assert_alike(one.model_dump(mode="json"), other.model_dump(mode="json"), "result")
+
+
+def differences(one: SweepResult, other: SweepResult) -> list[str]:
+    """Where two results are not the same to the last bit."""
+    return list(_differences(one.model_dump(mode="json"), other.model_dump(mode="json"), "result"))
+
+
+def _differences(one: Any, other: Any, path: str) -> Iterator[str]:
+    if isinstance(one, dict) and isinstance(other, dict) and one.keys() == other.keys():
+        for key in one:
+            yield from _differences(one[key], other[key], f"{path}.{key}")
+    elif isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        for place, pair in enumerate(zip(one, other, strict=True)):
+            yield from _differences(*pair, f"{path}.{place}")
+    elif one != other:
+        yield f"{path}: {one} and {other}"
 
 
 def _assert_alike(one: Any, other: Any, path: str) -> None:

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from threadpoolctl import threadpool_limits
 
 from lib.evaluation.projections import sample_by_class
+from lib.machine import one_blas_thread
 from lib.mlp.training import TrialData
 from lib.mlp.trial import Trial
 
@@ -187,7 +187,7 @@ def sklearn_mlp(question: Question) -> tuple[npt.NDArray[np.floating], Settings]
 
 def answer_on_one_core(baseline: Baseline, question: Question) -> Answer:
     """Train and predict with one thread of BLAS, which gives the same bits wherever it runs."""
-    with threadpool_limits(1, user_api="blas"):
+    with one_blas_thread():
         return baseline.answer(question)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -11,10 +10,9 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from threadpoolctl import threadpool_limits
 
 from lib.errors import ConfigError
-from lib.machine import cores
+from lib.machine import all_cores, cores, one_blas_thread
 from lib.mlp.grouping import WIDE, WORTHWHILE, Group
 from lib.mlp.layout import Layout
 from lib.mlp.numpy_program import NumpyProgram
@@ -92,10 +90,6 @@ def lanes_on(device: str) -> int:
     return cores() if device == "cpu" else 1
 
 
-_all_cores = threading.RLock()
-"""Held while programs run on the CPU. Two sweeps at once would only share its cores, and what is set for one (BLAS's
-threads, the interpreter's switching) is set for the whole process, so the second would undo it for the first."""
-
 _SWITCH_SECONDS = 5e-4
 
 
@@ -118,11 +112,11 @@ def make_engine(
     lanes = min(lanes, len(groups))
     large = len(groups) == 1 and groups[0].operations > WORTHWHILE
     with ExitStack() as stack:
-        stack.enter_context(_all_cores)
+        stack.enter_context(all_cores())
         if not large:
             # A lane keeps its core busy by itself: a BLAS that starts threads of its own in each would be in the way. And
             # small products gain nothing from a second core that they do not lose by going there and back.
-            stack.enter_context(threadpool_limits(1, user_api="blas"))
+            stack.enter_context(one_blas_thread())
             if backend == "torch":
                 stack.enter_context(_one_torch_thread())
         if lanes > 1:

@@ -12,6 +12,7 @@ from lib.evaluation.intervals import LEVEL, holm, paired_difference, wilson
 from lib.evaluation.measures import estimates, measure
 from lib.evaluation.metrics import decided, prediction_digest
 from lib.evaluation.paired import compare_predictions
+from lib.machine import one_blas_thread
 from lib.mlp.estimator import MLPClassifier
 from lib.studies.sweep.result import (
     ClassScore,
@@ -111,7 +112,7 @@ def _seed_score(answer: Answer, judged: Judged) -> SeedScore:
 def ask(network: MLPClassifier, rows: npt.NDArray[np.float32]) -> Probabilities:
     """What a network gives to `rows`, shape (n, classes); equal shares where it diverged."""
     at_once = max(1, _AT_ONCE // rows.shape[1])
-    with np.errstate(over="ignore", invalid="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"), one_blas_thread():
         parts = [network.predict_proba(rows[start : start + at_once]) for start in range(0, len(rows), at_once)]
     return decided(np.concatenate(parts))
 

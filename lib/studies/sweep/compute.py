@@ -15,6 +15,7 @@ import numpy as np
 from lib.evaluation.calibration import reliability
 from lib.evaluation.metrics import most_surely_wrong
 from lib.files import digest_json
+from lib.machine import one_blas_thread
 from lib.mlp.estimator import MLPClassifier
 from lib.mlp.fused import Rung, Stopping
 from lib.mlp.labels import label, width
@@ -235,7 +236,7 @@ def _keep_network(
         network = rows.standardiser.fold(network)
     folder, classes = study.folder.path, source.dataset.class_names
     save_network(folder / NETWORK, network)
-    with np.errstate(over="ignore", invalid="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"), one_blas_thread():
         keep_example(folder, EXAMPLE, rows.examples, network.predict_proba(rows.examples))
     layers = width(configuration.trial.hidden)
     values = f"{source.width:,} values of {source.description}"
