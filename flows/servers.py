@@ -184,6 +184,7 @@ def temporary_prefect() -> Iterator[Callable[[], None]]:
             stdin=subprocess.PIPE,
             stdout=log,
             stderr=subprocess.STDOUT,
+            env=os.environ | _FEW_SERVICES,
             start_new_session=True,  # Ctrl-C is for the run; the server must outlive its last message
         )
 
@@ -205,6 +206,22 @@ def temporary_prefect() -> Iterator[Callable[[], None]]:
         # At exit, not at the block's end: Prefect's threads send the last logs and events on their own exit, before.
         atexit.register(stop)
         yield ready
+
+
+_FEW_SERVICES = {
+    f"PREFECT_SERVER_SERVICES_{name}_ENABLED": "false"
+    for name in (
+        "CANCELLATION_CLEANUP",
+        "CLEANUP_RECONCILER",
+        "FOREMAN",
+        "LATE_RUNS",
+        "PAUSE_EXPIRATIONS",
+        "REPOSSESSOR",
+        "SCHEDULER",
+        "TRIGGERS",
+    )
+} | {"PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "[]"}
+"""Schedules, pools and automations are for servers that stay: a run's own server leaves them out, and half its time idle."""
 
 
 def _prefect(port: int) -> list[str]:
