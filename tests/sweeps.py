@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,12 @@ def ahead(study: Study[SweepSettings]) -> dict[str, Ahead]:
         )
         for role, each in study.inputs.items()
     }
+
+
+def dividing(share: float = 0.2, seeds: Sequence[int] = (0,), **changes: Any) -> SweepSettings:
+    """Settings that hold out a share of the training rows."""
+    content = {"on": "x", "variants": {"v": {"base": {}}}, "seeds": seeds, "validation_fraction": share}
+    return SweepSettings.model_validate(content | changes)
 
 
 def assert_alike(one: SweepResult, other: SweepResult) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
@@ -132,6 +133,38 @@ def hold_out_rows(
                 f"classes; check {where} for images that lie in several classes, or add images"
             )
     return np.flatnonzero(~held), np.flatnonzero(held)
+
+
+def fold_rows(
+    labels: Rows,
+    fold: int,
+    folds: int,
+    groups: Sequence[object] | Rows | Digests | None = None,
+    digests: Digests | None = None,
+    class_names: Sequence[str] | None = None,
+    where: str = "the data",
+) -> tuple[Rows, Rows]:
+    """Rows kept and rows held out, both sorted: the fold of this place, from 0, of stratified ones; see `hold_out_rows`.
+
+    Raises
+    ------
+    DataError
+        When a class has fewer groups than there are folds.
+
+    Examples
+    --------
+    >>> fold_rows(np.array([0, 0, 1, 1]), 1, 2)
+    (array([1, 3]), array([0, 2]))
+    """
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    names = _names(labels, groups, digests)
+    counts = different_images(labels, labels.max(initial=-1) + 1, names)
+    if short := [each for each in shortages(counts, folds) if each.found]:
+        raise too_few(short, class_names, where, f"to be in each of {folds} folds")
+    divided = StratifiedGroupKFold(folds, shuffle=True, random_state=0).split(labels, labels, names)
+    kept, held = next(islice(divided, fold, None))
+    return np.sort(kept), np.sort(held)
 
 
 def _names(labels: Rows, groups: Sequence[object] | Rows | Digests | None, digests: Digests | None) -> Rows:

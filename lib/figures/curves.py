@@ -36,11 +36,12 @@ def training_curves(
     title: str,
     quantity: Literal["loss", "error"] = "loss",
     watched: str = "validation",
+    overlap: float = 0.0,
 ) -> Figure:
     """One panel a configuration: `quantity` on training and watched rows, on shared scales.
 
     Lines are means over seeds, bands the 95 % interval of the mean (of two seeds: from one to the other). A panel ends
-    where the first of its seeds ended, and says so. The watched rows go by the name `watched`.
+    where the first of its seeds ended, and says so. The watched rows go by the name `watched`. For `overlap` see `half_width`.
     """
     with rc_context(STYLE):
         columns = 5 if len(shown) == 5 else 4
@@ -52,7 +53,7 @@ def training_curves(
             epochs = min(len(history) for history in panel.histories)
             for rows, name, colour in (("train", "train", PALETTE[0]), ("validation", watched, PALETTE[1])):
                 lines = np.array([_values(history[:epochs], rows, quantity) for history in panel.histories])
-                mean, low, high = _band(lines)
+                mean, low, high = _band(lines, overlap)
                 # On a logarithmic axis nothing at 0 or below can be drawn: an interval that reaches there is drawn down to
                 # the lowest seed, and no error at all on the axis's floor.
                 low = np.where(low > 0, low, lines.min(axis=0))
@@ -91,11 +92,11 @@ def _values(history: Sequence[Mapping[str, float]], rows: str, quantity: str) ->
     return [1 - record[f"{rows}_accuracy"] for record in history]
 
 
-def _band(lines: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], ...]:
+def _band(lines: npt.NDArray[np.float64], overlap: float) -> tuple[npt.NDArray[np.float64], ...]:
     """Mean, low and high of each epoch over the seeds, the rows of `lines`."""
     if len(lines) < 3:
         return lines.mean(axis=0), lines.min(axis=0), lines.max(axis=0)
-    estimates = [over_seeds(column) for column in lines.T.tolist()]
+    estimates = [over_seeds(column, overlap=overlap) for column in lines.T.tolist()]
     return tuple(
         np.array([math.nan if value is None else value for value in values])
         for values in (

@@ -55,9 +55,9 @@ class _Spread:
     aside: bool = False
 
     @classmethod
-    def over_seeds(cls, values: Sequence[float], within: tuple[float, float]) -> _Spread:
+    def over_seeds(cls, values: Sequence[float], within: tuple[float, float], overlap: float = 0.0) -> _Spread:
         """With the interval of the mean over seeds."""
-        of = over_seeds(values, within)
+        of = over_seeds(values, within, overlap)
         if of.low is None or of.high is None:
             return cls(
                 values, None, f"{of.mean:.4f}" if math.isfinite(of.mean) else of.words
@@ -102,13 +102,17 @@ def model_accuracies(rows: Sequence[ModelRow], title: str, quantity: str = "test
 
 
 def axis_summary(
-    rows: Sequence[SummaryRow], axis_label: str, title: str, baselines: Sequence[BaselineLine] = ()
+    rows: Sequence[SummaryRow],
+    axis_label: str,
+    title: str,
+    baselines: Sequence[BaselineLine] = (),
+    overlap: float = 0.0,
 ) -> Figure:
     """Best validation loss and accuracy of each configuration: a dot a seed, the mean, and in words its 95 % interval.
 
     One colour a variant; the line through a mean is the interval over seeds. Baselines are upright lines where they are
     near. Losses that differ much stand on a logarithmic axis. An axis is as wide as the rows close together need: an
-    arrow at its edge stands for a row, or the end of an interval, beyond it.
+    arrow at its edge stands for a row, or the end of an interval, beyond it. For `overlap` see `half_width`.
     """
     with rc_context(STYLE):
         figure = Figure(figsize=(13, (2.3 if baselines else 1.4) + 0.32 * len(rows)))
@@ -116,10 +120,10 @@ def axis_summary(
         variants = list(dict.fromkeys(row.variant for row in rows))
         colours = [colour(variants.index(row.variant)) for row in rows]
         label = "best validation cross-entropy (nats)"
-        spreads = [_Spread.over_seeds(row.losses, LOSS) for row in rows]
+        spreads = [_Spread.over_seeds(row.losses, LOSS, overlap) for row in rows]
         low, high = _panel(losses, spreads, colours, label, may_be_log=True)
         drawn_losses = draw_lines(losses, [each.loss for each in baselines], low, high)
-        spreads = [_Spread.over_seeds(row.accuracies, SHARE) for row in rows]
+        spreads = [_Spread.over_seeds(row.accuracies, SHARE, overlap) for row in rows]
         low, high = _panel(accuracies, spreads, colours, "best validation accuracy", may_be_log=False)
         drawn_accuracies = draw_lines(accuracies, [each.accuracy for each in baselines], low, high)
         several = len(variants) > 1

@@ -341,7 +341,10 @@ def _along(test: tests.Along, result: SweepResult) -> list[Finding]:
 
     def ask(variant: str, configurations: list[Configuration], axis: str) -> Finding:
         steps = list(pairwise(configurations))
-        differences = [paired_difference(_values(after, figure), _values(before, figure)) for before, after in steps]
+        differences = [
+            paired_difference(_values(after, figure), _values(before, figure), result.overlap)
+            for before, after in steps
+        ]
         pairs = [(_label(after, axis), _label(before, axis)) for before, after in steps]
         evidence = _evidence(words, pairs, differences, holm_of(differences))
         kept = sum(each.direction is wanted for each in evidence)
@@ -379,7 +382,8 @@ def _last_alike(test: tests.LastAlike, result: SweepResult) -> list[Finding]:
         before, after = configurations[-2:]
         names = ("validation_loss", "best_validation_loss")
         differences = [
-            paired_difference(_values(after, _FIGURES[name][1]), _values(before, _FIGURES[name][1])) for name in names
+            paired_difference(_values(after, _FIGURES[name][1]), _values(before, _FIGURES[name][1]), result.overlap)
+            for name in names
         ]
         p = holm_of(differences)
         pair = [(_label(after, axis), _label(before, axis))]
@@ -413,7 +417,9 @@ def _lowest_loss(test: tests.LowestLoss, result: SweepResult) -> list[Finding]:
             if math.isinf(mean(best)):
                 return _finding(Verdict.NOT_SIGNIFICANT, variant=variant)
             others = [each for each in configurations if each is not best]
-            differences = [paired_difference(_values(best, figure), _values(each, figure)) for each in others]
+            differences = [
+                paired_difference(_values(best, figure), _values(each, figure), result.overlap) for each in others
+            ]
             # Lower than all others is a claim that needs every test, so none is corrected (Berger 1982).
             p = [1.0 if each is None else each.p_value for each in differences]
             pairs = [(_label(best, axis), _label(each, axis)) for each in others]
@@ -531,7 +537,7 @@ def _rows(claims: Claims, part: Part, record: Record[Any]) -> Iterator[Row]:
         elif axis is not None:
             figure = _FIGURES[printed.figure][1]
             found = [
-                (each.variant, over_seeds(_values(each, figure), LOSS))
+                (each.variant, over_seeds(_values(each, figure), LOSS, result.overlap))
                 for each in result.configurations
                 if each.value(axis) == of and each.varied == (axis,) and not each.halved
             ]

@@ -38,6 +38,7 @@ class Sweep(Kind[SweepSettings, SweepResult]):
     """The kind of study "sweep"."""
 
     name = "sweep"
+    version = 2
     settings = SweepSettings
     result = SweepResult
     question = "Which settings train the best network on this input, and how good is it?"
@@ -64,10 +65,13 @@ class Sweep(Kind[SweepSettings, SweepResult]):
                     "data, or explore it instead (kind: exploration)"
                 )
             if "validation" not in each.dataset.splits:
-                from lib.studies.sweep.rows import HOLD_OUT_SEED
+                from lib.studies.sweep.rows import held_out_by
 
-                each.dataset.require_different("train", 2, f"{TO_VALIDATE} ({here})")
-                each.dataset.hold_out(settings.validation_fraction, HOLD_OUT_SEED)
+                folds = len(settings.seeds) if settings.splits == "folds" else 2
+                each.dataset.require_different("train", folds, f"{TO_VALIDATE} ({here})")
+                for held_out in dict.fromkeys(held_out_by(settings, False).values()):
+                    assert held_out is not None
+                    held_out.rows(each.dataset)
             if each.features is None and each.dataset.pixel_shape() is None:
                 raise ConfigError(
                     f"{setting} is {each.name!r}, whose images are of several sizes, and raw pixels need one; resize them, or "

@@ -12,6 +12,7 @@ from lib.evaluation.intervals import LEVEL, holm, paired_difference, wilson
 from lib.evaluation.measures import estimates, measure
 from lib.evaluation.metrics import decided, prediction_digest
 from lib.evaluation.paired import compare_predictions
+from lib.evaluation.resampling import over_seeds_and_rows
 from lib.machine import one_blas_thread
 from lib.mlp.estimator import MLPClassifier
 from lib.studies.sweep.result import (
@@ -95,6 +96,9 @@ class Model:
             scores=tuple(_seed_score(each, judged) for each in self.answers),
             accuracy=accuracy,
             measured=measured,
+            with_both=over_seeds_and_rows(
+                np.stack([each.predicted == judged.labels for each in self.answers]), judged.labels, judged.groups
+            ),
             answers=first.name,
         )
 

@@ -41,7 +41,7 @@ from lib.studies.sweep.outcomes import configurations_of, explored, outcome
 from lib.studies.sweep.predictions import Predictions, save_predictions
 from lib.studies.sweep.remarks import remarks
 from lib.studies.sweep.result import Configuration, ModelRole, SweepResult, TrialOutcome
-from lib.studies.sweep.rows import Division, Source, sources_of
+from lib.studies.sweep.rows import Candidates, Division, Source, sources_of
 from lib.studies.sweep.settings import SweepSettings
 from lib.studies.sweep.training import Trained, train_all, train_configurations
 from lib.text import listed
@@ -52,29 +52,25 @@ _MOST_WRONG = 12
 
 def compute(study: Study[SweepSettings]) -> SweepResult:
     settings, sources = study.settings, sources_of(study)
-    division = sources[0].candidates(settings.validation_fraction)
+    candidates = sources[0].candidates(settings)
     searches = {name: open_search(each, study.folder.path, name) for name, each in settings.variants.items()}
-    trained = _train(study, searches, division)
+    trained = _train(study, searches, candidates)
     configurations = with_ranks(
-        [
-            each
-            for name, groups in trained.items()
-            for each in configurations_of(name, settings, groups, division.y_train)
-        ]
+        [each for name, groups in trained.items() for each in configurations_of(name, settings, groups, candidates)]
     )
     best = next(at for at, each in enumerate(configurations) if each.rank == 1)
     tested = settings.test and not configurations[best].halved
     if tested:
-        division.release()
-        judging = _Judging.test(study, sources, division, configurations, best)
+        candidates.release()
+        judging = _Judging.test(study, sources, candidates, configurations, best)
     else:
         first = [group[0] for groups in trained.values() for group in groups][best]
-        judging = _Judging.validation(study, division, configurations, best, first)
-    return _result(study, sources, division, searches, configurations, best, judging)
+        judging = _Judging.validation(study, candidates.first, configurations, best, first)
+    return _result(study, sources, candidates.first, searches, configurations, best, judging)
 
 
 def _train(
-    study: Study[SweepSettings], searches: Mapping[str, Search], division: Division
+    study: Study[SweepSettings], searches: Mapping[str, Search], candidates: Candidates
 ) -> dict[str, list[list[Trained]]]:
     """Results of each variant's configurations, one a seed: ask all variants, train what they want together, tell them."""
     settings = study.settings
@@ -92,7 +88,7 @@ def _train(
         calls = [[name] for name in wanted] if settings.rungs else [list(wanted)]
         for names in calls:
             groups = [group for name in names for group in wanted[name]]
-            results = iter(train_configurations(groups, division, study.folder, words, stopping))
+            results = iter(train_configurations(groups, candidates, study.folder, words, stopping))
             for name in names:
                 of_variant = list(islice(results, len(wanted[name])))
                 searches[name].tell(of_variant)
@@ -131,7 +127,7 @@ class _Judging:
         cls,
         study: Study[SweepSettings],
         sources: Sequence[Source],
-        candidates: Division,
+        candidates: Candidates,
         configurations: Sequence[Configuration],
         best: int,
     ) -> _Judging:
@@ -152,7 +148,7 @@ class _Judging:
             study.settings.baselines,
             [Wanted(at, name_of(configurations[at]), trials[at]) for at in chosen],
             division,
-            held_out_among(candidates, division),
+            held_out_among(candidates.first, division),
             study.where.baselines,
             f"{study.name} baselines",
         )
@@ -260,6 +256,8 @@ def _result(
     judging: _Judging,
 ) -> SweepResult:
     settings, dataset, judged = study.settings, division.source.dataset, judging.judged
+    held_out = "validation" not in dataset.splits
+    overlap = settings.overlap(len(division.y_train), len(division.y_watched) if held_out else 0)
     classes = len(dataset.class_names)
     models, chosen = judging.models, judging.chosen
     first = models[chosen].answers[0]
@@ -283,14 +281,14 @@ def _result(
         train_rows=len(division.y_train),
         validation_rows=len(division.y_watched),
         judged_rows=len(judged.labels),
-        held_out="validation" not in dataset.splits,
+        held_out=held_out,
         judged_on=judging.on,
         groups=None if judged.groups is None else len(np.unique(judged.groups)),
         majority=judged.majority,
         configurations=configurations,
         best=best,
-        judgement=judge(best, configurations),
-        steps=steps(settings, configurations),
+        judgement=judge(best, configurations, overlap),
+        steps=steps(settings, configurations, overlap),
         explored=tuple(explored(name, settings, searches[name], each) for name, each in of_variants.items()),
         models=scored,
         chosen=chosen,

@@ -121,7 +121,7 @@ def _summary(result: SweepResult, title: str) -> Drawing:
         for position, model in enumerate(result.models)
         if model.role is ModelRole.BASELINE and result.judged_on is Rows.VALIDATION
     ]
-    figure = axis_summary(rows, "configuration", f"{title}{left_out}", lines)
+    figure = axis_summary(rows, "configuration", f"{title}{left_out}", lines, result.overlap)
     return Drawing("summary", "All configurations with their seeds", figure)
 
 
@@ -138,7 +138,7 @@ def _training(result: SweepResult, title: str) -> Iterator[Drawing]:
             halved = f" · {endings(each.trials)}" if each.halved else ""
             name = configuration_name(result, position, variant=False) + halved
             panels.append(Panel(wrapped(name, _PANEL_WIDTH), [trial.history for trial in each.trials]))
-        figure = training_curves(panels, f"{title}{words}\ncross-entropy{left_out}")
+        figure = training_curves(panels, f"{title}{words}\ncross-entropy{left_out}", overlap=result.overlap)
         yield Drawing(f"loss-curves{suffix}", f"Loss curves{words}", figure, variant if suffix else "")
 
 
@@ -204,7 +204,7 @@ def _images(study: Study[SweepSettings], result: SweepResult, rows: Sequence[int
     """Images of the judged rows at these positions."""
     source = sources_of(study)[0]
     tested = result.judged_on is Rows.TEST
-    division = source.finals() if tested else source.candidates(study.settings.validation_fraction)
+    division = source.finals() if tested else source.candidates(study.settings).first
     places = [(split, int(row)) for split, positions in division.watched for row in positions]
     return (study.dataset.splits[split].images[row] for split, row in (places[row] for row in rows))
 

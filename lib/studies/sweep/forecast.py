@@ -20,7 +20,7 @@ from lib.storage.copies import absent
 from lib.studies.study import Ahead, Effort, Folder, Forecast
 from lib.studies.sweep.compute import stopping_of
 from lib.studies.sweep.result import SweepResult
-from lib.studies.sweep.rows import HOLD_OUT_SEED, candidates_key
+from lib.studies.sweep.rows import candidates_key, held_out_by
 from lib.studies.sweep.settings import SweepSettings
 from lib.studies.sweep.training import stopped_key
 from lib.studies.sweep.work import grid_trials
@@ -60,17 +60,18 @@ class Sizes:
     classes: int
 
     @classmethod
-    def of(cls, each: Ahead, fraction: float) -> Sizes | None:
+    def of(cls, each: Ahead, settings: SweepSettings) -> Sizes | None:
         """Those of an input; None while its data is not on this machine."""
         dataset = each.dataset
         if dataset is None:
             return None
         features = each.features.width if each.features is not None else math.prod(dataset.require_pixel_shape())
         train = len(dataset.splits["train"])
-        if "validation" in dataset.splits:
+        held_out = held_out_by(settings, "validation" in dataset.splits)[settings.seeds[0]]
+        if held_out is None:
             watched = len(dataset.splits["validation"])
         else:
-            watched = len(dataset.hold_out(fraction, HOLD_OUT_SEED)[1])
+            watched = len(held_out.rows(dataset)[1])
             train -= watched
         return cls(train, watched, features, len(dataset.class_names))
 
@@ -84,7 +85,7 @@ class Sizes:
 
 def forecast(settings: SweepSettings, inputs: Mapping[str, Ahead], folder: Folder | None) -> Forecast:
     main, device = inputs["on"], training_device()
-    every, sizes = grid_trials(settings), Sizes.of(main, settings.validation_fraction)
+    every, sizes = grid_trials(settings), Sizes.of(main, settings)
     if sizes is None:
         return Forecast(
             trials=len(every), stored=None, bytes=None, programs=programs(every, device, None), after=_after(settings)
@@ -93,7 +94,7 @@ def forecast(settings: SweepSettings, inputs: Mapping[str, Ahead], folder: Folde
     if not settings.rungs and folder is not None and main.digest is not None:
         missing = _missing(settings, main, every, folder)
         stored = len(every) - len(missing)
-    tested = [Sizes.of(inputs[role], settings.validation_fraction) for role in settings.roles] if settings.test else []
+    tested = [Sizes.of(inputs[role], settings) for role in settings.roles] if settings.test else []
     return Forecast(
         trials=len(every),
         stored=stored,
@@ -164,14 +165,15 @@ def _missing(settings: SweepSettings, main: Ahead, every: Sequence[Trial], folde
     """Trials whose files are not there; they are looked for by name, and not read."""
     assert main.dataset is not None
     assert main.digest is not None
-    data_key = candidates_key(
-        main.digest,
-        settings.standardises(main.features is not None),
-        None if "validation" in main.dataset.splits else settings.validation_fraction,
-    )
+    standardise = settings.standardises(main.features is not None)
+    keys = {
+        seed: candidates_key(main.digest, standardise, held_out)
+        for seed, held_out in held_out_by(settings, "validation" in main.dataset.splits).items()
+    }
     stopping = stopping_of(settings)
     files = {
-        folder.trials / f"{trial_key(trial, stopped_key([trial], data_key, stopping))}.json": trial for trial in every
+        folder.trials / f"{trial_key(trial, stopped_key([trial], keys[trial.seed], stopping))}.json": trial
+        for trial in every
     }
     return [files[path] for path in absent(files)]
 

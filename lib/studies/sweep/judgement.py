@@ -83,15 +83,17 @@ def _best_of_each(
     return [min(group, key=lambda at: configurations[at].rank) for group in groups.values()]
 
 
-def judge(best: int, configurations: Sequence[Configuration]) -> Judgement:
+def judge(best: int, configurations: Sequence[Configuration], overlap: float = 0.0) -> Judgement:
     """Whether the best is significantly better than each of the others that were not halved; see `Judgement`.
+
+    For `overlap` see `SweepResult.overlap`.
 
     The runner-up alone would not do: a rival of lower mean but of more spread may be harder to exclude.
     """
     chosen = configurations[best]
     others = [at for at, each in enumerate(configurations) if at != best and not each.halved]
     others.sort(key=lambda at: -mean(configurations[at], final_accuracy))
-    leads = {at: _difference(chosen, configurations[at], final_accuracy) for at in others}
+    leads = {at: _difference(chosen, configurations[at], final_accuracy, overlap) for at in others}
     rivals = tuple(Rival(configuration=at, difference=lead) for at, lead in leads.items())
     return Judgement(verdict=_verdict(chosen, [lead for lead in leads.values() if lead], len(others)), rivals=rivals)
 
@@ -108,12 +110,12 @@ def _verdict(best: Configuration, leads: Sequence[Difference], others: int) -> V
     return Verdict.SIGNIFICANT if all(lead.p_value < LEVEL for lead in leads) else Verdict.NOT_SIGNIFICANT
 
 
-def _difference(one: Configuration, other: Configuration, figure: Figure) -> Difference | None:
+def _difference(one: Configuration, other: Configuration, figure: Figure, overlap: float) -> Difference | None:
     """The mean of a figure's difference, paired over seeds."""
-    return paired_difference(values(one, figure), values(other, figure))
+    return paired_difference(values(one, figure), values(other, figure), overlap)
 
 
-def steps(settings: SweepSettings, configurations: Sequence[Configuration]) -> tuple[Step, ...]:
+def steps(settings: SweepSettings, configurations: Sequence[Configuration], overlap: float = 0.0) -> tuple[Step, ...]:
     """Each step from one value of the axis to the next within a variant that varies nothing else.
 
     None with a single seed, which tells nothing of the spread; along an axis of words, which has no order; and where trials
@@ -132,12 +134,12 @@ def steps(settings: SweepSettings, configurations: Sequence[Configuration]) -> t
     early = any(trial.ended in ("patience", "halved") for each in every for trial in each.trials)
     if early or any(isinstance(each.value(axis), str) for each in every):
         return ()
-    return tuple(step for of_variant in of_variants for step in _steps(of_variant, configurations))
+    return tuple(step for of_variant in of_variants for step in _steps(of_variant, configurations, overlap))
 
 
-def _steps(positions: Sequence[int], configurations: Sequence[Configuration]) -> list[Step]:
-    train = _changes(positions, configurations, lambda course: course.mean_train_loss)
-    validation = _changes(positions, configurations, lambda course: course.best_validation_loss)
+def _steps(positions: Sequence[int], configurations: Sequence[Configuration], overlap: float) -> list[Step]:
+    train = _changes(positions, configurations, lambda course: course.mean_train_loss, overlap)
+    validation = _changes(positions, configurations, lambda course: course.best_validation_loss, overlap)
     return [
         Step(
             variant=configurations[before].variant,
@@ -155,10 +157,11 @@ def _steps(positions: Sequence[int], configurations: Sequence[Configuration]) ->
 
 
 def _changes(
-    positions: Sequence[int], configurations: Sequence[Configuration], figure: Figure
+    positions: Sequence[int], configurations: Sequence[Configuration], figure: Figure, overlap: float
 ) -> list[tuple[Difference | None, float]]:
     """From each to the next: the figure's change, and its p by Holm's correction."""
     found = [
-        _difference(configurations[after], configurations[before], figure) for before, after in pairwise(positions)
+        _difference(configurations[after], configurations[before], figure, overlap)
+        for before, after in pairwise(positions)
     ]
     return list(zip(found, holm_of(found), strict=True))

@@ -12,17 +12,15 @@ from lib.evaluation.checks import learned
 from lib.mlp.course import objective
 from lib.search.search import Search
 from lib.studies.sweep.result import Configuration, Explored, TrialOutcome
+from lib.studies.sweep.rows import Candidates
 from lib.studies.sweep.settings import SweepSettings
 from lib.studies.sweep.training import Trained
 
 
 def configurations_of(
-    variant: str, settings: SweepSettings, groups: Sequence[Sequence[Trained]], labels: npt.NDArray[np.int64]
+    variant: str, settings: SweepSettings, groups: Sequence[Sequence[Trained]], candidates: Candidates
 ) -> list[Configuration]:
-    """The configurations of one variant, still without ranks, from their results: groups of one result a seed.
-
-    `labels` are those of the rows that were trained on, shape (n,).
-    """
+    """The configurations of one variant, still without ranks, from their results: groups of one result a seed."""
     of_variant = settings.variants[variant]
     return [
         Configuration(
@@ -30,7 +28,7 @@ def configurations_of(
             number=number,
             searched=of_variant.search is not None,
             varied=of_variant.varied,
-            trials=tuple(outcome(each, labels) for each in group),
+            trials=tuple(outcome(each, candidates.of_seed[each.trial.seed].y_train) for each in group),
             rank=0,
         )
         for number, group in enumerate(groups, start=1)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from lib.evaluation.intervals import LOSS, SHARE, Difference, Interval, over_seeds, p_words
+from lib.evaluation.intervals import Difference, Interval, p_words
 from lib.evaluation.measures import measure_named
 from lib.figures.search import words as dimension_words
 from lib.mlp.labels import params
@@ -43,6 +43,13 @@ _NOTED, _ROWS, _CLASSES, _ENDS = 20, 40, 30, 10
 _UNFOLDED = 12
 """Rows of a table up to which a page shows it open."""
 
+_HELD_OUT = {
+    "repeated": "held out of the training split, other ones by each seed; counts are the first seed's",
+    "folds": "held out of the training split, a fold by each seed; counts are the first seed's",
+    "fixed": "held out of the training split, the same by all seeds",
+}
+_CORRECTED = ", corrected for the splits' common rows (Nadeau and Bengio)"
+
 _EVALUATOR = "Optuna's PED-ANOVA"
 
 
@@ -72,7 +79,7 @@ def headline(result: SweepResult) -> str:
     if result.judged_on is Rows.TEST:
         return f"{name}{random}: test accuracy {_brief_score(result, result.chosen)}; on validation rows {verdict}"
     trials = result.configurations[result.best].trials
-    final = over_seeds([each.final_validation_accuracy for each in trials], SHARE)
+    final = result.estimate(trials, "final_validation_accuracy")
     if final.standard_deviation is None or final.low is None or final.high is None:
         return f"{name}{random}: validation accuracy {number(final.mean)}, one seed; {verdict}"
     decimals = decimals_for(final.standard_deviation)
@@ -119,7 +126,7 @@ def _setting(record: Record[SweepResult]) -> str:
     first = result.representations[0]
     rows = f"{result.train_rows:,} training and {result.validation_rows:,} validation rows"
     if result.held_out:
-        rows += " (held out of the training split)"
+        rows += f" ({_HELD_OUT[result.settings.splits]})"
     if result.judged_on is Rows.TEST:
         rows += f", {result.judged_rows:,} test rows"
     scaled = ", standardised by training rows" if first.standardised else ""
@@ -132,21 +139,21 @@ def _setting(record: Record[SweepResult]) -> str:
         return f"{data} {trained}, each trained with one seed, so no figure has an interval over seeds."
     return (
         f"{data} {trained}, each trained with {seeds} seeds. Figures over seeds are mean ± standard deviation (95 % "
-        "confidence interval of the mean, Student's t)."
+        f"confidence interval of the mean, Student's t{_CORRECTED if result.overlap else ''})."
     )
 
 
 def _choice(result: SweepResult) -> str:
     best = result.configurations[result.best]
-    final = over_seeds([each.final_validation_accuracy for each in best.trials], SHARE)
+    final = result.estimate(best.trials, "final_validation_accuracy")
     lines = [
         f"Best by validation accuracy after the last epoch: **{escaped(configuration_name(result, result.best))}**, "
         f"{estimate_words(final)}; {escaped(verdict_words(result))}."
     ]
     if len(result.configurations) > 1 and len(best.trials) > 1:
         lines.append(
-            "Differences are paired over seeds, with Student's t; the best is called significantly better only where each of "
-            "these tests is below 5 %."
+            f"Differences are paired over seeds, with Student's t{_CORRECTED if result.overlap else ''}; the best is called "
+            "significantly better only where each of these tests is below 5 %."
         )
     epochs = ", ".join(str(each.best_epoch) for each in best.trials)
     each_seed = " (one a seed)" if len(best.trials) > 1 else ""
@@ -178,7 +185,7 @@ def _models(result: SweepResult) -> str:
         ]
     text.append(f"Always answering the most frequent class would score {number(result.majority)}.")
     several = any(len(model.scores) > 1 for model in result.models)
-    head = [f"{rows} accuracy over seeds"] if several else []
+    head = [f"{rows} accuracy over seeds", "95 % confidence interval over seeds and rows together"] if several else []
     head += [
         f"{'first seed' if several else f'{rows} accuracy'} (95 % confidence interval over rows)",
         "log loss (nats)",
@@ -194,7 +201,7 @@ def _models(result: SweepResult) -> str:
             name += f" ({escaped(settings_words(result, position))})"
         cells = [
             f"**{name}** (chosen)" if position == result.chosen else name,
-            *([_over_seeds(result, position)] if several else []),
+            *([_over_seeds(result, position), interval_words(model.with_both)] if several else []),
             interval_words(model.accuracy),
             number(model.measured["loss"].estimate),
         ]
@@ -244,10 +251,13 @@ def _configurations(result: SweepResult) -> str:
     for position in ranked[:_NOTED]:
         each = result.configurations[position]
         figures = [
-            over_seeds([trial.final_validation_accuracy for trial in each.trials], SHARE),
-            over_seeds([trial.best_validation_loss for trial in each.trials], LOSS),
-            over_seeds([trial.mean_validation_loss for trial in each.trials], LOSS),
-            over_seeds([trial.mean_train_loss for trial in each.trials], LOSS),
+            result.estimate(each.trials, name)
+            for name in (
+                "final_validation_accuracy",
+                "best_validation_loss",
+                "mean_validation_loss",
+                "mean_train_loss",
+            )
         ]
         name = escaped(configuration_name(result, position)) + _ended(each)
         table.append([str(each.rank), name, *map(estimate_words, figures)])

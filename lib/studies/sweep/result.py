@@ -6,6 +6,7 @@ Configurations are known by their positions and settings, models by their positi
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
@@ -233,6 +234,8 @@ class Scored(Stored):
         The first seed's, with a 95 % interval over rows: Wilson's, or a bootstrap's where rows come in groups.
     measured : dict of str to Interval
         The first seed's measures, each with a bootstrap interval.
+    with_both : Interval
+        The mean accuracy over seeds with a 95 % interval for both: other seeds, and other rows of the same kind.
     answers : str
         Its name among the study's predictions (first seed).
     """
@@ -246,6 +249,7 @@ class Scored(Stored):
     scores: tuple[SeedScore, ...]
     accuracy: Interval
     measured: dict[str, Interval]
+    with_both: Interval
     answers: str
 
 
@@ -378,6 +382,18 @@ class SweepResult(Result):
     remarks: tuple[Remark, ...]
     training_seconds: float
     network: ModelNote | None
+
+    @property
+    def overlap(self) -> float:
+        """How much the splits of different seeds' candidates have in common, which intervals and tests take into account."""
+        return self.settings.overlap(self.train_rows, self.validation_rows if self.held_out else 0)
+
+    def estimate(self, trials: Sequence[TrialOutcome], figure: str) -> Estimate:
+        """A candidate's figure, such as "final_validation_accuracy", over its seeds."""
+        from lib.evaluation.intervals import LOSS, SHARE, over_seeds
+
+        within = LOSS if figure.endswith("loss") else SHARE
+        return over_seeds([getattr(trial, figure) for trial in trials], within, self.overlap)
 
     def over_seeds(self, model: int, measure: str) -> Estimate:
         """A measure of one of the models as mean, deviation and 95 % interval over its seeds."""

@@ -7,7 +7,7 @@ second copy of them.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -74,14 +74,22 @@ class Source:
         else:
             features.fill(out, features.rows(split).start + rows)
 
-    def candidates(self, fraction: float) -> Division:
-        """Training rows, and the validation rows that choices are made by: `fraction` of the former where there are none."""
-        whole = self._whole("train")
-        if "validation" in self.dataset.splits:
-            key = candidates_key(self.input.digest, self.standardise, None)
-            return Division(self, key, (whole,), (self._whole("validation"),))
-        kept, held = self.dataset.hold_out(fraction, HOLD_OUT_SEED)
-        key = candidates_key(self.input.digest, self.standardise, fraction)
+    def candidates(self, settings: SweepSettings) -> Candidates:
+        """Training rows, and the validation rows that choices are made by, of each seed of a sweep."""
+        self._whole("train")  # refuses features of other images
+        divided: dict[HeldOut | None, Division] = {}
+        of_seed = {}
+        for seed, held_out in held_out_by(settings, "validation" in self.dataset.splits).items():
+            if held_out not in divided:
+                divided[held_out] = self._divided(held_out)
+            of_seed[seed] = divided[held_out]
+        return Candidates(of_seed)
+
+    def _divided(self, held_out: HeldOut | None) -> Division:
+        key = candidates_key(self.input.digest, self.standardise, held_out)
+        if held_out is None:
+            return Division(self, key, (self._whole("train"),), (self._whole("validation"),))
+        kept, held = held_out.rows(self.dataset)
         return Division(self, key, (("train", kept),), (("train", held),))
 
     def finals(self) -> Division:
@@ -107,12 +115,51 @@ class Source:
         return split, np.arange(count)
 
 
-def candidates_key(digest: str, standardise: bool, held_out: float | None) -> str:
-    """Names the rows of `Source.candidates`; part of the key under which a trial's result is kept.
+@dataclass(frozen=True)
+class HeldOut:
+    """Which training rows are watched instead of trained on.
 
-    `held_out` is the share of training rows that is held out; None where the data has validation rows.
+    Attributes
+    ----------
+    share : float
+        Of each class.
+    seed : int
+        Draws them; of folds, which all are of one draw, the fold's place.
+    folds : int or None
+        As many folds there are; None: rows of another seed may be the same.
     """
-    return _rows_key(digest, standardise, "candidates", *(() if held_out is None else (held_out, HOLD_OUT_SEED)))
+
+    share: float
+    seed: int
+    folds: int | None = None
+
+    def rows(self, dataset: Dataset) -> tuple[Positions, Positions]:
+        """Rows kept and rows held out, both sorted; groups and exact duplicates stay whole."""
+        if self.folds is None:
+            return dataset.hold_out(self.share, self.seed)
+        return dataset.fold(self.seed, self.folds)
+
+    @property
+    def key(self) -> tuple[float | int | str, ...]:
+        return (self.share, self.seed) if self.folds is None else ("fold", self.seed, self.folds)
+
+
+def held_out_by(settings: SweepSettings, has_validation: bool) -> dict[int, HeldOut | None]:
+    """What each seed of a sweep holds out; None where the data has validation rows."""
+    share, seeds = settings.validation_fraction, settings.seeds
+    if has_validation:
+        return dict.fromkeys(seeds)
+    if settings.splits == "fixed":
+        return dict.fromkeys(seeds, HeldOut(share, HOLD_OUT_SEED))
+    if settings.splits == "folds":
+        count = len(seeds)
+        return {seed: HeldOut(1 / count, place, count) for place, seed in enumerate(seeds)}
+    return {seed: HeldOut(share, seed) for seed in seeds}
+
+
+def candidates_key(digest: str, standardise: bool, held_out: HeldOut | None) -> str:
+    """Names the rows of a division of `Source.candidates`; part of the key under which a trial's result is kept."""
+    return _rows_key(digest, standardise, "candidates", *(() if held_out is None else held_out.key))
 
 
 def _rows_key(digest: str, standardise: bool, *rows: str | float) -> str:
@@ -202,6 +249,35 @@ class Division:
         for part in (*self.train, *self.watched):
             yield place, part
             place += len(part[1])
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """The rows that each seed's candidates train on and are watched on: the same for all, or a split of its own.
+
+    Attributes
+    ----------
+    of_seed : dict of int to Division
+        In the order of the sweep's seeds.
+    """
+
+    of_seed: Mapping[int, Division]
+
+    @property
+    def first(self) -> Division:
+        """The first seed's."""
+        return next(iter(self.of_seed.values()))
+
+    def by_division(self) -> list[tuple[Division, list[int]]]:
+        """Each division with its seeds."""
+        found: dict[str, tuple[Division, list[int]]] = {}
+        for seed, division in self.of_seed.items():
+            found.setdefault(division.key, (division, []))[1].append(seed)
+        return list(found.values())
+
+    def release(self) -> None:
+        for division in self.of_seed.values():
+            division.release()
 
 
 def sources_of(study: Study[SweepSettings]) -> list[Source]:

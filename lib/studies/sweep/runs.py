@@ -68,7 +68,7 @@ def best_figures(result: SweepResult) -> dict[str, float]:
         if len(result.models[result.chosen].scores) == 1:
             figures |= _row_bounds(result, result.chosen, 0)
     trials = result.configurations[result.best].trials
-    final = over_seeds([each.final_validation_accuracy for each in trials], SHARE)
+    final = result.estimate(trials, "final_validation_accuracy")
     figures |= _spread("final_validation_accuracy", final)
     figures["best_validation_accuracy"] = float(np.mean([each.best_validation_accuracy for each in trials]))
     figures["best_validation_loss"] = float(np.mean([each.best_validation_loss for each in trials]))
@@ -112,7 +112,7 @@ def _configurations(record: Record[SweepResult]) -> Iterator[RunNote]:
             )
             for trial in each.trials
         ]
-        yield from with_configuration(name, trials, each.rank)
+        yield from with_configuration(name, trials, each.rank, result.overlap)
 
 
 def _models(record: Record[SweepResult]) -> Iterator[RunNote]:
@@ -234,13 +234,17 @@ def _trial_run(
     )
 
 
-def with_configuration(name: str, trials: Sequence[RunNote], rank: int | None = None) -> list[RunNote]:
+def with_configuration(
+    name: str, trials: Sequence[RunNote], rank: int | None = None, overlap: float = 0.0
+) -> list[RunNote]:
     """The run of a configuration, then its trials' runs, one a seed, now below it.
 
     Parameters
     ----------
     trials : sequence of RunNote
         Of one role; params and tags in which they differ are listed, settings in which they differ left out.
+    overlap : float
+        See `SweepResult.overlap`; of candidates.
     """
     first = trials[0]
     shown = {
@@ -256,8 +260,8 @@ def with_configuration(name: str, trials: Sequence[RunNote], rank: int | None = 
         key=digest_json([Role.CONFIGURATION, *(trial.key for trial in trials)]),
         name=name,
         params=shown | {"seeds": len(trials)} | ended,
-        metrics=_means([trial.metrics for trial in trials]) | ({} if rank is None else {RANK: float(rank)}),
-        history=_mean_curves([trial.history for trial in trials]),
+        metrics=_means([trial.metrics for trial in trials], overlap) | ({} if rank is None else {RANK: float(rank)}),
+        history=_mean_curves([trial.history for trial in trials], overlap),
         tags=tags | {"mlflow.note.content": _note(len(trials))},
         role=Role.CONFIGURATION,
         rows=first.rows,
@@ -291,7 +295,7 @@ def _within(name: str) -> tuple[float, float] | None:
     return SHARE if name.endswith("accuracy") else None
 
 
-def _means(seeds: Sequence[Mapping[str, float]]) -> dict[str, float]:
+def _means(seeds: Sequence[Mapping[str, float]], overlap: float) -> dict[str, float]:
     """Each figure that all seeds have; of one seed what it has, with its own intervals over test rows."""
     if len(seeds) == 1:
         return dict(seeds[0])
@@ -302,7 +306,7 @@ def _means(seeds: Sequence[Mapping[str, float]]) -> dict[str, float]:
             continue
         within = _within(name)
         values = [seed[name] for seed in seeds]
-        means |= _spread(name, over_seeds(values, within)) if within else {name: float(np.mean(values))}
+        means |= _spread(name, over_seeds(values, within, overlap)) if within else {name: float(np.mean(values))}
     return means
 
 
@@ -312,7 +316,9 @@ def _spread(name: str, of: Estimate) -> dict[str, float]:
     return {name: of.mean} | {key: value for key, value in spread.items() if value is not None}
 
 
-def _mean_curves(seeds: Sequence[Sequence[Mapping[str, float | None]]]) -> tuple[dict[str, float | None], ...]:
+def _mean_curves(
+    seeds: Sequence[Sequence[Mapping[str, float | None]]], overlap: float
+) -> tuple[dict[str, float | None], ...]:
     """Each epoch's means to the last epoch that all seeds have; of losses and accuracies that were watched, intervals too."""
     epochs = min(map(len, seeds))
     if epochs == 0:
@@ -324,7 +330,7 @@ def _mean_curves(seeds: Sequence[Sequence[Mapping[str, float | None]]]) -> tuple
         columns[name] = mean
         within = _within(name)
         if len(seeds) > 1 and within and not name.startswith("train_"):
-            half = half_width(values)
+            half = half_width(values, overlap)
             columns |= {f"{name}_low": np.maximum(mean - half, within[0])}
             columns |= {f"{name}_high": np.minimum(mean + half, within[1])}
     return tuple(

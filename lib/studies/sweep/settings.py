@@ -19,6 +19,8 @@ class Rung(Frozen):
     keep: float = Field(gt=0, lt=1, description="this share of the configurations still running goes on.")
 
 
+Splits = Literal["repeated", "folds", "fixed"]
+
 Baseline = Literal["majority", "logistic", "knn", "sklearn-mlp"]
 
 
@@ -46,6 +48,11 @@ class SweepSettings(StudySettings):
     seeds: Seeds = Field((0, 1, 2), description="Each configuration is trained once with each seed.")
     validation_fraction: float = Field(
         0.2, gt=0, lt=1, description="Share of training rows held out when the dataset has no validation split."
+    )
+    splits: Splits = Field(
+        "repeated",
+        description="Where the dataset has no validation split, what is held out: by each seed its own share (repeated), by "
+        "each its own fold of as many as there are seeds (folds), or by all seeds the same rows (fixed).",
     )
     standardise: bool | None = Field(
         None,
@@ -76,6 +83,13 @@ class SweepSettings(StudySettings):
         """Whether all its inputs are standardised: as it says, else where it is on features."""
         return on_features if self.standardise is None else self.standardise
 
+    def overlap(self, train_rows: int, held_out_rows: int) -> float:
+        """How much the splits of different seeds have in common; see `lib.evaluation.intervals.half_width`.
+
+        `held_out_rows` are those held out of the training split: 0 where the data has validation rows.
+        """
+        return 0.0 if self.splits == "fixed" else held_out_rows / train_rows
+
     @field_validator("variants")
     @classmethod
     def _in_one_order(cls, variants: dict[str, Variant]) -> dict[str, Variant]:
@@ -96,6 +110,8 @@ class SweepSettings(StudySettings):
                         f"the rung at epoch {rung.epoch} comes too late for variant {name!r}, whose trials end after "
                         f"{variant.base.epochs} epochs; put it earlier"
                     )
+        if self.splits == "folds" and len(self.seeds) < 2:
+            raise ValueError("splits: folds are as many as seeds, and there is one seed; give more seeds")
         epochs = [rung.epoch for rung in self.rungs]
         if epochs != sorted(set(epochs)):
             raise ValueError(f"the rungs' epochs {epochs} do not rise; put them in order, each once")

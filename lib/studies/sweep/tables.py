@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from lib.evaluation.checks import Learned
-from lib.evaluation.intervals import LOSS, SHARE, Difference, Estimate, Interval, over_seeds
+from lib.evaluation.intervals import Difference, Estimate, Interval
 from lib.evaluation.metrics import confused_pairs
 from lib.mlp.labels import params
 from lib.studies.study import Table
-from lib.studies.sweep.result import SweepResult, TrialOutcome
+from lib.studies.sweep.result import SweepResult
 from lib.studies.sweep.words import configuration_name, endings, model_name, settings_words
 
 Row = dict[str, Any]
@@ -67,14 +67,9 @@ def configuration_rows(result: SweepResult) -> list[Row]:
             "not_learned": ", ".join(dict.fromkeys(found.value for found in unlearned)),
         }
         for name in _STATISTICS:
-            row |= _estimate(name, trial_figure(each.trials, name))
+            row |= _estimate(name, result.estimate(each.trials, name))
         rows.append(row)
     return rows
-
-
-def trial_figure(trials: Sequence[TrialOutcome], name: str) -> Estimate:
-    """A figure of a configuration's trials over seeds."""
-    return over_seeds([getattr(trial, name) for trial in trials], LOSS if name.endswith("loss") else SHARE)
 
 
 def model_rows(result: SweepResult) -> list[Row]:
@@ -91,6 +86,7 @@ def model_rows(result: SweepResult) -> list[Row]:
             "seeds": len(model.scores),
             **_estimate("accuracy", result.over_seeds(position, "accuracy")),
             **_interval("first_seed_accuracy", model.accuracy),
+            **_interval("seeds_and_rows_accuracy", model.with_both),
             "training_seconds": sum(score.seconds for score in model.scores),
         }
         rows.append(row)

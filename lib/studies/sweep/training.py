@@ -21,7 +21,7 @@ from lib.mlp.trial import Trial
 from lib.progress import bar
 from lib.storage.copies import fetch_file, fetch_files
 from lib.studies.study import Folder
-from lib.studies.sweep.rows import Division
+from lib.studies.sweep.rows import Candidates, Division
 
 CHECKPOINT_SECONDS = 30.0
 """How much training a kill may cost."""
@@ -159,8 +159,23 @@ def stopped_key(trials: Sequence[Trial], data_key: str, stopping: Stopping) -> s
     return digest_json([data_key, asdict(stopping), [trial.model_dump(mode="json") for trial in rivals]])
 
 
+def train_each(
+    trials: Sequence[Trial], candidates: Candidates, folder: Folder, label: str, stopping: Stopping
+) -> list[Trained]:
+    """`train_all` of trials of several seeds, each on its seed's rows; rows of one split are in memory at a time."""
+    known: dict[Trial, Trained] = {}
+    divisions = candidates.by_division()
+    for division, seeds in divisions:
+        own = [trial for trial in dict.fromkeys(trials) if trial.seed in seeds]
+        if own:
+            known |= zip(own, train_all(own, division, folder, label, stopping), strict=True)
+        if len(divisions) > 1:
+            division.release()
+    return [known[trial] for trial in trials]
+
+
 def train_configurations(
-    groups: Sequence[Sequence[Trial]], division: Division, folder: Folder, label: str, stopping: Stopping
+    groups: Sequence[Sequence[Trial]], candidates: Candidates, folder: Folder, label: str, stopping: Stopping
 ) -> list[list[Trained]]:
     """Train each configuration of `groups`, given as its trials, one a seed; results in the same order.
 
@@ -168,9 +183,10 @@ def train_configurations(
     after that, so a configuration is halved as a whole (it then has one result) or has all its seeds.
     """
     if not stopping.rungs:
-        results = iter(train_all([trial for group in groups for trial in group], division, folder, label, stopping))
+        every = [trial for group in groups for trial in group]
+        results = iter(train_each(every, candidates, folder, label, stopping))
         return [[next(results) for _ in group] for group in groups]
-    first = train_all([group[0] for group in groups], division, folder, label, stopping)
+    first = train_each([group[0] for group in groups], candidates, folder, label, stopping)
     left = [group[1:] if result.ended != "halved" else [] for group, result in zip(groups, first, strict=True)]
-    others = train_configurations(left, division, folder, label, replace(stopping, rungs=()))
+    others = train_configurations(left, candidates, folder, label, replace(stopping, rungs=()))
     return [[result, *rest] for result, rest in zip(first, others, strict=True)]

@@ -18,9 +18,9 @@ from lib.studies.record.reading import is_finished
 from lib.studies.study import Folder, Piece, Study
 from lib.studies.sweep.chunks import cost, cut
 from lib.studies.sweep.compute import stopping_of
-from lib.studies.sweep.rows import Division, sources_of
+from lib.studies.sweep.rows import Candidates, sources_of
 from lib.studies.sweep.settings import SweepSettings
-from lib.studies.sweep.training import result_files, stopped_key, stored_result, train_all
+from lib.studies.sweep.training import result_files, stopped_key, stored_result, train_each
 
 
 def separable(settings: SweepSettings) -> bool:
@@ -47,14 +47,14 @@ class SweepWork:
     ----------
     trials : list of Trial
         Positions in this list name trials everywhere.
-    division : Division
+    candidates : Candidates
         The rows they train on; read only by who trains.
     """
 
     name: str
     folder: Folder
     trials: list[Trial]
-    division: Division
+    candidates: Candidates
     stopping: Stopping
 
     @property
@@ -71,7 +71,7 @@ class SweepWork:
 
         Stored ones count too, so that a sweep that goes on after a crash has the same parts, and finds their checkpoints.
         """
-        costs = [cost(trial, *self.division.shape) for trial in self.trials]
+        costs = [cost(trial, *self.candidates.first.shape) for trial in self.trials]
         parts = cut(self.trials, costs, count)
         return [
             Piece(number, len(parts), tuple(part), sum(costs[position] for position in part))
@@ -92,19 +92,18 @@ class SweepWork:
         if wrong := [each for each in positions if not 0 <= each < len(self.trials)]:
             raise ConfigError(f"{self.name} has trials 0 to {len(self.trials) - 1}; there is no trial {wrong[0]}")
         missing = self.missing(positions)
-        train_all(
-            [self.trials[each] for each in positions], self.division, self.folder, f"{self.name} piece", self.stopping
-        )
+        wanted = [self.trials[each] for each in positions]
+        train_each(wanted, self.candidates, self.folder, f"{self.name} piece", self.stopping)
         return len(missing)
 
     def _key(self, position: int) -> str:
         trial = self.trials[position]
-        return trial_key(trial, stopped_key([trial], self.division.key, self.stopping))
+        return trial_key(trial, stopped_key([trial], self.candidates.of_seed[trial.seed].key, self.stopping))
 
 
 def sweep_work(study: Study[SweepSettings]) -> SweepWork | None:
     """The work of a sweep; None when it cannot be cut, or its record is there."""
     if not separable(study.settings) or is_finished(study.folder.path):
         return None
-    division = sources_of(study)[0].candidates(study.settings.validation_fraction)
-    return SweepWork(study.name, study.folder, grid_trials(study.settings), division, stopping_of(study.settings))
+    candidates = sources_of(study)[0].candidates(study.settings)
+    return SweepWork(study.name, study.folder, grid_trials(study.settings), candidates, stopping_of(study.settings))

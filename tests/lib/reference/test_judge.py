@@ -24,7 +24,7 @@ def sweep(axis: str, values: list[Any], **changes: Any) -> dict[str, Any]:
     """A sweep of the axis's values around `BASE`; lower-case names of settings are the sweep's, the others the base's."""
     base = BASE | changes.pop("base", {})
     variants = {"v": {"base": base, "grid": {axis: values}}}
-    return {"axis": axis, "seeds": SEEDS, "variants": variants, "baselines": ["majority"]} | changes
+    return {"axis": axis, "seeds": SEEDS, "splits": "fixed", "variants": variants, "baselines": ["majority"]} | changes
 
 
 def activations(values: list[str], **changes: Any) -> dict[str, Any]:

@@ -12,9 +12,10 @@ from lib.errors import FeatureSetError
 from lib.features import extract, open_feature_set, plan_extraction
 from lib.features.sets import find_set, found_sets
 from lib.features.verify import verify
+from lib.mlp.fused import Stopping
 from lib.storage import copies
 from lib.studies.study import Ahead, kind_named
-from lib.studies.sweep.training import train_all
+from lib.studies.sweep.training import train_each
 from lib.studies.sweep.work import sweep_work
 from tests import killed_extraction
 from tests.killed_extraction import SETTINGS
@@ -99,7 +100,7 @@ def test_training_that_died_goes_on_from_its_checkpoint_on_another_machine(s3_pl
     here, other, alone = (
         sweep_work(sweep("hidden_units", one, root)) for root in (one.studies, two.studies, tmp_path / "alone")
     )
-    trials, division = here.trials, here.division
+    trials, candidates = here.trials, here.candidates
 
     def dies(*_):
         raise KeyboardInterrupt
@@ -107,10 +108,10 @@ def test_training_that_died_goes_on_from_its_checkpoint_on_another_machine(s3_pl
     with monkeypatch.context() as patch:
         patch.setattr("lib.studies.sweep.training.save_result", dies)
         with pytest.raises(KeyboardInterrupt):
-            train_all(trials, division, here.folder, "")
-    expected = train_all(trials, division, alone.folder, "")
+            train_each(trials, candidates, here.folder, "", Stopping())
+    expected = train_each(trials, candidates, alone.folder, "", Stopping())
     monkeypatch.setattr("lib.mlp.fused._FusedTraining.run_epoch", None)
-    results = train_all(trials, division, other.folder, "")
+    results = train_each(trials, candidates, other.folder, "", Stopping())
     assert [result.best_validation_loss for result in results] == [each.best_validation_loss for each in expected]
     assert not list(other.folder.path.glob("checkpoint-*")), "it is removed once all results are kept"
-    assert train_all(trials, division, here.folder, "")[0].history == results[0].history
+    assert train_each(trials, candidates, here.folder, "", Stopping())[0].history == results[0].history

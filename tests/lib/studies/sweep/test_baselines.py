@@ -18,7 +18,7 @@ TRIALS = [Trial(hidden=(30, 20), optimizer="adam", epochs=3, batch_size=16, seed
 @pytest.fixture(scope="module")
 def division(where, tmp_path_factory) -> Division:
     study = sweep("activations", where, tmp_path_factory.mktemp("study"))
-    return sources_of(study)[0].candidates(study.settings.validation_fraction)
+    return sources_of(study)[0].candidates(study.settings).first
 
 
 def trained(division, folder):

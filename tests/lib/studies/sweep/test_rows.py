@@ -20,7 +20,7 @@ from lib.studies.sweep.rows import Source, sources_of
 from lib.studies.sweep.training import train_all
 from tests.feature_sets import WIDTH, expected_labels, write_feature_set
 from tests.lib.studies.sweep.test_training import TRIALS, Folder
-from tests.sweeps import sweep
+from tests.sweeps import dividing, sweep
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def digits(where) -> Input:
 
 
 def test_pixels_are_the_dataset_s_and_a_part_of_each_class_is_held_out(digits):
-    division = Source(digits, standardise=False).candidates(0.2)
+    division = Source(digits, standardise=False).candidates(dividing()).first
     train = digits.dataset.splits["train"]
     kept, held = hold_out_rows(train.labels, 0.2, 0)
     pixels = digits.dataset.pixels("train")
@@ -48,7 +48,7 @@ def test_pixels_are_the_dataset_s_and_a_part_of_each_class_is_held_out(digits):
 
 
 def test_features_are_the_set_s_standardised_by_training_rows_alone(features):
-    division = Source(features, standardise=True).candidates(0.2)
+    division = Source(features, standardise=True).candidates(dividing()).first
     train = features.dataset.splits["train"]
     kept, held = hold_out_rows(train.labels, 0.2, 0, train.groups)
     X = features.feature_set.load("train").X
@@ -60,6 +60,29 @@ def test_features_are_the_set_s_standardised_by_training_rows_alone(features):
     np.testing.assert_array_equal(data.X_validation, ours.apply(X[held]))
     np.testing.assert_array_equal(division.rows.examples, X[held[:5]])
     assert len(np.unique(division.groups)) < len(held)
+
+
+def test_each_seed_holds_out_rows_of_its_own(digits):
+    source, train = Source(digits, standardise=False), digits.dataset.splits["train"]
+    repeated = source.candidates(dividing(0.2, (0, 7))).of_seed
+    for seed, division in repeated.items():
+        kept, held = hold_out_rows(train.labels, 0.2, seed)
+        np.testing.assert_array_equal(division.train[0][1], kept)
+        np.testing.assert_array_equal(division.watched[0][1], held)
+    fixed = source.candidates(dividing(0.2, (3, 7), splits="fixed"))
+    assert [division.key for division in fixed.of_seed.values()] == [repeated[0].key] * 2
+    assert fixed.by_division() == [(fixed.first, [3, 7])]
+
+
+def test_folds_hold_out_each_row_once_and_keep_groups_whole(features):
+    train = features.dataset.splits["train"]
+    candidates = Source(features, standardise=True).candidates(dividing(seeds=(5, 1, 4), splits="folds"))
+    held = [division.watched[0][1] for division in candidates.of_seed.values()]
+    np.testing.assert_array_equal(np.sort(np.concatenate(held)), np.arange(len(train)))
+    for division, rows in zip(candidates.of_seed.values(), held, strict=True):
+        assert not set(train.groups[rows]) & set(train.groups[division.train[0][1]])
+        assert set(train.labels[rows]) == set(train.labels)
+    assert len({division.key for division in candidates.of_seed.values()}) == 3
 
 
 def test_finals_train_on_all_that_is_not_tested(features):
@@ -78,9 +101,9 @@ def test_validation_rows_of_the_data_s_own_are_taken_and_later_trained_on(digits
         "d", digits.dataset.class_names, {"train": halves[0], "validation": halves[1], "test": splits["test"]}, "", 16
     )
     source = Source(Input("d", split), standardise=False)
-    division = source.candidates(0.2)
+    division = source.candidates(dividing()).first
     np.testing.assert_array_equal(division.rows.data.X_validation, split.pixels("validation"))
-    assert source.candidates(0.3).key == division.key
+    assert source.candidates(dividing(0.3)).first.key == division.key
     np.testing.assert_array_equal(
         source.finals().rows.data.X_train, np.concatenate([split.pixels("train"), split.pixels("validation")])
     )
@@ -90,7 +113,11 @@ def test_keys_name_all_that_decides_the_rows(digits, features):
     keys = [
         division.key
         for source in (Source(digits, False), Source(digits, True), Source(features, True))
-        for division in (source.candidates(0.2), source.candidates(0.25), source.finals())
+        for division in (
+            source.candidates(dividing(0.2)).first,
+            source.candidates(dividing(0.25)).first,
+            source.finals(),
+        )
     ]
     assert len(set(keys)) == 9
 
@@ -114,7 +141,7 @@ def test_what_goes_in_is_described_with_its_weights(where):
 
 def test_features_of_other_images_are_refused(digits, features):
     with pytest.raises(DataError, match="extract the features again"):
-        Source(Input("fc8", digits.dataset, features.feature_set), True).candidates(0.2)
+        Source(Input("fc8", digits.dataset, features.feature_set), True).candidates(dividing())
 
 
 def test_wide_features_are_never_in_memory_twice(tmp_path):

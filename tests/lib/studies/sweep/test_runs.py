@@ -19,8 +19,10 @@ def runs(tested) -> tuple[RunNote, ...]:
     return tested.present().runs
 
 
-def interval(values) -> tuple[float, float]:
-    return stats.t.interval(0.95, len(values) - 1, np.mean(values), stats.sem(values))
+def interval(values, overlap=0.0) -> tuple[float, float]:
+    """Student's, of figures on splits that have so much in common Nadeau and Bengio's."""
+    error = np.std(values, ddof=1) * np.sqrt(1 / len(values) + overlap)
+    return stats.t.interval(0.95, len(values) - 1, np.mean(values), error)
 
 
 def below(runs, run) -> list[RunNote]:
@@ -44,10 +46,10 @@ def test_runs_of_equal_studies_have_equal_keys(tested, runs):
     assert not {run.key for run in other} & {run.key for run in runs}
 
 
-def test_a_configuration_s_figures_are_means_with_student_s_interval_and_the_spread(runs):
+def test_a_configuration_s_figures_are_means_with_student_s_interval_and_the_spread(tested, runs):
     configuration = next(run for run in runs if run.trials is Role.TRIAL)
     losses = [run.metrics["best_epoch_validation_loss"] for run in below(runs, configuration)]
-    low, high = interval(losses)
+    low, high = interval(losses, tested.result.overlap)
     name = "best_epoch_validation_loss"
     assert configuration.metrics[name] == pytest.approx(np.mean(losses))
     assert configuration.metrics[f"{name}_low"] == pytest.approx(max(low, 0))
@@ -57,11 +59,11 @@ def test_a_configuration_s_figures_are_means_with_student_s_interval_and_the_spr
     assert "seed" not in configuration.params
 
 
-def test_curves_of_a_configuration_are_means_in_each_epoch(runs):
+def test_curves_of_a_configuration_are_means_in_each_epoch(tested, runs):
     configuration = next(run for run in runs if run.trials is Role.TRIAL)
     for epoch, record in enumerate(configuration.history):
         losses = [run.history[epoch]["validation_loss"] for run in below(runs, configuration)]
-        low, high = interval(losses)
+        low, high = interval(losses, tested.result.overlap)
         assert record["epoch"] == epoch + 1
         assert record["validation_loss"] == pytest.approx(np.mean(losses))
         assert (record["validation_loss_low"], record["validation_loss_high"]) == pytest.approx((max(low, 0), high))

@@ -15,8 +15,9 @@ from lib.mlp.fused import Rung, Stopping, train_many
 from lib.mlp.trial import Trial
 from lib.studies.study import Input
 from lib.studies.sweep import training
-from lib.studies.sweep.rows import Division, Source
-from lib.studies.sweep.training import train_all, train_configurations
+from lib.studies.sweep.rows import Candidates, Division, Source
+from lib.studies.sweep.training import train_all, train_configurations, train_each
+from tests.sweeps import dividing
 
 TRIALS = [Trial(hidden=(8,), learning_rate=rate, epochs=6, batch_size=64) for rate in (0.2, 0.05, 0.01, 0.001)]
 HALVING = Stopping(rungs=(Rung(2, 0.5),))
@@ -41,7 +42,7 @@ class Folder:
 @pytest.fixture(scope="module")
 def division(tmp_path_factory) -> Division:
     digits = acquire(parse_source({"source": "digits"}), tmp_path_factory.mktemp("data"))
-    return Source(Input("digits", digits), standardise=False).candidates(0.5)
+    return Source(Input("digits", digits), standardise=False).candidates(dividing(0.5)).first
 
 
 @pytest.fixture
@@ -93,7 +94,10 @@ def test_another_study_finds_the_trials_of_one(division, folder, trained):
 
 def test_the_same_trial_on_other_rows_is_another(division, folder, trained):
     train_all(TRIALS[:1], division, folder, "")
-    for other in (Source(division.source.input, standardise=True).candidates(0.5), division.source.candidates(0.4)):
+    for other in (
+        Source(division.source.input, standardise=True).candidates(dividing(0.5)).first,
+        division.source.candidates(dividing(0.4)).first,
+    ):
         train_all(TRIALS[:1], other, folder, "")
     assert trained[TRIALS[0]] == 3
 
@@ -124,11 +128,27 @@ def test_patience_is_part_of_the_name_but_rivals_are_not(division, folder, train
 
 def test_a_configuration_is_halved_as_a_whole_or_has_all_its_seeds(division, folder):
     groups = [[trial.model_copy(update={"seed": seed}) for seed in (0, 1, 2)] for trial in TRIALS]
-    results = train_configurations(groups, division, folder, "", HALVING)
+    candidates = Candidates(dict.fromkeys((0, 1, 2), division))
+    results = train_configurations(groups, candidates, folder, "", HALVING)
     assert [endings(group) for group in results] == [[("finished", 6)] * 3] * 2 + [[("halved", 2)]] * 2
     assert [result.trial for result in results[0]] == groups[0]
-    without = train_configurations(groups, division, folder, "", Stopping())
+    without = train_configurations(groups, candidates, folder, "", Stopping())
     assert [endings(group) for group in without] == [[("finished", 6)] * 3] * 4
+
+
+def test_each_seed_trains_on_its_own_rows_and_one_split_is_in_memory_at_a_time(division, folder):
+    source = division.source
+    candidates = source.candidates(dividing(0.5, (0, 1)))
+    trials = [trial.model_copy(update={"seed": seed}) for trial in TRIALS[:2] for seed in (1, 0)]
+    results = train_each(trials, candidates, folder, "", Stopping())
+    assert [result.trial for result in results] == trials
+    assert not any("rows" in vars(each) for each in candidates.of_seed.values())
+    for seed, own in candidates.of_seed.items():
+        alone = train_many([trial for trial in trials if trial.seed == seed], own.rows.data)
+        ours = [result for result in results if result.trial.seed == seed]
+        assert [each.history for each in ours] != []
+        for one, other in zip(ours, alone, strict=True):
+            assert one.best_validation_loss == other.best_validation_loss
 
 
 def test_a_call_that_was_partly_stored_goes_on_from_its_own_checkpoint(division, folder, monkeypatch):

@@ -77,7 +77,7 @@ def test_rows_are_read_by_who_trains_alone(where, tmp_path):
     work = KIND.work(sweep("hidden_units", where, tmp_path))
     work.pieces(2, 1)
     work.missing()
-    assert "rows" not in vars(work.division)
+    assert "rows" not in vars(work.candidates.first)
 
 
 def test_a_position_that_is_no_trial_is_refused(where, tmp_path):
