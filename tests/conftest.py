@@ -40,6 +40,8 @@ def pytest_collection_modifyitems(config, items):
     for item in items:
         if item.get_closest_marker("stack") and not config.getoption("--stack"):
             item.add_marker(pytest.mark.skip(reason=NEEDS_STACK))
+        elif item.get_closest_marker("slow") and not config.getoption("--stack"):
+            item.add_marker(pytest.mark.skip(reason="takes ten seconds or more: `make test-stack` runs it (--stack)"))
         elif item.get_closest_marker("long") and not config.getoption("--long"):
             item.add_marker(pytest.mark.skip(reason="takes many minutes: `make chaos` runs it (--stack --long)"))
 

@@ -53,6 +53,7 @@ with temporary_prefect() as ready:
 """
 
 
+@pytest.mark.slow
 def test_a_killed_run_leaves_no_server_behind(environment):
     run = subprocess.Popen(
         [sys.executable, "-c", _RUN], cwd=REPOSITORY, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE

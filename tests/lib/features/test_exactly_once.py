@@ -47,7 +47,7 @@ def content(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in [*sorted(folder.glob("*.parquet")), folder / "manifest.json"]}
 
 
-@pytest.mark.parametrize("kills", [20, pytest.param(100, marks=[pytest.mark.stack, pytest.mark.long])])
+@pytest.mark.parametrize("kills", [6, pytest.param(50, marks=pytest.mark.slow)])
 def test_killed_often_the_set_is_bit_identical_to_an_undisturbed_one(undisturbed, tmp_path, kills):
     done = subprocess.run(
         [sys.executable, "-m", "tests.killed_extraction", str(tmp_path), str(kills), "0"],
@@ -64,6 +64,7 @@ def test_killed_often_the_set_is_bit_identical_to_an_undisturbed_one(undisturbed
         assert verify(folder).whole
 
 
+@pytest.mark.slow
 def test_killed_on_two_machines_that_share_an_object_store_the_set_is_bit_identical_too(undisturbed, s3_place):
     machines = [s3_place.folder / f"machine-{number}" for number in range(2)]
     done = subprocess.run(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from benchmarks.memory import peak
 
 
+@pytest.mark.slow
 def test_peak_memory_does_not_grow_with_the_number_of_images():
     few, many = peak(300, "pool5"), peak(4500, "pool5")  # more images than a shard holds
     features = (4500 - 300) * 9216 * 2

@@ -227,7 +227,7 @@ class TestTorch:
         with pytest.raises(IndexError):
             dataset[1300]
 
-    @pytest.mark.parametrize("method", ["fork", "spawn"])
+    @pytest.mark.parametrize("method", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
     @pytest.mark.parametrize("feature_set", ["float32"], indirect=True)
     def test_workers_of_either_kind_give_every_row_once(self, feature_set, X, method, tmp_path):
         """In a process of its own: forking the tests' one, with the threads of Prefect's server in it, is not ours to test."""

@@ -323,6 +323,7 @@ def test_names_mean_files_folders_and_patterns_each_image_once(folder):
             find_images([str(folder), name])
 
 
+@pytest.mark.slow
 def test_both_models_load_in_a_clean_process_and_score_alike_the_champion_as_mlflow_serves_it(
     champion, tracking, where, classified, images, own, tmp_path
 ):
