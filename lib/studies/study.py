@@ -440,6 +440,7 @@ _KINDS: dict[str, str | Kind[Any, Any]] = {
     "features": "lib.studies.features",
     "sweep": "lib.studies.sweep",
     "map": "lib.studies.map",
+    "scaling": "lib.studies.scaling",
 }
 """Name -> the kind, or the module whose KIND it is, imported when it is first asked for."""
 

@@ -6,7 +6,7 @@ it. This file alone is what the registry of kinds knows; what takes long to impo
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from lib.datasets.splits import TO_VALIDATE
@@ -34,6 +34,50 @@ from lib.studies.sweep.settings import SweepSettings
 _INPUTS = (Group.DATA, Group.FEATURES)
 
 
+def require_comparable(here: str, roles: Sequence[str], inputs: Mapping[str, Ahead]) -> None:
+    """Refuse inputs that are not of the same images, or that networks cannot be trained on. `here` names the study.
+
+    Raises
+    ------
+    ConfigError
+        Naming the input and the fix.
+    """
+    main = inputs[roles[0]]
+    for role in roles:
+        each, setting = inputs[role], f"{here}.{role}"
+        if each.data != main.data:
+            raise ConfigError(
+                f"{setting} is {each.name!r}, which is of data {each.data!r}, but {here}.on is {main.name!r}, which is of "
+                f"data {main.data!r}; only inputs of the same images can be compared, so name one of data {main.data!r}"
+            )
+        if each.dataset is None:
+            continue
+        if not each.dataset.labelled:
+            raise ConfigError(
+                f"{setting} is {each.name!r}, whose images have no labels; networks need two or more classes: name other "
+                "data, or explore it instead (kind: exploration)"
+            )
+        if each.features is None and each.dataset.pixel_shape() is None:
+            raise ConfigError(
+                f"{setting} is {each.name!r}, whose images are of several sizes, and raw pixels need one; resize them, or "
+                "name a feature set of it"
+            )
+
+
+def require_test(main: Ahead, why: str, instead: str = "") -> None:
+    """Refuse data without test rows; `why` they are needed, and what one can do `instead` of adding some.
+
+    Raises
+    ------
+    ConfigError
+        Naming the data and the splits that it has.
+    """
+    if main.splits is not None and "test" not in main.splits:
+        raise ConfigError(
+            f"{why}, but data {main.data!r} has no test split (it has: {', '.join(main.splits)}); {instead}add a test split"
+        )
+
+
 class Sweep(Kind[SweepSettings, SweepResult]):
     """The kind of study "sweep"."""
 
@@ -49,39 +93,19 @@ class Sweep(Kind[SweepSettings, SweepResult]):
 
     def check(self, name: str, settings: SweepSettings, inputs: Mapping[str, Ahead]) -> None:
         here = f"studies.{name}"
-        main = inputs["on"]
+        require_comparable(here, settings.roles, inputs)
         for role in settings.roles:
-            each, setting = inputs[role], f"{here}.{role}"
-            if each.data != main.data:
-                raise ConfigError(
-                    f"{setting} is {each.name!r}, which is of data {each.data!r}, but {here}.on is {main.name!r}, which is of "
-                    f"data {main.data!r}; only inputs of the same images can be compared, so name one of data {main.data!r}"
-                )
-            if each.dataset is None:
-                continue
-            if not each.dataset.labelled:
-                raise ConfigError(
-                    f"{setting} is {each.name!r}, whose images have no labels; a sweep needs two or more classes: name other "
-                    "data, or explore it instead (kind: exploration)"
-                )
-            if "validation" not in each.dataset.splits:
+            dataset = inputs[role].dataset
+            if dataset is not None and "validation" not in dataset.splits:
                 from lib.studies.sweep.rows import held_out_by
 
                 folds = len(settings.seeds) if settings.splits == "folds" else 2
-                each.dataset.require_different("train", folds, f"{TO_VALIDATE} ({here})")
+                dataset.require_different("train", folds, f"{TO_VALIDATE} ({here})")
                 for held_out in dict.fromkeys(held_out_by(settings, False).values()):
                     assert held_out is not None
-                    held_out.rows(each.dataset)
-            if each.features is None and each.dataset.pixel_shape() is None:
-                raise ConfigError(
-                    f"{setting} is {each.name!r}, whose images are of several sizes, and raw pixels need one; resize them, or "
-                    "name a feature set of it"
-                )
-        if settings.test and main.splits is not None and "test" not in main.splits:
-            raise ConfigError(
-                f"{here}.test is true, but data {main.data!r} has no test split (it has: {', '.join(main.splits)}); set "
-                f"{here}.test: false, or add a test split"
-            )
+                    held_out.rows(dataset)
+        if settings.test:
+            require_test(inputs["on"], f"{here}.test is true", f"set {here}.test: false, or ")
 
     def require_means(
         self, name: str, settings: SweepSettings, inputs: Mapping[str, Ahead], where: Places, here: bool

@@ -28,7 +28,8 @@ VariantName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_l
 """Files of a study are named by it."""
 
 
-def _distinct(names: tuple[str, ...]) -> tuple[str, ...]:
+def distinct(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Refuse a name that is given twice."""
     require_distinct("names", names)
     return names
 
@@ -67,10 +68,10 @@ class SweepSettings(StudySettings):
     test: bool = Field(
         False, description="Train winners again on training and validation rows and score them on test rows, once."
     )
-    baselines: Annotated[tuple[Baseline, ...], AfterValidator(_distinct)] = Field(
+    baselines: Annotated[tuple[Baseline, ...], AfterValidator(distinct)] = Field(
         ("majority",), description="Other models on the same rows: majority, logistic, knn, sklearn-mlp."
     )
-    also_on: Annotated[tuple[str, ...], AfterValidator(_distinct)] = Field(
+    also_on: Annotated[tuple[str, ...], AfterValidator(distinct)] = Field(
         (), description="Other inputs of the same images: the winner's settings are trained and tested on them, too."
     )
 

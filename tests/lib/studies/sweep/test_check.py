@@ -52,7 +52,7 @@ def test_images_without_labels_have_nothing_to_predict(classifier):
     images = np.zeros((4, 2, 2), np.uint8)
     bare = build("bare", ("",), {"train": Split(images, np.zeros(4, np.int64))}, "")
     inputs = {role: replace(each, dataset=bare) for role, each in ahead(classifier).items()}
-    assert "studies.heads.on is 'fc8', whose images have no labels; a sweep needs two" in refused(classifier, inputs)
+    assert "studies.heads.on is 'fc8', whose images have no labels; networks need two" in refused(classifier, inputs)
 
 
 def test_classes_too_small_to_be_validated_by_are_named(classifier):

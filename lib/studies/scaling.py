@@ -1,0 +1,515 @@
+"""Scaling curves: test accuracy against the number of training images a class, for heads and inputs side by side.
+
+Each draw takes images of each class in an order of its own; a size's rows are the first of that order, so a larger one
+holds the smaller. Heads train for about as many steps at each size. Nothing is chosen here: heads come as they are.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import AfterValidator, Field, PositiveInt, model_validator
+
+from lib.evaluation.intervals import Interval
+from lib.mlp.trial import Seeds, Trial
+from lib.studies.presentation import Presentation, Role, Rows, RunNote, Section, escaped
+from lib.studies.study import (
+    Ahead,
+    Drawing,
+    Effort,
+    Folder,
+    Forecast,
+    Group,
+    Kind,
+    Need,
+    Record,
+    Result,
+    Study,
+    StudySettings,
+    Table,
+)
+from lib.studies.sweep import require_comparable, require_test
+from lib.studies.sweep.result import Representation
+from lib.studies.sweep.settings import VariantName, distinct
+from lib.text import number
+from lib.validation import Stored
+
+if TYPE_CHECKING:
+    from lib.places import Places
+    from lib.studies.sweep.rows import Division, Source
+
+_INPUTS = (Group.DATA, Group.FEATURES)
+_WATCHED = 32
+"""Training rows whose loss is watched epoch by epoch: test rows are asked once, in the end."""
+
+Baseline = Literal["majority", "logistic", "knn"]
+Positions = npt.NDArray[np.int64]
+
+
+def _rising(sizes: tuple[int, ...]) -> tuple[int, ...]:
+    if list(sizes) != sorted(set(sizes)):
+        raise ValueError(f"sizes {list(sizes)} do not rise; put them in order, each once")
+    return sizes
+
+
+class ScalingSettings(StudySettings):
+    """Test accuracy against the number of training images a class."""
+
+    kind: Literal["scaling"] = "scaling"
+    on: str = Field(description="The data (raw pixels) or feature set that heads are trained on.")
+    also_on: Annotated[tuple[str, ...], AfterValidator(distinct)] = Field(
+        (), description="Other inputs of the same images, to be compared with it."
+    )
+    heads: dict[VariantName, Trial] = Field(
+        {"linear": Trial(hidden=(), optimizer="adam", learning_rate=0.001, batch_size=64, epochs=30)},
+        description="Named networks, each by its settings; epochs are of all images, and fewer images have more.",
+    )
+    baselines: Annotated[tuple[Baseline, ...], AfterValidator(distinct)] = Field(
+        ("knn",), description="Other models on the same rows: majority, logistic, knn."
+    )
+    per_class: Annotated[tuple[PositiveInt, ...], Field(min_length=1), AfterValidator(_rising)] = Field(
+        (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000),
+        description="Training images of each class; all images always come last.",
+    )
+    draws: Seeds = Field((0, 1, 2, 3, 4), description="Seeds; each draws the images and trains each head once.")
+    most_epochs: PositiveInt = Field(300, description="Epochs of a head at most, however few the images are.")
+    standardise: bool | None = Field(
+        None, description="Scale each input by training rows; empty: of features, not of pixels."
+    )
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """The roles of its inputs: "on", then "also_on.0" and so on."""
+        return ("on", *(f"also_on.{place}" for place in range(len(self.also_on))))
+
+    @model_validator(mode="after")
+    def _consistent(self) -> ScalingSettings:
+        if self.on in self.also_on:
+            raise ValueError(f"also_on names {self.on!r}, which the study is on already; leave it out there")
+        if not self.heads and not self.baselines:
+            raise ValueError("there is nothing to train: name heads or baselines")
+        return self
+
+
+class Size(Stored):
+    """A size of the training set, and what came of it.
+
+    Attributes
+    ----------
+    per_class : int or None
+        Images of each class; None for all.
+    rows : int
+        Images in all; classes that have fewer give all they have.
+    accuracies : tuple of float
+        Test accuracy of each draw, in the order of the settings.
+    accuracy : Interval
+        Their mean, with a 95 % interval for other draws and other test rows together.
+    """
+
+    per_class: int | None
+    rows: int
+    accuracies: tuple[float, ...]
+    accuracy: Interval
+
+
+class Curve(Stored):
+    """One head or baseline on one input. `input` is a position among the study's representations."""
+
+    input: int
+    head: str
+    baseline: bool
+    sizes: tuple[Size, ...]
+    seconds: float
+
+
+class Worth(Stored):
+    """How many images a class another input needs for the accuracy that the first has with fewer.
+
+    Attributes
+    ----------
+    head : str
+    input : int
+        The other input.
+    images : float
+        Images a class of the first input, on average where classes differ.
+    needed : float or None
+        Of the other, between its sizes on a logarithmic scale; None where all its images do not reach it.
+    """
+
+    head: str
+    input: int
+    images: float
+    accuracy: float
+    needed: float | None
+
+
+class ScalingResult(Result):
+    """The curves of all heads on all inputs, and what the first input's images are worth in images of the others."""
+
+    settings: ScalingSettings
+    representations: tuple[Representation, ...]
+    classes: tuple[str, ...]
+    test_rows: int
+    groups: int | None
+    curves: tuple[Curve, ...]
+    worth: tuple[Worth, ...]
+
+
+class Scaling(Kind[ScalingSettings, ScalingResult]):
+    """The kind of study "scaling"."""
+
+    name = "scaling"
+    settings = ScalingSettings
+    result = ScalingResult
+    question = "How does test accuracy grow with the number of training images?"
+
+    def needs(self, settings: ScalingSettings) -> tuple[Need, ...]:
+        also = (Need(f"also_on.{place}", node, _INPUTS) for place, node in enumerate(settings.also_on))
+        return Need("on", settings.on, _INPUTS), *also
+
+    def check(self, name: str, settings: ScalingSettings, inputs: Mapping[str, Ahead]) -> None:
+        require_comparable(f"studies.{name}", settings.roles, inputs)
+        require_test(inputs["on"], f"studies.{name} is a scaling curve, which is of test accuracies")
+
+    def compute(self, study: Study[ScalingSettings]) -> ScalingResult:
+        return _compute(study)
+
+    def draw(self, result: ScalingResult, study: Study[ScalingSettings]) -> Iterator[Drawing | Table]:
+        from lib.figures.scaling import Line, scaling_curves
+
+        lines = [
+            Line(
+                _name(result, curve),
+                curve.input,
+                [size.rows / len(result.classes) for size in curve.sizes],
+                [size.accuracy for size in curve.sizes],
+                [size.accuracies for size in curve.sizes],
+            )
+            for curve in result.curves
+        ]
+        inputs = [each.description for each in result.representations]
+        words = f"{_title(result, study.dataset.name)}\nbands: 95 % interval over draws and test rows together"
+        yield Drawing("scaling", "Test accuracy against training images a class", scaling_curves(lines, inputs, words))
+        yield Table("scaling", "test accuracy by training images a class", list(_rows(result)))
+        if result.worth:
+            rows = [
+                {
+                    "head": each.head,
+                    "images_a_class": each.images,
+                    "of": result.representations[0].description,
+                    "accuracy": each.accuracy,
+                    "need_images_a_class": "" if each.needed is None else each.needed,
+                    "of_other": result.representations[each.input].description,
+                }
+                for each in result.worth
+            ]
+            yield Table("worth", "images a class that another input needs for the same accuracy", rows)
+
+    def present(self, record: Record[ScalingResult]) -> Presentation:
+        return _present(record)
+
+    def forecast(
+        self, name: str, settings: ScalingSettings, inputs: Mapping[str, Ahead], where: Places, folder: Folder | None
+    ) -> Forecast:
+        main = inputs["on"].dataset
+        trials = len(settings.heads) * len(settings.roles) * len(settings.draws)
+        if main is None:
+            return Forecast(trials=None)
+        sizes = len(sizes_of(settings, _labels(main)))
+        return Forecast(trials=trials * sizes, stored=None, amount=float(trials * sizes * len(_labels(main))))
+
+    def effort(self, result: ScalingResult) -> Effort:
+        heads = [curve for curve in result.curves if not curve.baseline]
+        draws, rows = len(result.settings.draws), result.curves[0].sizes[-1].rows
+        return Effort(float(sum(len(curve.sizes) for curve in heads) * draws * rows))
+
+
+KIND = Scaling()
+
+
+def sizes_of(settings: ScalingSettings, labels: npt.NDArray[np.int64]) -> list[int | None]:
+    """The sizes that there are images for, then None for all; `labels` are those of the rows to draw from, shape (n,)."""
+    most = int(np.bincount(labels).max())
+    return [*(each for each in settings.per_class if each < most), None]
+
+
+def drawn(labels: npt.NDArray[np.int64], per_class: int | None, draw: int) -> Positions:
+    """Rows of a size, sorted: of each class the first in the draw's own order, shape (n,)."""
+    order = np.random.default_rng(draw).permutation(len(labels))
+    if per_class is None:
+        return np.arange(len(labels))
+    chosen = [order[labels[order] == label][:per_class] for label in np.unique(labels)]
+    return np.sort(np.concatenate(chosen))
+
+
+def _labels(dataset: Any) -> npt.NDArray[np.int64]:
+    """Labels of all rows that are not tested, shape (n,), training rows first."""
+    return np.concatenate([dataset.splits[name].labels for name in _development(dataset)])
+
+
+def _development(dataset: Any) -> list[str]:
+    return [name for name in ("train", "validation") if name in dataset.splits]
+
+
+def _compute(study: Study[ScalingSettings]) -> ScalingResult:
+    from lib.evaluation.resampling import over_seeds_and_rows
+    from lib.studies.sweep.rows import Source
+
+    settings, dataset = study.settings, study.dataset
+    inputs = [study.inputs[role] for role in settings.roles]
+    standardise = settings.standardise
+    if standardise is None:
+        standardise = inputs[0].feature_set is not None
+    sources = [Source(each, standardise) for each in inputs]
+    labels, test = _labels(dataset), dataset.splits["test"]
+    sizes = sizes_of(settings, labels)
+    names = [*settings.heads, *settings.baselines]
+    curves = []
+    for place, source in enumerate(sources):
+        right: dict[str, list[list[npt.NDArray[np.bool_]]]] = {name: [] for name in names}
+        seconds = dict.fromkeys(names, 0.0)
+        for size in sizes:
+            of_size: dict[str, list[npt.NDArray[np.bool_]]] = {name: [] for name in names}
+            for draw in settings.draws:
+                rows = drawn(labels, size, draw)
+                for name, (probabilities, took) in _answers(study, source, rows, size, draw).items():
+                    of_size[name].append(probabilities.argmax(axis=1) == test.labels)
+                    seconds[name] += took
+            for name in names:
+                right[name].append(of_size[name])
+        for name in names:
+            found = tuple(
+                Size(
+                    per_class=size,
+                    rows=len(drawn(labels, size, settings.draws[0])),
+                    accuracies=tuple(float(each.mean()) for each in of_size),
+                    accuracy=over_seeds_and_rows(np.stack(of_size), test.labels, test.groups),
+                )
+                for size, of_size in zip(sizes, right[name], strict=True)
+            )
+            curves.append(
+                Curve(input=place, head=name, baseline=name not in settings.heads, sizes=found, seconds=seconds[name])
+            )
+    return ScalingResult(
+        settings=settings,
+        representations=tuple(source.representation for source in sources),
+        classes=dataset.class_names,
+        test_rows=len(test),
+        groups=None if test.groups is None else len(np.unique(test.groups)),
+        curves=tuple(curves),
+        worth=tuple(_worth(curves, len(dataset.class_names))),
+    )
+
+
+def _answers(
+    study: Study[ScalingSettings], source: Source, rows: Positions, size: int | None, draw: int
+) -> dict[str, tuple[npt.NDArray[np.floating], float]]:
+    """Probabilities of the test rows by each head and baseline, trained on these rows, and seconds it took."""
+    from lib.studies.sweep.answers import ask
+    from lib.studies.sweep.baselines import baseline_models
+    from lib.studies.sweep.training import train_all
+
+    settings, total = study.settings, len(_labels(study.dataset))
+    tested = _division(source, rows, "test")
+    label = f"{study.name}: {'all images' if size is None else f'{size:,} a class'}, {source.input.name}, draw {draw}"
+    found: dict[str, tuple[npt.NDArray[np.floating], float]] = {}
+    if settings.heads:
+        trials = [_trial(head, len(rows), total, draw, settings.most_epochs) for head in settings.heads.values()]
+        trained = train_all(trials, _division(source, rows, "train"), study.folder, label)
+        X = tested.rows.data.X_validation
+        for name, each in zip(settings.heads, trained, strict=True):
+            found[name] = ask(each.network(), X), each.seconds
+    if settings.baselines:
+        models = baseline_models(settings.baselines, [], tested, None, study.where.baselines, f"{label}, baselines")
+        for name, model in zip(settings.baselines, models, strict=True):
+            found[name] = model.answers[0].probabilities, model.answers[0].seconds
+    tested.release()
+    return found
+
+
+def _trial(head: Trial, rows: int, total: int, draw: int, most: int) -> Trial:
+    """The head with the draw's seed, and epochs for about as many steps as it has on all rows."""
+    batches = math.ceil(total / min(head.batch_size, total))
+    own = math.ceil(rows / min(head.batch_size, rows))
+    epochs = min(max(most, head.epochs), math.ceil(head.epochs * batches / own))
+    return head.model_copy(update={"seed": draw, "epochs": epochs})
+
+
+def _division(source: Source, rows: Positions, watched: str) -> Division:
+    """Some of the rows that are not tested, and all test rows or a few of themselves."""
+    from lib.files import digest_json
+    from lib.studies.sweep.rows import Division
+
+    parts, start = [], 0
+    for name in _development(source.dataset):
+        count = len(source.dataset.splits[name])
+        own = rows[(rows >= start) & (rows < start + count)] - start
+        if len(own):
+            parts.append((name, own))
+        start += count
+    first = (parts[0][0], parts[0][1][:_WATCHED])
+    seen = (("test", np.arange(len(source.dataset.splits["test"]))),) if watched == "test" else (first,)
+    key = digest_json([source.input.digest, source.standardise, "scaling", watched, rows.tolist()])
+    return Division(source, key, tuple(parts), seen)
+
+
+def _worth(curves: Sequence[Curve], classes: int) -> Iterator[Worth]:
+    """For each size of the first input, what each other input needs."""
+    first = {curve.head: curve for curve in curves if curve.input == 0}
+    for curve in curves:
+        if curve.input == 0:
+            continue
+        points = [(size.rows / classes, size.accuracy.estimate) for size in curve.sizes]
+        for size in first[curve.head].sizes:
+            yield Worth(
+                head=curve.head,
+                input=curve.input,
+                images=size.rows / classes,
+                accuracy=size.accuracy.estimate,
+                needed=_where(points, size.accuracy.estimate),
+            )
+
+
+def _where(points: Sequence[tuple[float, float]], accuracy: float) -> float | None:
+    """Where a curve first reaches an accuracy, between its points on a logarithmic axis; None where it does not.
+
+    >>> _where([(1, 0.5), (100, 0.9)], 0.7), _where([(1, 0.5), (100, 0.9)], 0.95), _where([(2, 0.5)], 0.4)
+    (10.0, None, 2)
+    """
+    if points[0][1] >= accuracy:
+        return points[0][0]
+    for (before, low), (after, high) in pairwise(points):
+        if high >= accuracy:
+            share = (accuracy - low) / (high - low)
+            return round(math.exp(math.log(before) + share * math.log(after / before)), 9)
+    return None
+
+
+def _name(result: ScalingResult, curve: Curve) -> str:
+    from lib.evaluation.baselines import BASELINES
+
+    head = BASELINES[curve.head].title if curve.baseline else curve.head
+    return head if len(result.representations) == 1 else f"{head} on {result.representations[curve.input].node}"
+
+
+def _title(result: ScalingResult, dataset: str) -> str:
+    return f"{result.settings.on}: test accuracy by training images a class of {dataset}"
+
+
+def _images(size: Size) -> str:
+    return f"all ({size.rows:,})" if size.per_class is None else f"{size.per_class:,}"
+
+
+def _rows(result: ScalingResult) -> Iterator[dict[str, Any]]:
+    for curve in result.curves:
+        for size in curve.sizes:
+            yield {
+                "head": curve.head,
+                "input": result.representations[curve.input].description,
+                "images_a_class": "all" if size.per_class is None else size.per_class,
+                "rows": size.rows,
+                "accuracy": size.accuracy.estimate,
+                "accuracy_low": size.accuracy.low,
+                "accuracy_high": size.accuracy.high,
+                "draws": len(size.accuracies),
+            }
+
+
+def _present(record: Record[ScalingResult]) -> Presentation:
+    from lib.mlp.labels import params
+    from lib.studies.sweep.result import Weights
+
+    result = record.result
+    settings = result.settings
+    title = _title(result, record.dataset.name)
+    best = max(result.curves, key=lambda curve: curve.sizes[-1].accuracy.estimate)
+    few, every = best.sizes[0], best.sizes[-1]
+    headline = (
+        f"{_name(result, best)}: test accuracy {few.accuracy.estimate:.3f} with {_images(few)} training images a class, "
+        f"{every.accuracy.estimate:.3f} ({every.accuracy.low:.3f} to {every.accuracy.high:.3f}) with all {every.rows:,}"
+    )
+    heads = [escaped(_name(result, curve)) for curve in result.curves]
+    lines = [f"| images a class | {' | '.join(heads)} |", "|---" * (len(heads) + 1) + "|"]
+    for place, size in enumerate(result.curves[0].sizes):
+        cells = [curve.sizes[place].accuracy for curve in result.curves]
+        words = [f"{each.estimate:.3f} ({each.low:.3f} to {each.high:.3f})" for each in cells]
+        lines.append(f"| {_images(size)} | {' | '.join(words)} |")
+    how = (
+        f"{len(settings.draws)} draws of images of each class, a larger one holding the smaller; {result.test_rows:,} test "
+        "rows. Means over draws, with 95 % confidence intervals for other draws and other test rows together. Heads have the "
+        "settings that the profile gives them: none is tuned here."
+    )
+    sections = [Section("", how), Section("Accuracy by images a class", "\n".join(lines))]
+    if result.worth:
+        sections.append(Section("What the input is worth in images", "\n".join(_worth_lines(result))))
+    random = [each.node for each in result.representations if each.weights is Weights.RANDOM]
+    return Presentation(
+        title=title,
+        question=Scaling.question,
+        headline=headline,
+        sections=tuple(sections),
+        warnings=tuple(f"the weights of {name} are RANDOM" for name in random),
+        parent=RunNote(
+            record.key,
+            title,
+            {
+                "input": result.representations[0].description,
+                "draws": len(settings.draws),
+                "sizes": len(result.curves[0].sizes),
+            },
+            {"test_accuracy": every.accuracy.estimate},
+        ),
+        runs=tuple(
+            RunNote(
+                key=f"{record.key}-{place}",
+                name=_name(result, curve),
+                params={
+                    "head": curve.head,
+                    "input": result.representations[curve.input].description,
+                    **({} if curve.baseline else params(settings.heads[curve.head])),
+                },
+                metrics={
+                    "test_accuracy": curve.sizes[-1].accuracy.estimate,
+                    "test_accuracy_low": curve.sizes[-1].accuracy.low,
+                    "test_accuracy_high": curve.sizes[-1].accuracy.high,
+                    "training_seconds": curve.seconds,
+                },
+                history=tuple(
+                    {
+                        "epoch": float(size.rows),
+                        "seconds": 0.0,
+                        "accuracy_by_training_images": size.accuracy.estimate,
+                    }
+                    for size in curve.sizes
+                ),
+                below=record.key,
+                role=Role.BASELINE if curve.baseline else Role.FINAL,
+                rows=Rows.TEST,
+            )
+            for place, curve in enumerate(result.curves)
+        ),
+        input=result.representations[0].description,
+    )
+
+
+def _worth_lines(result: ScalingResult) -> Iterator[str]:
+    """One line a head and other input: the first input's sizes, and what they need of the other."""
+    first = escaped(result.representations[0].node)
+    for curve in result.curves:
+        if curve.input == 0:
+            continue
+        own = [each for each in result.worth if (each.head, each.input) == (curve.head, curve.input)]
+        words = [
+            f"{number(each.images)}: {'more than all' if each.needed is None else number(float(f'{each.needed:.2g}'))}"
+            for each in own
+        ]
+        other = escaped(result.representations[curve.input].node)
+        yield (
+            f"- {escaped(curve.head)}: images a class of {first}, and as many of {other} for the same accuracy: "
+            f"{'; '.join(words)}"
+        )
