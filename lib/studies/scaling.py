@@ -7,7 +7,7 @@ holds the smaller. Heads train for about as many steps at each size. Nothing is 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -257,7 +257,7 @@ def _development(dataset: Any) -> list[str]:
 
 
 def _compute(study: Study[ScalingSettings]) -> ScalingResult:
-    from lib.evaluation.resampling import over_seeds_and_rows
+    from lib.progress import bar
     from lib.studies.sweep.rows import Source
 
     settings, dataset = study.settings, study.dataset
@@ -266,35 +266,11 @@ def _compute(study: Study[ScalingSettings]) -> ScalingResult:
     if standardise is None:
         standardise = inputs[0].feature_set is not None
     sources = [Source(each, standardise) for each in inputs]
-    labels, test = _labels(dataset), dataset.splits["test"]
-    sizes = sizes_of(settings, labels)
-    names = [*settings.heads, *settings.baselines]
-    curves = []
-    for place, source in enumerate(sources):
-        right: dict[str, list[list[npt.NDArray[np.bool_]]]] = {name: [] for name in names}
-        seconds = dict.fromkeys(names, 0.0)
-        for size in sizes:
-            of_size: dict[str, list[npt.NDArray[np.bool_]]] = {name: [] for name in names}
-            for draw in settings.draws:
-                rows = drawn(labels, size, draw)
-                for name, (probabilities, took) in _answers(study, source, rows, size, draw).items():
-                    of_size[name].append(probabilities.argmax(axis=1) == test.labels)
-                    seconds[name] += took
-            for name in names:
-                right[name].append(of_size[name])
-        for name in names:
-            found = tuple(
-                Size(
-                    per_class=size,
-                    rows=len(drawn(labels, size, settings.draws[0])),
-                    accuracies=tuple(float(each.mean()) for each in of_size),
-                    accuracy=over_seeds_and_rows(np.stack(of_size), test.labels, test.groups),
-                )
-                for size, of_size in zip(sizes, right[name], strict=True)
-            )
-            curves.append(
-                Curve(input=place, head=name, baseline=name not in settings.heads, sizes=found, seconds=seconds[name])
-            )
+    test, sizes = dataset.splits["test"], sizes_of(settings, _labels(dataset))
+    curves: list[Curve] = []
+    with bar(study.name, len(sources) * len(sizes) * len(settings.draws), "training set") as advance:
+        for place, source in enumerate(sources):
+            curves += list(_curves_of(study, source, place, sizes, advance))
     return ScalingResult(
         settings=settings,
         representations=tuple(source.representation for source in sources),
@@ -304,6 +280,36 @@ def _compute(study: Study[ScalingSettings]) -> ScalingResult:
         curves=tuple(curves),
         worth=tuple(_worth(curves, len(dataset.class_names))),
     )
+
+
+def _curves_of(
+    study: Study[ScalingSettings],
+    source: Source,
+    place: int,
+    sizes: Sequence[int | None],
+    advance: Callable[[int], None],
+) -> Iterator[Curve]:
+    """The curves of all heads and baselines on one input, which stands at this place among the inputs."""
+    from lib.evaluation.resampling import over_seeds_and_rows
+
+    settings, labels, test = study.settings, _labels(study.dataset), study.dataset.splits["test"]
+    found: dict[str, list[Size]] = {name: [] for name in (*settings.heads, *settings.baselines)}
+    seconds = dict.fromkeys(found, 0.0)
+    for size in sizes:
+        right: dict[str, list[npt.NDArray[np.bool_]]] = {name: [] for name in found}
+        for draw in settings.draws:
+            rows = drawn(labels, size, draw)
+            for name, (probabilities, took) in _answers(study, source, rows, size, draw).items():
+                right[name].append(probabilities.argmax(axis=1) == test.labels)
+                seconds[name] += took
+            advance(1)
+        for name, each in right.items():
+            accuracies = tuple(float(of.mean()) for of in each)
+            interval = over_seeds_and_rows(np.stack(each), test.labels, test.groups)
+            found[name].append(Size(per_class=size, rows=len(rows), accuracies=accuracies, accuracy=interval))
+    for name, of in found.items():
+        baseline = name not in settings.heads
+        yield Curve(input=place, head=name, baseline=baseline, sizes=tuple(of), seconds=seconds[name])
 
 
 def _answers(
