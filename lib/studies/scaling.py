@@ -77,7 +77,7 @@ class ScalingSettings(StudySettings):
         description="Training images of each class; all images always come last.",
     )
     draws: Seeds = Field((0, 1, 2, 3, 4), description="Seeds; each draws the images and trains each head once.")
-    most_epochs: PositiveInt = Field(300, description="Epochs of a head at most, however few the images are.")
+    most_epochs: PositiveInt = Field(1000, description="Epochs of a head at most, however few the images are.")
     standardise: bool | None = Field(
         None, description="Scale each input by training rows; empty: of features, not of pixels."
     )
@@ -493,7 +493,6 @@ def _present(record: Record[ScalingResult]) -> Presentation:
                     }
                     for size in curve.sizes
                 ),
-                below=record.key,
                 role=Role.BASELINE if curve.baseline else Role.FINAL,
                 rows=Rows.TEST,
             )

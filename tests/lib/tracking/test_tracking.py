@@ -158,6 +158,17 @@ def test_logging_again_changes_nothing(tracking, activations, parent):
     assert {run.info.run_id: run.data.metrics for run in runs(tracking, "activations")} == before
 
 
+def test_a_scaling_curve_is_a_run_with_its_heads_below(tracking, tmp_path):
+    record = scaled(tmp_path)
+    run = log_record(tracking, record, {})
+    below = tracking.client.search_runs([run.info.experiment_id], f"tags.`mlflow.parentRunId` = '{run.info.run_id}'")
+    assert {each.info.run_name for each in below} == {"linear", "k nearest neighbours"}
+    (linear,) = [each for each in below if each.info.run_name == "linear"]
+    course = tracking.client.get_metric_history(linear.info.run_id, "accuracy_by_training_images")
+    assert [point.step for point in course] == [10, 50, 200, 1350]
+    assert linear.data.params["learning_rate"] == "0.01"
+
+
 def test_a_crash_while_logging_is_made_good_without_doubling(where, activations, shown, tmp_path, monkeypatch):
     mlruns = tmp_path / "mlruns"
     other = connect(Places(data=where.data, mlruns=mlruns, tracking_uri=f"sqlite:///{mlruns / 'mlflow.db'}"))
