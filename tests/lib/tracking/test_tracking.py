@@ -16,6 +16,7 @@ from lib.tracking import records
 from lib.tracking.records import log_record
 from lib.tracking.store import Tracking, connect
 from lib.tracking.views import comparison_links
+from tests.lib.studies.test_scaling import scaled
 
 
 @pytest.fixture(scope="module")
