@@ -146,8 +146,9 @@ def nearest_neighbours(question: Question) -> tuple[Probabilities, Settings]:
 def sklearn_mlp(question: Question) -> tuple[npt.NDArray[np.floating], Settings]:
     """scikit-learn's MLPClassifier at the trial's settings and the seed, for exactly as many epochs.
 
-    Its initialisation (Glorot's) cannot be chosen; everything else follows the trial, including the activation, which is
-    read back from the trained model so that no row can carry another's name. One that diverges gives equal shares.
+    Its initialisation (Glorot's) cannot be chosen, and the trial's optional settings it does not have: its own settings
+    name these. Adam is trained in AdamW's place. Everything else follows the trial, including the activation, which is read
+    back from the trained model so that no row can carry another's name. One that diverges gives equal shares.
     """
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.neural_network import MLPClassifier
@@ -161,7 +162,7 @@ def sklearn_mlp(question: Question) -> tuple[npt.NDArray[np.floating], Settings]
     model = MLPClassifier(
         hidden_layer_sizes=trial.hidden,
         activation=activations.get(trial.activation, trial.activation),
-        solver=trial.optimizer,
+        solver="sgd" if trial.optimizer == "sgd" else "adam",
         alpha=trial.l2,
         batch_size=min(trial.batch_size, len(data.X_train)),
         learning_rate_init=trial.learning_rate,
@@ -182,7 +183,8 @@ def sklearn_mlp(question: Question) -> tuple[npt.NDArray[np.floating], Settings]
             probabilities = np.full((len(question.rows), data.n_classes), np.nan)
     undecided = ~np.isfinite(probabilities).all(axis=1)
     probabilities[undecided] = 1 / data.n_classes
-    return probabilities, {"activation": model.activation}
+    without = {f"without {name}": value for name, value in trial.optional.items()}
+    return probabilities, {"activation": model.activation, **without}
 
 
 def answer_on_one_core(baseline: Baseline, question: Question) -> Answer:

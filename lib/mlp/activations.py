@@ -18,8 +18,8 @@ Array = npt.NDArray[np.floating]
 class ActivationPair(NamedTuple):
     """`apply(z)` replaces pre-activations by activations, in place.
 
-    `backward(a, delta, scratch)` multiplies delta by f'(z), given a = f(z); it overwrites scratch. All arrays have one
-    shape and dtype, float32 or float64, and are C-contiguous.
+    `backward(a, delta, scratch)` multiplies delta by f'(z), given a = f(z); it overwrites scratch, which may be a
+    itself. All arrays have one shape and dtype, float32 or float64, and are C-contiguous.
     """
 
     apply: Callable[[Array], None]

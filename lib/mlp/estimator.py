@@ -22,9 +22,12 @@ from sklearn.utils.multiclass import check_classification_targets, unique_labels
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from lib.mlp.activations import ACTIVATIONS
+from lib.mlp.dropout import Dropout
 from lib.mlp.initialisation import INITIALISATIONS, row_orders, streams
+from lib.mlp.losses import balanced_weights
 from lib.mlp.network import EVALUATION_ROWS, Network, Workspace
 from lib.mlp.optimizers import OPTIMIZERS, make_optimizer
+from lib.mlp.schedules import SCHEDULES, step_factors
 
 Record = dict[str, float]
 """One epoch: epoch (from 1), train_loss, train_accuracy, validation_loss, validation_accuracy, seconds since the start."""
@@ -42,18 +45,34 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
     activation : {"relu", "sigmoid", "tanh", "linear"}
     init : {"zero", "uniform", "normal", "xavier", "he"}
         Distribution of the initial weights; biases start at zero.
-    optimizer : {"sgd", "adam"}
+    optimizer : {"sgd", "adam", "adamw"}
     learning_rate : float
-        Constant step size.
+        Step size; of a schedule, the largest.
+    schedule : {"constant", "cosine", "step"}
+        Of the step size over `epochs`, step by step: cosine to 0, or a tenth after 60 % and again after 85 % of the
+        steps after the warm-up.
+    warmup : float in [0, 1)
+        Share of all steps in which the step size grows linearly.
     momentum : float in [0, 1)
         Classical momentum of SGD.
     l2 : float
         Penalty on weights, as scikit-learn's `alpha`.
+    weight_decay : float
+        Of AdamW, as torch's with the biases left out: weights lose learning_rate * weight_decay of themselves a step.
+    dropout : float in [0, 1)
+        Share of each hidden layer's activations that are dropped in a training step; the others are scaled to the same
+        mean.
+    label_smoothing : float in [0, 1)
+        Share of each label that is spread evenly over all classes, as torch's.
+    class_weights : {"none", "balanced"}
+        Balanced: each row's loss is multiplied by n / (classes * rows of its class), as with scikit-learn's
+        class_weight. A mini-batch's loss is the mean over its rows; torch divides by its rows' weights instead, which
+        is the same over all training rows.
     batch_size : int
         Rows in a mini-batch; clipped to the number of rows.
     epochs : int
     random_state : int, RandomState or None
-        Seed of initial weights and row order.
+        Seed of initial weights, row order and dropout.
 
     Attributes
     ----------
@@ -62,7 +81,8 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
         Weights and biases; float32 when fitted on float32 rows, else float64.
     history_ : list of Record
         train_* are means over the epoch's mini-batches as they were met, before each update (as scikit-learn's
-        loss_curve_); validation_* are taken at the end of the epoch. No loss includes the L2 term.
+        loss_curve_); validation_* are taken at the end of the epoch. All are plain cross-entropy, without L2,
+        smoothing or weights; only train_* are with units dropped.
     diverged_epoch_ : int or None
         The epoch in which the loss stopped being finite; training ends there.
     """
@@ -74,8 +94,14 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
         init: str = "he",
         optimizer: str = "sgd",
         learning_rate: float = 0.1,
+        schedule: str = "constant",
+        warmup: float = 0.0,
         momentum: float = 0.0,
         l2: float = 0.0,
+        weight_decay: float = 0.0,
+        dropout: float = 0.0,
+        label_smoothing: float = 0.0,
+        class_weights: str = "none",
         batch_size: int = 128,
         epochs: int = 100,
         random_state: Any = None,
@@ -85,8 +111,14 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
         self.init = init
         self.optimizer = optimizer
         self.learning_rate = learning_rate
+        self.schedule = schedule
+        self.warmup = warmup
         self.momentum = momentum
         self.l2 = l2
+        self.weight_decay = weight_decay
+        self.dropout = dropout
+        self.label_smoothing = label_smoothing
+        self.class_weights = class_weights
         self.batch_size = batch_size
         self.epochs = epochs
         self.random_state = random_state
@@ -126,8 +158,8 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
     def partial_fit(self, X: Any, y: Any, classes: Any = None) -> Self:
         """Train for one epoch, from the current weights if there are any.
 
-        `classes` names all classes at the first call, when `y` does not hold them all. Calling this k times on the
-        same rows equals `fit` with epochs=k.
+        `classes` names all classes at the first call, when `y` does not hold them all. Calling this `epochs` times on
+        the same rows equals `fit`; a schedule then stays at its end.
         """
         if hasattr(self, "network_"):
             if not hasattr(self, "_order_rng"):
@@ -185,7 +217,11 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
         """Train and yield each epoch's record; stops by itself when the loss is not finite."""
         n = len(X)
         batch = min(self.batch_size, n)
-        space = Workspace(self.network_, batch, training=True)
+        weights = None
+        if self.class_weights == "balanced":
+            weights = balanced_weights(labels, len(self.classes_)).astype(X.dtype)
+        dropout = Dropout(self._drawn_seed, self.dropout, tuple(self.hidden)) if self.dropout else None
+        space = Workspace(self.network_, batch, True, dropout, self.label_smoothing, weights)
         evaluation = Workspace(self.network_, min(EVALUATION_ROWS, len(watched[0]))) if watched else None
         orders = row_orders(n, self._order_rng)
         before = self.history_[-1]["seconds"] if self.history_ else 0.0
@@ -194,20 +230,24 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
             for _ in range(epochs):
                 order = next(orders)
                 loss, right = 0.0, 0
-                for start in range(0, n, batch):
+                starts = range(0, n, batch)
+                factors = step_factors(self.schedule, self.warmup, self._planned, self._steps, len(starts))
+                for start, factor in zip(starts, factors.tolist(), strict=True):
                     rows = order[start : start + batch]
                     inputs, targets = space.inputs[: len(rows)], space.labels[: len(rows)]
                     np.take(X, rows, axis=0, out=inputs, mode="clip")  # clip: unchecked, so unbuffered
                     np.take(labels, rows, out=targets, mode="clip")
-                    more, hits = space.loss(len(rows))
+                    more, hits = space.loss(len(rows), self._steps)
                     loss, right = loss + more, right + hits
                     if not math.isfinite(more):
                         break
                     if self._stepper is None:
-                        space.descend(len(rows), self.learning_rate)
+                        space.descend(len(rows), self.learning_rate * factor)
                     else:
                         space.fill_gradients(len(rows), self.l2)
+                        self._stepper.factor = factor
                         self._stepper.step(self.network_.parameters, space.gradients)
+                    self._steps += 1
                 record = {"epoch": len(self.history_) + 1, "train_loss": loss / n, "train_accuracy": right / n}
                 if watched is not None and evaluation is not None:
                     record["validation_loss"], record["validation_accuracy"] = evaluation.evaluate(*watched)
@@ -228,13 +268,17 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
         if len(self.classes_) < 2:
             raise ValueError(f"y holds one class only ({self.classes_[0]!r}); a classifier needs at least two classes")
         sizes = (X.shape[1], *self.hidden, len(self.classes_))
-        weights_rng, self._order_rng = streams(self._seed())
+        self._drawn_seed = self._seed()
+        weights_rng, self._order_rng = streams(self._drawn_seed)
         self.network_ = Network(sizes, self.activation, X.dtype)
         self.network_.initialise(self.init, weights_rng)
         # Plain SGD without a penalty needs no stored gradient: the workspace descends by itself.
         plain = self.optimizer == "sgd" and not self.momentum and not self.l2
-        like = self.network_.parameters
-        self._stepper = None if plain else make_optimizer(self.optimizer, self.learning_rate, self.momentum, like)
+        rate, like, n_weights = self.learning_rate, self.network_.parameters, self.network_.n_weights
+        self._stepper = (
+            None if plain else make_optimizer(self.optimizer, rate, self.momentum, like, self.weight_decay, n_weights)
+        )
+        self._steps, self._planned = 0, self.epochs * -(-len(X) // self.batch_size)
         self.history_: list[Record] = []
         self.diverged_epoch_ = None
         return X, self._encoded(y)
@@ -271,7 +315,13 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
         return np.searchsorted(self.classes_, y).astype(np.int64)
 
     def _check_parameters(self) -> None:
-        for name, known in (("activation", ACTIVATIONS), ("init", INITIALISATIONS), ("optimizer", OPTIMIZERS)):
+        for name, known in (
+            ("activation", ACTIVATIONS),
+            ("init", INITIALISATIONS),
+            ("optimizer", OPTIMIZERS),
+            ("schedule", SCHEDULES),
+            ("class_weights", ("none", "balanced")),
+        ):
             value = getattr(self, name)
             if value not in known:
                 raise ValueError(f"{name} must be one of {', '.join(known)}, got {value!r}")
@@ -282,11 +332,13 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
         hidden: Sequence[Any] = self.hidden
         if not all(isinstance(units, Integral) and int(units) >= 1 for units in hidden):
             raise ValueError(f"hidden must hold whole numbers of at least 1, got {self.hidden!r}")
-        limits = {"learning_rate": (0, np.inf, "above 0"), "l2": (-1e-300, np.inf, "at least 0")}
+        least = (-1e-300, np.inf, "at least 0")
+        limits = {"learning_rate": (0, np.inf, "above 0"), "l2": least, "weight_decay": least}
         for name, (low, high, words) in limits.items():
             value = getattr(self, name)
             if not isinstance(value, Real) or not low < float(value) < high:
                 raise ValueError(f"{name} must be a finite number {words}, got {value!r}")
-        momentum: Any = self.momentum
-        if not isinstance(momentum, Real) or not 0 <= float(momentum) < 1:
-            raise ValueError(f"momentum must lie in [0, 1), got {self.momentum!r}")
+        for name in ("momentum", "warmup", "dropout", "label_smoothing"):
+            share: Any = getattr(self, name)
+            if not isinstance(share, Real) or not 0 <= float(share) < 1:
+                raise ValueError(f"{name} must lie in [0, 1), got {share!r}")

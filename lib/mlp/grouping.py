@@ -1,6 +1,7 @@
 """Which trials of a call share a program, and what each program takes.
 
-Trials of one depth, batch size and kind of optimiser can share a program. On the CPU programs run side by side, one a
+Trials of one depth, batch size and kind of optimiser can share a program, those with dropout one of their own, so that
+others have no masks to multiply with. On the CPU programs run side by side, one a
 core, so the work is cut into parts that are balanced and, where each part still has enough to do, small enough for a
 core's cache. On any device a part must fit the memory there is.
 """
@@ -14,6 +15,7 @@ from itertools import pairwise
 from lib.errors import ConfigError
 from lib.mlp.layout import FEW, arrange, padded
 from lib.mlp.network import EVALUATION_ROWS
+from lib.mlp.schedules import is_scheduled
 from lib.mlp.stacked import STATE, Backend, Kind, kind_of
 from lib.mlp.trial import Trial
 
@@ -79,9 +81,10 @@ def group_trials(
     ConfigError
         When one trial alone does not fit.
     """
-    alike: dict[tuple[int, int, Kind], list[int]] = {}
+    alike: dict[tuple[int, int, Kind, bool], list[int]] = {}
     for index, trial in enumerate(trials):
-        alike.setdefault((len(trial.hidden), min(trial.batch_size, rows), kind_of(trial)), []).append(index)
+        key = (len(trial.hidden), min(trial.batch_size, rows), kind_of(trial), trial.dropout > 0)
+        alike.setdefault(key, []).append(index)
 
     def cost(index: int) -> int:
         batch = min(trials[index].batch_size, rows)
@@ -90,7 +93,7 @@ def group_trials(
     whole = sum(map(cost, range(len(trials))))
     work = whole - _CALLS * len(trials)
     groups = []
-    for (depth, batch, kind), members in alike.items():
+    for (depth, batch, kind, _), members in alike.items():
         gathers = len({trials[index].hidden for index in members}) > FEW
         need = _Need(rows, features, classes, itemsize, watched, batch, gathers, backend, device)
 
@@ -157,6 +160,7 @@ class _Need:
     def _of_trial(self, trial: Trial) -> int:
         kind, hidden = kind_of(trial), [padded(units) if self.gathers else units for units in trial.hidden]
         parameters = _parameters((self.features, *hidden, self.classes))
+        masks = (1 if self.backend == "numpy" else 1 + 24 // self.itemsize) if trial.dropout else 0  # and their hashes
         vectors = 1 if kind == "sgd" else 2 + len(STATE[kind])  # parameters, gradients, state
         if self.backend == "torch" and self.device == "cpu" and self.features >= WIDE:
             vectors = 1 + len(STATE[kind])
@@ -164,11 +168,13 @@ class _Need:
                 parameters += (parameters - self.features * (hidden or [self.classes])[0]) // vectors
         elif self.backend == "torch" and kind != "sgd":
             vectors += 4 if trial.l2 else 2  # a rate and a momentum for each; a penalty is two temporary vectors more
+            vectors += bool(trial.weight_decay) + 2 * is_scheduled(trial)  # the trial of each, and a factor
         # A step keeps outputs, deltas and a scratch, and outputs and deltas again as they are gathered on either side; an
         # evaluation outputs alone, twice when its last part is shorter. Classes have temporaries, and labels' positions.
         evaluated = min(self.watched, EVALUATION_ROWS) * (2 if self.watched > EVALUATION_ROWS else 1)
         per_unit = (7 * self._columns + 3 * evaluated) if self.gathers else (3 * self._columns + evaluated)
-        return self.itemsize * (parameters * vectors + (sum(hidden) + 3 * self.classes) * per_unit) + 24 * self._columns
+        units = (sum(hidden) + 3 * self.classes) * per_unit + sum(trial.hidden) * masks * self._columns
+        return self.itemsize * (parameters * vectors + units) + 24 * self._columns
 
 
 def n_parameters(trial: Trial, features: int, classes: int) -> int:

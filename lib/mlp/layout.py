@@ -262,11 +262,15 @@ class Layout:
 
     def per_parameter(self, of_trial: Array, part: slice | None = None) -> Array:
         """For every parameter of a slice of the vector (of all, unless given) the value of its trial in `of_trial`."""
-        start, stop = (0, self.size) if part is None else (part.start, part.stop)
+        trials, lengths = self.runs_of(slice(0, self.size) if part is None else part)
+        return np.repeat(of_trial[trials], lengths)
+
+    def runs_of(self, part: slice) -> tuple[Index, Index]:
+        """Runs of parameters of one trial within a slice of the vector: the trial and the length of each."""
         trials, ends = self._runs
-        first, last = np.searchsorted(ends, [start, stop - 1], "right")
-        inside = np.diff(np.clip(ends[first : last + 1], start, stop), prepend=start).astype(np.int64)
-        return np.repeat(of_trial[trials[first : last + 1]], inside)
+        first, last = np.searchsorted(ends, [part.start, part.stop - 1], "right")
+        inside = np.diff(np.clip(ends[first : last + 1], part.start, part.stop), prepend=part.start).astype(np.int64)
+        return trials[first : last + 1], inside
 
 
 def _gathered(shapes: Sequence[tuple[int, int]], last: bool) -> dict[tuple[int, int], list[int]]:

@@ -56,3 +56,27 @@ def subtract_one(probabilities: Array, positions: npt.NDArray[np.int64]) -> None
     """Subtract 1 at `positions` of the flat array: probabilities become the loss's derivative by the logits."""
     flat = probabilities.reshape(-1)
     np.put(flat, positions, flat.take(positions) - 1)
+
+
+def smooth_labels(derivatives: Array, positions: npt.NDArray[np.int64], shares: Array) -> None:
+    """Make the loss's derivatives by the logits those of smoothed labels (Szegedy et al. 2016, section 7).
+
+    Parameters
+    ----------
+    derivatives, positions
+        As `subtract_one` leaves them.
+    shares : ndarray, shape (networks,)
+        What each network takes of a label, and spreads evenly over all classes.
+    """
+    flat = derivatives.reshape(-1)
+    np.put(flat, positions, flat.take(positions) + shares[:, None])
+    np.subtract(derivatives, (shares / derivatives.shape[1])[:, None, None], out=derivatives)
+
+
+def balanced_weights(labels: npt.NDArray[np.int64], classes: int) -> npt.NDArray[np.float64]:
+    """Each class's weight by the inverse of its frequency, as scikit-learn's "balanced": 1 on average over the rows.
+
+    A class without a row has weight 0.
+    """
+    counts = np.bincount(labels, minlength=classes)
+    return np.where(counts, len(labels) / (np.count_nonzero(counts) * np.maximum(counts, 1)), 0.0)

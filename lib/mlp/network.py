@@ -14,8 +14,9 @@ import numpy.typing as npt
 
 from lib.errors import ConfigError
 from lib.mlp.activations import ACTIVATIONS
+from lib.mlp.dropout import Dropout, Masks, units_of
 from lib.mlp.initialisation import initial_weights
-from lib.mlp.losses import softmax, softmax_cross_entropy, subtract_one
+from lib.mlp.losses import smooth_labels, softmax, softmax_cross_entropy, subtract_one
 from lib.mlp.products import column_sums, product
 
 Array = npt.NDArray[np.floating]
@@ -84,9 +85,26 @@ class Workspace:
 
     With `training`, a step is `loss`, then either `descend` (plain SGD, which stores no gradient) or `fill_gradients`
     and an optimiser. `gradients`, shape (p,), is laid out as the network's parameters.
+
+    Parameters
+    ----------
+    dropout : Dropout, optional
+        What `loss`, and so a step, leaves out.
+    label_smoothing : float
+        What a step takes of each label, to spread it over all classes.
+    class_weights : ndarray, shape (classes,), optional
+        What a step multiplies the loss of each class's rows with.
     """
 
-    def __init__(self, network: Network, rows: int, training: bool = False) -> None:
+    def __init__(
+        self,
+        network: Network,
+        rows: int,
+        training: bool = False,
+        dropout: Dropout | None = None,
+        label_smoothing: float = 0.0,
+        class_weights: Array | None = None,
+    ) -> None:
         self.network = network
         self.rows = rows
         dtype = network.parameters.dtype
@@ -94,6 +112,10 @@ class Workspace:
         self._logits = np.empty(network.sizes[-1] * rows, dtype)
         self._row_numbers = np.arange(rows)
         self._activate, self._backward = ACTIVATIONS[network.activation]
+        self._dropout = dropout if network.sizes[1:-1] else None
+        self._masks: dict[int, list[Masks]] = {}
+        self._smoothing = np.array([label_smoothing], dtype) if label_smoothing else None
+        self._class_weights = class_weights
         if training:
             self.inputs = np.empty((rows, network.sizes[0]), dtype)
             self.labels = np.empty(rows, np.int64)
@@ -103,21 +125,39 @@ class Workspace:
             self._scratch = [np.empty_like(layer) for layer in self._layers]
             self._ones = np.ones(rows, dtype)
 
-    def hidden(self, X: Array) -> list[Array]:
-        """Activations of each hidden layer for at most `rows` rows; views that the next call overwrites."""
+    def _masks_of(self, count: int) -> list[Masks]:
+        """Each hidden layer's masks for `count` rows; none without dropout."""
+        if self._dropout is None:
+            return []
+        if count not in self._masks:
+            dtype = self.network.parameters.dtype
+            layers = range(len(self._layers))
+            self._masks[count] = [Masks(units_of([self._dropout], layer, count), dtype) for layer in layers]
+        return self._masks[count]
+
+    def hidden(self, X: Array, step: int | None = None) -> list[Array]:
+        """Activations of each hidden layer for at most `rows` rows; views that the next call overwrites.
+
+        Units are dropped only when the `step` of a training is given.
+        """
         count = len(X)
         below = X
-        for layer, weights, biases in zip(self._layers, self.network.weights, self.network.biases, strict=False):
+        masks = [] if step is None else self._masks_of(count)
+        for index, (layer, weights, biases) in enumerate(
+            zip(self._layers, self.network.weights, self.network.biases, strict=False)
+        ):
             here = layer[:count]
             product(below, weights, out=here)
             np.add(here, biases, out=here)
             self._activate(here)
+            if masks and step is not None:
+                np.multiply(here, masks[index].draw(step).T, out=here)
             below = here
         return [layer[:count] for layer in self._layers]
 
-    def logits(self, X: Array) -> Array:
+    def logits(self, X: Array, step: int | None = None) -> Array:
         """Logits, shape (1, classes, n), for at most `rows` rows; a view that the next call overwrites."""
-        hidden = self.hidden(X)
+        hidden = self.hidden(X, step)
         logits = self._logits[: self.network.sizes[-1] * len(X)].reshape(1, -1, len(X))
         product(self.network.weights[-1].T, (hidden[-1] if hidden else X).T, out=logits[0])
         np.add(logits, self.network.biases[-1][:, None], out=logits)
@@ -128,14 +168,17 @@ class Workspace:
         n = len(labels)
         return (labels * n + self._row_numbers[:n])[None]
 
-    def loss(self, count: int) -> tuple[float, int]:
+    def loss(self, count: int, step: int = 0) -> tuple[float, int]:
         """Summed cross-entropy and right answers of the first `count` rows of `inputs` and `labels`.
 
-        The logits' buffer then holds the summed loss's derivative by the logits, from which a step goes on.
+        The logits' buffer then holds the summed loss's derivative by the logits, from which a step goes on; smoothing and
+        class weights are part of that, and not of the loss. `step` says which units are dropped.
         """
-        logits, positions = self.logits(self.inputs[:count]), self._positions(self.labels[:count])
+        logits, positions = self.logits(self.inputs[:count], step), self._positions(self.labels[:count])
         loss, right = softmax_cross_entropy(logits, positions)
         subtract_one(logits, positions)
+        if self._smoothing is not None:
+            smooth_labels(logits, positions, self._smoothing)
         return float(loss[0]), int(right[0])
 
     def descend(self, count: int, learning_rate: float) -> None:
@@ -164,12 +207,21 @@ class Workspace:
         pre-activations. The caller may change the layer's weights: they have been used by then.
         """
         of_logits = self._logits[: self.network.sizes[-1] * count].reshape(-1, count)
-        np.multiply(of_logits, scale, out=of_logits)
+        weights = None if self._class_weights is None else self._class_weights[self.labels[:count]]
+        np.multiply(of_logits, scale if weights is None else scale * weights, out=of_logits)
+        masks = self._masks_of(count)
         delta = of_logits.T
         for index in range(len(self.network.weights) - 1, 0, -1):
             below, lower = self._layers[index - 1][:count], self._deltas[index - 1][:count]
             product(delta, self.network.weights[index].T, out=lower)
-            self._backward(below, lower, self._scratch[index - 1][:count])
+            if masks:
+                # Activations as they were before they were scaled; those that were dropped do not count.
+                unscaled = self._scratch[index - 1][:count]
+                np.multiply(lower, masks[index - 1].mask.T, out=lower)
+                np.multiply(below, masks[index - 1].keep.T, out=unscaled)
+                self._backward(unscaled, lower, unscaled)
+            else:
+                self._backward(below, lower, self._scratch[index - 1][:count])
             yield index, below, delta
             delta = lower
         yield 0, self.inputs[:count], delta

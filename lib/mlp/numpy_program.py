@@ -16,10 +16,12 @@ import numpy as np
 import numpy.typing as npt
 
 from lib.mlp.activations import ACTIVATIONS
-from lib.mlp.layout import Index, Layout
-from lib.mlp.losses import softmax_cross_entropy, subtract_one
+from lib.mlp.dropout import Dropout, Masks, units_of
+from lib.mlp.layout import Band, Index, Layout
+from lib.mlp.losses import balanced_weights, smooth_labels, softmax_cross_entropy, subtract_one
 from lib.mlp.network import EVALUATION_ROWS
-from lib.mlp.optimizers import Adam, Momentum, Stepper
+from lib.mlp.optimizers import Adam, AdamW, Momentum, Stepper
+from lib.mlp.schedules import epoch_factors, is_scheduled
 from lib.mlp.stacked import STATE, Rows, epoch_figures, kind_of
 
 Array = npt.NDArray[np.floating]
@@ -38,11 +40,15 @@ _Move = tuple[Array, Index, Array]
 
 @dataclass(frozen=True)
 class _Slice:
-    """Neighbouring units of one activation, and what its backward pass needs."""
+    """Neighbouring units of one activation, and what its backward pass needs.
+
+    `activated` is their output, or with dropout what it was before it was scaled.
+    """
 
     apply: Callable[[Array], None]
     backward: Callable[[Array, Array, Array], None]
     output: Array
+    activated: Array
     delta: Array
     scratch: Array
 
@@ -58,13 +64,23 @@ class _Update:
 
 @dataclass(frozen=True)
 class _SpanStepper:
-    """Updates the parameters of `span`, of which those of `weights` have an L2 penalty, if there is one."""
+    """Updates the parameters of `span`, of which those of `weights` have an L2 penalty, if there is one.
+
+    Runs of its parameters are of one trial each, `trials`, and of `lengths`.
+    """
 
     span: slice
     stepper: Stepper
     weights: slice
     penalty: Array | None
     scratch: Array
+    trials: Index
+    lengths: Index
+
+    def schedule(self, factors: Array) -> None:
+        """Take what each trial's schedule multiplies the next step's size with."""
+        values = factors[self.trials]
+        self.stepper.factor = values[0] if (values == values[0]).all() else np.repeat(values, self.lengths)
 
     def step(self, parameters: Array, gradient: Array, count: int) -> None:
         """One step by the gradient of a mini-batch of `count` rows."""
@@ -104,13 +120,19 @@ class NumpyProgram:
         self._slot_seed = np.array([layout.seeds.index(trial.seed) for trial in layout.trials])[self._in_slots]
         self._batch = min(layout.trials[0].batch_size, len(rows.X))
         rates = np.array([trial.learning_rate for trial in layout.trials], dtype)
+        self._rates = rates[self._in_slots, None, None]
+        self._scheduled = any(map(is_scheduled, layout.trials))
+        smoothing = np.array([trial.label_smoothing for trial in layout.trials], dtype)[self._in_slots]
+        self._smoothing: Array | None = smoothing if smoothing.any() else None
+        self._class_weights = self._weights_of_classes()
+        self.dropout = [Dropout(each.seed, each.dropout, each.hidden) for each in layout.trials if each.dropout]
         self._steppers: list[_SpanStepper] = []
         # Plain SGD's step size goes into the output's delta once, and from there into every layer's update.
         self._output_scale: Array = np.ones((len(layout.trials), 1, 1), dtype)
         if self.kind == "sgd":
             largest = max((block.size for later in layout.later for block in later.blocks), default=0)
             self.gradient: Array = np.empty(max(_SPAN, layout.inputs, largest), dtype)
-            self._output_scale = -rates[self._in_slots, None, None]
+            self._output_scale = -self._rates
             return
         self.gradient = np.zeros_like(self.parameters)
         self.first_gradient, _, self._bias_gradients = self.views(self.gradient)
@@ -119,22 +141,35 @@ class NumpyProgram:
     def _make_steppers(self, rates: Array) -> Iterator[_SpanStepper]:
         """One for each span of parameters, so that an optimiser's many passes over a span stay in cache."""
         layout, state = self.layout, self.state
-        momenta, penalties = (
-            np.array([getattr(trial, name) for trial in layout.trials], rates.dtype) for name in ("momentum", "l2")
+        momenta, penalties, decays = (
+            np.array([getattr(trial, name) for trial in layout.trials], rates.dtype)
+            for name in ("momentum", "l2", "weight_decay")
         )
         scratch = np.empty(min(_SPAN, layout.size), rates.dtype)
         for start in range(0, layout.size, _SPAN):
             span = slice(start, min(start + _SPAN, layout.size))
             rate = self._of_span(rates, span)
+            weights = slice(start, max(start, min(span.stop, layout.n_weights)))
+            n_weights = weights.stop - start
             stepper: Stepper
             if self.kind == "momentum":
                 stepper = Momentum(rate, self._of_span(momenta, span), state["velocity"][span])
             else:
-                stepper = Adam(rate, state["mean"][span], state["square"][span], scratch[: span.stop - start])
-            weights = slice(start, min(span.stop, layout.n_weights))
-            penalised = penalties.any() and start < layout.n_weights
-            penalty = self._of_span(penalties, weights) if penalised else None
-            yield _SpanStepper(span, stepper, weights, penalty, scratch[: max(0, weights.stop - start)])
+                vectors = (state["mean"][span], state["square"][span], scratch[: span.stop - start])
+                decay = self._of_span(decays, weights) if decays.any() and n_weights else 0.0
+                decays_here = np.ndim(decay) or decay
+                stepper = AdamW(rate, *vectors, decay, n_weights) if decays_here else Adam(rate, *vectors)
+            penalty = self._of_span(penalties, weights) if penalties.any() and n_weights else None
+            yield _SpanStepper(span, stepper, weights, penalty, scratch[:n_weights], *layout.runs_of(span))
+
+    def _weights_of_classes(self) -> Array | None:
+        """What each slot's trial multiplies the loss of rows of each class with, shape (slots, classes), if any does."""
+        trials, classes = self.layout.trials, self.layout.classes
+        if all(trial.class_weights == "none" for trial in trials):
+            return None
+        balanced, none = balanced_weights(self.rows.y, classes), np.ones(classes)
+        weights = np.stack([none if trial.class_weights == "none" else balanced for trial in trials])
+        return weights[self._in_slots].astype(self.parameters.dtype)
 
     def _of_span(self, of_trial: Array, span: slice) -> Array:
         """The value of each parameter's trial, or one number where all are equal: a wide layer's spans are of one trial."""
@@ -171,16 +206,26 @@ class NumpyProgram:
         starts = range(0, len(rows.X), self._batch)
         losses = np.empty((len(starts), len(self.layout.trials)))
         rights = np.empty(losses.shape, np.int64)
+        factors = epoch_factors(self.layout.trials, self._steps, len(starts)) if self._scheduled else None
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # divergence is found by its loss
             for step, start in enumerate(starts):
                 part = slice(start, start + self._batch)
                 space = self._space(len(rows.X[part]), training=True)
                 for inputs, of_seed in zip(space.inputs, order[:, part], strict=True):
                     np.take(rows.X, of_seed, axis=0, out=inputs, mode="clip")  # clip: unchecked, so unbuffered
+                if factors is not None:
+                    self._schedule(factors[step].astype(self.parameters.dtype))
                 losses[step], rights[step] = self._step(space, labels[:, part])
             watched = self._evaluate() if len(rows.X_validation) else None
             slots = self.layout.slots
             return epoch_figures(losses[:, slots], rights[:, slots], len(rows.X), watched, self._finite())
+
+    def _schedule(self, factors: Array) -> None:
+        """Take what the next step's sizes are multiplied with, shape (trials,)."""
+        if self.kind == "sgd":
+            self._output_scale = -self._rates * factors[self._in_slots, None, None]
+        for each in self._steppers:
+            each.schedule(factors)
 
     def _space(self, count: int, training: bool) -> _Space:
         key = (count, training)
@@ -193,17 +238,30 @@ class NumpyProgram:
 
         Returns each slot's summed cross-entropy in nats and right predictions, before the update.
         """
+        for masks in space.masks:
+            masks.draw(self._steps)
         self._forward(space)
         at = space.positions(labels, self._slot_seed)
         loss, right = softmax_cross_entropy(space.logits, at)
         subtract_one(space.logits, at)
-        np.multiply(space.logits, self._output_scale / space.count, out=space.logits)
+        if self._smoothing is not None:
+            smooth_labels(space.logits, at, self._smoothing)
+        scale = self._output_scale / space.count
+        if self._class_weights is not None:
+            weights = np.take_along_axis(self._class_weights, labels[self._slot_seed], axis=1)
+            scale = scale * weights[:, None]
+        np.multiply(space.logits, scale, out=space.logits)
         for layer in range(len(self.biases) - 1, 0, -1):
             _move(space.before_lower[layer])
             _multiply(space.lower[layer])  # by the weights as they are before the update
             _move(space.after_lower[layer])
+            if space.masks:
+                masks = space.masks[layer - 1]
+                np.multiply(space.deltas[layer - 1], masks.mask, out=space.deltas[layer - 1])
+                # Those that were dropped do not count: their delta is 0.
+                np.multiply(space.outputs[layer - 1], masks.keep, out=space.unscaled[: len(masks.mask)])
             for part in space.slices[layer - 1]:
-                part.backward(part.output, part.delta, part.scratch)
+                part.backward(part.activated, part.delta, part.scratch)
             _update(space.updates[layer])
         _update(space.updates[0])
         self._step_biases(space)
@@ -222,6 +280,8 @@ class NumpyProgram:
             if layer < len(space.slices):
                 for part in space.slices[layer]:
                     part.apply(part.output)
+            if layer < len(space.masks):
+                np.multiply(space.outputs[layer], space.masks[layer].mask, out=space.outputs[layer])
 
     def _step_biases(self, space: _Space) -> None:
         """Add their update to the biases, or put their gradient where an optimiser looks for it."""
@@ -283,6 +343,8 @@ class _Space:
         # The output's delta takes the logits' place; an evaluation has no others.
         deltas = [self._rows(rows + 1) if training else self._rows(1) for rows in layout.rows[:-1]] + outputs[-1:]
         self.deltas = [delta[:-1] for delta in deltas]
+        self.masks = self._masks(program) if training and program.dropout else []
+        self.unscaled = self._rows(max(layout.rows[:-1]) if self.masks else 0)
         self.slices = self._slices(layout, training)
         self._tops = (np.arange(len(layout.trials)) * layout.classes * count)[:, None]
         self._columns = np.arange(count)
@@ -304,14 +366,26 @@ class _Space:
     def _rows(self, rows: int) -> Array:
         return np.zeros((rows, self.count), self._dtype)
 
+    def _masks(self, program: NumpyProgram) -> list[Masks]:
+        depth = len(program.layout.rows) - 1
+        return [Masks(units_of(program.dropout, layer, self.count), self._dtype) for layer in range(depth)]
+
     def _slices(self, layout: Layout, training: bool) -> list[list[_Slice]]:
         widest = max((band.stop - band.start for bands in layout.activations for band in bands), default=0)
-        scratch = self._rows(widest if training else 0)
+        scratch = self._rows(widest if training and not self.masks else 0)
+
+        def slice_of(band: Band, output: Array, delta: Array) -> _Slice:
+            activated = (self.unscaled if self.masks else output)[band.rows]
+            return _Slice(
+                *ACTIVATIONS[band.key],
+                output[band.rows],
+                activated,
+                delta[band.rows],
+                activated if self.masks else scratch[: band.stop - band.start],
+            )
+
         return [
-            [
-                _Slice(*ACTIVATIONS[band.key], output[band.rows], delta[band.rows], scratch[: band.stop - band.start])
-                for band in bands
-            ]
+            [slice_of(band, output, delta) for band in bands]
             for bands, output, delta in zip(layout.activations, self.outputs, self.deltas, strict=False)
         ]
 

@@ -15,7 +15,12 @@ Rate = float | Array
 
 
 class Stepper(Protocol):
-    """Updates `parameters`, shape (p,), in place. May destroy `gradients`, of the same shape and dtype."""
+    """Updates `parameters`, shape (p,), in place. May destroy `gradients`, of the same shape and dtype.
+
+    `factor` is what a schedule multiplies the next step's size with.
+    """
+
+    factor: Rate
 
     def step(self, parameters: Array, gradients: Array) -> None: ...
 
@@ -25,25 +30,34 @@ class Sgd:
 
     def __init__(self, learning_rate: float) -> None:
         self.learning_rate = learning_rate
+        self.factor: Rate = 1.0
 
     def step(self, parameters: Array, gradients: Array) -> None:
-        np.multiply(gradients, self.learning_rate, out=gradients)
+        np.multiply(gradients, self.learning_rate * self.factor, out=gradients)
         np.subtract(parameters, gradients, out=parameters)
 
 
 class Momentum:
-    """Classical momentum, not Nesterov's: v = momentum * v - learning_rate * g; theta += v (Polyak 1964)."""
+    """Classical momentum, not Nesterov's: v = momentum * v - learning_rate * g; theta += factor * v (Polyak 1964).
+
+    A schedule scales the whole step, as in torch, and not what the velocity gathers.
+    """
 
     def __init__(self, learning_rate: Rate, momentum: Rate, velocity: Array) -> None:
         self.learning_rate = learning_rate
         self.momentum = momentum
         self.velocity = velocity
+        self.factor: Rate = 1.0
 
     def step(self, parameters: Array, gradients: Array) -> None:
         np.multiply(self.velocity, self.momentum, out=self.velocity)
         np.multiply(gradients, self.learning_rate, out=gradients)
         np.subtract(self.velocity, gradients, out=self.velocity)
-        np.add(parameters, self.velocity, out=parameters)
+        if np.ndim(self.factor) or self.factor != 1:
+            np.multiply(self.velocity, self.factor, out=gradients)
+            np.add(parameters, gradients, out=parameters)
+        else:
+            np.add(parameters, self.velocity, out=parameters)
 
 
 class Adam:
@@ -56,12 +70,17 @@ class Adam:
 
     def __init__(self, learning_rate: Rate, mean: Array, square: Array, scratch: Array) -> None:
         self.learning_rate = learning_rate
+        self.factor: Rate = 1.0
         self.steps = 0
         self.mean = mean
         self.square = square
         self._scratch = scratch
 
     def step(self, parameters: Array, gradients: Array) -> None:
+        np.subtract(parameters, self._change(gradients), out=parameters)
+
+    def _change(self, gradients: Array) -> Array:
+        """What the step subtracts; destroys `gradients`."""
         self.steps += 1
         correction = float(np.sqrt(1 - self.BETA2**self.steps) / (1 - self.BETA1**self.steps))
         scratch = self._scratch
@@ -75,15 +94,41 @@ class Adam:
         np.sqrt(self.square, out=scratch)
         np.add(scratch, self.EPSILON, out=scratch)
         np.divide(self.mean, scratch, out=scratch)
-        np.multiply(scratch, self.learning_rate * correction, out=scratch)
-        np.subtract(parameters, scratch, out=parameters)
+        np.multiply(scratch, self.learning_rate * (correction * self.factor), out=scratch)
+        return scratch
 
 
-OPTIMIZERS = ("sgd", "adam")
+class AdamW(Adam):
+    """Adam with decoupled weight decay (Loshchilov and Hutter 2019): theta -= learning_rate * weight_decay * theta, too.
+
+    Only the first `n_weights` parameters decay: biases do not, as with the L2 penalty. The decay is subtracted together
+    with the step, so a small one is not lost in rounding.
+    """
+
+    def __init__(
+        self, learning_rate: Rate, mean: Array, square: Array, scratch: Array, weight_decay: Rate, n_weights: int
+    ) -> None:
+        super().__init__(learning_rate, mean, square, scratch)
+        self.weight_decay = weight_decay
+        self.n_weights = n_weights
+
+    def step(self, parameters: Array, gradients: Array) -> None:
+        change, count = self._change(gradients), self.n_weights
+        rate = self.learning_rate * self.factor
+        decay = gradients[:count]  # free by now
+        np.multiply(parameters[:count], (rate[:count] if isinstance(rate, np.ndarray) else rate), out=decay)
+        np.multiply(decay, self.weight_decay, out=decay)
+        np.add(change[:count], decay, out=change[:count])
+        np.subtract(parameters, change, out=parameters)
 
 
-def make_optimizer(name: str, learning_rate: float, momentum: float, parameters: Array) -> Stepper:
-    """The optimiser `name` for a parameter vector of this shape and dtype.
+OPTIMIZERS = ("sgd", "adam", "adamw")
+
+
+def make_optimizer(
+    name: str, learning_rate: float, momentum: float, parameters: Array, weight_decay: float = 0.0, n_weights: int = 0
+) -> Stepper:
+    """The optimiser `name` for a parameter vector of this shape and dtype, of which the first `n_weights` decay (AdamW).
 
     Raises
     ------
@@ -93,6 +138,9 @@ def make_optimizer(name: str, learning_rate: float, momentum: float, parameters:
     like = parameters
     if name == "adam":
         return Adam(learning_rate, np.zeros_like(like), np.zeros_like(like), np.empty_like(like))
+    if name == "adamw":
+        state = (np.zeros_like(like), np.zeros_like(like), np.empty_like(like))
+        return AdamW(learning_rate, *state, weight_decay, n_weights)
     if name == "sgd":
         return Momentum(learning_rate, momentum, np.zeros_like(like)) if momentum else Sgd(learning_rate)
     raise ConfigError(f"unknown optimizer {name!r}; known: {', '.join(OPTIMIZERS)}")

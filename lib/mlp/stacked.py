@@ -22,8 +22,8 @@ ArrayT = TypeVar("ArrayT")
 
 def kind_of(trial: Trial) -> Kind:
     """The kind of optimiser, which all trials of a program share."""
-    if trial.optimizer == "adam":
-        return "adam"
+    if trial.optimizer != "sgd":
+        return "adam"  # AdamW's decay is a setting of the program, as L2 is
     # Plain SGD's update has no place for a penalty: w * (1 - rate * l2 / n) rounds to w at single precision.
     return "momentum" if trial.momentum or trial.l2 else "sgd"
 

@@ -19,7 +19,7 @@ from lib.mlp.estimator import MLPClassifier
 from lib.mlp.network import Network
 from lib.mlp.tensor_files import read_tensors, write_tensors
 from lib.mlp.training import TrialResult
-from lib.mlp.trial import Trial
+from lib.mlp.trial import Trial, stated
 
 ENGINE = 3
 """Raised when the arithmetic of training changes, so that stored results are not taken for the new engine's."""
@@ -42,7 +42,7 @@ def save_network(path: Path, model: MLPClassifier) -> None:
     for index, (weights, biases) in enumerate(zip(model.network_.weights, model.network_.biases, strict=True)):
         tensors[f"weights.{index}"] = weights
         tensors[f"biases.{index}"] = biases
-    settings = {name: value for name, value in model.get_params().items() if name != "random_state"}
+    settings = stated({name: value for name, value in model.get_params().items() if name != "random_state"})
     description = {
         "settings": settings | {"hidden": list(model.hidden)},
         "sizes": model.network_.sizes,

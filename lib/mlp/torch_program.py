@@ -18,10 +18,13 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from lib.mlp.dropout import MIXES, STEP, Dropout, Units, units_of
 from lib.mlp.grouping import WIDE
 from lib.mlp.layout import Block, Index, Layout
+from lib.mlp.losses import balanced_weights
 from lib.mlp.network import EVALUATION_ROWS
 from lib.mlp.optimizers import Adam
+from lib.mlp.schedules import epoch_factors, is_scheduled
 from lib.mlp.stacked import STATE, Rows, epoch_figures, kind_of
 from lib.mlp.trial import Trial
 
@@ -40,10 +43,15 @@ _Move = tuple[Tensor, Tensor, Tensor]
 
 @dataclass(frozen=True)
 class _Run:
-    """Neighbouring parameters of one trial and of one penalty: views of them, of their gradient and of their state."""
+    """Neighbouring parameters of one trial and of one penalty: views of them, of their gradient and of their state.
 
+    `number` is the trial's place in the layout.
+    """
+
+    number: int
     trial: Trial
     penalty: float
+    decay: float
     parameters: Tensor
     gradients: Tensor
     state: list[Tensor]
@@ -57,6 +65,33 @@ class _Chunk:
     key: int
     gradients: Tensor
     runs: list[_Run]
+
+
+def _signed(word: int) -> int:
+    """The int64 of the same bits."""
+    return word - (1 << 64) if word >> 63 else word
+
+
+class _Masks:
+    """As `lib.mlp.dropout.Masks`, in torch: int64 wraps around as uint64 does, but shifts its sign in, which is cleared."""
+
+    def __init__(self, units: Units, like: Tensor) -> None:
+        device = like.device
+        self._states, self._along = (
+            torch.from_numpy(each.view(np.int64)).to(device) for each in (units.states, units.along)
+        )
+        self._least = torch.from_numpy(units.least).to(device)
+        self.keep = torch.from_numpy(units.keep).to(like)
+        self._scale = torch.from_numpy(1 / units.keep).to(like)
+        self.mask = like.new_empty((len(units.states), units.along.shape[1]))
+
+    def draw(self, start: Tensor) -> None:
+        """`start`, int64, is `STEP` times the step."""
+        state = (self._states + start) + self._along
+        for shift, factor in MIXES:
+            state ^= (state >> shift) & ((1 << (64 - shift)) - 1)
+            state *= _signed(factor)
+        torch.mul(state >= self._least, self._scale, out=self.mask)
 
 
 class _Outputs:
@@ -73,6 +108,7 @@ class _Outputs:
         self._whole = [self._rows(rows + 1) for rows in layout.rows]
         self.outputs = [output[:-1] for output in self._whole]
         self.logits = self.outputs[-1].view(len(layout.trials), layout.classes, count)
+        self.masks: list[_Masks] = []
         self.activations = [
             [(_ACTIVATE[band.key], output[band.rows]) for band in bands]
             for output, bands in zip(self.outputs, layout.activations, strict=False)
@@ -124,9 +160,13 @@ class _Buffers(_Outputs):
         deltas = [self._rows(rows + 1) for rows in layout.rows[:-1]] + [self._whole[-1]]
         self.deltas = [delta[:-1] for delta in deltas]
         self.below_turned = [[view.mT for view in views] for views in self.below]
+        if program.dropout:
+            self.masks = [_Masks(units_of(program.dropout, layer, count), like) for layer in range(len(layout.later))]
+        # What activations were before dropout scaled them.
+        self.activated = [self._rows(rows) for rows in layout.rows[:-1]] if self.masks else self.outputs
         self.backward = [
             [(_BACKWARD[band.key], delta[band.rows], output[band.rows]) for band in bands]
-            for delta, output, bands in zip(self.deltas, self.outputs, layout.activations, strict=False)
+            for delta, output, bands in zip(self.deltas, self.activated, layout.activations, strict=False)
         ]
         self.first = [
             (self.inputs[band.key], self.inputs[band.key].T, self.outputs[0][band.rows], self.deltas[0][band.rows])
@@ -190,6 +230,17 @@ class TorchProgram:
         self._losses = torch.zeros((n_steps, len(layout.trials)), dtype=torch.float64, device=device)
         self._rights = rows.y.new_zeros((n_steps, len(layout.trials)))
         self._steps = torch.zeros(1, dtype=torch.float64, device=device)
+        trials = layout.trials
+        self.dropout = [Dropout(trial.seed, trial.dropout, trial.hidden) for trial in trials if trial.dropout]
+        # What schedules multiply each trial's step size with in each step of an epoch.
+        self._factors = self.parameters.new_zeros((n_steps, len(trials))) if any(map(is_scheduled, trials)) else None
+        smoothing = np.array([trial.label_smoothing for trial in trials])[self._in_slots]
+        self._smoothing = self._tensor(smoothing)[:, None, None] if smoothing.any() else None
+        self._class_weights: Tensor | None = None
+        if any(trial.class_weights != "none" for trial in trials):
+            balanced, none = balanced_weights(rows.y.cpu().numpy(), layout.classes), np.ones(layout.classes)
+            weights = np.stack([none if trial.class_weights == "none" else balanced for trial in trials])
+            self._class_weights = self._tensor(weights[self._in_slots])
         self._graph: torch.cuda.CUDAGraph | None = None
         self._chunked = device.type == "cpu" and layout.inputs >= WIDE
         self._set_optimizer()
@@ -199,6 +250,7 @@ class TorchProgram:
         rates = np.array([trial.learning_rate for trial in trials])
         if self.kind == "sgd":
             self._rate_of_logits = self._tensor(rates[self._in_slots])[:, None, None]
+            self._trial_of_slot = torch.from_numpy(self._in_slots).to(self.parameters.device)
             return
         if self._chunked:
             self._set_runs()
@@ -209,6 +261,11 @@ class TorchProgram:
         penalties = np.array([trial.l2 for trial in trials])
         self._has_l2 = bool(penalties.any())
         self._penalties = self._tensor(layout.per_parameter(penalties)[: layout.n_weights])
+        decays = np.array([trial.weight_decay for trial in trials])
+        self._decays = self._tensor(layout.per_parameter(decays)[: layout.n_weights]) if decays.any() else None
+        if self._factors is not None:
+            numbers = layout.per_parameter(np.arange(len(trials), dtype=np.int32))
+            self._trial_of_parameter = torch.from_numpy(numbers).to(self.parameters.device)
         if self.kind == "momentum":
             momenta = np.array([trial.momentum for trial in trials])
             self._momenta = self._tensor(layout.per_parameter(momenta))
@@ -243,8 +300,10 @@ class TorchProgram:
 
     def _run(self, trial: int, part: slice, gradients: Tensor) -> _Run:
         settings = self.layout.trials[trial]
-        penalty = settings.l2 if part.stop <= self.layout.n_weights else 0.0
-        return _Run(settings, penalty, self.parameters[part], gradients, [each[part] for each in self.state.values()])
+        weights = part.stop <= self.layout.n_weights
+        penalty, decay = (settings.l2, settings.weight_decay) if weights else (0.0, 0.0)
+        state = [each[part] for each in self.state.values()]
+        return _Run(trial, settings, penalty, decay, self.parameters[part], gradients, state)
 
     def _tensor(self, values: npt.NDArray[np.floating]) -> Tensor:
         return torch.from_numpy(values).to(self.parameters)
@@ -289,6 +348,8 @@ class TorchProgram:
         self._order.copy_(torch.from_numpy(np.stack([orders[seed] for seed in self.layout.seeds])))
         self._start.zero_()
         self._step_index.zero_()
+        if self._factors is not None:
+            self._factors.copy_(torch.from_numpy(epoch_factors(self.layout.trials, self.steps, len(self._factors))))
         whole, rest = divmod(len(rows.X), self._batch)
         for _ in range(whole if self.parameters.device.type != "cuda" else self._run_captured(whole)):
             self._advance(self._space(self._batch))
@@ -344,6 +405,10 @@ class TorchProgram:
         """
         for (_, inputs_turned, output, _), weights in zip(space.first, self._first_of_seed, strict=True):
             torch.mm(weights, inputs_turned, out=output)
+        if space.masks:
+            start = self._steps.long() * _signed(STEP)
+            for masks in space.masks:
+                masks.draw(start)
         self._forward(space)
         targets = labels.index_select(0, self._slot_seed)
         log_p = torch.log_softmax(space.logits, dim=1)
@@ -352,6 +417,11 @@ class TorchProgram:
         right = self._right(log_p, targets)
         torch.exp(log_p, out=space.logits)
         space.logits.scatter_add_(1, targets.unsqueeze(1), space.minus_one)
+        if self._smoothing is not None:
+            shares = self._smoothing.expand(-1, 1, space.count)
+            space.logits.scatter_add_(1, targets.unsqueeze(1), shares).sub_(self._smoothing / self.layout.classes)
+        if self._class_weights is not None:
+            space.logits.mul_(self._class_weights.gather(1, targets).unsqueeze(1))
         self._steps += 1
         if self.kind == "sgd":
             self._sgd(space)
@@ -434,6 +504,8 @@ class TorchProgram:
             space.outputs[layer].add_(biases[:, None])
             for activate, output in space.activations[layer] if layer < len(space.activations) else ():
                 activate(output)
+            if layer < len(space.masks):
+                space.outputs[layer].mul_(space.masks[layer].mask)
 
     def _lower(self, space: _Buffers, layer: int) -> None:
         """From the delta of `layer` to that of the layer below, by the weights as they are before the update."""
@@ -443,12 +515,20 @@ class TorchProgram:
         ):
             torch.bmm(turned, above, out=below)
         _move(space.after_lower[layer])
+        if space.masks:
+            masks = space.masks[layer - 1]
+            space.deltas[layer - 1].mul_(masks.mask)  # 0 for those that were dropped, whose output does not count then
+            torch.mul(space.outputs[layer - 1], masks.keep, out=space.activated[layer - 1])
         for backward, delta, output in space.backward[layer - 1]:
             backward(delta, output)
 
     def _sgd(self, space: _Buffers) -> None:
         # The step size goes into the output's delta once, and from there into every layer's update.
-        space.logits.mul_(self._rate_of_logits / -space.count)
+        rates = self._rate_of_logits / -space.count
+        factors = self._step_factors()
+        space.logits.mul_(
+            rates if factors is None else rates * factors.index_select(0, self._trial_of_slot)[:, None, None]
+        )
         for layer in range(len(self._biases) - 1, 0, -1):
             self._lower(space, layer)
             for weights, above, below in zip(
@@ -459,6 +539,15 @@ class TorchProgram:
             weights.addmm_(delta, inputs)
         for biases, delta in zip(self._biases, space.deltas, strict=True):
             biases.add_(delta.sum(1))
+
+    def _step_factors(self) -> Tensor | None:
+        """What schedules multiply this step's sizes with, shape (trials,), if any trial has one."""
+        return None if self._factors is None else self._factors.index_select(0, self._step_index)[0]
+
+    def _parameter_factors(self) -> Tensor | None:
+        """The same for each parameter, shape (layout.size,)."""
+        factors = self._step_factors()
+        return None if factors is None else factors.index_select(0, self._trial_of_parameter)
 
     def _gradients(self, space: _Buffers) -> None:
         """Fill `gradients` with those of the mean cross-entropy plus L2, as `Workspace.fill_gradients`."""
@@ -481,12 +570,14 @@ class TorchProgram:
 
     def _step_in_chunks(self, space: _Buffers) -> None:
         """What `_momentum` and `_adam` do, and the penalty, while the first layer's gradient is made chunk by chunk."""
+        given = self._step_factors()
+        factors: list[float] = [1.0] * len(self.layout.trials) if given is None else given.tolist()
         for chunk in self._chunks:
             torch.mm(space.deltas[0][chunk.rows], space.inputs[chunk.key], out=chunk.gradients)
-            self._step_runs(chunk.runs, space.count)
-        self._step_runs(self._runs, space.count)
+            self._step_runs(chunk.runs, space.count, factors)
+        self._step_runs(self._runs, space.count, factors)
 
-    def _step_runs(self, runs: Sequence[_Run], count: int) -> None:
+    def _step_runs(self, runs: Sequence[_Run], count: int, factors: Sequence[float]) -> None:
         steps = self._steps.float()
         # Torch adds epsilon to the corrected root, we to the root itself: Kingma and Ba's section 2.
         epsilon = Adam.EPSILON / math.sqrt(1 - Adam.BETA2 ** int(steps))
@@ -495,20 +586,23 @@ class TorchProgram:
                 if run.penalty:
                     run.gradients.add_(run.parameters, alpha=run.penalty / count)
                 run.state[0].mul_(run.trial.momentum).add_(run.gradients, alpha=-run.trial.learning_rate)
-                run.parameters.add_(run.state[0])
+                run.parameters.add_(run.state[0], alpha=factors[run.number])
                 continue
             mean, square = run.state
-            torch._fused_adam_(
+            if run.decay and run.penalty:
+                run.gradients.add_(run.parameters, alpha=run.penalty / count)
+            step = torch._fused_adamw_ if run.decay else torch._fused_adam_
+            step(
                 [run.parameters],
                 [run.gradients],
                 [mean],
                 [square],
                 [],
                 [steps],
-                lr=run.trial.learning_rate,
+                lr=run.trial.learning_rate * factors[run.number],
                 beta1=Adam.BETA1,
                 beta2=Adam.BETA2,
-                weight_decay=run.penalty / count,
+                weight_decay=run.decay or run.penalty / count,
                 eps=epsilon,
                 amsgrad=False,
                 maximize=False,
@@ -517,7 +611,11 @@ class TorchProgram:
     def _momentum(self) -> None:
         velocity = self.state["velocity"]
         velocity.mul_(self._momenta).addcmul_(self.gradients, self._rates, value=-1)
-        self.parameters.add_(velocity)
+        factors = self._parameter_factors()
+        if factors is None:
+            self.parameters.add_(velocity)
+        else:
+            self.parameters.addcmul_(velocity, factors)
 
     def _adam(self) -> None:
         mean, square, scratch = self.state["mean"], self.state["square"], self._scratch
@@ -528,6 +626,12 @@ class TorchProgram:
         scratch.add_(Adam.EPSILON)
         torch.div(mean, scratch, out=scratch)
         scratch.mul_(correction.to(scratch))
+        if self._decays is not None:
+            n_weights = self.layout.n_weights
+            scratch[:n_weights].addcmul_(self.parameters[:n_weights], self._decays)
+        factors = self._parameter_factors()
+        if factors is not None:
+            scratch.mul_(factors)
         self.parameters.addcmul_(scratch, self._rates, value=-1)
 
 

@@ -6,18 +6,28 @@ a search space and a grid (`lib.search`) are made from it.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt
+from pydantic import (
+    AfterValidator,
+    Field,
+    NonNegativeInt,
+    PositiveInt,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 from pydantic.fields import FieldInfo
 
 from lib.validation import Frozen
 
 Activation = Literal["relu", "sigmoid", "tanh", "linear"]
 Initialisation = Literal["zero", "uniform", "normal", "xavier", "he"]
-Optimizer = Literal["sgd", "adam"]
+Optimizer = Literal["sgd", "adam", "adamw"]
+Schedule = Literal["constant", "cosine", "step"]
+ClassWeights = Literal["none", "balanced"]
 
 
 @dataclass(frozen=True)
@@ -32,11 +42,15 @@ class Hyperparameter:
         What a search space's values are, in words.
     searched : bool
         Whether grids and searches may vary it.
+    optional : bool
+        Whether nothing is done at its default. It is then left out of what is stored, and so of each key made of that:
+        such a field can be added without making any trial anew.
     """
 
     label: str
     values: str = ""
     searched: bool = True
+    optional: bool = False
 
 
 class Trial(Frozen):
@@ -53,16 +67,41 @@ class Trial(Frozen):
         "he", description="Distribution of the initial weights; biases start at zero."
     )
     optimizer: Annotated[Optimizer, Hyperparameter("{}", "Optimisers.")] = Field(
-        "sgd", description="Plain or momentum SGD, or Adam."
+        "sgd", description="Plain or momentum SGD, Adam, or Adam with decoupled weight decay."
     )
     learning_rate: Annotated[float, Hyperparameter("rate {}", "Step sizes; a range is best logarithmic.")] = Field(
-        0.1, gt=0, allow_inf_nan=False, description="Constant step size."
+        0.1, gt=0, allow_inf_nan=False, description="Step size; of a schedule, the largest."
+    )
+    schedule: Annotated[Schedule, Hyperparameter("{} schedule", "Courses of the step size.", optional=True)] = Field(
+        "constant",
+        description="Of the step size, step by step. cosine: to 0 after all epochs. step: a tenth after 60 % and again "
+        "after 85 % of the steps. Shares are of the steps after the warm-up.",
+    )
+    warmup: Annotated[float, Hyperparameter("warm-up {}", "Shares of all steps.", optional=True)] = Field(
+        0.0, ge=0, lt=1, description="Share of all steps, the first ones, in which the step size grows linearly."
     )
     momentum: Annotated[float, Hyperparameter("momentum {}", "Momenta of SGD.")] = Field(
-        0.0, ge=0, lt=1, description="Momentum of SGD; unused by Adam."
+        0.0, ge=0, lt=1, description="Momentum of SGD; unused by Adam and AdamW."
     )
     l2: Annotated[float, Hyperparameter("L2 {}", "L2 penalties.")] = Field(
         0.0, ge=0, allow_inf_nan=False, description="L2 penalty on weights, as scikit-learn's alpha."
+    )
+    weight_decay: Annotated[float, Hyperparameter("weight decay {}", "Decays of AdamW.", optional=True)] = Field(
+        0.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="Of AdamW: a step takes step size * weight_decay of each weight (not bias).",
+    )
+    dropout: Annotated[float, Hyperparameter("dropout {}", "Shares of hidden units.", optional=True)] = Field(
+        0.0, ge=0, lt=1, description="Share of each hidden layer's activations dropped in each step of training."
+    )
+    label_smoothing: Annotated[
+        float, Hyperparameter("label smoothing {}", "Shares that are spread.", optional=True)
+    ] = Field(0.0, ge=0, lt=1, description="Share of each label that is spread evenly over all classes in training.")
+    class_weights: Annotated[
+        ClassWeights, Hyperparameter("class weights {}", "Ways to weigh classes.", optional=True)
+    ] = Field(
+        "none", description="balanced: rows weigh in training by the inverse of their class's frequency, 1 on average."
     )
     batch_size: Annotated[
         PositiveInt, Hyperparameter("batch {}", "Rows in a mini-batch; a few choices are fastest.")
@@ -71,8 +110,45 @@ class Trial(Frozen):
         100, description="Passes over the training rows."
     )
     seed: Annotated[int, Hyperparameter("seed {}", searched=False)] = Field(
-        0, ge=0, description="Seed of initial weights and row order."
+        0, ge=0, description="Seed of initial weights, row order and dropout."
     )
+
+    @model_validator(mode="after")
+    def _used(self) -> Trial:
+        if self.weight_decay and self.optimizer != "adamw":
+            raise ValueError(
+                f"weight_decay {self.weight_decay:g} is AdamW's, but the optimizer is {self.optimizer}; "
+                "set optimizer: adamw, or use l2"
+            )
+        if self.dropout and not self.hidden:
+            raise ValueError(
+                f"dropout {self.dropout:g} is of hidden layers, and hidden [] has none; "
+                "set dropout: 0, or give hidden [] a variant of its own"
+            )
+        return self
+
+    @property
+    def optional(self) -> dict[str, Any]:
+        """The optional settings that are not at their defaults."""
+        model = type(self)
+        return {
+            name: value
+            for name, value in self.model_dump().items()
+            if hyperparameter(name, model.model_fields[name]).optional
+        }
+
+    @model_serializer(mode="wrap")
+    def _stated(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return stated(handler(self), type(self))
+
+
+def stated(settings: Mapping[str, Any], model: type[Trial] = Trial) -> dict[str, Any]:
+    """A trial's settings without the optional ones that are at their defaults."""
+    return {
+        name: value
+        for name, value in settings.items()
+        if not ((field := model.model_fields[name]).default == value and hyperparameter(name, field).optional)
+    }
 
 
 def hyperparameter(name: str, field: FieldInfo) -> Hyperparameter:

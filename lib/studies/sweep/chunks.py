@@ -44,7 +44,7 @@ def cut(trials: Sequence[Trial], costs: Sequence[int], count: int) -> list[list[
 
 def _program(trial: Trial) -> Hashable:
     """Trials of one program agree in this."""
-    return len(trial.hidden), trial.batch_size, kind_of(trial)
+    return len(trial.hidden), trial.batch_size, kind_of(trial), trial.dropout > 0
 
 
 def _alike(keys: Sequence[Hashable]) -> list[list[int]]:

@@ -51,6 +51,15 @@ def test_scikit_learn_s_network_has_the_trial_s_own_activation(data, activation,
     }
 
 
+def test_scikit_learn_s_network_names_what_it_does_not_have_of_the_trial(data):
+    settings = {"hidden": (15,), "l2": 0.1, "learning_rate": 0.001, "epochs": 4}
+    extras = {"schedule": "cosine", "weight_decay": 0.1, "dropout": 0.2}
+    answer = ask("sklearn-mlp", data, Trial(optimizer="adamw", **settings, **extras))
+    plain = ask("sklearn-mlp", data, Trial(optimizer="adam", **settings))
+    assert answer.settings == plain.settings | {f"without {name}": value for name, value in extras.items()}
+    np.testing.assert_array_equal(answer.probabilities, plain.probabilities)
+
+
 @pytest.mark.parametrize("rate", [1000, 1e30])
 def test_a_network_that_diverges_gives_equal_shares(data, rate):
     lost = Trial(hidden=(20,), activation="linear", learning_rate=rate, epochs=4)

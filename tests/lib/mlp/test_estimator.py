@@ -10,10 +10,13 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
 from sklearn.neural_network import MLPClassifier as SklearnMLP
+from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from lib.mlp.activations import ACTIVATIONS
+from lib.mlp.dropout import Dropout, Masks, units_of
 from lib.mlp.estimator import MLPClassifier
 from lib.mlp.initialisation import INITIALISATIONS, initial_weights, row_orders, streams
 
@@ -21,7 +24,10 @@ SKLEARN_NAMES = {"relu": "relu", "sigmoid": "logistic", "tanh": "tanh", "linear"
 
 
 @parametrize_with_checks(
-    [MLPClassifier(), MLPClassifier(hidden=(16, 8), activation="tanh", optimizer="adam", learning_rate=0.01)]
+    [
+        MLPClassifier(),
+        MLPClassifier((16, 8), "tanh", optimizer="adamw", learning_rate=0.01, schedule="cosine", dropout=0.1),
+    ]
 )
 def test_passes_every_check_of_scikit_learn(estimator, check):
     check(estimator)
@@ -87,6 +93,79 @@ def test_mini_batch_sgd_equals_a_torch_loop_step_by_step(digits, momentum):
     np.testing.assert_allclose(ours.network_.biases[1], biases[1].detach().numpy(), rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.parametrize(
+    ("optimizer", "momentum", "l2"), [("sgd", 0.0, 0.0), ("sgd", 0.9, 0.5), ("adamw", 0.0, 0.0), ("adamw", 0.0, 0.5)]
+)
+@pytest.mark.parametrize("schedule", ["cosine", "step"])
+def test_training_with_all_that_practitioners_expect_equals_a_torch_loop(digits, optimizer, momentum, l2, schedule):
+    X, y = digits[0][:200], digits[1][:200] % 3 // 2
+    ours = MLPClassifier(
+        (9, 6), "tanh", optimizer=optimizer, momentum=momentum, learning_rate=0.01, schedule=schedule, warmup=0.25,
+        l2=l2, weight_decay=0.3, dropout=0.4, label_smoothing=0.1, class_weights="balanced",
+        batch_size=64, epochs=5, random_state=1,
+    ).fit(X, y)  # fmt: skip
+    weights_rng, order_rng = streams(1)
+    weights = [torch.tensor(w, requires_grad=True) for w in initial_weights((64, 9, 6, 2), "he", weights_rng)]
+    biases = [torch.zeros(units, dtype=torch.float64, requires_grad=True) for units in (9, 6, 2)]
+    theirs = (
+        torch.optim.SGD([*weights, *biases], 0.01, momentum)
+        if optimizer == "sgd"
+        else torch.optim.AdamW(
+            [{"params": weights, "weight_decay": 0.3}, {"params": biases, "weight_decay": 0.0}], 0.01
+        )
+    )
+    after = {
+        "cosine": lambda: torch.optim.lr_scheduler.CosineAnnealingLR(theirs, 15),
+        "step": lambda: torch.optim.lr_scheduler.MultiStepLR(theirs, [9, 13], 0.1),
+    }[schedule]
+    warm = torch.optim.lr_scheduler.LinearLR(theirs, 1 / 5, 1.0, 4)
+    rates = torch.optim.lr_scheduler.SequentialLR(theirs, [warm, after()], [5])
+    of_rows = torch.tensor(compute_sample_weight("balanced", y))
+    smoothed = torch.nn.CrossEntropyLoss(label_smoothing=0.1, reduction="none")
+    dropout, orders, step = Dropout(1, 0.4, (9, 6)), row_orders(200, order_rng), 0
+    for _ in range(5):
+        order = next(orders)
+        for begin in range(0, 200, 64):
+            rows = order[begin : begin + 64]
+            hidden = torch.tensor(X[rows])
+            for layer in (0, 1):
+                mask = Masks(units_of([dropout], layer, len(rows)), X.dtype).draw(step).T
+                hidden = torch.tanh(hidden @ weights[layer] + biases[layer]) * torch.tensor(mask)
+            loss = (smoothed(hidden @ weights[2] + biases[2], torch.tensor(y[rows])) * of_rows[rows]).mean()
+            theirs.zero_grad()
+            (loss + l2 / (2 * len(rows)) * sum((each**2).sum() for each in weights)).backward()
+            step += 1
+            for group in theirs.param_groups if optimizer == "adamw" else ():
+                group["eps"] = 1e-8 / (1 - 0.999**step) ** 0.5  # torch adds it to the corrected root, we to the root
+            theirs.step()
+            rates.step()
+    for mine, other in zip([*ours.network_.weights, *ours.network_.biases], [*weights, *biases], strict=True):
+        np.testing.assert_allclose(mine, other.detach().numpy(), rtol=1e-9, atol=1e-12)
+
+
+def test_balanced_classes_make_the_probe_that_scikit_learn_s_balanced_regression_is(digits):
+    chosen = np.flatnonzero(digits[1] < 3)[:300]
+    chosen = chosen[(digits[1][chosen] == 0) | (np.arange(len(chosen)) % 4 == 0)]
+    X, y = digits[0][chosen], digits[1][chosen]
+    settings = {"init": "zero", "learning_rate": 0.5, "momentum": 0.9, "l2": 1.0, "epochs": 2000, "random_state": 0}
+    ours = MLPClassifier((), batch_size=len(X), class_weights="balanced", **settings).fit(X, y)
+    theirs = LogisticRegression(C=1.0, class_weight="balanced", tol=1e-10, max_iter=5000).fit(X, y)
+    assert np.abs(theirs.coef_.T - LogisticRegression(C=1.0).fit(X, y).coef_.T).max() > 0.01
+    np.testing.assert_allclose(ours.network_.weights[0], theirs.coef_.T, atol=1e-5)
+
+
+def test_validation_figures_are_plain_cross_entropy_with_all_units(digits):
+    X, y = digits
+    extras = {"dropout": 0.5, "label_smoothing": 0.2, "class_weights": "balanced"}
+    model = MLPClassifier((16,), epochs=2, random_state=0, **extras)
+    model.fit(X[:1000], y[:1000], validation=(X[1000:], y[1000:]))
+    proba = model.predict_proba(X[1000:])
+    assert model.history_[-1]["validation_loss"] == pytest.approx(
+        -np.log(proba[np.arange(len(proba)), y[1000:]]).mean()
+    )
+    assert model.history_[-1]["validation_accuracy"] == pytest.approx(model.score(X[1000:], y[1000:]))
+
+
 def test_learns_digits_with_every_activation(digits):
     X, y = digits
     for activation in ACTIVATIONS:
@@ -105,7 +184,8 @@ def test_learns_xor_which_no_linear_network_can():
 def test_fit_equals_as_many_calls_of_partial_fit(digits):
     X, y = digits[0][:300], digits[1][:300]
     settings = {"hidden": (10,), "optimizer": "adam", "learning_rate": 0.01, "batch_size": 50, "random_state": 3}
-    whole = MLPClassifier(**settings, epochs=4).fit(X, y)
+    settings |= {"epochs": 4, "schedule": "cosine", "dropout": 0.2}
+    whole = MLPClassifier(**settings).fit(X, y)
     steps = MLPClassifier(**settings)
     for _ in range(4):
         steps.partial_fit(X, y)
@@ -211,7 +291,7 @@ def test_last_hidden_layer_reproduces_the_predictions(digits):
     [
         ({"activation": "gelu"}, "activation must be one of relu, sigmoid, tanh, linear, got 'gelu'"),
         ({"init": "ones"}, "init must be one of"),
-        ({"optimizer": "lbfgs"}, "optimizer must be one of sgd, adam"),
+        ({"optimizer": "lbfgs"}, "optimizer must be one of sgd, adam, adamw"),
         ({"learning_rate": -0.1}, "learning_rate must be a finite number above 0, got -0.1"),
         ({"learning_rate": float("nan")}, "learning_rate"),
         ({"batch_size": 0}, "batch_size must be a whole number of at least 1, got 0"),
@@ -219,6 +299,12 @@ def test_last_hidden_layer_reproduces_the_predictions(digits):
         ({"hidden": (5, 0)}, "hidden must hold whole numbers"),
         ({"l2": -1}, "l2 must be a finite number at least 0"),
         ({"momentum": 1.0}, r"momentum must lie in \[0, 1\)"),
+        ({"schedule": "linear"}, "schedule must be one of constant, cosine, step, got 'linear'"),
+        ({"warmup": 1}, r"warmup must lie in \[0, 1\), got 1"),
+        ({"dropout": -0.1}, r"dropout must lie in \[0, 1\), got -0.1"),
+        ({"label_smoothing": "a"}, r"label_smoothing must lie in \[0, 1\), got 'a'"),
+        ({"weight_decay": float("inf")}, "weight_decay must be a finite number at least 0, got inf"),
+        ({"class_weights": "auto"}, "class_weights must be one of none, balanced, got 'auto'"),
     ],
 )
 def test_a_setting_out_of_range_is_named_with_its_value(setting, message, digits):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import pytest
@@ -53,16 +54,29 @@ def assert_same(one: TrialResult, other: TrialResult, tolerance: float = STEP_TO
             assert left[name] == pytest.approx(right[name], rel=tolerance, abs=1e-12), name
 
 
+def trial_of(hidden: tuple[int, ...], optimizer: str, weight_decay: float, dropout: float, **settings: Any) -> Trial:
+    """A trial without what others than AdamW, or a linear probe, do not have."""
+    given = {"weight_decay": weight_decay} if optimizer == "adamw" else {}
+    given |= {"dropout": dropout} if hidden else {}
+    return Trial(hidden=hidden, optimizer=optimizer, **given, **settings)
+
+
 widths = st.lists(st.integers(1, 9), max_size=3).map(tuple)
 trials = st.builds(
-    Trial,
+    trial_of,
     hidden=widths,
     activation=st.sampled_from(["relu", "sigmoid", "tanh", "linear"]),
     init=st.sampled_from(["zero", "uniform", "normal", "xavier", "he"]),
-    optimizer=st.sampled_from(["sgd", "adam"]),
+    optimizer=st.sampled_from(["sgd", "adam", "adamw"]),
     learning_rate=st.sampled_from([0.001, 0.01, 0.05]),
+    schedule=st.sampled_from(["constant", "cosine", "step"]),
+    warmup=st.sampled_from([0.0, 0.3]),
     momentum=st.sampled_from([0.0, 0.9]),
     l2=st.sampled_from([0.0, 0.1]),
+    weight_decay=st.sampled_from([0.0, 0.2]),
+    dropout=st.sampled_from([0.0, 0.4]),
+    label_smoothing=st.sampled_from([0.0, 0.1]),
+    class_weights=st.sampled_from(["none", "balanced"]),
     batch_size=st.sampled_from([16, 50, 1000]),
     epochs=st.integers(1, 3),
     seed=st.integers(0, 2),
@@ -75,6 +89,38 @@ trials = st.builds(
 def test_any_mix_equals_training_each_alone(mix, lanes, data, backend):
     for fused, trial in zip(train_many(mix, data, dtype=np.float64, backend=backend, lanes=lanes), mix, strict=True):
         assert_same(train(trial, data), fused)
+
+
+OPTIMISERS = [{}, {"momentum": 0.9}, {"l2": 0.1}, {"optimizer": "adamw", "weight_decay": 0.2, "l2": 0.1}]
+COURSES = [
+    {"schedule": "cosine", "warmup": 0.2, "class_weights": "balanced"},
+    {"schedule": "step", "label_smoothing": 0.1},
+    {"schedule": "cosine", "label_smoothing": 0.2, "class_weights": "balanced", "epochs": 2},
+    {"warmup": 0.5},
+    {},
+]
+
+
+@pytest.mark.parametrize("backend", ["numpy", "torch"])
+@pytest.mark.parametrize("dropout", [(0.0,), (0.1, 0.5)])
+@pytest.mark.parametrize("optimiser", OPTIMISERS)
+def test_one_program_trains_each_trial_by_its_own_schedule_dropout_smoothing_and_weights(
+    data, backend, dropout, optimiser
+):
+    mix = [
+        Trial(**{"hidden": hidden, "batch_size": 50, "epochs": 3, "seed": seed, "dropout": rate} | optimiser | course)
+        for course in COURSES
+        for rate in dropout
+        for seed, hidden in ((0, (7, 4)), (1, (5, 6)))
+    ]
+    assert len(group_trials(mix, 203, 12, 4, backend=backend)) == 1
+    for fused, trial in zip(train_many(mix, data, dtype=np.float64, backend=backend), mix, strict=True):
+        assert_same(train(trial, data), fused)
+
+
+def test_trials_with_dropout_do_not_share_a_program_with_others():
+    mix = [Trial(hidden=(7,), dropout=rate) for rate in (0.0, 0.1, 0.0, 0.5)]
+    assert sorted(sorted(group.trials) for group in group_trials(mix, 203, 12, 4)) == [[0, 2], [1, 3]]
 
 
 @pytest.mark.parametrize("backend", ["numpy", "torch"])
@@ -97,8 +143,11 @@ def test_linear_probes_equal_training_each_alone(data, backend, optimiser):
 @pytest.mark.parametrize("lanes", [1, 2])
 @pytest.mark.parametrize(
     "settings",
-    [{}, {"momentum": 0.9}, {"momentum": 0.5, "l2": 0.1}, {"optimizer": "adam"}, {"optimizer": "adam", "l2": 0.1}],
-)
+    [
+        {}, {"momentum": 0.9}, {"momentum": 0.5, "l2": 0.1, "schedule": "cosine"}, {"optimizer": "adam"},
+        {"optimizer": "adam", "l2": 0.1}, {"optimizer": "adamw", "weight_decay": 0.2, "l2": 0.1, "warmup": 0.3},
+    ],
+)  # fmt: skip
 def test_trials_on_wide_rows_equal_training_each_alone(lanes, settings):
     """Torch trains them on the CPU, many rows of weights at once; a chunk of rows may hold several trials or part of one."""
     rng = np.random.default_rng(0)
@@ -171,6 +220,7 @@ def test_many_shapes_padded_to_few_equal_training_each_alone(data, backend, opti
             activation=str(rng.choice(["relu", "sigmoid", "tanh", "linear"])),
             optimizer=optimizer,
             learning_rate=0.01,
+            dropout=0.3 if optimizer == "adam" else 0.0,
             l2=0.1 * (index % 2) if optimizer == "adam" else 0.0,
             batch_size=50,
             epochs=2,
@@ -230,7 +280,10 @@ def test_patience_ends_a_trial_after_so_many_epochs_without_a_better_loss(data):
 
 
 def test_halving_keeps_the_best_and_leaves_them_undisturbed(data):
-    mix = [Trial(hidden=(6,), learning_rate=rate, epochs=6, batch_size=16) for rate in (1e-5, 1e-4, 0.05, 0.1)]
+    mix = [
+        Trial(hidden=(6,), learning_rate=rate, schedule="cosine", dropout=0.1, epochs=6, batch_size=16)
+        for rate in (1e-5, 1e-4, 0.05, 0.1)
+    ]
     halved = train_many(mix, data, dtype=np.float64, stopping=Stopping(rungs=(Rung(2, 0.5), Rung(4, 0.5))))
     whole = train_many(mix, data, dtype=np.float64)
     assert [len(result.history) for result in halved].count(2) == 2
@@ -258,11 +311,18 @@ class KilledError(Exception):
 
 
 @pytest.mark.parametrize("backend", ["numpy", "torch"])
-@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
 def test_a_killed_sweep_goes_on_from_its_checkpoint_bit_identically(data, tmp_path, optimizer, backend):
     mix = [
         Trial(
-            hidden=(width,), optimizer=optimizer, learning_rate=0.01, momentum=0.9 * (width % 2), epochs=width, seed=1
+            hidden=(width,),
+            optimizer=optimizer,
+            learning_rate=0.01,
+            schedule="cosine" if width % 3 else "constant",
+            momentum=0.9 * (width % 2),
+            dropout=0.2 * (width // 6),
+            epochs=width,
+            seed=1,
         )
         for width in (3, 4, 6, 9)
     ]
@@ -339,6 +399,7 @@ def test_planned_memory_is_about_what_is_taken():
     mixes = [
         [Trial(hidden=(10,), batch_size=1000, epochs=1, seed=seed) for seed in range(10)],
         [Trial(hidden=(300, 300), optimizer="adam", l2=0.1, batch_size=64, epochs=1)],
+        [Trial(hidden=(300, 300), dropout=0.5, batch_size=1000, epochs=1, seed=seed) for seed in range(3)],
         [Trial(hidden=tuple(map(int, rng.integers(65, 130, 3))), batch_size=100, epochs=1) for _ in range(30)],
     ]
     for mix in mixes:

@@ -69,6 +69,7 @@ def test_a_clean_process_predicts_the_same(tmp_path, data):
 def test_a_result_comes_back_whole_and_a_diverged_one_keeps_its_epoch(tmp_path, data):
     for trial in (
         Trial(hidden=(5,), epochs=3),
+        Trial(hidden=(5,), epochs=3, optimizer="adamw", weight_decay=0.1, schedule="cosine", dropout=0.1),
         Trial(hidden=(), epochs=3),
         Trial(hidden=(50, 50), activation="linear", learning_rate=1e9, epochs=3),
     ):
@@ -111,11 +112,22 @@ def test_the_key_changes_with_every_setting_and_the_data():
     base = Trial()
     others = [
         Trial(hidden=(7,)), Trial(activation="tanh"), Trial(init="zero"), Trial(optimizer="adam"), Trial(learning_rate=0.2),
-        Trial(momentum=0.5), Trial(l2=0.1), Trial(batch_size=7), Trial(epochs=7), Trial(seed=7),
+        Trial(momentum=0.5), Trial(l2=0.1), Trial(batch_size=7), Trial(epochs=7), Trial(seed=7), Trial(schedule="cosine"),
+        Trial(warmup=0.1), Trial(optimizer="adamw"), Trial(optimizer="adamw", weight_decay=0.1), Trial(dropout=0.1),
+        Trial(label_smoothing=0.1), Trial(class_weights="balanced"),
     ]  # fmt: skip
     keys = {trial_key(trial, "a") for trial in [base, *others]} | {trial_key(base, "b")}
     assert len(keys) == len(others) + 2
-    assert set(json.loads(base.model_dump_json())) == set(Trial.model_fields)
+    assert set().union(*(json.loads(trial.model_dump_json()) for trial in others)) == set(Trial.model_fields)
+
+
+def test_a_trial_keeps_its_key_when_optional_settings_come_to_be():
+    """Results kept before there was a schedule, say, are still those of trials without one."""
+    stored = json.loads(Trial(hidden=(7,), optimizer="adam", l2=1).model_dump_json())
+    assert list(stored) == [
+        "hidden", "activation", "init", "optimizer", "learning_rate", "momentum", "l2", "batch_size", "epochs", "seed",
+    ]  # fmt: skip
+    assert trial_key(Trial(), "a") == "c7098eff7f1ef08b719a05e52bb575dc7e4c826dff693ee4f2304ac0a784be22"
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -57,19 +57,19 @@ def test_the_examples_are_true():
 class Regularised(Trial):
     """A trial with hyperparameters more, declared nowhere else."""
 
-    dropout: float = Field(0.0, ge=0, lt=1, description="Share of units left out.")
-    warm_up: int = Field(0, ge=0, description="Steps of rising rate.")
-    schedule: Literal["constant", "cosine"] = "constant"
+    noise: float = Field(0.0, ge=0, lt=1, description="Of inputs.")
+    restarts: int = Field(0, ge=0, description="Of the schedule.")
+    loss: Literal["cross-entropy", "focal"] = "cross-entropy"
 
 
 def test_a_space_has_every_searched_field_of_a_trial_and_a_new_one_by_itself():
     assert list(Space.model_fields) == [name for name in Trial.model_fields if name != "seed"]
     assert all(field.description for field in Space.model_fields.values())
     wider = space_fields(Regularised)
-    given = {"dropout": {"low": 0, "high": 0.5}, "warm_up": [1, 2], "schedule": ["constant", "cosine"]}
+    given = {"noise": {"low": 0, "high": 0.5}, "restarts": [1, 2], "loss": ["cross-entropy", "focal"]}
     space = wider.model_validate(given)
-    assert (space.dropout, space.warm_up) == (FloatRange(low=0, high=0.5), (1, 2))
-    for wrong in ({"dropout": ["a"]}, {"warm_up": {"low": 0.5, "high": 1}}, {"schedule": ["linear"]}):
+    assert (space.noise, space.restarts) == (FloatRange(low=0, high=0.5), (1, 2))
+    for wrong in ({"noise": ["a"]}, {"restarts": {"low": 0.5, "high": 1}}, {"loss": ["hinge"]}):
         with pytest.raises(ValidationError):
             wider.model_validate(wrong)
 
