@@ -36,6 +36,8 @@ class Budget:
     ----------
     images : int
         It is for so many images at most.
+    configurations, networks : int
+        Linear probes and networks with a hidden layer.
     mapped : int
         Rows of the map.
     """
@@ -45,6 +47,7 @@ class Budget:
     batch_size: int
     seeds: tuple[int, ...]
     configurations: int
+    networks: int
     hidden: tuple[tuple[int, ...], ...]
     baselines: tuple[str, ...]
     mapped: int
@@ -52,11 +55,11 @@ class Budget:
 
 _ALL = ("majority", "logistic", "knn")
 _BUDGETS = (
-    Budget(3_000, 40, 32, (0, 1, 2), 40, ((64,), (256,)), _ALL, 1_000),
-    Budget(20_000, 25, 128, (0, 1, 2), 40, ((64,), (256,)), _ALL, 2_000),
-    Budget(float("inf"), 12, 256, (0, 1), 40, ((64,), (256,)), ("majority", "logistic"), 2_000),
+    Budget(3_000, 40, 32, (0, 1, 2), 40, 8, ((64,), (256,)), _ALL, 1_000),
+    Budget(20_000, 25, 128, (0, 1, 2), 40, 8, ((64,), (256,)), _ALL, 2_000),
+    Budget(float("inf"), 12, 256, (0, 1), 40, 8, ((64,), (256,)), ("majority", "logistic"), 2_000),
 )
-_QUICK = Budget(float("inf"), 8, 64, (0,), 8, ((64,),), ("majority", "logistic"), 500)
+_QUICK = Budget(float("inf"), 8, 64, (0,), 8, 4, ((64,),), ("majority", "logistic"), 500)
 
 
 def budget_for(images: int, quick: bool = False) -> Budget:
@@ -164,6 +167,7 @@ def _filled(
         batch_size=budget.batch_size,
         epochs=budget.epochs,
         configurations=budget.configurations,
+        networks=budget.networks,
         hidden=[list(each) for each in budget.hidden],
         sample=sample,
         perplexity=max(2, min(30, sample // 10)),
