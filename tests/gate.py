@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from lib.features.config import FeatureSettings
 from lib.studies.record import Identity, StudyFolder
-from lib.studies.study import Input, Record
+from lib.studies.study import Input, Record, kind_named
 from lib.studies.sweep.answers import Answer, Judged, Model
 from lib.studies.sweep.predictions import Predictions, save_predictions
 from lib.studies.sweep.result import SweepResult, Verdict
@@ -63,7 +63,13 @@ class Gate:
         answer = Answer("network", of.scores[0].seed, np.eye(classes)[predicted], 1.0)
         model = Model(of.role, 0, 0, (answer,), of.trials).scored(self.judged)
         digest = dataset_digest or self.trained.dataset.digest
-        identity = Identity("sweep", f"{self.folder.name[:40]}", 1, {"title": title, "known": known}, {"on": digest})
+        identity = Identity(
+            "sweep",
+            f"{self.folder.name[:40]}",
+            kind_named("sweep").version,
+            {"title": title, "known": known},
+            {"on": digest},
+        )
         folder = StudyFolder(self.folder / "studies", identity)
         folder.path.mkdir(parents=True)
         for file in ("network.safetensors", "example.safetensors"):
