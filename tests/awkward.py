@@ -164,6 +164,13 @@ HALVES = Taken({"train": 10, "test": 10})
 DEALT = Taken({"train": 8, "test": 2})
 ONE_MORE = Taken({"train": 9, "test": 2})
 
+NAMED_BY_SPLIT = [
+    File("", label, f"{part}_{number}.png", image(f"{part}/{label}/{number}"))
+    for part in ("train", "test")
+    for label in "ab"
+    for number in range(5)
+]
+
 _SPLIT_NAMES = (
     Row("train and test", parts("train", "test"), HALVES),
     Row("training and testing", parts("training", "testing"), HALVES),
@@ -385,6 +392,17 @@ _FOLDER_LAYOUTS = (
         HALVES,
         FOLDERS,
         {"splits": {"train": "*/train_*", "test": "**/test_*"}},
+    ),
+    Row(
+        "split words in names of samples",
+        NAMED_BY_SPLIT,
+        Refused(
+            r"by their names \(train: .*train_0.png, test: .*test_0.png\), .*; to take them together set splits: \{train:"
+        ),
+        ("folder", "webdataset"),
+    ),
+    Row(
+        "and said to be together", NAMED_BY_SPLIT, Taken({"train": 16, "test": 4}), settings={"splits": {"train": "**"}}
     ),
     Row(
         "classes below a folder beside another",

@@ -18,7 +18,7 @@ from lib.datasets.folder_layout import ClassFolder, Layout, glob, how_to_say, la
 from lib.datasets.places import Entry, Place
 from lib.datasets.recognition import is_hidden, named_as_image
 from lib.datasets.sources import ImageFolder
-from lib.datasets.split_names import HOW_TO_SAY, SPLITS, read_name
+from lib.datasets.split_names import HOW_TO_SAY, SPLITS, require_no_words
 from lib.datasets.understood import EXAMPLES, LeftOut, Reading, SplitsBy, Tally, Why, left_out, words
 from lib.errors import DataError
 
@@ -63,7 +63,7 @@ def _by_layout(source: ImageFolder, place: Place) -> Listing:
         looked = {name: each.looked for name, each in inside.items()}
         parted = splits_in_classes(root, looked, source.classes)
         if not parted:
-            _require_no_words_in_names(catalogue, root)
+            require_no_words(map(catalogue.name, range(len(catalogue))), root, HOW_TO_SAY)
     if parted:
         by, catalogue = SplitsBy.NAMES, _parted(catalogue, inside, parted)
         splits = {split for folders in parted.values() for split in folders.values()}
@@ -258,23 +258,6 @@ def _parted(catalogue: Catalogue, inside: Mapping[str, _Inside], parted: Mapping
             kept[rows.start : rows.stop] = True
             catalogue.columns["split"][rows.start : rows.stop] = positions[splits[shown(folder)]]
     return catalogue if kept.all() else catalogue.taken(np.flatnonzero(kept))
-
-
-def _require_no_words_in_names(catalogue: Catalogue, root: str) -> None:
-    """Raise DataError when the name of every file tells a split, so that they would be pooled."""
-    found: dict[str, str] = {}
-    for row in range(len(catalogue)):
-        name = catalogue.name(row)
-        said = read_name(name.rpartition("/")[2])
-        if len(said.splits) != 1 or said.weak:
-            return
-        found.setdefault(said.splits[0], name)
-    if "train" in found and len(found) > 1:
-        told = ", ".join(f"{split}: {found[split]}" for split in SPLITS if split in found)
-        raise DataError(
-            f"{root}: files may be of splits by their names ({told}), and no folder tells it; {HOW_TO_SAY}; to take them "
-            'together set splits: {train: "**"}'
-        )
 
 
 def _nested(place: Place, catalogue: Catalogue, inside: Mapping[str, _Inside]) -> list[str]:

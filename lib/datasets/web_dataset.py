@@ -16,11 +16,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import IO
 
+import numpy as np
+
 from lib.datasets import catalogue as catalogues
 from lib.datasets import tars
 from lib.datasets.catalogue import Catalogue, CatalogueBuilder, Container, shown
 from lib.datasets.collection import NO_SAMPLE, Collection, classes_of, dataset_of
-from lib.datasets.containers import catalogue_of, container_splits, find, name_of, parted, set_splits
+from lib.datasets.containers import INDEXED, catalogue_of, container_splits, find, name_of, parted, set_splits
 from lib.datasets.dataset import Dataset
 from lib.datasets.decoding import IMAGE_ENDINGS, UnreadableError
 from lib.datasets.formats import require_no_pointer
@@ -28,10 +30,12 @@ from lib.datasets.origins import digest_of
 from lib.datasets.places import Place, remote_errors, without_secrets
 from lib.datasets.recognition import HEAD, format_of, is_hidden
 from lib.datasets.sources import WebDataset
-from lib.datasets.split_names import SPLITS, read_name
+from lib.datasets.split_names import SPLITS, read_name, require_no_words
+from lib.datasets.understood import SplitsBy
 from lib.errors import DataError
 from lib.progress import bar
 
+_OWN_SHARDS = "write each split into shards of its own (train-000.tar, test-000.tar)"
 _COMPRESSED = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd", b"PK": "zip"}
 _HEAD = 512
 _LARGEST_LABEL = 1 << 20
@@ -69,7 +73,7 @@ def load(source: WebDataset, raw: Path, mirror: str | None) -> Dataset:
     place, containers = find(source.path, ".tar", mirror)
     parts = parted(containers, place, None if source.splits is None else source.splits.compiled())
     decoder = source.decoder
-    file = raw / "webdataset" / f"catalogue-{digest_of(place.shown, source.path)}.parquet"
+    file = raw / "webdataset" / f"catalogue-{digest_of(INDEXED, place.shown, source.path)}.parquet"
     with bar(f"index {name_of(source.path, place)}", len(parts.containers), "shard") as advance:
         catalogue, is_new = catalogue_of(
             parts.containers,
@@ -78,6 +82,9 @@ def load(source: WebDataset, raw: Path, mirror: str | None) -> Dataset:
             advance,
         )
     reading = set_splits(catalogue, parts, place)
+    if reading.splits_by is SplitsBy.NOTHING:
+        labelled = np.flatnonzero(catalogue.columns["label"] >= 0).tolist()
+        require_no_words(map(catalogue.name, labelled), place.shown, _OWN_SHARDS)
     class_names, classes = classes_of(catalogue, source.classes, None, place.shown)
     return dataset_of(
         Collection(
