@@ -234,7 +234,7 @@ def _members(file: IO[bytes], told: str) -> Iterator[tarfile.TarInfo]:
 
 
 def _label(content: bytes) -> str | None:
-    return _canonical(content.decode().strip())
+    return _canonical(content.decode("utf-8-sig").strip())
 
 
 def _label_in_json(content: bytes) -> str | None:

@@ -347,3 +347,13 @@ class TestShards:
         here = acquired(shards, tmp_path)
         source = WebDataset(path="shards/*.tar")
         assert acquire(source, tmp_path / "other", tmp_path.as_uri()).digest == here.digest
+
+
+@pytest.mark.parametrize("ending", ["cls", "json"])
+def test_a_byte_order_mark_before_a_label_is_no_part_of_it(tmp_path, ending):
+    members = []
+    for number, image in enumerate(encoded_noise(0, 12)):
+        label = ["cat", "dog"][number % 2]
+        text = label if ending == "cls" else json.dumps({"label": label})
+        members += [(f"{number}.png", image), (f"{number}.{ending}", text.encode("utf-8-sig" if number < 6 else "utf-8"))]
+    assert acquired(write_tar(tmp_path / "x.tar", members), tmp_path).class_names == ("cat", "dog")
