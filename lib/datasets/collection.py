@@ -263,12 +263,23 @@ def classes_of(
     missing = [name for name in wanted or () if name not in found]
     if missing:
         known = ", ".join(found[:_CLASSES_LISTED]) + (" …" if len(found) > _CLASSES_LISTED else "")
-        raise DataError(f"class {missing[0]!r} is not in {shown}; it has: {known or 'no labels'}")
+        why = "" if known else f" ({_why_no_labels(catalogue)})"
+        raise DataError(f"class {missing[0]!r} is not in {shown}; it has: {known or 'no labels'}{why}")
     names = list(wanted or found)
+    if not names:
+        raise DataError(f"no image of {shown} has a label: {_why_no_labels(catalogue)}")
     if len(names) < 2:
-        raise DataError(f"{shown} has {len(names)} class(es); at least two are needed")
+        raise DataError(f"{shown} has the class {names[0]!r} alone; at least two are needed: add images of another")
     position = {name: number for number, name in enumerate(names)}
     return names, np.array([position.get(value, -1) for value in catalogue.values], np.int32)
+
+
+def _why_no_labels(catalogue: Catalogue) -> str:
+    """Why no row has a label, by the first that is meant as an image."""
+    rows = np.flatnonzero((catalogue.columns["state"] > FINE) & ~catalogue.refused_for(NO_SAMPLE))
+    if not len(rows):
+        return "there is no row that may be one"
+    return f"{catalogue.name(rows[0])}: {catalogue.reason(int(rows[0]))}"
 
 
 def _verify(collection: Collection, wanted: npt.NDArray[np.bool_], shrinks: Sequence[Shrink]) -> None:
