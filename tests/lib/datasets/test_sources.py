@@ -273,6 +273,12 @@ class TestLetters:
         assert acquire(parse_source(first.source), tmp_path / "data").digest == first.digest
 
 
+@pytest.mark.parametrize("kind", [ImageFolder, WebDataset, ParquetImages, Cifar10])
+def test_a_class_is_listed_once(kind):
+    with pytest.raises(ValidationError, match="'cat' is listed twice"):
+        kind.model_validate({"classes": ["cat", "dog", "cat"]} | ({} if kind is Cifar10 else {"path": "x"}))
+
+
 class TestCifar10:
     @pytest.fixture
     def mirror(self, shared_data, tmp_path, monkeypatch) -> Path:
