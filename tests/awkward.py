@@ -526,6 +526,51 @@ _CONTENTS = (
     ),
 )
 
+_ONE, _TWO = "caf\u00e9", "cafe\u0301"
+_ALIKE = "classes that look alike are taken as different ones: "
+_NAMES_ALIKE = (
+    Row(
+        "one class in both forms of Unicode",
+        [*images("train", (_ONE, "b")), *images("test", (_TWO, "b"))],
+        Taken({"train": 10, "test": 10}, ("b", _ONE)),
+    ),
+    Row(
+        "a class in the other form of Unicode",
+        images("", (_TWO, "b", "c")),
+        Taken({"train": 8, "test": 2}, (_TWO, "b")),
+        settings={"classes": [_ONE, "b"]},
+    ),
+    Row(
+        "both forms of Unicode side by side",
+        images("", (_ONE, _TWO, "b")),
+        Taken({"train": 12, "test": 3}, ("b", _TWO, _ONE), warns=rf"{_ALIKE}'cafe\u0301' and 'caf\xe9'; give"),
+    ),
+    Row(
+        "spaces, case and no width",
+        images("", ("cat", "Cat", "cat ", "dog", "dog\u200b")),
+        Taken(
+            {"train": 20, "test": 5},
+            ("Cat", "cat", "cat ", "dog", "dog\u200b"),
+            warns=rf"{_ALIKE}'Cat' and 'cat' and 'cat '; 'dog' and 'dog\u200b'; give",
+        ),
+        ("folder", "parquet"),
+    ),
+    Row(
+        "a space in one split",
+        [*images("train", ("cat ", "b")), *images("test", ("cat", "b"))],
+        Refused(
+            r"class 'cat' of .*/test is not in .*/train, where 'cat ' looks like 'cat': give both one name; or add"
+        ),
+        FOLDERS,
+    ),
+    Row(
+        "both forms of Unicode by patterns",
+        [*images("one", (_ONE, "b")), *images("two", (_TWO, "b"))],
+        Taken({"train": 10, "test": 10}, ("b", _ONE)),
+        settings={"splits": {"train": "one*", "test": "two*"}},
+    ),
+)
+
 _SMALL_CLASSES = (
     Row(
         "one image in a class",
@@ -570,4 +615,4 @@ _SMALL_CLASSES = (
     ),
 )
 
-ROWS = (*_SPLIT_NAMES, *_FOLDER_LAYOUTS, *_NO_IMAGES, *_CONTENTS, *_SMALL_CLASSES)
+ROWS = (*_SPLIT_NAMES, *_FOLDER_LAYOUTS, *_NO_IMAGES, *_CONTENTS, *_NAMES_ALIKE, *_SMALL_CLASSES)

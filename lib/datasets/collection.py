@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from lib.datasets import catalogue as catalogues
 from lib.datasets.catalogue import FINE, UNVERIFIED, WHOLE, Catalogue, shown
+from lib.datasets.class_names import alike, matching
 from lib.datasets.dataset import Dataset, Split, build
 from lib.datasets.decoding import ASKED_AGAIN, CANNOT_READ, Decoder
 from lib.datasets.encoded import ByteStore, EncodedImages
@@ -137,7 +138,7 @@ def dataset_of(collection: Collection, source: EncodedSource) -> Dataset:
             splits[name] = Split(images.take(part), labels[part])
     listed = collection.reading
     others = _left_out(Why.NO_IMAGE, catalogue, np.flatnonzero(no_image))
-    notes = [*collection.notes, *_warnings((*others, *listed.left_out))]
+    notes = [*collection.notes, *alike(collection.class_names), *_warnings((*others, *listed.left_out))]
     if len(bad):
         notes.append(f"{len(bad):,} unreadable image(s) quarantined: {_told(catalogue, bad)}")
     several = np.flatnonzero(fine & (columns["several"] > 0))
@@ -246,7 +247,7 @@ def classes_of(
     Parameters
     ----------
     wanted : sequence of str, optional
-        The classes to take, in this order; else all that occur.
+        The classes to take, in this order; else all that occur. Names that are one text to Unicode are one, as train has it.
     order : sequence of str, optional
         Their order where the source tells one; else numbers by value, or names by the alphabet.
 
@@ -255,23 +256,28 @@ def classes_of(
     DataError
         When a wanted class does not occur, or there are fewer than two.
     """
-    occurring = np.unique(catalogue.columns["label"])
-    values = [catalogue.values[code] for code in occurring[occurring >= 0]]
+    labels, split = catalogue.columns["label"], catalogue.columns["split"]
+    train = dict.fromkeys(catalogue.values[code] for code in np.unique(labels[(split <= 0) & (labels >= 0)]))
+    every = [catalogue.values[code] for code in np.unique(labels[labels >= 0])]
+    same = {value: found for value in every if (found := matching(value, train)) is not None}
+    values = list(dict.fromkeys(same.get(value, value) for value in every))
     place = {value: number for number, value in enumerate(order or ())}
     numbers = all(re.fullmatch(r"-?\d+", value) for value in values)
     found = sorted(values, key=lambda value: (place.get(value, len(place)), int(value) if numbers else 0, value))
-    missing = [name for name in wanted or () if name not in found]
+    known_names = dict.fromkeys(found)
+    asked = {name: matching(name, known_names) for name in wanted or ()}
+    missing = [name for name, there in asked.items() if there is None]
     if missing:
         known = ", ".join(found[:_CLASSES_LISTED]) + (" …" if len(found) > _CLASSES_LISTED else "")
         why = "" if known else f" ({_why_no_labels(catalogue)})"
         raise DataError(f"class {missing[0]!r} is not in {shown}; it has: {known or 'no labels'}{why}")
-    names = list(wanted or found)
+    names = list(dict.fromkeys(there for there in asked.values() if there is not None)) or found
     if not names:
         raise DataError(f"no image of {shown} has a label: {_why_no_labels(catalogue)}")
     if len(names) < 2:
         raise DataError(f"{shown} has the class {names[0]!r} alone; at least two are needed: add images of another")
     position = {name: number for number, name in enumerate(names)}
-    return names, np.array([position.get(value, -1) for value in catalogue.values], np.int32)
+    return names, np.array([position.get(same.get(value, value), -1) for value in catalogue.values], np.int32)
 
 
 def _why_no_labels(catalogue: Catalogue) -> str:

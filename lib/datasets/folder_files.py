@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from lib.datasets import catalogue as catalogues
 from lib.datasets.catalogue import Catalogue, CatalogueBuilder, positions_of, shown
+from lib.datasets.class_names import looks, matching
 from lib.datasets.folder_layout import ClassFolder, Layout, glob, how_to_say, layout_of, listed, splits_in_classes
 from lib.datasets.places import Entry, Place
 from lib.datasets.recognition import is_hidden, named_as_image
@@ -51,10 +52,13 @@ def _by_layout(source: ImageFolder, place: Place) -> Listing:
     flat = source.classes is None and all(
         not found.folders and (found.images or found.others) for found in layout.inside.values()
     )
-    class_names = [""] if flat else _classes_by_layout(source, place, layout)
+    class_names, folders = ([""], {}) if flat else _classes_by_layout(source, place, layout)
     positions = positions_of(layout.parts.values())
     catalogue = catalogues.join_rows(
-        [_listed(place, prefix, positions[split], class_names, hidden) for prefix, split in layout.parts.items()]
+        [
+            _listed(place, prefix, positions[split], class_names, folders.get(split, {}), hidden)
+            for prefix, split in layout.parts.items()
+        ]
     )
     by, splits, root = layout.by, set(layout.parts.values()), _joined(place, layout.base)
     inside = {} if flat else _class_folders_of(catalogue, positions["train"], next(iter(layout.parts)), class_names)
@@ -97,7 +101,7 @@ def _beside(layout: Layout, flat: bool) -> tuple[LeftOut, ...]:
     return left_out(Why.BESIDE_CLASSES, len(names), map(shown, names))
 
 
-def _classes_by_layout(source: ImageFolder, place: Place, layout: Layout) -> list[str]:
+def _classes_by_layout(source: ImageFolder, place: Place, layout: Layout) -> _Classes:
     """The class names, by the folders of each part."""
     found = {
         split: (_joined(place, prefix), _utf8(layout.inside[prefix].folders, _joined(place, prefix)))
@@ -107,10 +111,16 @@ def _classes_by_layout(source: ImageFolder, place: Place, layout: Layout) -> lis
     return _classes(source.classes, found, patterns)
 
 
+_Classes = tuple[list[str], dict[str, dict[str, str]]]
+"""The class names, and of each split the folder of each class that has one there."""
+
+
 def _classes(
     asked: Sequence[str] | None, found: Mapping[str, tuple[str, Sequence[str]]], patterns: Mapping[str, str]
-) -> list[str]:
-    """The class names: those asked for, else the folders of the training images, beyond which others may have none.
+) -> _Classes:
+    """The classes: those asked for, else the folders of the training images, beyond which others may have none.
+
+    A folder is that of a class if the names are one text to Unicode; the class is called as the training folder is.
 
     Parameters
     ----------
@@ -119,26 +129,33 @@ def _classes(
     patterns : mapping of str to str
         Split -> the pattern of its files.
     """
-    root, folders = found["train"]
-    missing = [name for name in asked or () if name not in folders]
+    root, folders = found["train"][0], dict.fromkeys(found["train"][1])
+    wanted = {name: matching(name, folders) for name in asked or ()}
+    missing = [name for name, there in wanted.items() if there is None]
     if missing:
-        raise DataError(f"class {missing[0]!r} is not in {root}; it has: {listed(folders) or 'no folders'}")
-    names = list(asked or folders)
+        raise DataError(f"class {missing[0]!r} is not in {root}; it has: {listed(list(folders)) or 'no folders'}")
+    names = list(dict.fromkeys(there for there in wanted.values() if there is not None)) or list(folders)
     if len(names) < 2:
         raise DataError(f"{root} has {len(names)} class folder(s); at least two are needed, one folder a class")
+    places = {
+        split: {name: there for name in names if (there := matching(name, known)) is not None}
+        for split, known in ((split, dict.fromkeys(others)) for split, (_, others) in found.items())
+    }
     for split, (where, others) in found.items() if not asked else ():
-        if not set(others) & set(folders):
+        if not places[split]:
             taken = {each: pattern for each, pattern in patterns.items() if each != split}
             raise DataError(
                 f"{where} has none of the class folders of {root} (it has: {listed(others) or 'no folders'}); "
                 f"to leave it out set {how_to_say(taken)}"
             )
-        if more := [name for name in others if name not in folders]:
+        if more := sorted(set(others) - set(places[split].values())):
+            near = [name for name in folders if looks(name) == looks(more[0])]
+            like = f", where {near[0]!a} looks like {more[0]!a}: give both one name; or" if near else ";"
             raise DataError(
-                f"class {more[0]!r} of {where} is not in {root}; "
+                f"class {more[0]!r} of {where} is not in {root}{like} "
                 "add it there, or leave it out by listing the others in the setting classes"
             )
-    return names
+    return names, places
 
 
 def _utf8(folders: Iterable[bytes], root: str) -> list[str]:
@@ -153,7 +170,9 @@ def _joined(place: Place, prefix: bytes) -> str:
     return f"{place.shown}/{shown(prefix)}".rstrip("/")
 
 
-def _listed(place: Place, prefix: bytes, split: int, class_names: Sequence[str], hidden: Tally) -> Catalogue:
+def _listed(
+    place: Place, prefix: bytes, split: int, class_names: Sequence[str], folders: Mapping[str, str], hidden: Tally
+) -> Catalogue:
     """The files of a split, class by class, sorted by their paths, whatever order the file system has.
 
     The one class "" is that of the files in the split's own folder.
@@ -162,7 +181,9 @@ def _listed(place: Place, prefix: bytes, split: int, class_names: Sequence[str],
     for label in class_names:
         rows = CatalogueBuilder(class_names)
         # What is hidden beside files without a class was counted with the layout.
-        inside, tally = (prefix + label.encode() + b"/", hidden) if label else (prefix, Tally(Why.HIDDEN))
+        inside, tally = (
+            (prefix + folders.get(label, label).encode() + b"/", hidden) if label else (prefix, Tally(Why.HIDDEN))
+        )
         for name, entry in _files(place, inside, (), tally):
             rows.add(name, label, entry.size, entry.stamp)
         parts.append(_sorted(rows))
@@ -302,7 +323,7 @@ def _by_patterns(source: ImageFolder, place: Place) -> Listing:
             rows = found[match.split].setdefault(folder, CatalogueBuilder([folder]))
             rows.add(name, folder, entry.size, entry.stamp)
     patterns.require_all_matched(place.shown, example)
-    class_names = [""]
+    class_names, places = [""], {}
     if source.classes is not None or any(folder for folders in found.values() for folder in folders):
         for folders in found.values():
             names = _sorted(folders.pop("", CatalogueBuilder())).names
@@ -312,11 +333,12 @@ def _by_patterns(source: ImageFolder, place: Place) -> Listing:
             split: (f"{split} ({given[split]}) of {place.shown}", _utf8(map(os.fsencode, folders), place.shown))
             for split, folders in found.items()
         }
-        class_names = _classes(source.classes, within, given)
+        class_names, places = _classes(source.classes, within, given)
     parts = []
     for split, folders in found.items():
         for label in class_names:
-            part = _sorted(folders.pop(label, CatalogueBuilder([label])))
+            part = _sorted(folders.pop(places.get(split, {}).get(label, label), CatalogueBuilder([label])))
+            part.values = [label]
             part.columns["split"][:] = positions[split]
             parts.append(part)
     reading = Reading(SplitsBy.PATTERNS, _held_out(given), left_out=(*hidden.notes, *unmatched.notes, *beside.notes))

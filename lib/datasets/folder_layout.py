@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from lib.datasets.catalogue import shown
+from lib.datasets.class_names import matching
 from lib.datasets.places import Place
 from lib.datasets.recognition import is_hidden, named_as_image
 from lib.datasets.split_names import HOW_TO_SAY, SPLITS, Told, read_names
@@ -118,7 +119,7 @@ def layout_of(place: Place, classes: Sequence[str] | None, hidden: Tally) -> Lay
 
 
 def _says_splits(root: Contents, classes: Sequence[str] | None) -> bool:
-    if classes is not None and set(classes) <= set(root.named):  # a class may be called so
+    if classes is not None and all(matching(name, root.named) for name in classes):  # a class may be called so
         return False
     return bool(read_names(list(root.named)).splits)
 

@@ -355,7 +355,10 @@ def test_a_byte_order_mark_before_a_label_is_no_part_of_it(tmp_path, ending):
     for number, image in enumerate(encoded_noise(0, 12)):
         label = ["cat", "dog"][number % 2]
         text = label if ending == "cls" else json.dumps({"label": label})
-        members += [(f"{number}.png", image), (f"{number}.{ending}", text.encode("utf-8-sig" if number < 6 else "utf-8"))]
+        members += [
+            (f"{number}.png", image),
+            (f"{number}.{ending}", text.encode("utf-8-sig" if number < 6 else "utf-8")),
+        ]
     assert acquired(write_tar(tmp_path / "x.tar", members), tmp_path).class_names == ("cat", "dog")
 
 
@@ -365,7 +368,7 @@ def test_samples_without_labels_are_told_with_what_lies_beside_them(tmp_path):
     told = r"no image of .* has a label: x.tar/0.png: no label beside it \(.cls, or .*\); there is .png, .txt$"
     with pytest.raises(DataError, match=told):
         acquired(write_tar(tmp_path / "x.tar", members), tmp_path)
-    with pytest.raises(DataError, match="no image of .* has a label: there is no row that may be one"):
+    with pytest.raises(DataError, match=r"no image of .* has a label: there is no row that may be one"):
         acquired(write_tar(tmp_path / "none.tar", []), tmp_path)
 
 
