@@ -10,14 +10,27 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from lib.datasets import catalogue as catalogues
 from lib.datasets.catalogue import Catalogue, CatalogueBuilder, positions_of, shown
 from lib.datasets.class_names import looks, matching
-from lib.datasets.folder_layout import ClassFolder, Layout, glob, how_to_say, layout_of, listed, splits_in_classes
+from lib.datasets.folder_layout import (
+    OWN_FOLDERS,
+    ClassFolder,
+    Layout,
+    glob,
+    how_to_say,
+    instead_of_classes,
+    layout_of,
+    listed,
+    no_labels_from,
+    packed,
+    splits_in_classes,
+)
 from lib.datasets.places import Entry, Place
-from lib.datasets.recognition import is_hidden, named_as_image
+from lib.datasets.recognition import is_hidden, named_as_image, named_as_images
 from lib.datasets.sources import ImageFolder
 from lib.datasets.split_names import HOW_TO_SAY, SPLITS, require_no_words
 from lib.datasets.understood import EXAMPLES, LeftOut, Reading, SplitsBy, Tally, Why, left_out, words
@@ -52,6 +65,9 @@ def _by_layout(source: ImageFolder, place: Place) -> Listing:
     flat = source.classes is None and all(
         not found.folders and (found.images or found.others) for found in layout.inside.values()
     )
+    first = next(iter(layout.inside.values()))
+    if flat and not any(found.images for found in layout.inside.values()) and packed(first):
+        raise DataError(f"{_joined(place, layout.base)} holds no images: {packed(first)}")
     class_names, folders = ([""], {}) if flat else _classes_by_layout(source, place, layout)
     positions = positions_of(layout.parts.values())
     catalogue = catalogues.join_rows(
@@ -71,8 +87,19 @@ def _by_layout(source: ImageFolder, place: Place) -> Listing:
     if parted:
         by, catalogue = SplitsBy.NAMES, _parted(catalogue, inside, parted)
         splits = {split for folders in parted.values() for split in folders.values()}
-    beside = (*_beside(layout, flat), *left_out(Why.BESIDE_SPLITS, len(layout.beside), layout.beside))
+    if not flat:
+        _require_no_detection(catalogue, root)
+    aside = [
+        prefix + name for prefix, found in {layout.base: layout.root, **layout.inside}.items() for name in found.hidden
+    ]
+    beside = (
+        *_beside(layout, flat),
+        *left_out(Why.BESIDE_SPLITS, len(layout.beside), layout.beside),
+        *left_out(Why.HIDDEN_FOLDERS, len(aside), map(shown, aside)),
+    )
     notes = _beside_words(beside)
+    if flat and (tables := no_labels_from(first) or no_labels_from(layout.root)):
+        notes.append(tables)
     if source.classes is None and not parted:
         notes += _nested(place, catalogue, inside)
     return Listing(catalogue, class_names, Reading(by, _held_out(splits), left_out=(*hidden.notes, *beside)), notes)
@@ -83,13 +110,28 @@ def _held_out(splits: Iterable[str]) -> tuple[str, ...]:
 
 
 _BESIDE = {
-    Why.BESIDE_CLASSES: "file(s) beside the class folders",
-    Why.BESIDE_SPLITS: "folder(s) beside the splits",
+    Why.BESIDE_CLASSES: "file(s) beside the class folders are not taken",
+    Why.BESIDE_SPLITS: "folder(s) beside the splits are not taken",
+    Why.HIDDEN_FOLDERS: "folder(s) of images are hidden and not taken; rename them to have them",
 }
 
 
+def _require_no_detection(catalogue: Catalogue, root: str) -> None:
+    """Raise DataError when the classes are folders of images and of boxes drawn in them."""
+    names = {name.lower(): code for code, name in enumerate(catalogue.values)}
+    images = [name for name in ("images", "jpegimages", "imgs") if name in names]
+    boxes = [name for name in ("labels", "annotations") if name in names]
+    if images and boxes:
+        rows = np.flatnonzero(catalogue.columns["label"] == names[boxes[0]])
+        if not named_as_images(catalogue.names.take(pa.array(rows))).any():
+            folder = catalogue.values[names[boxes[0]]]
+            raise DataError(
+                f"{root} is laid out for detection ({folder}/ holds no images), which has no classes; {OWN_FOLDERS}"
+            )
+
+
 def _beside_words(beside: Iterable[LeftOut]) -> list[str]:
-    return [f"{each.count:,} {_BESIDE[each.why]} are not taken: {words(each)}" for each in beside]
+    return [f"{each.count:,} {_BESIDE[each.why]}: {words(each)}" for each in beside]
 
 
 def _beside(layout: Layout, flat: bool) -> tuple[LeftOut, ...]:
@@ -97,8 +139,8 @@ def _beside(layout: Layout, flat: bool) -> tuple[LeftOut, ...]:
     looked_at = {} if flat else dict(layout.inside)
     if layout.by is SplitsBy.NAMES:
         looked_at = {layout.base: layout.root, **looked_at}
-    names = [prefix + name for prefix, found in looked_at.items() for name in (*found.images, *found.others)]
-    return left_out(Why.BESIDE_CLASSES, len(names), map(shown, names))
+    names = [shown(prefix + name) for prefix, found in looked_at.items() for name in (*found.images, *found.others)]
+    return left_out(Why.BESIDE_CLASSES, len(layout.around) + len(names), (*layout.around, *names))
 
 
 def _classes_by_layout(source: ImageFolder, place: Place, layout: Layout) -> _Classes:
@@ -108,7 +150,8 @@ def _classes_by_layout(source: ImageFolder, place: Place, layout: Layout) -> _Cl
         for prefix, split in layout.parts.items()
     }
     patterns = {split: f"{glob(shown(prefix).rstrip('/'))}/**" for prefix, split in layout.parts.items()}
-    return _classes(source.classes, found, patterns)
+    train, inside = next(iter(layout.inside.items()))
+    return _classes(source.classes, found, patterns, instead_of_classes(_joined(place, train), inside))
 
 
 _Classes = tuple[list[str], dict[str, dict[str, str]]]
@@ -116,7 +159,10 @@ _Classes = tuple[list[str], dict[str, dict[str, str]]]
 
 
 def _classes(
-    asked: Sequence[str] | None, found: Mapping[str, tuple[str, Sequence[str]]], patterns: Mapping[str, str]
+    asked: Sequence[str] | None,
+    found: Mapping[str, tuple[str, Sequence[str]]],
+    patterns: Mapping[str, str],
+    instead: str = OWN_FOLDERS,
 ) -> _Classes:
     """The classes: those asked for, else the folders of the training images, beyond which others may have none.
 
@@ -128,6 +174,8 @@ def _classes(
         Split -> where it lies, and the class folders there.
     patterns : mapping of str to str
         Split -> the pattern of its files.
+    instead : str
+        What lies there where there are no classes, and what to do.
     """
     root, folders = found["train"][0], dict.fromkeys(found["train"][1])
     wanted = {name: matching(name, folders) for name in asked or ()}
@@ -136,17 +184,19 @@ def _classes(
         raise DataError(f"class {missing[0]!r} is not in {root}; it has: {listed(list(folders)) or 'no folders'}")
     names = list(dict.fromkeys(there for there in wanted.values() if there is not None)) or list(folders)
     if len(names) < 2:
-        raise DataError(f"{root} has {len(names)} class folder(s); at least two are needed, one folder a class")
+        told = f" ({names[0]})" if names else ""
+        raise DataError(f"{root} has {len(names)} class folder(s){told}; at least two are needed: {instead}")
     places = {
         split: {name: there for name in names if (there := matching(name, known)) is not None}
         for split, known in ((split, dict.fromkeys(others)) for split, (_, others) in found.items())
     }
     for split, (where, others) in found.items() if not asked else ():
         if not places[split]:
-            taken = {each: pattern for each, pattern in patterns.items() if each != split}
+            taken = {each: pattern for each, pattern in patterns.items() if places[each]}
+            without = " and ".join(each for each in found if not places[each])
             raise DataError(
                 f"{where} has none of the class folders of {root} (it has: {listed(others) or 'no folders'}); "
-                f"to leave it out set {how_to_say(taken)}"
+                f"to leave {without} out set {how_to_say(taken)}"
             )
         if more := sorted(set(others) - set(places[split].values())):
             near = [name for name in folders if looks(name) == looks(more[0])]

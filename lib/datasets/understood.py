@@ -21,6 +21,7 @@ class Why(StrEnum):
 
     NO_IMAGE = "no-image"
     HIDDEN = "hidden"
+    HIDDEN_FOLDERS = "hidden-folders"
     BESIDE_CLASSES = "beside-classes"
     BESIDE_SPLITS = "beside-splits"
     NO_PATTERN = "no-pattern"
@@ -30,6 +31,7 @@ class Why(StrEnum):
 WHY_WORDS = {
     Why.NO_IMAGE: "no image, by ending and content",
     Why.HIDDEN: "hidden, or kept by an operating system",
+    Why.HIDDEN_FOLDERS: "hidden folders of images",
     Why.BESIDE_CLASSES: "images beside the class folders",
     Why.BESIDE_SPLITS: "folders beside the splits",
     Why.NO_PATTERN: "matched by no pattern of splits",
