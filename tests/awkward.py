@@ -683,6 +683,15 @@ _SMALL_CLASSES = (
         Refused(r"too few different images of class 'c' \(1\): each needs 2 to hold some out"),
     ),
     Row(
+        "an image in two classes",
+        [*parts(""), *(File("", label, "same.png", image("same")) for label in ("a", "b")), *images("", ("c",))],
+        Taken(
+            {"train": 14, "test": 3},
+            ("a", "b", "c"),
+            warns="1 image(s) are in several classes, by their pixels: ",
+        ),
+    ),
+    Row(
         "two images in a class",
         [*parts(""), *images("", ("c",), 2)],
         Taken(

@@ -141,6 +141,7 @@ def dataset_of(collection: Collection, source: EncodedSource) -> Dataset:
     notes = [*collection.notes, *alike(collection.class_names), *_warnings((*others, *listed.left_out))]
     if len(bad):
         notes.append(f"{len(bad):,} unreadable image(s) quarantined: {_told(catalogue, bad)}")
+    notes += _in_several_classes(catalogue, np.flatnonzero(fine), classes)
     several = np.flatnonzero(fine & (columns["several"] > 0))
     if len(several):
         notes.append(
@@ -179,6 +180,23 @@ def _require_enough(collection: Collection, classes: npt.NDArray[np.int32], rows
             raise DataError(f"{told}no readable image in {where}; add some{listed}")
         if position == WHOLE and (short := shortages(counts, 2)):
             raise too_few(short, collection.class_names, where, _TO_DEAL)
+
+
+def _in_several_classes(catalogue: Catalogue, rows: npt.NDArray[np.int64], classes: npt.NDArray[np.int32]) -> list[str]:
+    """A warning of images whose pixels are in two classes."""
+    digests = catalogue.digests[rows].view(np.uint64)
+    order = np.lexsort((classes[rows], digests[:, 0], digests[:, 1]))
+    same = (digests[order[1:]] == digests[order[:-1]]).all(axis=1)
+    other = same & (classes[rows[order[1:]]] != classes[rows[order[:-1]]])
+    if not other.any():
+        return []
+    firsts = np.concatenate([[True], ~same]).cumsum()[1:][
+        other
+    ]  # the number of the image, for each place of another class
+    at = np.flatnonzero(other)[np.unique(firsts, return_index=True)[1]]
+    told = [f"{catalogue.name(rows[order[each]])} and {catalogue.name(rows[order[each + 1]])}" for each in at[:_LISTED]]
+    more = f" and {len(at) - _LISTED:,} more" if len(at) > _LISTED else ""
+    return [f"{len(at):,} image(s) are in several classes, by their pixels: {', '.join(told)}{more}"]
 
 
 def _few_to_train(collection: Collection, train: Split) -> str:
