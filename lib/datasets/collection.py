@@ -26,9 +26,13 @@ from lib.datasets.splits import TO_VALIDATE, different_images, hold_out_rows, sh
 from lib.datasets.understood import LeftOut, Reading, Why, left_out, words
 from lib.datasets.verification import verify
 from lib.errors import DataError
+from lib.text import cut
 
 _LISTED = 5
 _CLASSES_LISTED = 20
+
+_LONGEST = 200
+"""Columns of a name that an error or warning spells out."""
 
 _WINDOW = 1 << 16
 
@@ -321,8 +325,8 @@ def _told(catalogue: Catalogue, rows: npt.NDArray[np.int64]) -> str:
     """The first few of some images, with the reasons of unreadable ones."""
     listed = []
     for row in rows[:_LISTED].tolist():
-        reason = catalogue.reason(row)
-        listed.append(f"{catalogue.name(row)} ({reason})" if reason else catalogue.name(row))
+        reason, name = catalogue.reason(row), cut(catalogue.name(row), _LONGEST)
+        listed.append(f"{name} ({reason})" if reason else name)
     return ", ".join(listed) + (f" and {len(rows) - _LISTED:,} more" if len(rows) > _LISTED else "")
 
 

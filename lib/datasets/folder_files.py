@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -234,7 +234,7 @@ def _listed(
         inside, tally = (
             (prefix + folders.get(label, label).encode() + b"/", hidden) if label else (prefix, Tally(Why.HIDDEN))
         )
-        for name, entry in _files(place, inside, (), tally):
+        for name, entry in files_below(place, inside, tally.add):
             rows.add(name, label, entry.size, entry.stamp)
         parts.append(_sorted(rows))
     joined = catalogues.join_rows(parts)
@@ -249,19 +249,22 @@ def _sorted(rows: CatalogueBuilder) -> Catalogue:
     return found
 
 
-def _files(place: Place, folder: bytes, above: tuple[int, ...], hidden: Tally) -> Iterator[tuple[bytes, Entry]]:
-    """All files under a folder; links to folders are followed unless they lead back."""
-    try:
-        here = (*above, place.identity(folder))
-    except FileNotFoundError:  # a class without a folder in this split
-        return
-    for entry in place.scan(folder):
-        if is_hidden(entry.name):
-            hidden.add(shown(folder + entry.name) + "/" * entry.is_folder)
-        elif not entry.is_folder:
-            yield folder + entry.name, entry
-        elif entry.stamp not in here:
-            yield from _files(place, folder + entry.name + b"/", here, hidden)
+def files_below(place: Place, folder: bytes, hidden: Callable[[str], object]) -> Iterator[tuple[bytes, Entry]]:
+    """All files under a folder, however deep; links to folders are followed unless they lead back. `hidden` is told the rest."""
+    waiting: list[tuple[bytes, tuple[int, ...]]] = [(folder, ())]
+    while waiting:
+        inside, above = waiting.pop()
+        try:
+            here = (*above, place.identity(inside))
+        except FileNotFoundError:  # a class without a folder in this split
+            continue
+        for entry in place.scan(inside):
+            if is_hidden(entry.name):
+                hidden(shown(inside + entry.name) + "/" * entry.is_folder)
+            elif not entry.is_folder:
+                yield inside + entry.name, entry
+            elif entry.stamp not in here:
+                waiting.append((inside + entry.name + b"/", here))
 
 
 @dataclass(frozen=True)
@@ -363,7 +366,7 @@ def _by_patterns(source: ImageFolder, place: Place) -> Listing:
     hidden, unmatched, beside = Tally(Why.HIDDEN), Tally(Why.NO_PATTERN), Tally(Why.BESIDE_CLASSES)
     found: dict[str, dict[str, CatalogueBuilder]] = {split: {} for split in SPLITS if split in given}
     example = ""
-    for name, entry in _files(place, b"", (), hidden):
+    for name, entry in files_below(place, b"", hidden.add):
         match = patterns.match(os.fsdecode(name))
         example = example or shown(name)
         if match is None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
 import shutil
+import subprocess
 import tarfile
 import zipfile
 from pathlib import Path
@@ -12,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from flows.predict import find_images
 from lib.datasets import SplitsBy, acquire, require_no_leakage, splits_ahead
 from lib.datasets.decoding import Decoder
 from lib.datasets.sources import ImageFolder
@@ -391,3 +394,39 @@ class TestArchives:
         with pytest.raises(DataError, match="damaged"):
             acquire(ImageFolder(path=str(archive)), tmp_path / "data")
         assert not [path for path in (tmp_path / "data").rglob("*") if path.is_file()]
+
+
+@pytest.fixture
+def deeper(folder):
+    """Makes folders within folders of a class, with an image in the last; removed as Python's own recursion cannot."""
+
+    def make(name: str, levels: int) -> None:
+        content = (folder / "cat" / "0.png").read_bytes()
+        within = os.open(folder / "cat", os.O_RDONLY)
+        for _ in range(levels):
+            os.mkdir(name, dir_fd=within)
+            inner = os.open(name, os.O_RDONLY, dir_fd=within)
+            os.close(within)
+            within = inner
+        file = os.open("deep.png", os.O_CREAT | os.O_WRONLY, dir_fd=within)
+        os.write(file, content)
+        os.close(file)
+        os.close(within)
+
+    yield make
+    subprocess.run(["rm", "-rf", folder], check=True)
+
+
+def test_folders_may_be_deep(folder, deeper, tmp_path):
+    deeper("d", 1_200)
+    data = acquire(ImageFolder(path=str(folder)), tmp_path / "data")
+    assert sum(len(split) for split in data.splits.values()) == 21
+    assert len(find_images([str(folder)]).images) == 21
+
+
+def test_a_path_that_is_too_long_for_the_system_is_told_and_cut(folder, deeper, tmp_path):
+    deeper("d" * 90, 60)
+    for look in (lambda: acquire(ImageFolder(path=str(folder)), tmp_path / "data"), lambda: find_images([str(folder)])):
+        with pytest.raises(DataError, match=r"d… cannot be listed .*a path of 4,\d+ characters is too long") as caught:
+            look()
+        assert len(str(caught.value)) < 500
