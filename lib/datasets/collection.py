@@ -190,14 +190,16 @@ def _in_several_classes(catalogue: Catalogue, rows: npt.NDArray[np.int64], class
     """A warning of images whose pixels are in two classes."""
     digests = catalogue.digests[rows].view(np.uint64)
     order = np.lexsort((classes[rows], digests[:, 0], digests[:, 1]))
-    same = (digests[order[1:]] == digests[order[:-1]]).all(axis=1)
-    other = same & (classes[rows[order[1:]]] != classes[rows[order[:-1]]])
+    ordered, labels = digests[order], classes[rows[order]]
+    same = (ordered[1:] == ordered[:-1]).all(axis=1)
+    other = same & (labels[1:] != labels[:-1])
     if not other.any():
         return []
     firsts = np.concatenate([[True], ~same]).cumsum()[1:][
         other
     ]  # the number of the image, for each place of another class
     at = np.flatnonzero(other)[np.unique(firsts, return_index=True)[1]]
+    at = at[np.argsort(order[at])]
     told = [f"{catalogue.name(rows[order[each]])} and {catalogue.name(rows[order[each + 1]])}" for each in at[:_LISTED]]
     more = f" and {len(at) - _LISTED:,} more" if len(at) > _LISTED else ""
     return [f"{len(at):,} image(s) are in several classes, by their pixels: {', '.join(told)}{more}"]
@@ -281,7 +283,7 @@ def classes_of(
     labels, split = catalogue.columns["label"], catalogue.columns["split"]
     train = dict.fromkeys(catalogue.values[code] for code in np.unique(labels[(split <= 0) & (labels >= 0)]))
     every = [catalogue.values[code] for code in np.unique(labels[labels >= 0])]
-    same = {value: found for value in every if (found := matching(value, train)) is not None}
+    same = {value: there for value in every if (there := matching(value, train)) is not None}
     values = list(dict.fromkeys(same.get(value, value) for value in every))
     place = {value: number for number, value in enumerate(order or ())}
     numbers = all(re.fullmatch(r"-?\d+", value) for value in values)
@@ -293,7 +295,7 @@ def classes_of(
         known = ", ".join(found[:_CLASSES_LISTED]) + (" …" if len(found) > _CLASSES_LISTED else "")
         why = "" if known else f" ({_why_no_labels(catalogue)})"
         raise DataError(f"class {missing[0]!r} is not in {shown}; it has: {known or 'no labels'}{why}")
-    names = list(dict.fromkeys(there for there in asked.values() if there is not None)) or found
+    names = list(dict.fromkeys(filter(None, asked.values()))) or found
     if not names:
         raise DataError(f"no image of {shown} has a label: {_why_no_labels(catalogue)}")
     if len(names) < 2:

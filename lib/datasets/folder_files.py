@@ -182,7 +182,7 @@ def _classes(
     missing = [name for name, there in wanted.items() if there is None]
     if missing:
         raise DataError(f"class {missing[0]!r} is not in {root}; it has: {listed(list(folders)) or 'no folders'}")
-    names = list(dict.fromkeys(there for there in wanted.values() if there is not None)) or list(folders)
+    names = list(dict.fromkeys(filter(None, wanted.values()))) or list(folders)
     if len(names) < 2:
         told = f" ({names[0]})" if names else ""
         raise DataError(f"{root} has {len(names)} class folder(s){told}; at least two are needed: {instead}")
@@ -376,7 +376,8 @@ def _by_patterns(source: ImageFolder, place: Place) -> Listing:
             rows = found[match.split].setdefault(folder, CatalogueBuilder([folder]))
             rows.add(name, folder, entry.size, entry.stamp)
     patterns.require_all_matched(place.shown, example)
-    class_names, places = [""], {}
+    class_names = [""]
+    places: dict[str, dict[str, str]] = {}
     if source.classes is not None or any(folder for folders in found.values() for folder in folders):
         for folders in found.values():
             names = _sorted(folders.pop("", CatalogueBuilder())).names
