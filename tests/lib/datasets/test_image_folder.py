@@ -248,9 +248,7 @@ class TestSubFoldersOfAClass:
     @pytest.fixture
     def numbers(self, tmp_path) -> Path:
         """`Dataset/0` to `Dataset/9` and `Examples/`, as a downloaded archive is often laid out."""
-        write_images(tmp_path / "numbers" / "Dataset", map(str, range(10)), 6)
-        write_images(tmp_path / "numbers", ["Examples"], 3)
-        return tmp_path / "numbers"
+        return write_images(tmp_path / "numbers", [*(f"Dataset/{number}" for number in range(10)), "Examples"], 6)
 
     def test_alone_are_warned_of_with_the_path_to_set(self, numbers, tmp_path):
         data = acquire(ImageFolder(path=str(numbers)), tmp_path / "data")
@@ -267,7 +265,7 @@ class TestSubFoldersOfAClass:
     def test_are_named_for_each_class_and_the_path_is_of_the_most(self, numbers, tmp_path):
         for name in ("a", "b"):
             (numbers / "Examples" / name).mkdir()
-        for number in range(3):
+        for number in range(6):
             (numbers / "Examples" / f"{number}.png").rename(numbers / "Examples" / "ab"[number % 2] / f"{number}.png")
         for split in ("train", "test"):
             shutil.copytree(numbers, tmp_path / "parts" / split)

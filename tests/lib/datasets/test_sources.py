@@ -226,6 +226,7 @@ class TestLetters:
             (b"PK\x03\x04" + bytes(99), "an Excel workbook or a zip: save it as CSV"),
             (b"\xd0\xcf\x11\xe0" + bytes(99), "an Excel workbook: save it as CSV"),
         ],
+        ids=["gzip", "xlsx", "xls"],
     )
     def test_a_file_of_another_kind_is_named(self, tmp_path, content, told):
         (tmp_path / "l.csv").write_bytes(content)
