@@ -310,7 +310,7 @@ def _holds_splits(parquet: Any, column: str) -> bool:
     """Whether all values of a column are words of splits, of train and of another."""
     found: set[Any] = set()
     for batch in parquet.iter_batches(_ROWS_AT_ONCE, columns=[column], use_threads=False):
-        found |= set(_values(_distinct(batch.column(0))))
+        found |= set(_values(_distinct(batch.column(0)))) - {None}
         if len(found) > _SPLIT_VALUES or not all(map(_told, found)):
             return False
     return read_names(sorted(found)).whole and not all(read_name(value).weak for value in found)

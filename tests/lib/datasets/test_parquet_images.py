@@ -298,6 +298,11 @@ class TestAColumnOfSplits:
     @pytest.mark.parametrize(
         ("name", "values", "message"),
         [
+            (
+                "x",
+                ["train"] * 6 + ["test"] * 2 + [None] * 4,
+                r"4 of 12 rows do not tell their split, as .* \(train, test\)",
+            ),
             ("x", ["train"] * 8 + [None] * 4, r"4 of 12 rows do not tell their split, as the others do \(train\)"),
             ("x", ["test"] * 12, "has rows of test but none of train"),
             (
