@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lib.datasets.decoding import Decoder
+from lib.datasets.folder_files import files_below
+from lib.datasets.places import LocalPlace
 from lib.datasets.recognition import is_hidden, is_image, named_as_image
 from lib.errors import ConfigError, StorageError
 from lib.machine import from_home
@@ -89,6 +91,8 @@ class Found:
 def find_images(names: Sequence[str]) -> Found:
     """The images that the names mean, each once, in their order; a folder's are sorted. A file that is named is meant.
 
+    What is called an image and is no regular file (a broken link, a pipe) is one that cannot be read, as in training.
+
     Raises
     ------
     ConfigError
@@ -100,13 +104,15 @@ def find_images(names: Sequence[str]) -> Found:
     for name in names:
         path = from_home(name)
         if path.is_dir():
-            files = sorted(each for each in path.rglob("*") if each.is_file())
-            found, rest = _parted(files, path, decoder)
-        elif path.exists():
+            hidden: list[str] = []
+            files = sorted(path / os.fsdecode(each) for each, _ in files_below(LocalPlace(path), b"", hidden.append))
+            found, rest = _parted(files, decoder)
+            rest = sorted([*rest, *(path / each for each in hidden)])
+        elif os.path.lexists(path):
             found, rest = [path], []
         else:
-            matching = sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207 - Path's takes no absolute pattern
-            found, rest = _parted([each for each in map(Path, matching) if each.is_file()], None, decoder)
+            matching = map(Path, sorted(glob.glob(str(path), recursive=True)))  # noqa: PTH207 - Path's takes no absolute pattern
+            found, rest = _parted([each for each in matching if not each.is_dir()], decoder)
         if not found:
             what = "holds no image" if path.is_dir() or rest else "is no file, no folder and no pattern of files"
             raise ConfigError(f"{name!r} {what}; check the path")
@@ -115,14 +121,13 @@ def find_images(names: Sequence[str]) -> Found:
     return Found(list(images), [each for each in others if each not in images])
 
 
-def _parted(files: Sequence[Path], root: Path | None, decoder: Decoder) -> tuple[list[Path], list[Path]]:
-    """The files that are taken for images, and the others; what is hidden below the root is never one."""
+def _parted(files: Sequence[Path], decoder: Decoder) -> tuple[list[Path], list[Path]]:
+    """The files that are taken for images, and the others."""
     images: list[Path] = []
     others: list[Path] = []
     for file in files:
-        steps = file.relative_to(root).parts if root is not None else [file.name]
-        hidden = any(is_hidden(os.fsencode(step)) for step in steps)
-        (images if not hidden and _is_image(file, decoder) else others).append(file)
+        is_one = not is_hidden(os.fsencode(file.name)) and _is_image(file, decoder)
+        (images if is_one else others).append(file)
     return images, others
 
 
@@ -132,7 +137,7 @@ def _is_image(file: Path, decoder: Decoder) -> bool:
     try:
         if named_as_image(name):
             return True
-        if file.stat().st_size > decoder.largest_bytes:
+        if not file.is_file() or file.stat().st_size > decoder.largest_bytes:
             return False
         return is_image(name, file.read_bytes(), decoder)
     except OSError:

@@ -164,6 +164,13 @@ HALVES = Taken({"train": 10, "test": 10})
 DEALT = Taken({"train": 8, "test": 2})
 ONE_MORE = Taken({"train": 9, "test": 2})
 
+NAMED_BY_SPLIT = [
+    File("", label, f"{part}_{number}.png", image(f"{part}/{label}/{number}"))
+    for part in ("train", "test")
+    for label in "ab"
+    for number in range(5)
+]
+
 _SPLIT_NAMES = (
     Row("train and test", parts("train", "test"), HALVES),
     Row("training and testing", parts("training", "testing"), HALVES),
@@ -361,7 +368,7 @@ _FOLDER_LAYOUTS = (
         "a test split without labels",
         [*parts("train"), *images("test", ("a",), path="test/{name}")],
         Refused(
-            r"/test has none of the class folders of .*/train \(it has: no folders\); to leave it out set "
+            r"/test has none of the class folders of .*/train \(it has: no folders\); to leave test out set "
             r"splits: \{train: \"train/\*\*\"\}"
         ),
         FOLDERS,
@@ -387,6 +394,17 @@ _FOLDER_LAYOUTS = (
         {"splits": {"train": "*/train_*", "test": "**/test_*"}},
     ),
     Row(
+        "split words in names of samples",
+        NAMED_BY_SPLIT,
+        Refused(
+            r"by their names \(train: .*train_0.png, test: .*test_0.png\), .*; to take them together set splits: \{train:"
+        ),
+        ("folder", "webdataset"),
+    ),
+    Row(
+        "and said to be together", NAMED_BY_SPLIT, Taken({"train": 16, "test": 4}), settings={"splits": {"train": "**"}}
+    ),
+    Row(
         "classes below a folder beside another",
         [*images("Dataset", ("a", "b")), *images("", ("Examples",))],
         Taken(
@@ -394,6 +412,106 @@ _FOLDER_LAYOUTS = (
             ("Dataset", "Examples"),
             warns="1 class folder(s) hold only sub-folders (Dataset: a, b), and all images below a class folder are of its "
             "class; if the sub-folders are the classes, set path: ",
+        ),
+        FOLDERS,
+    ),
+)
+
+_UNPACKED = (
+    Row("doubled folders", parts("training_set/training_set", "test_set/test_set"), HALVES, FOLDERS),
+    Row(
+        "doubled folders, one beside and a stray image",
+        [*parts("seg_train/seg_train", "seg_test/seg_test", "seg_pred"), *images("", ("",), 1, path="seg_test/{name}")],
+        Taken(
+            {"train": 10, "test": 10},
+            left_out={Why.BESIDE_SPLITS: 1, Why.BESIDE_CLASSES: 1},
+            warns="1 file(s) beside the class folders are not taken: seg_test/0.png",
+        ),
+        FOLDERS,
+    ),
+    Row(
+        "a stray image beside the folder around",
+        [*parts("data/train", "data/test"), *images("", ("",), 1, path="banner.png")],
+        Taken(
+            {"train": 10, "test": 10},
+            left_out={Why.BESIDE_CLASSES: 1},
+            warns="1 file(s) beside the class folders are not taken: banner.png",
+        ),
+        FOLDERS,
+    ),
+    Row(
+        "a split within a split",
+        parts("train/train", "train/val", "test"),
+        Refused(
+            r"/train is of train and holds folders of splits in turn \(train, val\); set "
+            r"splits: \{train: \"train/train/\*\*\", validation: \"train/val/\*\*\", test: \"test/\*\*\"\}"
+        ),
+        FOLDERS,
+    ),
+    Row(
+        "two splits without classes",
+        [
+            *images("train", path="train/{label}/images/{name}"),
+            *images("val", ("images",), path="val/images/{name}"),
+            *images("test", ("images",), path="test/images/{name}"),
+        ],
+        Refused(r"to leave validation and test out set splits: \{train: \"train/\*\*\"\}"),
+        FOLDERS,
+    ),
+    Row(
+        "boxes beside images",
+        [
+            file
+            for part in ("train", "val", "test")
+            for file in [*images(part, path=f"images/{part}/{{name}}"), *junk(f"labels/{part}/0.txt")]
+        ],
+        Refused(r"is laid out for detection \(labels/ holds no images\), which has no classes; put the images of each"),
+        FOLDERS,
+    ),
+    Row(
+        "boxes beside images in each split",
+        [
+            file
+            for part in ("train", "valid")
+            for file in [*images(part, path=f"{part}/images/{{name}}"), *junk(f"{part}/labels/0.txt")]
+        ],
+        Refused(r"is laid out for detection \(labels/ holds no images\)"),
+        FOLDERS,
+    ),
+    Row(
+        "labels in a table",
+        [*images("", ("",), path="images/{name}"), *junk("labels.csv")],
+        Refused(
+            r"has 1 class folder\(s\) \(images\); .* labels in a table \(labels.csv\) are not read: put the images of each "
+            r"class into a folder called as the class \(cat/0.jpg\); images without labels are taken by path: .*/images$"
+        ),
+        FOLDERS,
+    ),
+    Row(
+        "a table beside images",
+        [*images("", ("",), path="{name}"), *junk("labels.csv")],
+        Taken({"train": 4, "test": 1}, ("",), {Why.NO_IMAGE: 1}, "labels in a table (labels.csv) are not read: put"),
+        FOLDERS,
+    ),
+    Row(
+        "tars",
+        junk("train.tar", "test.tar"),
+        Refused(r"holds no images: it holds archives \(test.tar, train.tar\): unpack them, or set source: webdataset"),
+        ("folder",),
+    ),
+    Row(
+        "hidden classes",
+        images("", (".cat", ".dog")),
+        Refused(r"has 0 class folder\(s\); .* 2 folder\(s\) are hidden \(.cat, .dog\): rename them$"),
+        FOLDERS,
+    ),
+    Row(
+        "a hidden class",
+        images("", (".cat", "a", "b", "lost+found")),
+        Taken(
+            {"train": 8, "test": 2},
+            left_out={Why.HIDDEN_FOLDERS: 2},
+            warns="2 folder(s) of images are hidden and not taken; rename them to have them: .cat, lost+found",
         ),
         FOLDERS,
     ),
@@ -508,6 +626,51 @@ _CONTENTS = (
     ),
 )
 
+_ONE, _TWO = "caf\u00e9", "cafe\u0301"
+_ALIKE = "classes that look alike are taken as different ones: "
+_NAMES_ALIKE = (
+    Row(
+        "one class in both forms of Unicode",
+        [*images("train", (_ONE, "b")), *images("test", (_TWO, "b"))],
+        Taken({"train": 10, "test": 10}, ("b", _ONE)),
+    ),
+    Row(
+        "a class in the other form of Unicode",
+        images("", (_TWO, "b", "c")),
+        Taken({"train": 8, "test": 2}, (_TWO, "b")),
+        settings={"classes": [_ONE, "b"]},
+    ),
+    Row(
+        "both forms of Unicode side by side",
+        images("", (_ONE, _TWO, "b")),
+        Taken({"train": 12, "test": 3}, ("b", _TWO, _ONE), warns=rf"{_ALIKE}'cafe\u0301' and 'caf\xe9'; give"),
+    ),
+    Row(
+        "spaces, case and no width",
+        images("", ("cat", "Cat", "cat ", "dog", "dog\u200b")),
+        Taken(
+            {"train": 20, "test": 5},
+            ("Cat", "cat", "cat ", "dog", "dog\u200b"),
+            warns=rf"{_ALIKE}'Cat' and 'cat' and 'cat '; 'dog' and 'dog\u200b'; give",
+        ),
+        ("folder", "parquet"),
+    ),
+    Row(
+        "a space in one split",
+        [*images("train", ("cat ", "b")), *images("test", ("cat", "b"))],
+        Refused(
+            r"class 'cat' of .*/test is not in .*/train, where 'cat ' looks like 'cat': give both one name; or add"
+        ),
+        FOLDERS,
+    ),
+    Row(
+        "both forms of Unicode by patterns",
+        [*images("one", (_ONE, "b")), *images("two", (_TWO, "b"))],
+        Taken({"train": 10, "test": 10}, ("b", _ONE)),
+        settings={"splits": {"train": "one*", "test": "two*"}},
+    ),
+)
+
 _SMALL_CLASSES = (
     Row(
         "one image in a class",
@@ -518,6 +681,15 @@ _SMALL_CLASSES = (
         "copies of one image",
         [*parts(""), *(File("", "c", f"{number}.png", image("c")) for number in range(5))],
         Refused(r"too few different images of class 'c' \(1\): each needs 2 to hold some out"),
+    ),
+    Row(
+        "an image in two classes",
+        [*parts(""), *(File("", label, "same.png", image("same")) for label in ("a", "b")), *images("", ("c",))],
+        Taken(
+            {"train": 14, "test": 3},
+            ("a", "b", "c"),
+            warns="1 image(s) are in several classes, by their pixels: ",
+        ),
     ),
     Row(
         "two images in a class",
@@ -552,4 +724,4 @@ _SMALL_CLASSES = (
     ),
 )
 
-ROWS = (*_SPLIT_NAMES, *_FOLDER_LAYOUTS, *_NO_IMAGES, *_CONTENTS, *_SMALL_CLASSES)
+ROWS = (*_SPLIT_NAMES, *_FOLDER_LAYOUTS, *_UNPACKED, *_NO_IMAGES, *_CONTENTS, *_NAMES_ALIKE, *_SMALL_CLASSES)

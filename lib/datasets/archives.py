@@ -30,6 +30,7 @@ from lib.datasets.decoding import IMAGE_ENDINGS
 from lib.datasets.formats import require_no_pointer
 from lib.errors import DataError
 from lib.files import storage_errors, sync_folder
+from lib.text import not_utf8
 
 SUFFIXES = (*(".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tbz", ".tar.xz", ".txz", ".tar.zst", ".tzst"),)
 _LARGEST = 200 * 1024**3
@@ -41,6 +42,7 @@ _HEAD = 512
 _TAR = slice(257, 262)
 _ZIP_METHODS = {9: "Deflate64", 93: "Zstandard", 94: "MP3", 95: "XZ", 96: "JPEG", 97: "WavPack", 98: "PPMd", 99: "AES"}
 _UTF8_NAME = 0x800
+_EXTRA, _UTF8_EXTRA = struct.Struct("<HH"), 0x7075
 _ENCRYPTED = 0x2041
 _SHOWN = 80
 
@@ -161,6 +163,11 @@ def _of_tar(archive: Path, stream: IO[bytes]) -> Iterator[_Member]:
     for member, opened in tars.members(stream, "r|"):
         if opened is None and not (member.isdir() or member.islnk()):
             raise _no_file(archive, member.name)
+        if not_utf8(member.name.rpartition("/")[0]):
+            raise DataError(
+                f"archive {archive}: {_shown(member.name)} lies in a folder that is not named in UTF-8, as a class must be; "
+                "unpack it yourself, rename the folder and give it"
+            )
         content = opened() if opened is not None else None
         yield _Member(member.name, member.size, content, member.linkname if member.islnk() else None)
 
@@ -170,7 +177,7 @@ def _of_zip(archive: Path, file: IO[bytes]) -> Iterator[_Member]:
         for item in packed.infolist():
             if "\0" in item.orig_filename:
                 raise zipfile.BadZipFile("a name with a zero byte")
-            name = _zip_name(item)
+            name = _zip_name(archive, item)
             kind = stat.S_IFMT(item.external_attr >> 16)
             if _slashed(name).endswith("/"):
                 yield _Member(name)
@@ -189,12 +196,28 @@ def _of_zip(archive: Path, file: IO[bytes]) -> Iterator[_Member]:
             yield _Member(name, item.file_size, content)
 
 
-def _zip_name(item: zipfile.ZipInfo) -> str:
-    """The member's name; that of macOS is UTF-8 without the mark of it."""
-    if not item.flag_bits & _UTF8_NAME:
-        with suppress(UnicodeError):
-            return item.filename.encode("cp437").decode()
+def _zip_name(archive: Path, item: zipfile.ZipInfo) -> str:
+    """The member's name; that of macOS is UTF-8 without the mark of it. Raises DataError where a folder's name may be any."""
+    if item.flag_bits & _UTF8_NAME:
+        return item.filename
+    with suppress(UnicodeError):
+        return _utf8_name(item.extra) or item.filename.encode("cp437").decode()
+    if not _slashed(item.filename).rpartition("/")[0].isascii():
+        raise DataError(
+            f"archive {archive} does not tell in which encoding its names are (not UTF-8, such as {_shown(item.filename)}); "
+            "unpack it yourself with the right one (unzip -O cp932 of Japanese Windows) and give the folder"
+        )
     return item.filename
+
+
+def _utf8_name(extra: bytes) -> str:
+    """The name in UTF-8 that Info-ZIP notes beside another; empty where there is none."""
+    while len(extra) >= _EXTRA.size:
+        kind, size = _EXTRA.unpack_from(extra)
+        if kind == _UTF8_EXTRA:
+            return extra[_EXTRA.size + 5 : _EXTRA.size + size].decode()
+        extra = extra[_EXTRA.size + size :]
+    return ""
 
 
 def _slashed(name: str) -> str:

@@ -41,13 +41,11 @@ def load(source: Cifar10, raw: Path, mirror: str | None) -> Dataset:
     Raises
     ------
     ConfigError
-        For an unknown class or one given twice.
+        For an unknown class.
     """
     unknown = [name for name in source.classes if name not in CIFAR10_CLASSES]
     if unknown:
         raise ConfigError(f"CIFAR-10 has no class {unknown[0]!r}; it has: {', '.join(CIFAR10_CLASSES)}")
-    if len(set(source.classes)) != len(source.classes):
-        raise ConfigError(f"classes {', '.join(source.classes)} name one class twice")
     arrays = _arrays(raw / "cifar10", mirror)
     wanted = [CIFAR10_CLASSES.index(name) for name in source.classes]
     splits = {}

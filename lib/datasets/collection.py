@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from lib.datasets import catalogue as catalogues
 from lib.datasets.catalogue import FINE, UNVERIFIED, WHOLE, Catalogue, shown
+from lib.datasets.class_names import alike, matching
 from lib.datasets.dataset import Dataset, Split, build
 from lib.datasets.decoding import ASKED_AGAIN, CANNOT_READ, Decoder
 from lib.datasets.encoded import ByteStore, EncodedImages
@@ -25,9 +26,13 @@ from lib.datasets.splits import TO_VALIDATE, different_images, hold_out_rows, sh
 from lib.datasets.understood import LeftOut, Reading, Why, left_out, words
 from lib.datasets.verification import verify
 from lib.errors import DataError
+from lib.text import cut
 
 _LISTED = 5
 _CLASSES_LISTED = 20
+
+_LONGEST = 200
+"""Columns of a name that an error or warning spells out."""
 
 _WINDOW = 1 << 16
 
@@ -137,9 +142,10 @@ def dataset_of(collection: Collection, source: EncodedSource) -> Dataset:
             splits[name] = Split(images.take(part), labels[part])
     listed = collection.reading
     others = _left_out(Why.NO_IMAGE, catalogue, np.flatnonzero(no_image))
-    notes = [*collection.notes, *_warnings((*others, *listed.left_out))]
+    notes = [*collection.notes, *alike(collection.class_names), *_warnings((*others, *listed.left_out))]
     if len(bad):
         notes.append(f"{len(bad):,} unreadable image(s) quarantined: {_told(catalogue, bad)}")
+    notes += _in_several_classes(catalogue, np.flatnonzero(fine), classes)
     several = np.flatnonzero(fine & (columns["several"] > 0))
     if len(several):
         notes.append(
@@ -178,6 +184,25 @@ def _require_enough(collection: Collection, classes: npt.NDArray[np.int32], rows
             raise DataError(f"{told}no readable image in {where}; add some{listed}")
         if position == WHOLE and (short := shortages(counts, 2)):
             raise too_few(short, collection.class_names, where, _TO_DEAL)
+
+
+def _in_several_classes(catalogue: Catalogue, rows: npt.NDArray[np.int64], classes: npt.NDArray[np.int32]) -> list[str]:
+    """A warning of images whose pixels are in two classes."""
+    digests = catalogue.digests[rows].view(np.uint64)
+    order = np.lexsort((classes[rows], digests[:, 0], digests[:, 1]))
+    ordered, labels = digests[order], classes[rows[order]]
+    same = (ordered[1:] == ordered[:-1]).all(axis=1)
+    other = same & (labels[1:] != labels[:-1])
+    if not other.any():
+        return []
+    firsts = np.concatenate([[True], ~same]).cumsum()[1:][
+        other
+    ]  # the number of the image, for each place of another class
+    at = np.flatnonzero(other)[np.unique(firsts, return_index=True)[1]]
+    at = at[np.argsort(order[at])]
+    told = [f"{catalogue.name(rows[order[each]])} and {catalogue.name(rows[order[each + 1]])}" for each in at[:_LISTED]]
+    more = f" and {len(at) - _LISTED:,} more" if len(at) > _LISTED else ""
+    return [f"{len(at):,} image(s) are in several classes, by their pixels: {', '.join(told)}{more}"]
 
 
 def _few_to_train(collection: Collection, train: Split) -> str:
@@ -246,7 +271,7 @@ def classes_of(
     Parameters
     ----------
     wanted : sequence of str, optional
-        The classes to take, in this order; else all that occur.
+        The classes to take, in this order; else all that occur. Names that are one text to Unicode are one, as train has it.
     order : sequence of str, optional
         Their order where the source tells one; else numbers by value, or names by the alphabet.
 
@@ -255,20 +280,36 @@ def classes_of(
     DataError
         When a wanted class does not occur, or there are fewer than two.
     """
-    occurring = np.unique(catalogue.columns["label"])
-    values = [catalogue.values[code] for code in occurring[occurring >= 0]]
+    labels, split = catalogue.columns["label"], catalogue.columns["split"]
+    train = dict.fromkeys(catalogue.values[code] for code in np.unique(labels[(split <= 0) & (labels >= 0)]))
+    every = [catalogue.values[code] for code in np.unique(labels[labels >= 0])]
+    same = {value: there for value in every if (there := matching(value, train)) is not None}
+    values = list(dict.fromkeys(same.get(value, value) for value in every))
     place = {value: number for number, value in enumerate(order or ())}
     numbers = all(re.fullmatch(r"-?\d+", value) for value in values)
     found = sorted(values, key=lambda value: (place.get(value, len(place)), int(value) if numbers else 0, value))
-    missing = [name for name in wanted or () if name not in found]
+    known_names = dict.fromkeys(found)
+    asked = {name: matching(name, known_names) for name in wanted or ()}
+    missing = [name for name, there in asked.items() if there is None]
     if missing:
         known = ", ".join(found[:_CLASSES_LISTED]) + (" …" if len(found) > _CLASSES_LISTED else "")
-        raise DataError(f"class {missing[0]!r} is not in {shown}; it has: {known or 'no labels'}")
-    names = list(wanted or found)
+        why = "" if known else f" ({_why_no_labels(catalogue)})"
+        raise DataError(f"class {missing[0]!r} is not in {shown}; it has: {known or 'no labels'}{why}")
+    names = list(dict.fromkeys(filter(None, asked.values()))) or found
+    if not names:
+        raise DataError(f"no image of {shown} has a label: {_why_no_labels(catalogue)}")
     if len(names) < 2:
-        raise DataError(f"{shown} has {len(names)} class(es); at least two are needed")
+        raise DataError(f"{shown} has the class {names[0]!r} alone; at least two are needed: add images of another")
     position = {name: number for number, name in enumerate(names)}
-    return names, np.array([position.get(value, -1) for value in catalogue.values], np.int32)
+    return names, np.array([position.get(same.get(value, value), -1) for value in catalogue.values], np.int32)
+
+
+def _why_no_labels(catalogue: Catalogue) -> str:
+    """Why no row has a label, by the first that is meant as an image."""
+    rows = np.flatnonzero((catalogue.columns["state"] > FINE) & ~catalogue.refused_for(NO_SAMPLE))
+    if not len(rows):
+        return "there is no row that may be one"
+    return f"{catalogue.name(rows[0])}: {catalogue.reason(int(rows[0]))}"
 
 
 def _verify(collection: Collection, wanted: npt.NDArray[np.bool_], shrinks: Sequence[Shrink]) -> None:
@@ -286,8 +327,8 @@ def _told(catalogue: Catalogue, rows: npt.NDArray[np.int64]) -> str:
     """The first few of some images, with the reasons of unreadable ones."""
     listed = []
     for row in rows[:_LISTED].tolist():
-        reason = catalogue.reason(row)
-        listed.append(f"{catalogue.name(row)} ({reason})" if reason else catalogue.name(row))
+        reason, name = catalogue.reason(row), cut(catalogue.name(row), _LONGEST)
+        listed.append(f"{name} ({reason})" if reason else name)
     return ", ".join(listed) + (f" and {len(rows) - _LISTED:,} more" if len(rows) > _LISTED else "")
 
 

@@ -36,6 +36,9 @@ from lib.datasets.split_names import HOW_TO_SAY, SPLITS, read_paths
 from lib.datasets.understood import Reading, SplitsBy, Why, left_out
 from lib.errors import DataError
 
+INDEXED = "2"
+"""Raised when the same containers are indexed otherwise than before, so that older catalogues are left."""
+
 _MAGIC = re.compile(r"[*?\[]")
 
 

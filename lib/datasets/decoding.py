@@ -45,6 +45,7 @@ IMAGE_ENDINGS = {"jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "ppm
 CANNOT_READ = "cannot be read: "
 """Begins a reason that lies with the machine and not with the image: no ground to set an image aside."""
 
+NO_FILE = "no regular file: a broken link, a pipe or a device"
 NO_PERMISSION = "no permission to read it"
 ASKED_AGAIN = (CANNOT_READ, NO_PERMISSION)
 """What such reasons begin with may be fixed without a change of the image, so they are not kept."""

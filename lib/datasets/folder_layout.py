@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from lib.datasets.catalogue import shown
+from lib.datasets.class_names import matching
 from lib.datasets.places import Place
 from lib.datasets.recognition import is_hidden, named_as_image
 from lib.datasets.split_names import HOW_TO_SAY, SPLITS, Told, read_names
@@ -25,11 +26,12 @@ _LISTED = 10
 
 @dataclass(frozen=True)
 class Contents:
-    """What lies in a folder and is not hidden: the folders, the files that are called as images, and other files."""
+    """What lies in a folder: the folders, the files that are called as images, others, and hidden folders with images."""
 
     folders: list[bytes]
     images: list[bytes]
     others: list[bytes]
+    hidden: list[bytes]
 
     @property
     def named(self) -> dict[str, bytes]:
@@ -43,16 +45,30 @@ class Contents:
 
 
 def contents(place: Place, folder: bytes, hidden: Tally) -> Contents:
-    """What lies in a folder of a place; what is hidden is counted."""
+    """What lies in a folder of a place; what else is hidden is counted."""
     folders: list[bytes] = []
     images: list[bytes] = []
     others: list[bytes] = []
+    aside: list[bytes] = []
     for entry in place.scan(folder):
         if is_hidden(entry.name):
+            if entry.is_folder and _holds_images(place, folder + entry.name + b"/"):
+                aside.append(entry.name)
+                continue
             hidden.add(shown(folder + entry.name) + "/" * entry.is_folder)
         else:
             (folders if entry.is_folder else images if named_as_image(entry.name) else others).append(entry.name)
-    return Contents(sorted(folders), sorted(images), sorted(others))
+    return Contents(sorted(folders), sorted(images), sorted(others), sorted(aside))
+
+
+def _holds_images(place: Place, folder: bytes) -> bool:
+    try:
+        return any(
+            named_as_image(entry.name) and not is_hidden(entry.name) and not entry.is_folder
+            for entry in place.scan(folder)
+        )
+    except (DataError, FileNotFoundError):  # what is hidden need not be readable
+        return False
 
 
 @dataclass(frozen=True)
@@ -71,6 +87,8 @@ class Layout:
         What lies in each of these.
     beside : list of str
         Folders beside those of splits, which are not taken.
+    around : list of str
+        Images beside lone folders that hold all others, which are not taken.
     """
 
     base: bytes
@@ -79,6 +97,7 @@ class Layout:
     inside: Mapping[bytes, Contents]
     by: SplitsBy
     beside: list[str]
+    around: list[str]
 
 
 def layout_of(place: Place, classes: Sequence[str] | None, hidden: Tally) -> Layout:
@@ -89,36 +108,119 @@ def layout_of(place: Place, classes: Sequence[str] | None, hidden: Tally) -> Lay
     DataError
         When names have two readings, two folders are of one split, or there is none of train.
     """
-    base = b""
+    base, around = b"", []
     root = contents(place, base, hidden)
     for _ in range(_DEEPEST):
-        if len(root.folders) != 1 or root.images:
+        if len(root.folders) != 1:
             break
         counted = Tally(Why.HIDDEN)
         inner = contents(place, base + root.folders[0] + b"/", counted)
         if not inner.folders or (_says_splits(root, classes) and not read_names(list(inner.named)).whole):
             break
+        around += [shown(base + name) for name in root.images]
         base, root = base + root.folders[0] + b"/", inner
         hidden.take(counted)
     if not _says_splits(root, classes):
-        return Layout(base, root, {base: "train"}, {base: root}, SplitsBy.NOTHING, [])
+        return Layout(base, root, {base: "train"}, {base: root}, SplitsBy.NOTHING, [], around)
     told = read_names(list(root.named))
     inside = {name: contents(place, base + root.named[name] + b"/", hidden) for name in told.splits}
     _require_splits(place, base, root, told, inside)
     folders = {split: name for name, split in told.splits.items()}
-    prefixes = {split: base + root.named[folders[split]] + b"/" for split in SPLITS if split in folders}
-    return Layout(
-        base,
-        root,
-        {prefix: split for split, prefix in prefixes.items()},
-        {prefix: inside[folders[split]] for split, prefix in prefixes.items()},
-        SplitsBy.NAMES,
-        [shown(base) + name for name in told.others],
+    parts: dict[bytes, str] = {}
+    taken: dict[bytes, Contents] = {}
+    for split in (each for each in SPLITS if each in folders):
+        prefix, found = base + root.named[folders[split]] + b"/", inside[folders[split]]
+        train = next(iter(taken.values())).folders if taken else []
+        if len(found.folders) == 1 and found.folders[0] not in train:
+            prefix, found = _innermost(place, prefix, found, hidden, around)
+        parts[prefix], taken[prefix] = split, found
+    if classes is None:
+        _require_no_splits_within(f"{place.shown}/{shown(base)}".rstrip("/"), parts, taken)
+    return Layout(base, root, parts, taken, SplitsBy.NAMES, [shown(base) + name for name in told.others], around)
+
+
+def _innermost(
+    place: Place, prefix: bytes, found: Contents, hidden: Tally, around: list[str]
+) -> tuple[bytes, Contents]:
+    """The folder of classes within a split's folder, which may be doubled (`train/train/cat`); itself where there is none."""
+    inner, within, counted, images = prefix, found, Tally(Why.HIDDEN), []
+    for _ in range(_DEEPEST):
+        if len(within.folders) != 1:
+            break
+        images += [shown(inner + name) for name in within.images]
+        inner += within.folders[0] + b"/"
+        within = contents(place, inner, counted)
+    if len(within.folders) < 2:
+        return prefix, found
+    hidden.take(counted)
+    around += images
+    return inner, within
+
+
+def _require_no_splits_within(root: str, parts: Mapping[bytes, str], inside: Mapping[bytes, Contents]) -> None:
+    """Raise DataError when the folders in a split's folder are splits again (`train/train/cat`, `train/val/cat`)."""
+    told = {prefix: read_names(list(found.named)) for prefix, found in inside.items()}
+    double = [prefix for prefix, each in told.items() if each.whole]
+    if not double:
+        return
+    names: dict[str, list[str]] = {}
+    for prefix, split in parts.items():
+        above = glob(shown(prefix).rstrip("/"))
+        if prefix not in double:
+            names.setdefault(split, []).append(above)
+        for name, each in told[prefix].splits.items() if prefix in double else ():
+            names.setdefault(each, []).append(f"{above}/{glob(name)}")
+    raise DataError(
+        f"{root}/{shown(double[0]).rstrip('/')} is of {parts[double[0]]} and holds folders of splits in turn "
+        f"({', '.join(told[double[0]].splits)}); set {how_to_say(_joined(names))}"
     )
 
 
+_TABLES = (b".csv", b".tsv", b".json", b".jsonl", b".xlsx", b".xls")
+_PACKED = (b".zip", b".tar", b".gz", b".tgz", b".bz2", b".xz", b".zst", b".7z", b".rar", b".parquet")
+
+
+def is_table(name: bytes) -> bool:
+    """Whether a file may be a table of labels, by its ending."""
+    return name.lower().endswith(_TABLES)
+
+
+def no_labels_from(found: Contents) -> str:
+    """What is to be done where labels may be in a table beside images; empty where there is none."""
+    tables = [shown(name) for name in found.others if is_table(name)]
+    return f"labels in a table ({listed(tables)}) are not read: {OWN_FOLDERS}" if tables else ""
+
+
+def packed(found: Contents) -> str:
+    """What is to be done where there are archives in the place of images; empty where there is none."""
+    names = [shown(name) for name in found.others if name.lower().endswith(_PACKED)]
+    if not names:
+        return ""
+    kinds = [kind for kind, end in (("webdataset", ".tar"), ("parquet", ".parquet")) if names[0].lower().endswith(end)]
+    return f"it holds archives ({listed(names)}): unpack them" + "".join(f", or set source: {kind}" for kind in kinds)
+
+
+def instead_of_classes(root: str, found: Contents) -> str:
+    """What lies in a folder that should have a folder for each class, and what to do."""
+    told = [packed(found), no_labels_from(found)]
+    if found.hidden:
+        told.insert(
+            0, f"{len(found.hidden)} folder(s) are hidden ({listed(list(map(shown, found.hidden)))}): rename them"
+        )
+    if found.images:
+        told.append(f"{len(found.images):,} image(s) lie there in no folder, e.g. {shown(found.images[0])}")
+    if not any(told):
+        told = [OWN_FOLDERS if found.folders else "there is no image"]
+    if len(found.folders) == 1:
+        told.append(f"images without labels are taken by path: {root}/{shown(found.folders[0])}")
+    return "; ".join(filter(None, told))
+
+
+OWN_FOLDERS = "put the images of each class into a folder called as the class (cat/0.jpg)"
+
+
 def _says_splits(root: Contents, classes: Sequence[str] | None) -> bool:
-    if classes is not None and set(classes) <= set(root.named):  # a class may be called so
+    if classes is not None and all(matching(name, root.named) for name in classes):  # a class may be called so
         return False
     return bool(read_names(list(root.named)).splits)
 
@@ -212,8 +314,13 @@ def _patterns(above: str, told: Told) -> str:
     names: dict[str, list[str]] = {}
     for name, split in told.splits.items():
         names.setdefault(split, []).append(glob(name))
-    joined = {split: each[0] if len(each) == 1 else f"{{{','.join(each)}}}" for split, each in names.items()}
-    return how_to_say({split: f"{above}{name}/**" for split, name in joined.items()})
+    return how_to_say(_joined(names, above))
+
+
+def _joined(names: Mapping[str, Sequence[str]], above: str = "") -> dict[str, str]:
+    """Split -> the pattern of all that is in any of some folders."""
+    one = {split: each[0] if len(each) == 1 else f"{{{','.join(each)}}}" for split, each in names.items()}
+    return {split: f"{above}{name}/**" for split, name in one.items()}
 
 
 def glob(name: str) -> str:

@@ -22,7 +22,7 @@ from lib.datasets.dataset import Dataset
 from lib.datasets.decoding import UnreadableError
 from lib.datasets.download import RemoteFile, fetch, file_name, is_offline
 from lib.datasets.folder_files import list_files
-from lib.datasets.folder_layout import ClassFolder, layout_of, splits_in_classes
+from lib.datasets.folder_layout import ClassFolder, is_table, layout_of, splits_in_classes
 from lib.datasets.origins import digest_of
 from lib.datasets.places import (
     LocalPlace,
@@ -189,9 +189,10 @@ def _unpacked_place(archive: Path, folder: Path, sha256: str | None = None) -> t
 
 
 def _only_folder(folder: Path) -> Path | None:
-    """The one folder within, if there is no other, no image beside it, and it is no split."""
+    """The one folder within, if there is no other, no image or table of labels beside it, and it is no split."""
     inside = [item for item in folder.iterdir() if not is_hidden(os.fsencode(item.name))]
     folders = [item for item in inside if item.is_dir()]
     if len(folders) != 1 or read_name(folders[0].name).splits:
         return None
-    return None if any(named_as_image(os.fsencode(item.name)) for item in inside) else folders[0]
+    names = [os.fsencode(item.name) for item in inside if item != folders[0]]
+    return None if any(named_as_image(name) or is_table(name) for name in names) else folders[0]

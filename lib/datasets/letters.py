@@ -32,6 +32,11 @@ _HEIGHT, _WIDTH = 16, 8
 _PIXELS = _HEIGHT * _WIDTH
 _DELIMITERS = ",;\t "
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
+_NO_TEXT = {
+    b"\x1f\x8b": "packed by gzip: unpack it (gunzip)",
+    b"PK": "an Excel workbook or a zip: save it as CSV, or unpack it",
+    b"\xd0\xcf\x11\xe0": "an Excel workbook: save it as CSV",
+}
 _LONGEST_NUMBER, _SHOWN = 9, 40
 _TRAIN_A_CLASS, _VALIDATION_A_CLASS = 900, 100
 
@@ -78,6 +83,9 @@ def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
     """The number of each line that is not blank, and its cells without quotes, spaces and trailing delimiters."""
     data = path.read_bytes()
     require_no_pointer(path, data)
+    other = next((told for magic, told in _NO_TEXT.items() if data.startswith(magic)), None)
+    if other is not None:
+        raise DataError(f"{path.name} is {other}")
     text = data.decode("utf-16" if data.startswith(_UTF16) else "utf-8-sig", "replace")
     first = text.lstrip().partition("\n")[0].rstrip()
     delimiter = next((each for each in _DELIMITERS if each in first), ",")

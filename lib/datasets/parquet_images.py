@@ -24,14 +24,14 @@ import pyarrow.parquet as pq
 from lib.datasets import catalogue as catalogues
 from lib.datasets.catalogue import UNKNOWN_SIZE, Catalogue, Container, shown
 from lib.datasets.collection import Collection, classes_of, dataset_of
-from lib.datasets.containers import catalogue_of, container_splits, find, name_of, parted, set_splits
+from lib.datasets.containers import INDEXED, catalogue_of, container_splits, find, name_of, parted, set_splits
 from lib.datasets.dataset import Dataset
 from lib.datasets.decoding import UnreadableError
 from lib.datasets.formats import require_no_pointer
 from lib.datasets.origins import digest_of
 from lib.datasets.places import Place, unreadable, without_secrets
 from lib.datasets.sources import ParquetImages
-from lib.datasets.split_names import SPLITS, read_name
+from lib.datasets.split_names import SPLITS, read_name, read_names, words
 from lib.errors import DataError, ProbeflowError
 from lib.progress import bar
 
@@ -47,8 +47,12 @@ _LISTED = 20
 
 _NO_LABEL, _NO_TEXT = -1, -2
 
-_SPLIT_COLUMNS = ("split", "subset", "partition")
-"""What a column is called that tells which split each row is of."""
+_SURE_COLUMNS = ("split", "partition")
+_SPLIT_COLUMNS = (*_SURE_COLUMNS, "subset", "set", "usage", "fold", "phase")
+"""What a column is called that tells which split each row is of, the surest first; `_SURE_COLUMNS` are nothing else."""
+
+_SPLIT_VALUES = 20
+"""Values that a column of splits has at most, if its name does not tell what it is."""
 
 
 @dataclass
@@ -235,7 +239,7 @@ def load(source: ParquetImages, raw: Path, mirror: str | None) -> Dataset:
     containers = parts.containers
     decoder = source.decoder
     columns = (source.image_column, source.label_column)
-    file = raw / "parquet" / f"catalogue-{digest_of(place.shown, source.path, *columns)}.parquet"
+    file = raw / "parquet" / f"catalogue-{digest_of(INDEXED, place.shown, source.path, *columns)}.parquet"
     known = catalogues.read(file, decoder.identity)
     names = _class_names_of(place, containers[0], source)
     # Those that are known agree, so that one stands for all of them.
@@ -255,6 +259,7 @@ def load(source: ParquetImages, raw: Path, mirror: str | None) -> Dataset:
             advance,
         )
     reading = set_splits(catalogue, parts, place)
+    notes = _pooled(place, containers[0], source) if parts.splits is None else []
     class_names, classes = classes_of(catalogue, source.classes, names, place.shown)
     return dataset_of(
         Collection(
@@ -269,6 +274,7 @@ def load(source: ParquetImages, raw: Path, mirror: str | None) -> Dataset:
             file=file,
             is_new=is_new,
             reading=reading,
+            notes=notes,
         ),
         source,
     )
@@ -276,21 +282,75 @@ def load(source: ParquetImages, raw: Path, mirror: str | None) -> Dataset:
 
 def splits_ahead(source: ParquetImages, raw: Path, mirror: str | None) -> tuple[str, ...] | None:
     """The splits that files on this machine are of; None when only a column of theirs tells it."""
-    return container_splits(source, source.path, ".parquet", _rows_may_tell)
+
+    def rows_may_tell(place: Place, container: Container) -> bool:
+        try:
+            with _opened(place, container) as parquet:
+                return _split_column(parquet, source) is not None
+        except DataError:
+            return True
+
+    return container_splits(source, source.path, ".parquet", rows_may_tell)
 
 
-def _rows_may_tell(place: Place, container: Container) -> bool:
-    """Whether a file has a column of splits, or cannot be read."""
-    try:
-        with _opened(place, container) as parquet:
-            return _split_column(parquet.schema_arrow) is not None
-    except DataError:
-        return True
+def _split_column(parquet: Any, source: ParquetImages) -> str | None:
+    """The column of text that tells each row's split, if there is one: by its name, or because nothing else is in it."""
+    texts = [field.name for field in parquet.schema_arrow if _is_text(field.type) and field.name != source.label_column]
+    named = [name for known in _SPLIT_COLUMNS for name in texts if name.lower() == known]
+    return next(iter(named), None) or next((name for name in texts if _holds_splits(parquet, name)), None)
 
 
-def _split_column(schema: Any) -> str | None:
-    """The column that tells each row's split, if there is one."""
-    return next((field.name for field in schema if field.name.lower() in _SPLIT_COLUMNS and _is_text(field.type)), None)
+def _is_of_one_split(field: Any) -> bool:
+    """Whether a column tells of each row whether it is of one split, such as `is_train`."""
+    said, kind = read_name(field.name), _plain(field.type)
+    return bool(said.splits) and (pa.types.is_boolean(kind) or (said.rest == ("is",) and pa.types.is_primitive(kind)))
+
+
+def _holds_splits(parquet: Any, column: str) -> bool:
+    """Whether all values of a column are words of splits, of train and of another."""
+    found: set[Any] = set()
+    for batch in parquet.iter_batches(_ROWS_AT_ONCE, columns=[column], use_threads=False):
+        found |= set(_values(_distinct(batch.column(0)))) - {None}
+        if len(found) > _SPLIT_VALUES or not all(map(_told, found)):
+            return False
+    return read_names(sorted(found)).whole and not all(read_name(value).weak for value in found)
+
+
+def _pooled(place: Place, container: Container, source: ParquetImages) -> list[str]:
+    """Warnings of what a column may tell of splits and is not taken as told.
+
+    Raises
+    ------
+    DataError
+        When a column is called as one of splits and holds no words of them.
+    """
+    told = f"{place.shown}/{shown(_name(container))}"
+    with _opened(place, container) as parquet:
+        schema, column = parquet.schema_arrow, _split_column(parquet, source)
+        if column is not None:
+            batches = parquet.iter_batches(_LABELS_AT_ONCE, columns=[column], use_threads=False)
+            values = {value for batch in batches for value in _values(_distinct(batch.column(0)))}
+            found: dict[int, list[str]] = {}
+            for value in sorted(filter(_told, values)):
+                found.setdefault(_told(value), []).append(value)
+            if found:
+                return [
+                    f"{', '.join(map(repr, names))} in column {column!r} are all taken as {SPLITS[split - 1]}"
+                    for split, names in found.items()
+                    if len({tuple(words(name)) for name in names}) > 1
+                ]
+    others = [field for field in schema if field.name != source.label_column and not pa.types.is_null(field.type)]
+    weak = [field.name for field in others if field.name.lower() in _SPLIT_COLUMNS]
+    sure = [field.name for field in others if field.name.lower() in _SURE_COLUMNS or _is_of_one_split(field)]
+    if sure:
+        raise DataError(
+            f"{told}: column {sure[0]!r} ({schema.field(sure[0]).type}) may tell each row's split, and holds no words of "
+            'splits; for splits write train, validation or test into it; to take all rows together set splits: {train: "**"}'
+        )
+    return [
+        f"column {name!r} ({schema.field(name).type}) holds no words of splits (train, validation, test): it is not used"
+        for name in weak
+    ]
 
 
 def _require_alike(place: Place, *files: tuple[Container, Sequence[str] | None]) -> None:
@@ -324,8 +384,8 @@ def index(place: Place, container: Container, source: ParquetImages) -> Catalogu
                 f"{place.shown}/{shown(_name(container))}: column {source.image_column!r} has no bytes, only paths, which "
                 "are not followed; write the content of the image files into it"
             )
-        of_split = _split_column(parquet.schema_arrow)
-        columns = [source.label_column, *([of_split] if of_split not in (None, source.label_column) else [])]
+        of_split = _split_column(parquet, source)
+        columns = [source.label_column, *([of_split] if of_split is not None else [])]
         for batch in parquet.iter_batches(_LABELS_AT_ONCE, columns=columns, use_threads=False):
             column = _label_column(batch.column(source.label_column), of_labels)
             labels.append(_coded(column, lambda value: _code(value, names, values)))
@@ -362,14 +422,22 @@ def _label_column(labels: Any, told: str) -> Any:
 
 def _coded(column: Any, code: Callable[[Any], int]) -> npt.NDArray[np.int32]:
     """The code of each value of a column, of which each distinct one is asked once."""
-    if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
-    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-        column = column.cast(pa.large_binary())
+    column = _flat(column)
     distinct = pc.unique(column)
     codes = np.array([code(value) for value in _values(distinct)], np.int32)
     coded: npt.NDArray[np.int32] = codes[pc.index_in(column, value_set=distinct).to_numpy(zero_copy_only=False)]
     return coded
+
+
+def _flat(column: Any) -> Any:
+    """A column without its dictionary, of text as bytes: not all of it need be UTF-8."""
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    return column.cast(pa.large_binary()) if _is_text(column.type) else column
+
+
+def _distinct(column: Any) -> Any:
+    return pc.unique(_flat(column))
 
 
 def _told(value: Any) -> int:

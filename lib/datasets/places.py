@@ -23,6 +23,7 @@ from lib.datasets.copies import Stamp
 from lib.datasets.decoding import CANNOT_READ, NO_PERMISSION, UnreadableError
 from lib.datasets.download import is_offline
 from lib.errors import AbsentError, ConfigError, DataError, ProbeflowError
+from lib.text import cut
 
 Range = tuple[bytes, int, int | None]
 """A file's name, the first byte wanted, and how many; None for all that follow."""
@@ -31,6 +32,9 @@ _AT_ONCE = 32
 """Ranges asked of a remote file system together."""
 
 _ATTEMPTS = 3
+
+_LONGEST = 200
+"""Columns of a name that an error spells out."""
 
 _TELLING = (
     *("ETag", "etag", "md5Hash", "content_hash", "Content-MD5"),
@@ -86,7 +90,9 @@ class LocalPlace:
             for item in found:
                 try:
                     status = item.stat()
-                except OSError:
+                except OSError as error:
+                    if error.errno == errno.ENAMETOOLONG:  # there may be thousands of images below it
+                        raise
                     yield Entry(item.name, False, NOT_REGULAR, 0)
                     continue
                 if stat.S_ISDIR(status.st_mode):
@@ -108,9 +114,12 @@ class LocalPlace:
         except FileNotFoundError:
             raise
         except OSError as error:
-            raise DataError(
-                f"folder {self.shown}/{shown(folder)} cannot be listed ({error.strerror}); fix that or move it away"
-            ) from None
+            name, fix = f"{self.shown}/{shown(folder)}", "fix that or move it away"
+            if error.errno == errno.ENAMETOOLONG:
+                fix = (
+                    f"a path of {len(name):,} characters is too long for this system: move what lies there up, or away"
+                )
+            raise DataError(f"folder {cut(name, _LONGEST)} cannot be listed ({error.strerror}); {fix}") from None
 
     def fetch(self, ranges: Iterable[Range]) -> Iterator[bytes | UnreadableError]:
         """The bytes of each range, in order, or why there are none; a file is opened once for ranges that follow."""

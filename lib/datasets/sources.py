@@ -6,6 +6,7 @@ typed, validated once, and drawn as a form by the Prefect UI; a kind's module is
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, LiteralString, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -33,6 +35,17 @@ if TYPE_CHECKING:
     from lib.datasets.dataset import Dataset
 
 CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+
+
+def _once(names: tuple[str, ...]) -> tuple[str, ...]:
+    for name, count in Counter(names).items():
+        if count > 1:
+            raise ValueError(f"{name!r} is listed twice")
+    return names
+
+
+Classes = Annotated[tuple[str, ...], Field(min_length=2), AfterValidator(_once)]
+"""Two or more names of classes, each listed once."""
 
 
 class SourceSettings(BaseModel):
@@ -107,7 +120,7 @@ class Cifar10(SourceSettings):
     known_splits: ClassVar = ("train", "test")
 
     source: Literal["cifar10"] = "cifar10"
-    classes: tuple[str, ...] = Field(("airplane", "automobile"), min_length=2, description="Any two or more classes.")
+    classes: Classes = Field(("airplane", "automobile"), description="Any two or more classes.")
 
 
 class SplitPatterns(BaseModel):
@@ -188,7 +201,7 @@ class ImageFolder(EncodedSource):
 
     source: Literal["folder"] = "folder"
     path: str = Field(description="Folder or archive: a path, a URL, or a name under PROBEFLOW_MIRROR.")
-    classes: tuple[str, ...] | None = Field(None, min_length=2, description="Classes to take; all when not given.")
+    classes: Classes | None = Field(None, description="Classes to take; all when not given.")
 
 
 class WebDataset(EncodedSource):
@@ -198,7 +211,7 @@ class WebDataset(EncodedSource):
     path: str = Field(
         description="A .tar, a folder of such, or a pattern as {000..010}.tar: a path, a URL, or under PROBEFLOW_MIRROR."
     )
-    classes: tuple[str, ...] | None = Field(None, min_length=2, description="Classes to take; all when not given.")
+    classes: Classes | None = Field(None, description="Classes to take; all when not given.")
 
 
 class ParquetImages(EncodedSource):
@@ -210,7 +223,7 @@ class ParquetImages(EncodedSource):
     )
     image_column: str = Field("image", description="Encoded images: binary, or a struct with `bytes`.")
     label_column: str = Field("label", description="Labels: numbers or names.")
-    classes: tuple[str, ...] | None = Field(None, min_length=2, description="Classes to take; all when not given.")
+    classes: Classes | None = Field(None, description="Classes to take; all when not given.")
 
 
 Load = Callable[[Any, Path, str | None], "Dataset"]

@@ -211,6 +211,22 @@ def read_paths(paths: Sequence[str], shown: str) -> list[str] | None:
     return [said.splits[0] for said in own]
 
 
+def require_no_words(paths: Iterable[str], root: str, fix: str) -> None:
+    """Raise DataError when the name of every file tells a split and nothing else does, so that they would be pooled."""
+    found: dict[str, str] = {}
+    for path in paths:
+        said = read_name(path.rpartition("/")[2])
+        if len(said.splits) != 1 or said.weak:
+            return
+        found.setdefault(said.splits[0], path)
+    if _whole(found):
+        told = ", ".join(f"{split}: {found[split]}" for split in SPLITS if split in found)
+        raise DataError(
+            f"{root}: files may be of splits by their names ({told}), and nothing else tells it; {fix}; to take "
+            'them together set splits: {train: "**"}'
+        )
+
+
 HOW_TO_SAY = 'say which are which by patterns, such as splits: {train: "…", test: "…"}'
 
 

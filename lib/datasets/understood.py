@@ -10,8 +10,13 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import islice
 
+from lib.text import cut
+
 EXAMPLES = 5
 """Names that are told of what is left out."""
+
+_LONGEST = 200
+"""Columns that are told of a name."""
 
 _CLASSES_SHOWN = 10
 
@@ -21,6 +26,7 @@ class Why(StrEnum):
 
     NO_IMAGE = "no-image"
     HIDDEN = "hidden"
+    HIDDEN_FOLDERS = "hidden-folders"
     BESIDE_CLASSES = "beside-classes"
     BESIDE_SPLITS = "beside-splits"
     NO_PATTERN = "no-pattern"
@@ -30,6 +36,7 @@ class Why(StrEnum):
 WHY_WORDS = {
     Why.NO_IMAGE: "no image, by ending and content",
     Why.HIDDEN: "hidden, or kept by an operating system",
+    Why.HIDDEN_FOLDERS: "hidden folders of images",
     Why.BESIDE_CLASSES: "images beside the class folders",
     Why.BESIDE_SPLITS: "folders beside the splits",
     Why.NO_PATTERN: "matched by no pattern of splits",
@@ -79,7 +86,7 @@ class Tally:
 def words(left: LeftOut) -> str:
     """The names of the first few, and how many more."""
     more = left.count - len(left.examples)
-    return ", ".join(left.examples) + (f" and {more:,} more" if more else "")
+    return ", ".join(cut(name, _LONGEST) for name in left.examples) + (f" and {more:,} more" if more else "")
 
 
 class SplitsBy(StrEnum):

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lib.datasets.catalogue import NOT_REGULAR, UNVERIFIED, Catalogue, Verified
-from lib.datasets.decoding import Decoder, UnreadableError
+from lib.datasets.decoding import NO_FILE, Decoder, UnreadableError
 from lib.datasets.encoded import ByteStore
 from lib.datasets.recognition import HEAD, format_of
 from lib.datasets.small_copies import Keeper
@@ -96,7 +96,7 @@ def _refuse_by_size(catalogue: Catalogue, decoder: Decoder) -> None:
             int(row),
             f"{sizes[row]:,} bytes, more than an image of largest_pixels {decoder.largest_pixels:,} can have"
             if sizes[row] > 0
-            else "no regular file: a broken link, a pipe or a device",
+            else NO_FILE,
         )
 
 

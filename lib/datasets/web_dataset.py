@@ -16,11 +16,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import IO
 
+import numpy as np
+
 from lib.datasets import catalogue as catalogues
 from lib.datasets import tars
 from lib.datasets.catalogue import Catalogue, CatalogueBuilder, Container, shown
 from lib.datasets.collection import NO_SAMPLE, Collection, classes_of, dataset_of
-from lib.datasets.containers import catalogue_of, container_splits, find, name_of, parted, set_splits
+from lib.datasets.containers import INDEXED, catalogue_of, container_splits, find, name_of, parted, set_splits
 from lib.datasets.dataset import Dataset
 from lib.datasets.decoding import IMAGE_ENDINGS, UnreadableError
 from lib.datasets.formats import require_no_pointer
@@ -28,12 +30,15 @@ from lib.datasets.origins import digest_of
 from lib.datasets.places import Place, remote_errors, without_secrets
 from lib.datasets.recognition import HEAD, format_of, is_hidden
 from lib.datasets.sources import WebDataset
-from lib.datasets.split_names import SPLITS, read_name
+from lib.datasets.split_names import SPLITS, read_name, require_no_words
+from lib.datasets.understood import SplitsBy
 from lib.errors import DataError
 from lib.progress import bar
 
+_OWN_SHARDS = "write each split into shards of its own (train-000.tar, test-000.tar)"
 _COMPRESSED = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd", b"PK": "zip"}
 _HEAD = 512
+_LONGEST_ENDING, _LISTED = 8, 5
 _LARGEST_LABEL = 1 << 20
 
 
@@ -69,7 +74,7 @@ def load(source: WebDataset, raw: Path, mirror: str | None) -> Dataset:
     place, containers = find(source.path, ".tar", mirror)
     parts = parted(containers, place, None if source.splits is None else source.splits.compiled())
     decoder = source.decoder
-    file = raw / "webdataset" / f"catalogue-{digest_of(place.shown, source.path)}.parquet"
+    file = raw / "webdataset" / f"catalogue-{digest_of(INDEXED, place.shown, source.path)}.parquet"
     with bar(f"index {name_of(source.path, place)}", len(parts.containers), "shard") as advance:
         catalogue, is_new = catalogue_of(
             parts.containers,
@@ -78,6 +83,9 @@ def load(source: WebDataset, raw: Path, mirror: str | None) -> Dataset:
             advance,
         )
     reading = set_splits(catalogue, parts, place)
+    if reading.splits_by is SplitsBy.NOTHING:
+        labelled = np.flatnonzero(catalogue.columns["label"] >= 0).tolist()
+        require_no_words(map(catalogue.name, labelled), place.shown, _OWN_SHARDS)
     class_names, classes = classes_of(catalogue, source.classes, None, place.shown)
     return dataset_of(
         Collection(
@@ -159,6 +167,7 @@ class _Sample:
     image: tarfile.TarInfo | None = None
     label: str | None = None
     problem: str | None = None
+    labels: list[tarfile.TarInfo] = field(default_factory=list)
     others: list[tarfile.TarInfo] = field(default_factory=list)
 
     def take(self, member: tarfile.TarInfo, extension: str, file: IO[bytes]) -> None:
@@ -169,6 +178,7 @@ class _Sample:
                 self.problem = f"the sample has several images ({shown(_raw(self.image.name))}, {name})"
             self.image = member
         elif extension == "cls" or (extension == "json" and self.label is None):
+            self.labels.append(member)
             if member.size > _LARGEST_LABEL:
                 self.problem = f"its label file {name} has {member.size:,} bytes"
                 return
@@ -192,7 +202,9 @@ class _Sample:
             stray = self.label is None and problem is None
             problem = problem or (NO_SAMPLE if stray else "the sample has no image")
         elif self.label is None:
-            problem = problem or "no label beside it: a .cls file, or .json with label or cls"
+            kinds = sorted({_kind(member.name) for member in (self.image, *self.labels, *self.others)})
+            beside = ", ".join(kinds[:_LISTED]) + (", …" if len(kinds) > _LISTED else "")
+            problem = problem or f"no label beside it (.cls, or label or cls in .json); there is {beside}"
         name = self.key if self.image is None else self.image.name
         if problem == NO_SAMPLE and self.others:
             name = self.others[0].name
@@ -226,8 +238,14 @@ def _members(file: IO[bytes], told: str) -> Iterator[tarfile.TarInfo]:
             raise DataError(f"{told}: {member.name!r} is a link, a device or sparse; only plain files are taken")
 
 
+def _kind(name: str) -> str:
+    """A member's ending, to be told; "…" for a long one, of which each sample may have another."""
+    ending = name.rpartition("/")[2].rpartition(".")[2].lower()
+    return f".{ending}" if ending.isalnum() and len(ending) <= _LONGEST_ENDING else "…"
+
+
 def _label(content: bytes) -> str | None:
-    return _canonical(content.decode().strip())
+    return _canonical(content.decode("utf-8-sig").strip())
 
 
 def _label_in_json(content: bytes) -> str | None:
@@ -235,6 +253,8 @@ def _label_in_json(content: bytes) -> str | None:
     if not isinstance(found, dict):
         return None
     value = found.get("label", found.get("cls"))
+    if isinstance(value, float) and value.is_integer():  # as tables write whole numbers
+        value = int(value)
     return _canonical(str(value)) if isinstance(value, int | str) and not isinstance(value, bool) else None
 
 

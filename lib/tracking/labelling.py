@@ -12,6 +12,7 @@ from typing import Any
 import mlflow.pyfunc
 import pandas as pd
 
+from lib.datasets.decoding import NO_FILE
 from lib.tracking.registry import Registry
 from lib.tracking.store import Tracking
 
@@ -62,7 +63,10 @@ def label_images(classifier: LoadedVersion, paths: Sequence[Path]) -> list[Label
     unread: dict[int, str] = {}
     for row, path in enumerate(paths):
         try:
-            contents.append(path.read_bytes())
+            if path.is_file():
+                contents.append(path.read_bytes())
+            else:  # reading a pipe would wait for ever
+                unread[row] = NO_FILE
         except OSError as error:
             unread[row] = f"cannot be read: {error.strerror}"
     answers = iter(())

@@ -8,6 +8,7 @@ import io
 import lzma
 import shutil
 import stat
+import struct
 import tarfile
 import zipfile
 from collections.abc import Callable, Iterable
@@ -165,6 +166,14 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "long name in a tar": (tar_of([*FILES, (LONG, b"x")]), r"'n{80}…' is too long"),
     "long name in a zip": (zip_of([*FILES, (LONG, b"x")]), r"'n{80}…' is too long"),
     "deep folders": (tar_of([*FILES, ("d/" * 3000 + "x", b"x")]), r"is too long"),
+    "folder of Japanese Windows": (
+        zip_of([*FILES, ("XX/0.png", b"x")]).replace(b"XX/", "猫".encode("cp932") + b"/"),
+        r"does not tell in which encoding its names are \(not UTF-8, such as '.*/0.png'\); unpack it yourself .* -O cp932",
+    ),
+    "folder in a tar that is not UTF-8": (
+        tar_of([*FILES, ("caf\udce9/0.png", b"x")]),
+        r"pets.zip: 'caf.udce9/0.png' lies in a folder that is not named in UTF-8, .*unpack it yourself",
+    ),
     "name that is marked as UTF-8": (
         zip_of([("c\u00e4t", b"x")]).replace("\u00e4".encode(), b"\xff\xff"),
         r"damaged or no archive",
@@ -213,6 +222,14 @@ def test_a_size_that_cannot_be_is_refused_before_anything_is_read(tmp_path, size
 def test_a_name_in_a_zip_that_is_utf_8_without_saying_so_is_kept(tmp_path, name):
     written = zip_of([("X" * len(name.encode()), b"x")])
     assert unpacked(tmp_path, written.replace(b"X" * len(name.encode()), name.encode())) == {name: b"x"}
+
+
+def test_a_name_in_a_zip_that_info_zip_notes_in_utf_8_is_taken(tmp_path):
+    name = "\u732b/0.png".encode()
+    member = zipfile.ZipInfo("XX/0.png")
+    member.extra = struct.pack("<HHH", 0xCAFE, 2, 0) + struct.pack("<HHBI", 0x7075, 5 + len(name), 1, 0) + name
+    written = zip_of([(member, b"x")]).replace(b"XX/", "\u732b".encode("cp932") + b"/")
+    assert unpacked(tmp_path, written) == {name.decode(): b"x"}
 
 
 def test_a_name_in_a_tar_that_is_no_utf_8_is_kept(tmp_path):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
 import shutil
+import subprocess
 import tarfile
 import zipfile
 from pathlib import Path
@@ -12,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from flows.predict import find_images
 from lib.datasets import SplitsBy, acquire, require_no_leakage, splits_ahead
 from lib.datasets.decoding import Decoder
 from lib.datasets.sources import ImageFolder
@@ -245,9 +248,7 @@ class TestSubFoldersOfAClass:
     @pytest.fixture
     def numbers(self, tmp_path) -> Path:
         """`Dataset/0` to `Dataset/9` and `Examples/`, as a downloaded archive is often laid out."""
-        write_images(tmp_path / "numbers" / "Dataset", map(str, range(10)), 6)
-        write_images(tmp_path / "numbers", ["Examples"], 3)
-        return tmp_path / "numbers"
+        return write_images(tmp_path / "numbers", [*(f"Dataset/{number}" for number in range(10)), "Examples"], 6)
 
     def test_alone_are_warned_of_with_the_path_to_set(self, numbers, tmp_path):
         data = acquire(ImageFolder(path=str(numbers)), tmp_path / "data")
@@ -264,7 +265,7 @@ class TestSubFoldersOfAClass:
     def test_are_named_for_each_class_and_the_path_is_of_the_most(self, numbers, tmp_path):
         for name in ("a", "b"):
             (numbers / "Examples" / name).mkdir()
-        for number in range(3):
+        for number in range(6):
             (numbers / "Examples" / f"{number}.png").rename(numbers / "Examples" / "ab"[number % 2] / f"{number}.png")
         for split in ("train", "test"):
             shutil.copytree(numbers, tmp_path / "parts" / split)
@@ -391,3 +392,39 @@ class TestArchives:
         with pytest.raises(DataError, match="damaged"):
             acquire(ImageFolder(path=str(archive)), tmp_path / "data")
         assert not [path for path in (tmp_path / "data").rglob("*") if path.is_file()]
+
+
+@pytest.fixture
+def deeper(folder):
+    """Makes folders within folders of a class, with an image in the last; removed as Python's own recursion cannot."""
+
+    def make(name: str, levels: int) -> None:
+        content = (folder / "cat" / "0.png").read_bytes()
+        within = os.open(folder / "cat", os.O_RDONLY)
+        for _ in range(levels):
+            os.mkdir(name, dir_fd=within)
+            inner = os.open(name, os.O_RDONLY, dir_fd=within)
+            os.close(within)
+            within = inner
+        file = os.open("deep.png", os.O_CREAT | os.O_WRONLY, dir_fd=within)
+        os.write(file, content)
+        os.close(file)
+        os.close(within)
+
+    yield make
+    subprocess.run(["rm", "-rf", folder], check=True)
+
+
+def test_folders_may_be_deep(folder, deeper, tmp_path):
+    deeper("d", 1_200)
+    data = acquire(ImageFolder(path=str(folder)), tmp_path / "data")
+    assert sum(len(split) for split in data.splits.values()) == 21
+    assert len(find_images([str(folder)]).images) == 21
+
+
+def test_a_path_that_is_too_long_for_the_system_is_told_and_cut(folder, deeper, tmp_path):
+    deeper("d" * 90, 60)
+    for look in (lambda: acquire(ImageFolder(path=str(folder)), tmp_path / "data"), lambda: find_images([str(folder)])):
+        with pytest.raises(DataError, match=r"d… cannot be listed .*a path of 4,\d+ characters is too long") as caught:
+            look()
+        assert len(str(caught.value)) < 500

@@ -238,17 +238,56 @@ class TestAColumnOfSplits:
         [
             (["train"] * 8 + ["test"] * 4, {"train": 8, "test": 4}),
             (["Train"] * 6 + ["dev"] * 6, {"train": 4, "validation": 6, "test": 2}),
-            (["red"] * 12, {"train": 10, "test": 2}),
-            (list(range(12)), {"train": 10, "test": 2}),
+            (["Training"] * 6 + ["PublicTest"] * 4 + ["PrivateTest"] * 2, {"train": 6, "test": 6}),
         ],
     )
-    def test_tells_each_row_s(self, tmp_path, values, rows):
-        path = self.table(tmp_path / "x.parquet", values)
+    @pytest.mark.parametrize("name", ["split", "Usage", "set", "fold", "Partition", "of no such name"])
+    def test_tells_each_row_s(self, tmp_path, name, values, rows):
+        path = self.table(tmp_path / "x.parquet", values, name)
         for _ in range(2):  # the second time from the catalogue
             found = acquired(path, tmp_path)
             assert {name: len(split) for name, split in found.splits.items()} == rows
-        ahead = splits_ahead(ParquetImages(path=str(path)), tmp_path)
-        assert ahead == (tuple(rows) if isinstance(values[0], int) else None)
+            both = f"'PrivateTest', 'PublicTest' in column {name!r} are all taken as test"
+            assert [each for each in found.warnings if "column" in each] == [both] * ("PublicTest" in values)
+        assert splits_ahead(ParquetImages(path=str(path)), tmp_path) is None
+
+    @pytest.mark.parametrize(
+        ("name", "values"),
+        [
+            ("split", [0] * 8 + [1] * 4),
+            ("split", ["red"] * 12),
+            ("partition", [0] * 12),
+            ("is_train", [True] * 8 + [False] * 4),
+            ("is_test", [0] * 12),
+            ("Train", [True] * 12),
+        ],
+    )
+    def test_without_words_is_refused_unless_rows_are_said_to_be_together(self, tmp_path, name, values):
+        path = self.table(tmp_path / "x.parquet", values, name)
+        for _ in range(2):  # the second time from the catalogue
+            with pytest.raises(DataError, match=rf"column '{name}' \(\w+\) .* set splits: {{train: \"\*\*\"}}"):
+                acquired(path, tmp_path)
+        found = acquired(path, tmp_path, splits={"train": "**"})
+        assert {name: len(split) for name, split in found.splits.items()} == {"train": 10, "test": 2}
+        path.rename(tmp_path / "train.parquet")
+        assert len(acquired(tmp_path / "train.parquet", tmp_path).splits["test"]) == 2
+
+    @pytest.mark.parametrize(
+        ("name", "values", "warned"),
+        [
+            ("fold", [0, 1, 2] * 4, True),
+            ("subset", ["coco"] * 12, True),
+            ("trained", [True] * 12, False),
+            ("test", [1] * 12, False),
+            ("vehicle", ["train"] * 12, False),
+            ("language", ["tr", "te"] * 6, False),
+            ("text", ["a train", "a bus"] * 6, False),
+        ],
+    )
+    def test_of_another_meaning_is_left_and_told_if_it_is_called_as_one(self, tmp_path, name, values, warned):
+        found = acquired(self.table(tmp_path / "x.parquet", values, name), tmp_path)
+        assert {name: len(split) for name, split in found.splits.items()} == {"train": 10, "test": 2}
+        assert [f"column {name!r}" in each for each in found.warnings if "column" in each] == [True] * warned
 
     def test_may_be_a_dictionary_and_set_aside_by_patterns(self, tmp_path):
         values = pa.array(["train"] * 8 + ["test"] * 4).dictionary_encode()
@@ -271,6 +310,11 @@ class TestAColumnOfSplits:
     def test_that_is_not_clear_is_refused(self, tmp_path, name, values, message):
         with pytest.raises(DataError, match=message):
             acquired(self.table(tmp_path / f"{name}.parquet", values), tmp_path)
+
+    def test_of_any_name_with_empty_cells_is_refused(self, tmp_path):
+        path = self.table(tmp_path / "x.parquet", ["train"] * 6 + ["test"] * 2 + [None] * 4, "of no such name")
+        with pytest.raises(DataError, match=r"4 of 12 rows do not tell their split, as the others do \(train, test\)"):
+            acquired(path, tmp_path)
 
 
 def test_known_files_are_not_read_again(tmp_path, monkeypatch):

@@ -219,6 +219,20 @@ class TestLetters:
         assert "\n" not in str(caught.value)
         assert len(str(caught.value)) < 300
 
+    @pytest.mark.parametrize(
+        ("content", "told"),
+        [
+            (gzip.compress(b"0,1\n"), r"packed by gzip: unpack it"),
+            (b"PK\x03\x04" + bytes(99), "an Excel workbook or a zip: save it as CSV"),
+            (b"\xd0\xcf\x11\xe0" + bytes(99), "an Excel workbook: save it as CSV"),
+        ],
+        ids=["gzip", "xlsx", "xls"],
+    )
+    def test_a_file_of_another_kind_is_named(self, tmp_path, content, told):
+        (tmp_path / "l.csv").write_bytes(content)
+        with pytest.raises(DataError, match=f"l.csv is {told}"):
+            read_csv(tmp_path / "l.csv")
+
     def test_an_empty_file_is_refused(self, tmp_path):
         (tmp_path / "l.csv").write_text("")
         with pytest.raises(DataError, match="is empty"):
@@ -271,6 +285,12 @@ class TestLetters:
         first = acquire(Letters(train_csv="l.csv", validation_csv="l.csv"), tmp_path / "data")
         monkeypatch.chdir("/")
         assert acquire(parse_source(first.source), tmp_path / "data").digest == first.digest
+
+
+@pytest.mark.parametrize("kind", [ImageFolder, WebDataset, ParquetImages, Cifar10])
+def test_a_class_is_listed_once(kind):
+    with pytest.raises(ValidationError, match="'cat' is listed twice"):
+        kind.model_validate({"classes": ["cat", "dog", "cat"]} | ({} if kind is Cifar10 else {"path": "x"}))
 
 
 class TestCifar10:

@@ -151,7 +151,7 @@ def test_poison_is_told_by_name_and_set_aside(shards, tmp_path):
         assert table.column("split").to_pylist() == ["train"] * 5
         assert [tuple(row.values()) for row in table.select(["name", "label", "reason"]).to_pylist()] == [
             ("train-003.tar/d/bad.png", "cat", "not an image that Pillow knows"),
-            ("train-003.tar/d/alone.png", None, "no label beside it: a .cls file, or .json with label or cls"),
+            ("train-003.tar/d/alone.png", None, "no label beside it (.cls, or label or cls in .json); there is .png"),
             ("train-003.tar/d/label", "dog", "the sample has no image"),
             ("train-003.tar/d/two.jpg", "dog", "the sample has several images (d/two.png, d/two.jpg)"),
             ("train-003.tar/d/odd.png", None, "its label file d/odd.cls is no text or JSON"),
@@ -340,10 +340,43 @@ class TestShards:
             acquired(tmp_path / path, tmp_path)
 
     def test_one_class_is_not_enough(self, tmp_path):
-        with pytest.raises(DataError, match=r"has 1 class\(es\)"):
+        with pytest.raises(DataError, match="has the class 'cat' alone; at least two"):
             acquired(write_tar(tmp_path / "x.tar", samples(0, labels=("cat",))), tmp_path)
 
     def test_they_may_come_from_the_mirror(self, shards, tmp_path):
         here = acquired(shards, tmp_path)
         source = WebDataset(path="shards/*.tar")
         assert acquire(source, tmp_path / "other", tmp_path.as_uri()).digest == here.digest
+
+
+@pytest.mark.parametrize("ending", ["cls", "json"])
+def test_a_byte_order_mark_before_a_label_is_no_part_of_it(tmp_path, ending):
+    members = []
+    for number, image in enumerate(encoded_noise(0, 12)):
+        label = ["cat", "dog"][number % 2]
+        text = label if ending == "cls" else json.dumps({"label": label})
+        members += [
+            (f"{number}.png", image),
+            (f"{number}.{ending}", text.encode("utf-8-sig" if number < 6 else "utf-8")),
+        ]
+    assert acquired(write_tar(tmp_path / "x.tar", members), tmp_path).class_names == ("cat", "dog")
+
+
+def test_samples_without_labels_are_told_with_what_lies_beside_them(tmp_path):
+    images = [(f"{number}.png", image) for number, image in enumerate(encoded_noise(0, 4))]
+    members = [each for name, image in images for each in ((name, image), (f"{name[0]}.txt", b"a cat"))]
+    told = r"no image of .* has a label: x.tar/0.png: no label beside it \(.cls, or .*\); there is .png, .txt$"
+    with pytest.raises(DataError, match=told):
+        acquired(write_tar(tmp_path / "x.tar", members), tmp_path)
+    with pytest.raises(DataError, match=r"no image of .* has a label: there is no row that may be one"):
+        acquired(write_tar(tmp_path / "none.tar", []), tmp_path)
+
+
+def test_a_whole_number_is_one_class_with_and_without_a_point(tmp_path):
+    labels = [1, 1.0, 2, 2.0] * 3
+    members = [
+        each
+        for number, (image, label) in enumerate(zip(encoded_noise(0, 12), labels, strict=True))
+        for each in ((f"{number}.png", image), (f"{number}.json", json.dumps({"label": label}).encode()))
+    ]
+    assert acquired(write_tar(tmp_path / "x.tar", members), tmp_path).class_names == ("1", "2")

@@ -24,7 +24,7 @@ from lib.backbones.network import save_weights
 from lib.backbones.random_weights import random_network
 from lib.backbones.weights import weights_digest
 from lib.datasets import acquire
-from lib.datasets.decoding import encode_png
+from lib.datasets.decoding import NO_FILE, encode_png
 from lib.datasets.sources import Digits, ImageFolder
 from lib.errors import ConfigError, DataError, WeightsError
 from lib.features.plan import feature_set_digest
@@ -35,7 +35,7 @@ from lib.profile import parse_profile
 from lib.studies.study import Record
 from lib.studies.sweep.predictions import read_predictions
 from lib.tracking import registry
-from lib.tracking.labelling import label_images, load_version
+from lib.tracking.labelling import LoadedVersion, label_images, load_version
 from lib.tracking.models import log_network
 from lib.tracking.promotion import consider
 from lib.tracking.records import log_record
@@ -321,6 +321,24 @@ def test_names_mean_files_folders_and_patterns_each_image_once(folder):
     for name in ("/absent", "*.absent"):
         with pytest.raises(ConfigError, match="is no file, no folder and no pattern of files; check the path"):
             find_images([str(folder), name])
+
+
+def test_what_is_no_regular_file_is_an_image_that_cannot_be_read_and_nothing_waits_for_it(tmp_path):
+    (tmp_path / "gone.jpg").symlink_to("nowhere")
+    for name in ("pipe.png", "pipe"):
+        os.mkfifo(tmp_path / name)
+    shutil.copy(write_images(tmp_path / "else", ("cat",), 1) / "cat" / "0.png", tmp_path / "0.png")
+    (tmp_path / "linked").symlink_to(tmp_path / "else")  # a link to a folder is followed
+    found = find_images([str(tmp_path)])
+    names = ["0.png", "else/cat/0.png", "gone.jpg", "linked/cat/0.png", "pipe.png"]
+    assert found.images == [tmp_path / name for name in names]
+    assert found.left_out == [tmp_path / "pipe"]
+    for named in ("gone.jpg", "pipe.png", "pipe"):
+        assert find_images([str(tmp_path / named)]).images == [tmp_path / named]
+    odd = [tmp_path / name for name in ("gone.jpg", "pipe.png", "pipe")]
+    assert [(each.label, each.error) for each in label_images(LoadedVersion("", "", None), odd)] == [
+        (None, NO_FILE)
+    ] * 3
 
 
 @pytest.mark.slow
