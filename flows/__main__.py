@@ -150,7 +150,8 @@ def _parser() -> argparse.ArgumentParser:
         compare.add_argument(
             run_name,
             metavar="RUN",
-            help="a run's id, its record's key, the beginning of either, or its name, where only one run has it",
+            help="a run's id, its record's key, the beginning of either, or its name, where only one run has it; "
+            "a profile's name means its newest whole run",
         )
     reproduce = add(
         "reproduce",
@@ -162,7 +163,7 @@ def _parser() -> argparse.ArgumentParser:
         "past",
         metavar="RUN",
         help="an MLflow run's id, a record's key (a report names it), the beginning of either, or a run's name, where only "
-        "one run has it; or the folder of a record",
+        "one run has it; a profile's name, for its newest whole run; or the folder of a record",
     )
     reproduce.add_argument(
         "--keep", type=Path, metavar="FOLDER", help="keep the new run there (default: nothing stays)"

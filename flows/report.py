@@ -111,6 +111,8 @@ def closing_table(result: Mapping[str, Any], where: Places) -> Iterable[str]:
             what += " stays" if promotion["version"] else ""
             what += f"; version {promotion['challenger']} refused" if promotion["challenger"] else "; refused"
         yield from _line("champion", f"{what}: {promotion['why']}", width)
+        if promotion["version"]:
+            yield f"{'label images':<{_LABEL_WIDTH}} {program()} predict IMAGES --model {promotion['model']}"
     yield rule
     run = result["pipeline"]
     if run:

@@ -298,7 +298,8 @@ def test_predict_writes_the_champion_s_labels_and_names_what_it_could_not_read(
     assert "97 image(s) in" in summary
     assert summary.endswith(
         f"by {champion.model} version {champion.version}; 1 could not be read; "
-        f"1 file(s) are no images and were left out, e.g. {folder / 'notes.txt'}"
+        f"1 file(s) are no images and were left out, e.g. {folder / 'notes.txt'}; "
+        f"written to {tmp_path / 'out.csv'}"
     )
 
 
@@ -369,7 +370,7 @@ def test_both_models_load_in_a_clean_process_and_score_alike_the_champion_as_mlf
 def test_the_registry_is_listed_with_the_decisions(champion, where, capsys):
     assert show_versions(champion.model, where) == 0
     told = capsys.readouterr().out
-    assert f"version {champion.version} (challenger, champion), run " in told
+    assert f"version {champion.version} (champion), run " in told
     assert "the first champion." in told
 
 
