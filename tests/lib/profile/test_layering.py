@@ -167,6 +167,15 @@ def test_grids_and_whole_nodes_are_set_by_assignments(pets: Path) -> None:
     assert heads.variants["a"].combinations()[1] == {"learning_rate": 0.1, "l2": 0.5}
 
 
+def test_a_setting_that_is_misspelt_is_looked_for_where_it_stands_before_anywhere_else(pets: Path) -> None:
+    base = "{hidden: [8], epoch: 25}"
+    with pytest.raises(ConfigError) as caught:
+        load(pets, f"studies.heads={{kind: sweep, on: pets, rungs: [], variants: {{a: {{base: {base}}}}}}}")
+    at = "studies.heads.variants.a.base"
+    told = f"{at}.epoch: there is no such setting; did you mean '{at}.epochs'?"
+    assert str(caught.value) == f"profile 'pets': {told}"
+
+
 def test_a_misspelt_setting_is_told_with_the_one_that_was_meant(pets: Path) -> None:
     with pytest.raises(
         ConfigError, match=r"data\.pets\.pth: there is no such setting; did you mean 'data\.pets\.path'"
