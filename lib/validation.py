@@ -45,7 +45,7 @@ def describe(
     parts: dict[str, None] = {}  # a place that two models share is told once
     for item in error.errors(include_url=False):
         steps = [str(step) for step in item["loc"] if keep(str(step))]
-        where = ".".join(steps)
+        where = _place(item["loc"], keep)
         start = f"{where}: " if where else ""
         if item["type"] == "extra_forbidden":
             parts[f"{start}there is no such setting{_meant(steps, known())}"] = None
@@ -54,6 +54,17 @@ def describe(
         given = "" if item["type"] in _BARE else f" (got {item['input']!r})"
         parts[f"{start}{message[0].lower()}{message[1:]}{given}" if start else f"{message}{given}"] = None
     return "; ".join(parts)
+
+
+def _place(location: Sequence[str | int], keep: Callable[[str], bool]) -> str:
+    """Where an error is; of a list which entry, counted as people do."""
+    where = ""
+    for step in location:
+        if isinstance(step, int):
+            where += f" (entry {step + 1})"
+        elif keep(step):
+            where += f".{step}" if where else step
+    return where
 
 
 def _meant(steps: Sequence[str], known: Iterable[Path]) -> str:

@@ -227,10 +227,11 @@ def _of_data(node: Node, dataset: Dataset | None) -> NodePlan:
 
 def _begun(told: str, forecast: Forecast) -> str:
     """Why a node is to do; of one that was begun how far it is."""
-    if forecast.stored and forecast.stored == forecast.trials:
+    if forecast.stored and forecast.stored == forecast.trials and not forecast.searched:
         return f"all {forecast.trials:,} trials are stored; {told}"
     if forecast.stored:
-        return f"begun: {forecast.stored:,} of {forecast.trials or 0:,} trials stored"
+        ahead = f" that are known ahead; {forecast.searched:,} more by search" if forecast.searched else ""
+        return f"begun: {forecast.stored:,} of {forecast.trials or 0:,} trials stored{ahead}"
     if forecast.shards and forecast.missing is not None and forecast.missing < forecast.shards:
         if not forecast.missing:
             return f"all {forecast.shards:,} shards are there; {told}"

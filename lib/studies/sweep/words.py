@@ -342,5 +342,8 @@ def _remark_words(result: SweepResult, remark: Remark) -> str:
                 "independent and are too narrow"
             )
         case Doubt.RANDOM_WEIGHTS:
-            return "the frozen network's weights are RANDOM: nothing here speaks for or against trained features"
+            if is_random(result):
+                return "the frozen network's weights are RANDOM: nothing here speaks for or against trained features"
+            drawn = [each.node for each in result.representations if each.weights is Weights.RANDOM]
+            return f"weights of {', '.join(drawn)}, in also_on, are RANDOM"
     return _trial_remark(result, remark)
