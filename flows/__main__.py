@@ -84,6 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     new = add("new", _new, "write a commented profile to edit")
     new.add_argument("file", type=Path, metavar="FILE.yaml", help="must not be there yet")
     new.add_argument("--images", metavar="FOLDER", help="your images; without it bundled photographs")
+    new.add_argument("--weights-file", metavar="PATH", help="a file with ImageNet weights, instead of a download")
     run = add("run", _run, "run a profile, or some of its nodes")
     plan = add("plan", _plan, "say what a run would do, node by node: what is there, what is to do and why, how long")
     doctor = add("doctor", _doctor, "say what works here for a profile: data, weights, studies, GPU, servers, disk")
@@ -227,11 +228,10 @@ def _try(options: argparse.Namespace) -> int:
 
 
 def _new(options: argparse.Namespace) -> int:
-    from lib.profile.starter import write_starter
+    from flows.try_images import write_profile
+    from lib.places import places
 
-    profile = write_starter(options.file, options.images)
-    print(f"{options.file}: profile {profile.name!r}; edit it, then run it with --profile-file {options.file}")
-    return 0
+    return write_profile(options.file, options.images, options.weights_file, places())
 
 
 def _with_prefect() -> None:

@@ -11,9 +11,10 @@ from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
+from lib.addresses import without_credentials
 from lib.backbones.config import NetworkSettings
 from lib.backbones.registry import find_backbone
-from lib.datasets.download import RemoteFile, fetch, is_offline
+from lib.datasets.download import RemoteFile, fetch, is_offline, online
 from lib.errors import DataError, WeightsError
 from lib.files import digest_file, digest_json, write_json
 from lib.machine import from_home
@@ -39,6 +40,14 @@ def weights_path(settings: NetworkSettings, cache: Path, mirror: str | None) -> 
             f"no ImageNet weights: {problem}; or set weights_file to a file of your own, or weights to random, in the "
             "profile's features"
         ) from None
+
+
+def download_words(settings: NetworkSettings, mirror: str | None) -> str:
+    """What a run fetches where the weights are not here, such as "ImageNet weights (233 MB) are downloaded"."""
+    weights = settings.entry.weights
+    assert weights is not None, "settings without known weights name a file"
+    from_where = "" if online(mirror) is None else f" from {without_credentials(str(online(mirror)))}"
+    return f"ImageNet weights ({weights.megabytes} MB) are downloaded{from_where}"
 
 
 def own_weights(given: str) -> Path:

@@ -33,6 +33,11 @@ def is_offline(mirror: str | None) -> bool:
     return mirror is not None and mirror.startswith(_NOWHERE)
 
 
+def online(mirror: str | None) -> str | None:
+    """The mirror that `offline` was given."""
+    return (mirror or "").removeprefix(_NOWHERE) or None
+
+
 @dataclass(frozen=True)
 class RemoteFile:
     """A file to have: its name under a mirror, its public addresses, and what proves it whole.
@@ -72,7 +77,7 @@ def fetch(file: RemoteFile, folder: Path, mirror: str | None) -> Path:
     target = folder / file_name(file.name)
     if file.digest is not None and file.is_whole(target):
         return target
-    waits, mirror = is_offline(mirror), (mirror or "").removeprefix(_NOWHERE)
+    waits, mirror = is_offline(mirror), online(mirror)
     if waits and file.digest is not None:
         raise AbsentError(f"{file.name} is not on this machine yet")
     problems = []
