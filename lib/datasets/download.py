@@ -58,6 +58,24 @@ class RemoteFile:
         return path.is_file() and digest_file(path, self.algorithm).startswith(self.digest or "")
 
 
+def _addresses(file: RemoteFile, mirror: str | None) -> list[str]:
+    return [_under(mirror, file.name)] if mirror else file.urls
+
+
+def why_not(file: RemoteFile, mirror: str | None) -> str | None:
+    """Why no place that is asked for a file answers; None where one does. Nothing is fetched."""
+    problems = []
+    for address in _addresses(file, mirror):
+        origin = origin_of(address, file.digest is not None)
+        try:
+            origin.stamp()
+        except (OSError, DataError) as problem:
+            problems.append(f"{origin.shown}: {problem}")
+        else:
+            return None
+    return "; ".join(problems)
+
+
 def fetch(file: RemoteFile, folder: Path, mirror: str | None) -> Path:
     """Make sure that the whole file is under `folder` and return its path; a right copy is left alone.
 
@@ -81,7 +99,7 @@ def fetch(file: RemoteFile, folder: Path, mirror: str | None) -> Path:
     if waits and file.digest is not None:
         raise AbsentError(f"{file.name} is not on this machine yet")
     problems = []
-    for address in [_under(mirror, file.name)] if mirror else file.urls:
+    for address in _addresses(file, mirror):
         origin = origin_of(address, file.digest is not None)
         try:
             if file.digest is None:
