@@ -58,7 +58,7 @@ class RemoteFile:
         return path.is_file() and digest_file(path, self.algorithm).startswith(self.digest or "")
 
 
-def _addresses(file: RemoteFile, mirror: str | None) -> list[str]:
+def _addresses(file: RemoteFile, mirror: str | None) -> Sequence[str]:
     return [_under(mirror, file.name)] if mirror else file.urls
 
 

@@ -198,7 +198,7 @@ def test_a_classifier_of_grey_pixels_answers_as_the_pipeline_and_refuses_images_
         answers.labels[6],
     ]
     assert answers.problems == {
-        1: "the image is 9x8 and this classifier takes 8x8 in grey alone; resize it",
+        1: "the image is 8x9 and this classifier takes 8x8 in grey alone; resize it",
         3: "the image is in colour and this classifier takes 8x8 in grey alone; convert it",
         4: f"the image has the value {15 * test[0].max()} and the largest of the training is 16; scale it to that",
         5: "the file is empty",
