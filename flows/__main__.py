@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         require_surroundings()
         if "" in given:  # a path would be the current folder, a name would begin every other
             raise ConfigError(f"argument {given.index('') + 1} is empty; give a name or a path, or leave it out")
-        options = _parser().parse_args(given)
+        options = _options(given)
         # The flow's own log is in the Prefect UI; the terminal shows results, progress bars, and one line for an error.
         os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "INFO" if options.verbose else options.console)
         command: Callable[[argparse.Namespace], int] = options.command
@@ -51,6 +51,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
     except Exception as error:
         return tell(error, given)
+
+
+def _options(given: Sequence[str]) -> argparse.Namespace:
+    parser = _parser()
+    options, unknown = parser.parse_known_args(given)
+    if "profile_file" in options and unknown and unknown[0].endswith((".yaml", ".yml")):
+        raise ConfigError(f"unrecognized argument {unknown[0]}; did you mean --profile-file {unknown[0]}?")
+    if unknown:
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+    return options
 
 
 def _parser() -> argparse.ArgumentParser:

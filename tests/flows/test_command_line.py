@@ -79,6 +79,7 @@ def test_help_imports_nothing_heavy(command):
         (["run", "--set", "data.patches.source=cifar11"], "'cifar11'"),
         (["try", "/absent", "--weights", "random"], "'/absent' not found"),
         (["new", "/absent/mine.yaml"], "/absent is no folder; make it first"),
+        (["run", "mine.yaml"], "unrecognized argument mine.yaml; did you mean --profile-file mine.yaml?"),
         (["run", "--profile-file", "/absent.yaml"], "profile file /absent.yaml: cannot be read"),
     ],
 )
