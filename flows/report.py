@@ -31,7 +31,8 @@ def run_and_report(profile: Profile, only: Sequence[str] | None, where: Places, 
         For an unknown node, or workers without a Prefect server that they share.
     """
     wanted = profile.graph.chosen(only)  # before a server takes its seconds to start
-    print(f"profile {visible(profile.name)}: starting, {len(wanted)} nodes", flush=True)  # and imports take theirs
+    sys.stdout.write(f"profile {visible(profile.name)}: starting, {len(wanted)} nodes\n")  # and imports take theirs
+    sys.stdout.flush()
     require_prefect()
     from tasks.server import require_server
 
