@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         require_surroundings()
         if "" in given:  # a path would be the current folder, a name would begin every other
             raise ConfigError(f"argument {given.index('') + 1} is empty; give a name or a path, or leave it out")
-        options = _parser().parse_args(given)
+        options = _options(given)
         # The flow's own log is in the Prefect UI; the terminal shows results, progress bars, and one line for an error.
         os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "INFO" if options.verbose else options.console)
         command: Callable[[argparse.Namespace], int] = options.command
@@ -51,6 +51,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
     except Exception as error:
         return tell(error, given)
+
+
+def _options(given: Sequence[str]) -> argparse.Namespace:
+    parser = _parser()
+    options, unknown = parser.parse_known_args(given)
+    if "profile_file" in options and unknown and unknown[0].endswith((".yaml", ".yml")):
+        raise ConfigError(f"unrecognized argument {unknown[0]}; did you mean --profile-file {unknown[0]}?")
+    if unknown:
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+    return options
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -84,6 +94,7 @@ def _parser() -> argparse.ArgumentParser:
     new = add("new", _new, "write a commented profile to edit")
     new.add_argument("file", type=Path, metavar="FILE.yaml", help="must not be there yet")
     new.add_argument("--images", metavar="FOLDER", help="your images; without it bundled photographs")
+    new.add_argument("--weights-file", metavar="PATH", help="a file with ImageNet weights, instead of a download")
     run = add("run", _run, "run a profile, or some of its nodes")
     plan = add("plan", _plan, "say what a run would do, node by node: what is there, what is to do and why, how long")
     doctor = add("doctor", _doctor, "say what works here for a profile: data, weights, studies, GPU, servers, disk")
@@ -150,7 +161,8 @@ def _parser() -> argparse.ArgumentParser:
         compare.add_argument(
             run_name,
             metavar="RUN",
-            help="a run's id, its record's key, the beginning of either, or its name, where only one run has it",
+            help="a run's id, its record's key, the beginning of either, or its name, where only one run has it; "
+            "a profile's name means its newest whole run",
         )
     reproduce = add(
         "reproduce",
@@ -162,7 +174,7 @@ def _parser() -> argparse.ArgumentParser:
         "past",
         metavar="RUN",
         help="an MLflow run's id, a record's key (a report names it), the beginning of either, or a run's name, where only "
-        "one run has it; or the folder of a record",
+        "one run has it; a profile's name, for its newest whole run; or the folder of a record",
     )
     reproduce.add_argument(
         "--keep", type=Path, metavar="FOLDER", help="keep the new run there (default: nothing stays)"
@@ -226,11 +238,10 @@ def _try(options: argparse.Namespace) -> int:
 
 
 def _new(options: argparse.Namespace) -> int:
-    from lib.profile.starter import write_starter
+    from flows.try_images import write_profile
+    from lib.places import places
 
-    profile = write_starter(options.file, options.images)
-    print(f"{options.file}: profile {profile.name!r}; edit it, then run it with --profile-file {options.file}")
-    return 0
+    return write_profile(options.file, options.images, options.weights_file, places())
 
 
 def _with_prefect() -> None:

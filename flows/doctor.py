@@ -7,13 +7,14 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lib.addresses import without_credentials
 from lib.errors import ProbeflowError
 from lib.places import Places, places
 from lib.profile import Profile
-from lib.text import visible
+from lib.text import columns, visible
 
 if TYPE_CHECKING:
     from lib.datasets import Dataset
@@ -34,9 +35,13 @@ class Finding:
 def examine(profile: Profile, only: Sequence[str] | None = None) -> int:
     """Print what works and each fix, for some nodes of `profile` or all; the status is 1 when something needed does not."""
     failed = False
-    for finding in _findings(profile, profile.graph.chosen(only), places()):
+    nodes = profile.graph.chosen(only)
+    width = max([12, *(columns(name) for name in nodes)])  # subjects of our own have 8 letters at most
+    for finding in _findings(profile, nodes, places()):
         mark = "ok" if finding.works else ("FIX" if finding.needed else "-")
-        sys.stdout.write(f"{mark:5s} {finding.subject:12s} {visible(finding.words)}\n")
+        sys.stdout.write(
+            f"{mark:5s} {finding.subject}{' ' * (width - columns(finding.subject))} {visible(finding.words)}\n"
+        )
         sys.stdout.flush()
         failed |= finding.needed and not finding.works
     return 1 if failed else 0
@@ -49,6 +54,7 @@ def _findings(profile: Profile, names: Sequence[str], where: Places) -> Iterator
     yield from _disk(where)
     datasets: dict[str, Dataset] = {}
     yield from _data(profile, names, where, datasets)
+    yield from _weights(profile, names, where)
     yield from _nodes(profile, names, where, datasets)
     yield _gpu(profile, names)
     yield from _precision(profile, names)
@@ -93,6 +99,25 @@ def _data(profile: Profile, names: Sequence[str], where: Places, datasets: dict[
             yield Finding(name, True, f"{dataset.name}: {'; '.join(dataset.understood.lines())} ({dataset.origin})")
 
 
+def _weights(profile: Profile, names: Sequence[str], where: Places) -> Iterator[Finding]:
+    """Each file of ImageNet weights: what the profile's feature sets need, and AlexNet's, which `try` takes."""
+    from lib.backbones.config import NetworkSettings
+    from lib.backbones.weights import have_weights
+
+    needed = [profile.features[name].extraction for name in names if name in profile.features]
+    needed = [each for each in needed if each.weights == "imagenet"]
+    listed: dict[tuple[str, str | None], NetworkSettings] = {
+        (each.backbone, each.weights_file): each for each in needed
+    }
+    taken = NetworkSettings(weights="imagenet")
+    for of, settings in ({(taken.backbone, None): taken} | listed).items():
+        try:
+            works, words = have_weights(settings, where.weights, where.mirror)
+        except ProbeflowError as problem:
+            works, words = False, str(problem)
+        yield Finding("weights", works, f"{settings.entry.title}, ImageNet: {words}", needed=of in listed)
+
+
 def _nodes(profile: Profile, names: Sequence[str], where: Places, datasets: Mapping[str, Dataset]) -> Iterator[Finding]:
     """Weights of feature sets, and what nodes lack as a run would refuse it; whether the disk takes what they write."""
     from lib.backbones.weights import weights_digest
@@ -101,8 +126,13 @@ def _nodes(profile: Profile, names: Sequence[str], where: Places, datasets: Mapp
 
     outlook = Outlook(profile, datasets, where, fetch=True)
     lacking = dict(problems(profile, names, outlook))
+    waiting: set[str] = set(lacking)
     for name in names:
         if name in profile.data:
+            continue
+        if name not in lacking and (waits := [need.node for need in profile.graph[name].needs if need.node in waiting]):
+            waiting.add(name)
+            yield Finding(name, False, f"{profile.graph[name].kind}: waits for {', '.join(waits)}", needed=False)
             continue
         words = f"{profile.graph[name].kind}: its settings and data fit"
         try:
@@ -130,7 +160,9 @@ def _gpu(profile: Profile, names: Sequence[str]) -> Finding:
         names = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
         return Finding("GPU", True, ", ".join(names))
     needed = any(node.device.startswith("cuda") for name, node in profile.features.items() if name in names)
-    return Finding("GPU", False, "none seen by PyTorch: extraction runs on the CPU, slower; check the driver", needed)
+    if not needed and not Path("/dev/nvidiactl").exists():
+        return Finding("GPU", True, "no GPU: everything runs on the CPU")
+    return Finding("GPU", False, "none seen by PyTorch: everything runs on the CPU, slower; check the driver", needed)
 
 
 def _precision(profile: Profile, names: Sequence[str]) -> Iterator[Finding]:

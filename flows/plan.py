@@ -79,10 +79,17 @@ def _row(node: NodePlan) -> tuple[str, ...]:
     left = None if wanted.trials is None or wanted.stored is None else wanted.trials - wanted.stored
     shards = ("", "") if wanted.shards == 0 else (_count(wanted.shards), _count(wanted.missing))
     trials = ("", "", "") if wanted.trials == 0 else (_count(wanted.trials), _count(wanted.stored), _count(left))
+    if wanted.searched:  # which of these are stored is known only when the search has chosen them
+        every, stored, left_over = trials
+        trials = (_with(every, wanted.searched), stored, _with(left_over, wanted.searched))
     programs = f"{len(wanted.programs):,}" if wanted.programs else ""
     written = "?" if wanted.bytes is None else size(wanted.bytes) if wanted.bytes else ""
     time = _seconds(node.estimate.seconds) if node.state is State.TO_DO else ""
     return (node.name, node.kind, node.state, *shards, *trials, programs, written, time)
+
+
+def _with(trials: str, searched: int) -> str:
+    return f"{trials} + {searched:,}" if trials else f"{searched:,}"
 
 
 def _count(number: int | None) -> str:

@@ -21,7 +21,7 @@ from lib.places import Places
 from lib.progress import bar, silent
 from lib.studies.record.folder import write_csv
 from lib.text import visible
-from lib.tracking.labelling import Labelled, label_images, load_version
+from lib.tracking.labelling import Labelled, label_images, load_version, newer_than_champion
 from lib.tracking.registry import CHAMPION, registered_name
 from lib.tracking.store import connect
 
@@ -32,7 +32,7 @@ _BYTES_AT_ONCE = 256 << 20
 def predict(names: Sequence[str], csv: Path | None, model: str | None, version: str | None, where: Places) -> int:
     """Print the top label and its probability for each image; the status is 1 when one could not be read.
 
-    Which model labels them, and what it was trained on, comes first on standard error.
+    Which model labels them, what it was trained on, and what came of newer ones, comes first on standard error.
 
     Parameters
     ----------
@@ -51,8 +51,11 @@ def predict(names: Sequence[str], csv: Path | None, model: str | None, version: 
     if csv is not None and csv.is_dir():
         raise StorageError(f"cannot write {csv}: a folder of that name is in its place; give a file")
     tracking = connect(where)
-    classifier = load_version(tracking, registered_name(tracking, model), version or CHAMPION)
+    name = registered_name(tracking, model)
+    classifier = load_version(tracking, name, version or CHAMPION)
     sys.stderr.write(f"by {classifier.title}, trained on {classifier.data}\n")
+    if version is None and (newer := newer_than_champion(tracking, name, named=model is not None)):
+        sys.stderr.write(f"probeflow: {visible(newer)}\n")
     started = time.perf_counter()
     answers: list[Labelled] = []
     # The answers themselves, where they are printed, show how far it is.
@@ -76,6 +79,8 @@ def predict(names: Sequence[str], csv: Path | None, model: str | None, version: 
     told += f"; {bad:,} could not be read" if bad else ""
     if found.left_out:
         told += f"; {len(found.left_out):,} file(s) are no images and were left out, e.g. {found.left_out[0]}"
+    if csv is not None:
+        told += f"; written to {csv}"
     sys.stderr.write(f"{told}\n")
     return 1 if bad else 0
 

@@ -22,8 +22,9 @@ def show_versions(model: str | None, where: Places) -> int:
     for name in registered_names(tracking) if model is None else [registered_name(tracking, model)]:
         lines.append(name)
         for version in reversed(Registry(tracking, name).versions()):
-            aliases = f" ({', '.join(sorted(version.aliases))})" if version.aliases else ""
-            lines.append(f"  version {version.number}{aliases}, run {version.run_id}, trained on {version.data}")
+            lines.append(
+                f"  version {version.number}{version.shown_aliases}, run {version.run_id}, trained on {version.data}"
+            )
             decided = version.tags.get(DECISION_TAG, "nothing was decided on it")
             lines += textwrap.wrap(decided, _WIDTH, initial_indent="    ", subsequent_indent="    ")
     sys.stdout.write("\n".join(map(visible, lines)) + "\n")

@@ -31,6 +31,8 @@ def run_and_report(profile: Profile, only: Sequence[str] | None, where: Places, 
         For an unknown node, or workers without a Prefect server that they share.
     """
     wanted = profile.graph.chosen(only)  # before a server takes its seconds to start
+    sys.stdout.write(f"profile {visible(profile.name)}: starting, {len(wanted)} nodes\n")  # and imports take theirs
+    sys.stdout.flush()
     require_prefect()
     from tasks.server import require_server
 
@@ -111,6 +113,8 @@ def closing_table(result: Mapping[str, Any], where: Places) -> Iterable[str]:
             what += " stays" if promotion["version"] else ""
             what += f"; version {promotion['challenger']} refused" if promotion["challenger"] else "; refused"
         yield from _line("champion", f"{what}: {promotion['why']}", width)
+        if promotion["version"]:
+            yield f"{'label images':<{_LABEL_WIDTH}} {program()} predict IMAGES --model {promotion['model']}"
     yield rule
     run = result["pipeline"]
     if run:

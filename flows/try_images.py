@@ -1,17 +1,24 @@
-"""A first look at images of one's own: what they are, what a frozen network's features say of them, and the report."""
+"""A first look at images of one's own: what they are, what a frozen network's features say of them, and the report.
+
+Or the profile alone by which that is done, to be edited.
+"""
 
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Literal
 
 from flows.report import run_and_report
-from lib.backbones.weights import weights_digest
-from lib.datasets import acquire
+from lib.backbones.weights import own_weights, weights_digest
+from lib.datasets import Dataset, acquire, on_disk
 from lib.datasets.sources import parse_source
-from lib.errors import WeightsError, command
+from lib.errors import ProbeflowError, WeightsError
+from lib.files import write_bytes
+from lib.machine import from_home
 from lib.places import Places, Workers
-from lib.profile.starter import source_of, starter_profile
+from lib.profile.starter import profile_name, profile_of, source_of, starter_text, write_starter
+from lib.text import visible
 
 
 def try_images(
@@ -34,7 +41,11 @@ def try_images(
     ConfigError
         For settings that contradict each other.
     """
-    (features,) = starter_profile(images, 0, None, weights, weights_file, layer, quick).features.values()
+    name = Path(images.rstrip("/")).name
+    file = where.data / "tried" / f"{profile_name(name)}.yaml"
+    (features,) = profile_of(
+        starter_text(file, name, images, 0, None, weights, weights_file, layer, quick)
+    ).features.values()
     try:
         if features.weights == "imagenet":
             weights_digest(features.extraction, where.weights, where.mirror)
@@ -44,12 +55,44 @@ def try_images(
         ) from None
     dataset = acquire(parse_source(source_of(images)), where.data, where.mirror)
     count = sum(len(split) for split in dataset.splits.values())
-    profile = starter_profile(images, count, dataset.pixel_shape(), weights, weights_file, layer, quick)
+    path = str((dataset.source or {})["path"])
+    own = weights_file and str(from_home(weights_file).absolute())
+    text = starter_text(file, name, path, count, dataset.pixel_shape(), weights, own, layer, quick)
+    profile = profile_of(text)
+    write_bytes(file, text.encode())
     lines = [
         f"{dataset.name}: {count:,} images of {len(dataset.class_names)} classes",
         f"nodes: {', '.join(profile.graph.nodes)}",
-        f"{command('new mine.yaml --images FOLDER')} writes such a profile, to be edited",
+        f"this run as a profile: {file}",
     ]
     sys.stdout.write("\n".join(lines) + "\n")
     sys.stdout.flush()
     return run_and_report(profile, None, where, workers)
+
+
+def write_profile(file: Path, images: str | None, weights_file: str | None, where: Places) -> int:
+    """Write the profile by which images are tried, with what suits them where they are here already.
+
+    Raises
+    ------
+    WeightsError
+        When the file of weights is none.
+    ConfigError
+        When the profile's file is there already.
+    StorageError
+        When it cannot be written.
+    """
+    dataset: Dataset | None = None
+    told = ""
+    if images is not None:
+        try:
+            dataset = on_disk(parse_source(source_of(images)), where.data, where.mirror)
+        except ProbeflowError as problem:
+            told = f"; its images cannot be read yet: {problem}"
+    own = weights_file and str(own_weights(weights_file).absolute())
+    count = None if dataset is None else sum(len(split) for split in dataset.splits.values())
+    profile = write_starter(file, images, count, None if dataset is None else dataset.pixel_shape(), own)
+    sys.stdout.write(
+        visible(f"{file}: profile {profile.name!r}; edit it, then run it with --profile-file {file}{told}") + "\n"
+    )
+    return 0

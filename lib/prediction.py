@@ -28,6 +28,7 @@ from lib.features.config import FeatureSettings
 from lib.features.plan import feature_set_digest
 from lib.files import digest_file, unsealed
 from lib.mlp.store import load_network
+from lib.text import size_words
 
 if TYPE_CHECKING:
     from lib.datasets import Dataset
@@ -89,7 +90,7 @@ class PixelInput(_Part):
         """
         if image.shape[:2] != self.shape[:2]:
             raise UnreadableError(
-                f"the image is {_size(image.shape)} and this classifier takes {self.words} alone; resize it"
+                f"the image is {size_words(image.shape)} and this classifier takes {self.words} alone; resize it"
             )
         if len(self.shape) == 2:
             if (image != image[:, :, :1]).any():
@@ -385,9 +386,4 @@ class _EncodedRows:
 
 
 def _shape_words(shape: Sequence[int]) -> str:
-    return f"{_size(shape)} {'in colour' if len(shape) == 3 else 'in grey'}"
-
-
-def _size(shape: Sequence[int]) -> str:
-    """Height and width, as a dataset's warnings and errors give them."""
-    return "x".join(map(str, shape[:2]))
+    return f"{size_words(shape)} {'in colour' if len(shape) == 3 else 'in grey'}"

@@ -92,6 +92,15 @@ def number(value: float) -> str:
     return f"{value:,.0f}" if 999.95 <= abs(value) < 1e7 else f"{value:.4g}"
 
 
+def size_words(shape: Sequence[int]) -> str:
+    """Width and height of an image of this shape, (height, width, ...), as image tools write them.
+
+    >>> size_words((180, 240, 3))
+    '240x180'
+    """
+    return f"{shape[1]}x{shape[0]}"
+
+
 def listed(names: Sequence[str], most: int = 20) -> str:
     """Names one after another; of more than `most` the first, and how many more there are.
 

@@ -42,23 +42,38 @@ def describe(
     keep : callable
         Whether a step of an error's location is part of a setting's name (a union's tag is not).
     """
-    parts = []
+    parts: dict[str, None] = {}  # a place that two models share is told once
     for item in error.errors(include_url=False):
         steps = [str(step) for step in item["loc"] if keep(str(step))]
-        where = ".".join(steps)
+        where = _place(item["loc"], keep)
         start = f"{where}: " if where else ""
         if item["type"] == "extra_forbidden":
-            parts.append(f"{start}there is no such setting{_meant(steps, known())}")
+            parts[f"{start}there is no such setting{_meant(steps, known())}"] = None
             continue
         message = item["msg"].removeprefix("Value error, ")
         given = "" if item["type"] in _BARE else f" (got {item['input']!r})"
-        parts.append(f"{start}{message[0].lower()}{message[1:]}{given}" if start else f"{message}{given}")
+        parts[f"{start}{message[0].lower()}{message[1:]}{given}" if start else f"{message}{given}"] = None
     return "; ".join(parts)
 
 
+def _place(location: Sequence[str | int], keep: Callable[[str], bool]) -> str:
+    """Where an error is; of a list which entry, counted as people do."""
+    where = ""
+    for step in location:
+        if isinstance(step, int):
+            where += f" (entry {step + 1})"
+        elif keep(step):
+            where += f".{step}" if where else step
+    return where
+
+
 def _meant(steps: Sequence[str], known: Iterable[Path]) -> str:
-    """Where the setting is that the last of `steps` names, or nearly; of several places those nearest to `steps`."""
+    """Where the setting is that the last of `steps` names, or nearly: at its own place if one is, else nearest to `steps`."""
     places = list(dict.fromkeys(known))
+    here = {place[-1] for place in places if place[:-1] == tuple(steps[:-1])}
+    close = difflib.get_close_matches(steps[-1], sorted(here), n=1)
+    if close:
+        return f"; did you mean {'.'.join([*steps[:-1], *close])!r}?"
     close = difflib.get_close_matches(steps[-1], sorted({place[-1] for place in places}), n=1)
     found = {place: _shared(place, steps) for place in places if close and place[-1] == close[0]}
     names = [".".join(place) for place, shared in found.items() if shared == max(found.values())]

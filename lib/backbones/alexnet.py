@@ -33,7 +33,7 @@ ALEXNET = Backbone(
         "pool5": Cut("flatten", 9216),  # the pooled last convolution
     },
     default="fc8",
-    weights=PretrainedWeights("https://download.pytorch.org/models/alexnet-owt-7be5be79.pth"),
+    weights=PretrainedWeights("https://download.pytorch.org/models/alexnet-owt-7be5be79.pth", 233),
     input_sizes=(63, 1024),
     split=split,
 )

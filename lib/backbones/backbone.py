@@ -70,9 +70,10 @@ class Preprocessing:
 
 @dataclass(frozen=True)
 class PretrainedWeights:
-    """torchvision's file of ImageNet weights, `<name>-<first letters of its sha256>.pth`."""
+    """torchvision's file of ImageNet weights, `<name>-<first letters of its sha256>.pth`, and about how large it is."""
 
     url: str
+    megabytes: int
 
     @property
     def name(self) -> str:

@@ -12,7 +12,7 @@ RESNET18 = Backbone(
     build=torchvision_model("resnet18"),
     cuts={"avgpool": Cut("avgpool", 512), "layer3": Cut("layer3", 256, "mean"), "fc": Cut("fc", 1000)},
     default="avgpool",
-    weights=PretrainedWeights(f"{_URL}resnet18-f37072fd.pth"),
+    weights=PretrainedWeights(f"{_URL}resnet18-f37072fd.pth", 45),
 )
 
 RESNET50 = Backbone(
@@ -23,7 +23,7 @@ RESNET50 = Backbone(
     default="avgpool",
     # IMAGENET1K_V1: the recipe of V2 (label smoothing, mixup) gains on ImageNet and loses on features for other tasks
     # (Kornblith et al. 2021, "Why do better loss functions lead to less transferable features?").
-    weights=PretrainedWeights(f"{_URL}resnet50-0676ba61.pth"),
+    weights=PretrainedWeights(f"{_URL}resnet50-0676ba61.pth", 98),
 )
 
 VIT_B_16 = Backbone(
@@ -32,7 +32,7 @@ VIT_B_16 = Backbone(
     build=torchvision_model("vit_b_16"),
     cuts={"cls": Cut("encoder.ln", 768, "first"), "logits": Cut("heads.head", 1000)},
     default="cls",
-    weights=PretrainedWeights(f"{_URL}vit_b_16-c867db91.pth"),
+    weights=PretrainedWeights(f"{_URL}vit_b_16-c867db91.pth", 330),
     input_sizes=(224, 224),  # as many positions as it has embeddings
 )
 
@@ -47,7 +47,7 @@ CONVNEXT_TINY = Backbone(
     },
     default="pooled",
     preprocessing=Preprocessing(resize_size=236),
-    weights=PretrainedWeights(f"{_URL}convnext_tiny-983f1562.pth"),
+    weights=PretrainedWeights(f"{_URL}convnext_tiny-983f1562.pth", 109),
 )
 
 EFFICIENTNET_B0 = Backbone(
@@ -57,5 +57,5 @@ EFFICIENTNET_B0 = Backbone(
     cuts={"avgpool": Cut("avgpool", 1280), "logits": Cut("classifier.1", 1000)},
     default="avgpool",
     preprocessing=Preprocessing(interpolation="bicubic"),
-    weights=PretrainedWeights(f"{_URL}efficientnet_b0_rwightman-7f5810bc.pth"),
+    weights=PretrainedWeights(f"{_URL}efficientnet_b0_rwightman-7f5810bc.pth", 20),
 )

@@ -11,12 +11,14 @@ from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
+from lib.addresses import without_credentials
 from lib.backbones.config import NetworkSettings
 from lib.backbones.registry import find_backbone
-from lib.datasets.download import RemoteFile, fetch, is_offline
+from lib.datasets.download import RemoteFile, fetch, is_offline, offline, online, why_not
 from lib.errors import DataError, WeightsError
 from lib.files import digest_file, digest_json, write_json
 from lib.machine import from_home
+from lib.storage.copies import shown
 
 
 def weights_path(settings: NetworkSettings, cache: Path, mirror: str | None) -> Path:
@@ -29,16 +31,48 @@ def weights_path(settings: NetworkSettings, cache: Path, mirror: str | None) -> 
     """
     if settings.weights_file:
         return own_weights(settings.weights_file)
-    weights = settings.entry.weights
-    assert weights is not None, "settings without known weights name a file"
     try:
-        file = RemoteFile(f"weights/{weights.name}", [weights.url], digest=weights.sha256_prefix)
-        return fetch(file, cache, mirror)
+        return fetch(_file(settings), cache, mirror)
     except DataError as problem:
         raise WeightsError(
             f"no ImageNet weights: {problem}; or set weights_file to a file of your own, or weights to random, in the "
             "profile's features"
         ) from None
+
+
+def _file(settings: NetworkSettings) -> RemoteFile:
+    weights = settings.entry.weights
+    assert weights is not None, "settings without known weights name a file"
+    return RemoteFile(f"weights/{weights.name}", [weights.url], digest=weights.sha256_prefix)
+
+
+def have_weights(settings: NetworkSettings, cache: Path, mirror: str | None) -> tuple[bool, str]:
+    """Whether ImageNet weights are here or can be had, and in words where, or what to do. Nothing is fetched.
+
+    Raises
+    ------
+    WeightsError
+        When the user's own file is none.
+    """
+    try:
+        return True, shown(weights_path(settings, cache, offline(mirror)))
+    except WeightsError:
+        if settings.weights_file:
+            raise
+    if (problem := why_not(_file(settings), mirror)) is None:
+        return True, f"not here yet: {download_words(settings, mirror)} when a run needs them"
+    return False, (
+        f"not here, and cannot be had ({problem}): set PROBEFLOW_MIRROR to a place that holds {_file(settings).name}, or name a "
+        "file of your own (--weights-file PATH, weights_file in a profile), or take weights: random"
+    )
+
+
+def download_words(settings: NetworkSettings, mirror: str | None) -> str:
+    """What a run fetches where the weights are not here, such as "ImageNet weights (233 MB) are downloaded"."""
+    weights = settings.entry.weights
+    assert weights is not None, "settings without known weights name a file"
+    from_where = "" if online(mirror) is None else f" from {without_credentials(str(online(mirror)))}"
+    return f"ImageNet weights ({weights.megabytes} MB) are downloaded{from_where}"
 
 
 def own_weights(given: str) -> Path:

@@ -23,6 +23,7 @@ from lib.datasets.understood import Reading, Understood, sizes_of
 from lib.errors import DataError
 from lib.machine import cores
 from lib.progress import bar
+from lib.text import size_words
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -264,7 +265,7 @@ def _only(shapes: Mapping[Shape, int], name: str) -> Shape:
         return next(iter(shapes))
     if not shapes:
         raise DataError(f"dataset {name!r} has no images; add some")
-    shown = [f"{'x'.join(map(str, shape[:2]))}: {count:,}" for shape, count in list(shapes.items())[:_SIZES_SHOWN]]
+    shown = [f"{size_words(shape)}: {count:,}" for shape, count in list(shapes.items())[:_SIZES_SHOWN]]
     more = " …" if len(shapes) > _SIZES_SHOWN else ""
     raise DataError(
         f"dataset {name!r} has images of several sizes ({', '.join(shown)}{more}) and pixels need one; "

@@ -33,6 +33,11 @@ def is_offline(mirror: str | None) -> bool:
     return mirror is not None and mirror.startswith(_NOWHERE)
 
 
+def online(mirror: str | None) -> str | None:
+    """The mirror that `offline` was given."""
+    return (mirror or "").removeprefix(_NOWHERE) or None
+
+
 @dataclass(frozen=True)
 class RemoteFile:
     """A file to have: its name under a mirror, its public addresses, and what proves it whole.
@@ -51,6 +56,24 @@ class RemoteFile:
     def is_whole(self, path: Path) -> bool:
         """Whether `path` has the published digest."""
         return path.is_file() and digest_file(path, self.algorithm).startswith(self.digest or "")
+
+
+def _addresses(file: RemoteFile, mirror: str | None) -> Sequence[str]:
+    return [_under(mirror, file.name)] if mirror else file.urls
+
+
+def why_not(file: RemoteFile, mirror: str | None) -> str | None:
+    """Why no place that is asked for a file answers; None where one does. Nothing is fetched."""
+    problems = []
+    for address in _addresses(file, mirror):
+        origin = origin_of(address, file.digest is not None)
+        try:
+            origin.stamp()
+        except (OSError, DataError) as problem:
+            problems.append(f"{origin.shown}: {problem}")
+        else:
+            return None
+    return "; ".join(problems)
 
 
 def fetch(file: RemoteFile, folder: Path, mirror: str | None) -> Path:
@@ -72,11 +95,11 @@ def fetch(file: RemoteFile, folder: Path, mirror: str | None) -> Path:
     target = folder / file_name(file.name)
     if file.digest is not None and file.is_whole(target):
         return target
-    waits, mirror = is_offline(mirror), (mirror or "").removeprefix(_NOWHERE)
+    waits, mirror = is_offline(mirror), online(mirror)
     if waits and file.digest is not None:
         raise AbsentError(f"{file.name} is not on this machine yet")
     problems = []
-    for address in [_under(mirror, file.name)] if mirror else file.urls:
+    for address in _addresses(file, mirror):
         origin = origin_of(address, file.digest is not None)
         try:
             if file.digest is None:

@@ -27,7 +27,7 @@ def shared_images(dataset: Dataset, split: str) -> list[int]:
 def require_no_leakage(dataset: Dataset) -> None:
     """Refuse a dataset whose test or validation images are training images.
 
-    Binary bitmaps (`dataset.maximum` 1, such as 16x8 letters) coincide by nature: those are only warned of,
+    Binary bitmaps (`dataset.maximum` 1, such as 8x16 letters) coincide by nature: those are only warned of,
     unless more than half are shared.
 
     Raises

@@ -1,4 +1,4 @@
-"""OCR letters: 16x8 binary pixels, ten classes; the study's CSV pair, or the public archive it was drawn from.
+"""OCR letters: 8x16 binary pixels, ten classes; the study's CSV pair, or the public archive it was drawn from.
 
 The CSVs have no header: label 0-9, then 128 pixels, as any spreadsheet writes them (byte order mark, line ends, quotes,
 delimiters, blank lines). The study's own code took the first row for a header and lost it; here a header is refused, and a

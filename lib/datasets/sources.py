@@ -101,7 +101,7 @@ class Mnist(SourceSettings):
 
 
 class Letters(SourceSettings):
-    """OCR letters, 16x8 binary pixels, ten classes (a e g i l n o r t u); no test split, as in the reference study."""
+    """OCR letters, 8x16 binary pixels, ten classes (a e g i l n o r t u); no test split, as in the reference study."""
 
     known_splits: ClassVar = ("train", "validation")
     path_fields: ClassVar = ("train_csv", "validation_csv")

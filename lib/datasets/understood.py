@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import islice
 
-from lib.text import cut
+from lib.text import cut, size_words
 
 EXAMPLES = 5
 """Names that are told of what is left out."""
@@ -102,7 +102,7 @@ SPLITS_WORDS = {
     SplitsBy.SOURCE: "as the source has them",
     SplitsBy.NAMES: "by names of folders or files",
     SplitsBy.PATTERNS: "by the patterns in splits",
-    SplitsBy.NOTHING: "told by nothing",
+    SplitsBy.NOTHING: "",
 }
 
 
@@ -163,7 +163,8 @@ class Understood:
         """The same in a few lines of plain text."""
         held = dict.fromkeys(self.reading.held_out, " held out of train")
         splits = ", ".join(f"{split} {count:,}{held.get(split, '')}" for split, count in self.splits.items())
-        lines = [f"splits, {SPLITS_WORDS[self.reading.splits_by]}: {splits}"]
+        by = SPLITS_WORDS[self.reading.splits_by]
+        lines = [f"splits{f', {by}' if by else ''}: {splits}"]
         if len(self.classes) > 1:
             shown = [f"{name} {sum(rows.values()):,}" for name, rows in list(self.classes.items())[:_CLASSES_SHOWN]]
             more = f" and {len(self.classes) - _CLASSES_SHOWN:,} more" if len(self.classes) > _CLASSES_SHOWN else ""
@@ -180,15 +181,10 @@ class Understood:
 
 
 def _sizes(sizes: Sizes) -> str:
-    if sizes.distinct == 1:
-        return _size(sizes.smallest)
+    smallest, median, largest = map(size_words, (sizes.smallest, sizes.median, sizes.largest))
     return (
-        f"{_size(sizes.smallest)} to {_size(sizes.largest)}, median {_size(sizes.median)}, {sizes.distinct:,} different"
+        smallest if sizes.distinct == 1 else f"{smallest} to {largest}, median {median}, {sizes.distinct:,} different"
     )
-
-
-def _size(side: Side) -> str:
-    return f"{side[0]}x{side[1]}"
 
 
 def sizes_of(shapes: Mapping[tuple[int, ...], int]) -> Sizes | None:

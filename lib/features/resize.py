@@ -69,7 +69,7 @@ class Resizer:
         target = self._shrink.target(height, width)
         if self._shrink.applies(height, width):
             raise ValueError(
-                f"an image of {height}x{width} pixels is larger than {target[0]}x{target[1]}; shrink it first"
+                f"an image of {width}x{height} pixels is larger than {target[1]}x{target[0]}; shrink it first"
             )
         if (height, width) == target:
             return self._normalised(self._square(_coloured(images).permute(0, 3, 1, 2).float()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -29,10 +30,19 @@ def save_png(figure: Figure, file: Path) -> str:
 
 @contextmanager
 def without_glyph_warnings() -> Iterator[None]:
-    """Keep matplotlib from telling of each letter, each time it is measured, that no font has it."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="(?s)Glyph .* missing from font")
-        yield
+    """Keep matplotlib from telling of each letter that no font has it, and of each font that its cached list lacks.
+
+    The list, which any version of matplotlib may have written, is used without a check: fonts of formulae may be missing.
+    """
+    logger = logging.getLogger("matplotlib.font_manager")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="(?s)Glyph .* missing from font")
+            yield
+    finally:
+        logger.setLevel(level)
 
 
 def give_fonts(figure: Figure) -> str:

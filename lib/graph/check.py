@@ -94,18 +94,27 @@ def _small_copies(graph: Graph, data: str, names: Sequence[str]) -> list[Shrink]
 def problems(
     profile: Profile, names: Sequence[str], outlook: Outlook, *, here: bool = True
 ) -> Iterator[tuple[str, ProbeflowError]]:
-    """Why nodes could not be computed, each by its name: what they lack in their inputs or, if not done, on this machine."""
+    """Why nodes could not be computed, each by its name: what they lack in their inputs or, if not done, on this machine.
+
+    Nodes that need such a node are not looked at.
+    """
     graph = profile.graph
+    lacking: set[str] = set()
     for name in graph.with_needs(names):
         if graph[name].group is Group.DATA:
             continue
-        settings, inputs = graph[name].study, outlook.inputs(name)
+        if any(need.node in lacking for need in graph[name].needs):
+            lacking.add(name)
+            continue
+        settings = graph[name].study
         try:
+            inputs = outlook.inputs(name)
             outlook[name]  # fetches weights
             kind_of(settings).check(name, settings, inputs)
             if all(each.dataset is not None for each in inputs.values()) and not outlook.is_done(name):
                 kind_of(settings).require_means(name, settings, inputs, outlook.where, here)
         except ProbeflowError as problem:
+            lacking.add(name)
             yield name, problem
 
 

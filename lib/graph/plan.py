@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, cast
 
+from lib.backbones.weights import download_words
 from lib.datasets import Dataset, on_disk
 from lib.datasets.download import offline
 from lib.graph.check import problems, small_disk
@@ -22,6 +23,7 @@ from lib.graph.summary import run_identity
 from lib.places import Places, Workers
 from lib.profile import Node, Profile
 from lib.storage.copies import shown
+from lib.studies.features import FeatureNode
 from lib.studies.record import StudyFolder
 from lib.studies.study import Forecast, Group, Identified, kind_of
 
@@ -179,8 +181,11 @@ class _Planner:
             names = " and ".join(dict.fromkeys(absent))
             return f"{names}: not on this machine yet, so its key is not known"
         waits = [each.name for each in outlook.inputs(node.name).values() if each.digest is None]
-        what = " and ".join(waits) if waits else "its weights"
-        return f"{what} {'has' if len(waits) == 1 else 'have'} to be there first; only then its key is known"
+        if waits:
+            verb = "has" if len(waits) == 1 else "have"
+            return f"{' and '.join(waits)} {verb} to be there first; only then its key is known"
+        assert isinstance(node.settings, FeatureNode)  # what else waits, waits for a node
+        return f"{download_words(node.settings.extraction, self.where.mirror)} first; only then its key is known"
 
     def _pieces(self, node: Node, folder: StudyFolder | None) -> tuple[PiecePlan, ...]:
         count = self.workers.chunks
@@ -227,10 +232,11 @@ def _of_data(node: Node, dataset: Dataset | None) -> NodePlan:
 
 def _begun(told: str, forecast: Forecast) -> str:
     """Why a node is to do; of one that was begun how far it is."""
-    if forecast.stored and forecast.stored == forecast.trials:
+    if forecast.stored and forecast.stored == forecast.trials and not forecast.searched:
         return f"all {forecast.trials:,} trials are stored; {told}"
     if forecast.stored:
-        return f"begun: {forecast.stored:,} of {forecast.trials or 0:,} trials stored"
+        ahead = f" that are known ahead; {forecast.searched:,} more by search" if forecast.searched else ""
+        return f"begun: {forecast.stored:,} of {forecast.trials or 0:,} trials stored{ahead}"
     if forecast.shards and forecast.missing is not None and forecast.missing < forecast.shards:
         if not forecast.missing:
             return f"all {forecast.shards:,} shards are there; {told}"

@@ -19,13 +19,16 @@ class NodeAhead:
 
     @property
     def words(self) -> str:
-        """What is to do, such as "heads (sweep, 40 of 120 trials)"."""
+        """What is to do, such as "heads (sweep, 40 of 120 trials + 60 by search)"."""
         left = self.forecast or Forecast()
         parts = [self.kind]
         if left.shards:
             parts.append(_of(left.missing, left.shards, "shard"))
         if left.trials:
-            parts.append(_of(None if left.stored is None else left.trials - left.stored, left.trials, "trial"))
+            trials = _of(None if left.stored is None else left.trials - left.stored, left.trials, "trial")
+            parts.append(trials + (f" + {left.searched:,} by search" if left.searched else ""))
+        elif left.searched:
+            parts.append(f"{_of(None, left.searched, 'trial')} by search")
         return f"{self.name} ({', '.join(parts)})"
 
 

@@ -18,6 +18,11 @@ NAME = "pipeline"
 """What a whole run's record is called, and its kind."""
 
 
+def run_name(profile: str) -> str:
+    """What MLflow calls the whole runs of a profile."""
+    return f"Pipeline {profile}"
+
+
 class RunSettings(StudySettings):
     """Settings of a whole run: it stands in no profile, it has one."""
 
@@ -86,7 +91,7 @@ class Run(Kind[RunSettings, RunResult]):
             warnings=tuple(dict.fromkeys(warnings)),
             parent=RunNote(
                 record.key,
-                f"Pipeline {name}",
+                run_name(name),
                 {"profile": name, "studies": len(shown)},
                 {} if main is None else dict(main.parent.metrics),
             ),

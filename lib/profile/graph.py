@@ -184,7 +184,7 @@ def part_of(profile: BaseModel, graph: Graph, names: Iterable[str], sources: Map
 
 
 def _require_suitable(node: Node, need: Need, found: Mapping[str, Node]) -> None:
-    where = f"{node.group}.{node.name}.{need.role}"
+    where = f"{node.group}.{node.name}.{need.setting}"
     groups = " or ".join(need.groups)
     suitable = [
         each.name

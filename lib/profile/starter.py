@@ -6,7 +6,9 @@ One commented YAML file makes both: `new` writes it for its user to edit, `try` 
 from __future__ import annotations
 
 import json
+import math
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -14,7 +16,7 @@ from pathlib import Path
 from string import Template
 from typing import Any, Literal
 
-from lib.errors import ConfigError, StorageError
+from lib.errors import ConfigError, StorageError, program
 from lib.files import write_bytes
 from lib.machine import from_home
 from lib.profile.layering import parse_profile, read_profile_text
@@ -72,8 +74,18 @@ def source_of(images: str) -> dict[str, Any]:
     return {"source": "parquet" if images.rstrip("/").endswith(".parquet") else "folder", "path": images}
 
 
-def write_starter(file: Path, images: str | None) -> Profile:
+def write_starter(
+    file: Path,
+    images: str | None,
+    count: int | None = None,
+    pixels: Sequence[int] | None = None,
+    weights_file: str | None = None,
+) -> Profile:
     """Write a commented profile to edit; it loads as it is. Without `images` it is of bundled photographs.
+
+    Parameters
+    ----------
+    count, pixels : see `starter_text`
 
     Raises
     ------
@@ -86,84 +98,79 @@ def write_starter(file: Path, images: str | None) -> Profile:
         raise ConfigError(f"{file} is there already; give another name, or remove it first")
     if not file.parent.is_dir():
         raise StorageError(f"{file.parent} is no folder; make it first, or give another place")
-    name = re.sub(r"[^A-Za-z0-9._-]+", "-", file.stem).lstrip("._-") or "mine"
     if images is None:
-        comments = [
-            "    # Your own images as <class>/*.jpg, or train/<class>/... and test/<class>/..., also a .tar or .zip of them:",
-            "    # source: folder",
-            "    # path: /path/to/images",
-            *_lines(_BUNDLED),
-        ]
-        text = _filled(visible(file.name), name[:100], comments, budget_for(0), weights="random")
+        text = starter_text(
+            file, file.stem, None, count, pixels, "imagenet" if weights_file else "random", weights_file
+        )
     else:
         path = images if "://" in images else str(from_home(images).absolute())
-        text = _filled(visible(file.name), name[:100], _lines(source_of(path)), budget_for(0))
-    profile = parse_profile(read_profile_text(text, "the starter's profile"))
+        text = starter_text(file, file.stem, path, count, pixels, weights_file=weights_file)
+    profile = profile_of(text)
     write_bytes(file, text.encode())
     return profile
 
 
-def starter_profile(
-    images: str,
-    count: int,
+def profile_name(name: str) -> str:
+    """A file's or folder's name as far as a profile can have it."""
+    return (re.sub(r"[^A-Za-z0-9._-]+", "-", name).lstrip("._-") or "mine")[:100]
+
+
+def profile_of(text: str) -> Profile:
+    """The profile that a starter's text is. Raises ConfigError for settings that a profile cannot have."""
+    return parse_profile(read_profile_text(text, "the starter's profile"))
+
+
+def starter_text(
+    file: Path,
+    name: str,
+    images: str | None,
+    count: int | None,
     pixels: Sequence[int] | None,
     weights: Literal["imagenet", "random"] = "imagenet",
     weights_file: str | None = None,
     layer: str = LAYER,
     quick: bool = False,
-) -> Profile:
-    """The profile by which images are tried.
+) -> str:
+    """The YAML of the profile by which images are tried, and which a user starts from.
 
     Parameters
     ----------
-    count : int
-        How many images there are.
+    file : Path
+        Where it will lie, as its comments have it.
+    images : str, optional
+        Where they are; without it they are bundled photographs.
+    count : int, optional
+        How many images there are; None where that is not known.
     pixels : sequence of int, optional
         Their shape, where all have one: small images are also tried as raw pixels.
-
-    Raises
-    ------
-    ConfigError
-        For settings that a profile cannot have.
     """
-    size = 1
-    for side in pixels or (_WIDEST_PIXELS + 1,):
-        size *= side
-    also_on = ["images"] if size <= _WIDEST_PIXELS and not quick else []
-    name = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(images.rstrip("/")).name).lstrip("._-") or "images"
-    budget = budget_for(count, quick)
-    text = _filled(
-        "mine.yaml", name[:100], _lines(source_of(images)), budget, weights, weights_file, layer, also_on, count
-    )
-    return parse_profile(read_profile_text(text, "the starter's profile"))
-
-
-def _filled(
-    file: str,
-    name: str,
-    data: Sequence[str],
-    budget: Budget,
-    weights: str = "imagenet",
-    weights_file: str | None = None,
-    layer: str = LAYER,
-    also_on: Sequence[str] = (),
-    count: int | None = None,
-) -> str:
-    template = (resources.files("lib.profile") / "starter.yaml").read_text(encoding="utf-8")
+    size = math.prod(pixels or (_WIDEST_PIXELS + 1,))
+    budget = budget_for(count or 0, quick)
     sample = budget.mapped if count is None else max(10, min(budget.mapped, count // 2))  # of training rows
-    given = f"weights_file: {json.dumps(weights_file)}" if weights_file else "# weights_file: a file of your own"
-    text = Template(template).substitute(
-        file=file,
-        name=json.dumps(name),
+    if images is None:
+        data = [
+            "    # Your own images as <class>/*.jpg, or train/<class>/... and test/<class>/..., also a .tar or .zip of them:",
+            "    # source: folder",
+            "    # path: /path/to/images",
+            *_lines(_BUNDLED),
+        ]
+    else:
+        data = _lines(source_of(images))
+    text = Template((resources.files("lib.profile") / "starter.yaml").read_text(encoding="utf-8")).substitute(
+        program=visible(program()),
+        file=visible(shlex.quote(str(file))),
+        name=json.dumps(profile_name(name)),
         data="\n".join(data),
         node=layer if re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", layer) else "features",
         layer=json.dumps(layer),
         weights=weights,
-        weights_file=given,
+        weights_file=f"weights_file: {json.dumps(weights_file)}"
+        if weights_file
+        else "# weights_file: a file of your own",
         seeds=list(budget.seeds),
         patience=max(3, budget.epochs // 4),
         baselines=f"[{', '.join(budget.baselines)}]",
-        also_on=f"[{', '.join(also_on)}]",
+        also_on="[images]" if size <= _WIDEST_PIXELS and not quick else "[]",
         batch_size=budget.batch_size,
         epochs=budget.epochs,
         configurations=budget.configurations,

@@ -12,6 +12,8 @@ _ROWS, _COLUMNS = 60, 60
 _FIRST = 10
 _WIDE, _FEW = 8, 6
 """A table of more columns than that and of at most so many rows is laid on its side."""
+_ROUNDING = 1e-12
+"""Of a mean: a smaller spread is that of rounding."""
 _NAMING = 3
 """Columns from the left among which the one is found that names its rows."""
 
@@ -95,8 +97,8 @@ def merged(head: Sequence[str], rows: Rows) -> tuple[list[str], list[list[str]]]
         line = []
         for column in kept:
             words = row[at[column]]
-            if column in spread and row[at[spread[column]]]:
-                words += f" ± {row[at[spread[column]]]}"
+            if column in spread and (deviation := row[at[spread[column]]]):
+                words += f" ± {'0' if _is_rounding(deviation, row[at[column]]) else deviation}"
             if pair := ends.get(column) or alone.get(column):
                 low, high = (row[at[end]] for end in pair)
                 between = f"{low} to {high}" if low and high else ""
@@ -125,6 +127,11 @@ def _name(column: str, spread: bool, ends: bool, alone: bool) -> str:
 def short(cell: str) -> str:
     """A figure with four places that count; a whole number and an empty cell as they are."""
     return number(float(cell)) if "." in cell or "e" in cell else cell
+
+
+def _is_rounding(deviation: str, mean: str) -> bool:
+    """Whether a spread is that of equal figures, whose mean was rounded."""
+    return _is_figure(deviation) and _is_figure(mean) and abs(float(deviation)) < _ROUNDING * abs(float(mean or 0))
 
 
 def _is_figure(cell: str) -> bool:

@@ -30,7 +30,7 @@ from lib.studies.study import (
     StudySettings,
     Table,
 )
-from lib.text import visible
+from lib.text import size_words, visible
 
 if TYPE_CHECKING:
     from lib.datasets import Split
@@ -218,7 +218,7 @@ def _counts_words(counts: Mapping[str, int]) -> str:
 
 def _shapes(result: ExplorationResult) -> str:
     (shape, count), *_ = result.shapes
-    size = "x".join(map(str, shape[:2])) + (" in colour" if len(shape) == 3 else " in grey")
+    size = size_words(shape) + (" in colour" if len(shape) == 3 else " in grey")
     if result.distinct_shapes == 1:
         return f"all images are {size}"
     return f"{result.distinct_shapes:,} shapes; the most frequent is {size}, {count:,} images"

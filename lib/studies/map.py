@@ -191,7 +191,7 @@ class Map(Kind[MapSettings, MapResult]):
                 "numbers. Lower learning rates, then run it again."
             )
         else:
-            headline = f"{len(result.rows):,} rows, Kullback-Leibler divergence {result.divergence:.3f}"
+            headline = f"{len(result.rows):,} training rows, Kullback-Leibler divergence {result.divergence:.3f}"
             body = (
                 f"{len(result.rows):,} of {result.train_rows:,} training rows, stratified by class (seed {settings.seed}); "
                 f"perplexity {settings.perplexity:g}, {settings.iterations} iterations."

@@ -70,6 +70,11 @@ class Need:
     groups: tuple[Group, ...]
     kinds: tuple[str, ...] = ()
 
+    @property
+    def setting(self) -> str:
+        """The setting without a place in its list, which its readers would count otherwise; the node's name is enough."""
+        return self.role.partition(".")[0]
+
 
 @dataclass(frozen=True)
 class Input:
@@ -308,6 +313,8 @@ class Forecast:
     ----------
     trials, stored : int or None
         All trials that are known ahead, and those whose results are stored already; None when that is not known.
+    searched : int
+        Trials of configurations that searches will choose, stored or not.
     shards, missing : int or None
         All shards, and those that are missing.
     bytes : int or None
@@ -324,6 +331,7 @@ class Forecast:
 
     trials: int | None = 0
     stored: int | None = 0
+    searched: int = 0
     shards: int | None = 0
     missing: int | None = 0
     bytes: int | None = 0
@@ -383,7 +391,7 @@ class Kind(ABC, Generic[S, R]):
 
     def decisive(self, settings: S) -> Any:
         """The settings that decide the result, as JSON; names of nodes do not, for their digests do."""
-        named = {need.role.partition(".")[0] for need in self.needs(settings)}
+        named = {need.setting for need in self.needs(settings)}
         return settings.model_dump(mode="json", exclude={"kind", *named})
 
     def digests(self, settings: S, inputs: Mapping[str, Identified], where: Places) -> dict[str, str]:

@@ -13,8 +13,10 @@ import mlflow.pyfunc
 import pandas as pd
 
 from lib.datasets.decoding import NO_FILE
+from lib.errors import command
+from lib.tracking.past_runs import newest_whole_run
 from lib.tracking.registry import Registry
-from lib.tracking.store import Tracking
+from lib.tracking.store import DATA_TAG, Tracking
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,27 @@ def load_version(tracking: Tracking, name: str, wanted: str) -> LoadedVersion:
         sys.path[:] = path  # MLflow puts the model's copy of this library there, which is loaded already
         logging.getLogger("mlflow").setLevel(level)
     return LoadedVersion(title, version.data, model)
+
+
+def newer_than_champion(tracking: Tracking, name: str, *, named: bool) -> str | None:
+    """A warning where what was trained last is not the champion that labels: it was refused, or is of other data.
+
+    Parameters
+    ----------
+    named : bool
+        Whether the user named the model; else it is the only one, whatever data the newest run is of.
+    """
+    champion, newest = Registry(tracking, name).champion(), Registry(tracking, name).versions()[-1]
+    if champion is not None and int(newest.number) > int(champion.number):
+        return (
+            f"warning: version {newest.number} of this model is newer and not champion; {command('promote')} says why, and "
+            f"--version {newest.number} labels with it"
+        )
+    run = None if named else newest_whole_run(tracking)
+    data = "" if run is None else run.data.tags.get(DATA_TAG, "")
+    if champion is None or run is None or data.endswith(champion.data_digest[:12]):
+        return None
+    return f"warning: the newest run, {run.info.run_name}, is of other data ({data}), of which there is no champion"
 
 
 def label_images(classifier: LoadedVersion, paths: Sequence[Path]) -> list[Labelled]:

@@ -11,12 +11,14 @@ from mlflow.exceptions import MlflowException
 
 from lib.errors import ConfigError
 from lib.graph.past import KEY_LETTERS
+from lib.graph.summary import NAME as WHOLE_RUN
+from lib.graph.summary import run_name
 from lib.places import Places
 from lib.storage.copies import fetch_file, shown
 from lib.studies.record import RECORD
 from lib.studies.record.folder import FOLDER_LETTERS
 from lib.tracking.registry import require_absent
-from lib.tracking.store import EXPERIMENTS, KEY_TAG, ROOT_TAG, STUDY_TAG, Tracking, connect
+from lib.tracking.store import EXPERIMENTS, KEY_TAG, ROOT_TAG, STUDY_TAG, Tracking, connect, experiment_name
 
 _PAGE = 1000
 _NAMED = 4
@@ -51,6 +53,8 @@ def record_of_run(wanted: str, where: Places) -> Path:
 def find_run(tracking: Tracking, wanted: str) -> Run:
     """The run that `wanted` means: an id, a study record's key, the beginning of either, or a name that only one run has.
 
+    A profile's name means its newest whole run.
+
     Raises
     ------
     ConfigError
@@ -73,10 +77,20 @@ def find_run(tracking: Tracking, wanted: str) -> Run:
         some = ", ".join(f"{run.info.run_id[:8]} ({run.info.run_name}, {_made(run)})" for run in found[:_NAMED])
         more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
         raise ConfigError(f"{wanted!r} means {len(found)} runs ({some}{more}): give more of the id")
+    if (newest := newest_whole_run(tracking, wanted)) is not None:
+        return client.get_run(newest.info.run_id)
     raise ConfigError(
         f"no run {wanted!r} in {tracking.shown_uri}: give a run's id, its record's key, the beginning of either, "
-        "or its name"
+        "its name, or a profile's name for its newest whole run"
     )
+
+
+def newest_whole_run(tracking: Tracking, profile: str | None = None) -> Run | None:
+    """The whole run, of this profile or of any, that began last."""
+    experiment = tracking.client.get_experiment_by_name(experiment_name(WHOLE_RUN))
+    runs = [] if experiment is None else tracking.all_runs([experiment.experiment_id])
+    named = [run for run in runs if profile is None or run.info.run_name == run_name(profile)]
+    return max(named, key=lambda run: run.info.start_time, default=None)
 
 
 def _all_runs(tracking: Tracking, experiments: list[str], wanted: str) -> list[Run]:

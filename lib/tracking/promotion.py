@@ -130,10 +130,13 @@ class Decision:
             case Outcome.NOT_TESTED:
                 return "it was not tested, for its configuration was dropped at a rung; choose other rungs"
             case Outcome.DID_NOT_LEARN:
-                return f"its network did not learn ({detail})"
+                return f"its network did not learn ({detail}); try other learning rates, or more epochs"
             case Outcome.NOT_ABOVE_MAJORITY:
                 majority = f"{self.majority:.4f}, the majority class's share"
-                return f"{_accuracy(self.accuracy)}: the interval does not exclude {majority}"
+                return (
+                    f"{_accuracy(self.accuracy)}: the interval does not exclude {majority}; more test images make it narrower, "
+                    "other settings or features may raise it"
+                )
             case _:
                 return detail
 

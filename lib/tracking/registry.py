@@ -75,6 +75,12 @@ class Version:
         return f"{origin}, digest {self.data_digest[:12] or 'unknown'}"
 
     @property
+    def shown_aliases(self) -> str:
+        """Its aliases, such as " (challenger)"; a champion was the challenger before, and needs no other."""
+        shown = (CHAMPION,) if CHAMPION in self.aliases else sorted(self.aliases)
+        return f" ({', '.join(shown)})" if shown else ""
+
+    @property
     def accuracy(self) -> Interval | None:
         """On the test images; None of a version that was not registered by the gate."""
         return Interval(**json.loads(self.tags[_ACCURACY_TAG])) if _ACCURACY_TAG in self.tags else None
@@ -187,7 +193,7 @@ class Registry:
         else:
             if (found := self._by_alias(wanted)) is not None:
                 return found
-        known = [each.number + "".join(f" ({alias})" for alias in each.aliases) for each in self.versions()]
+        known = [each.number + each.shown_aliases for each in self.versions()]
         raise ConfigError(f"{self.name} has no version {wanted!r}; known: {', '.join(known) or 'none'}")
 
     def of_run(self, run_id: str) -> Version | None:

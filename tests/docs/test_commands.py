@@ -22,6 +22,7 @@ from lib.backbones import find_backbone
 from lib.backbones.random_weights import random_network
 from lib.features.sets import found_sets
 from lib.places import places
+from lib.tracking.registry import registered_names
 from lib.tracking.store import connect
 from tests.docs.pages import PAGES, blocks, commands
 from tests.feature_sets import WIDTH, write_feature_set
@@ -151,7 +152,10 @@ OWN_IMAGES: dict[str, Run] = {
     f"{PROBEFLOW} promote": Run(r"^  version 1 \(champion\)"),
     f'{PROBEFLOW} promote 2 --reason "checked by hand"': Run("version 2 .*checked by hand"),
     f'{PROBEFLOW} promote --rollback --reason "fails on new images"': Run("version 1 .*fails on new images"),
-    f"{PROBEFLOW} predict 'more/**/*.jpg' --csv labels.csv": Run(r"^4 image\(s\) in"),
+    f"{PROBEFLOW} predict 'more/**/*.jpg' --csv labels.csv": Run(r"^4 image\(s\) in.*written to labels.csv$"),
+    f"{PROBEFLOW} predict 'more/**/*.jpg' --csv labels.csv --model MODEL": Run(
+        "^by probeflow-pets-", put={"MODEL": lambda place: registered_names(connect(places(place.environment)))[0]}
+    ),
 }
 """After the same profile as the quick ones, in this order."""
 

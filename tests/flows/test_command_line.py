@@ -79,6 +79,7 @@ def test_help_imports_nothing_heavy(command):
         (["run", "--set", "data.patches.source=cifar11"], "'cifar11'"),
         (["try", "/absent", "--weights", "random"], "'/absent' not found"),
         (["new", "/absent/mine.yaml"], "/absent is no folder; make it first"),
+        (["run", "mine.yaml"], "unrecognized argument mine.yaml; did you mean --profile-file mine.yaml?"),
         (["run", "--profile-file", "/absent.yaml"], "profile file /absent.yaml: cannot be read"),
     ],
 )
@@ -121,6 +122,8 @@ def test_try_goes_from_a_folder_of_images_to_the_report(served, tmp_path):
     arguments = (str(tmp_path / "pets"), "--weights", "random", "--layer", "fc8", "--quick")
     told = flows("try", *arguments, **served)
     assert re.search(r"^pets: 80 images of 2 classes$", told.stdout, re.MULTILINE)
+    (profile,) = re.findall(r"^this run as a profile: (\S+)$", told.stdout, re.MULTILINE)
+    assert "All of it is there: a run computes nothing." in flows("plan", "--profile-file", profile, **served).stdout
     for name in ("data", "look (exploration)", "fc8 (features)", "heads (sweep)", "map (map)", "report"):
         begun, ended = re.findall(rf"^\d\d:\d\d:\d\d {re.escape(name)}: (.*)$", told.stdout, re.MULTILINE)
         assert begun == "begins"

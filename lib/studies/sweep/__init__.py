@@ -44,22 +44,22 @@ def require_comparable(here: str, roles: Sequence[str], inputs: Mapping[str, Ahe
     """
     main = inputs[roles[0]]
     for role in roles:
-        each, setting = inputs[role], f"{here}.{role}"
+        each, setting = inputs[role], f"{here}.{role.partition('.')[0]}"
         if each.data != main.data:
             raise ConfigError(
-                f"{setting} is {each.name!r}, which is of data {each.data!r}, but {here}.on is {main.name!r}, which is of "
-                f"data {main.data!r}; only inputs of the same images can be compared, so name one of data {main.data!r}"
+                f"{setting} names {each.name!r}, which is of data {each.data!r}, but {here}.on names {main.name!r}, which is "
+                f"of data {main.data!r}; only inputs of the same images can be compared, so name one of data {main.data!r}"
             )
         if each.dataset is None:
             continue
         if not each.dataset.labelled:
             raise ConfigError(
-                f"{setting} is {each.name!r}, whose images have no labels; networks need two or more classes: name other "
+                f"{setting} names {each.name!r}, whose images have no labels; networks need two or more classes: name other "
                 "data, or explore it instead (kind: exploration)"
             )
         if each.features is None and each.dataset.pixel_shape() is None:
             raise ConfigError(
-                f"{setting} is {each.name!r}, whose images are of several sizes, and raw pixels need one; resize them, or "
+                f"{setting} names {each.name!r}, whose images are of several sizes, and raw pixels need one; resize them, or "
                 "name a feature set of it"
             )
 

@@ -88,7 +88,12 @@ def forecast(settings: SweepSettings, inputs: Mapping[str, Ahead], folder: Folde
     every, sizes = grid_trials(settings), Sizes.of(main, settings)
     if sizes is None:
         return Forecast(
-            trials=len(every), stored=None, bytes=None, programs=programs(every, device, None), after=_after(settings)
+            trials=len(every),
+            stored=None,
+            searched=_searched(settings),
+            bytes=None,
+            programs=programs(every, device, None),
+            after=_after(settings),
         )
     missing, stored = every, None
     if not settings.rungs and folder is not None and main.digest is not None:
@@ -98,6 +103,7 @@ def forecast(settings: SweepSettings, inputs: Mapping[str, Ahead], folder: Folde
     return Forecast(
         trials=len(every),
         stored=stored,
+        searched=_searched(settings),
         bytes=sum(_bytes(trial, sizes) for trial in missing),
         programs=programs(missing, device, sizes),
         amount=_amount(settings, missing, sizes, [each for each in tested if each is not None]),
@@ -115,6 +121,7 @@ def require_memory(name: str, settings: SweepSettings, inputs: Mapping[str, Ahea
     """
     free = free_memory()
     for role in settings.roles:
+        setting = f"studies.{name}.{role.partition('.')[0]}"
         each = inputs[role]
         if free is None or each.dataset is None:
             continue
@@ -122,7 +129,7 @@ def require_memory(name: str, settings: SweepSettings, inputs: Mapping[str, Ahea
         width = each.features.width if each.features is not None else math.prod(each.dataset.require_pixel_shape())
         if (needed := 4 * rows * width) > free:
             raise ConfigError(
-                f"studies.{name}.{role} is {each.name!r}, whose {rows:,} rows of {width:,} values take {needed / 1e9:,.1f} GB "
+                f"{setting} names {each.name!r}, whose {rows:,} rows of {width:,} values take {needed / 1e9:,.1f} GB "
                 f"of memory, and {free / 1e9:,.1f} GB are free: name a narrower layer, take fewer images, or use a larger "
                 "machine"
             )
@@ -200,6 +207,11 @@ def _amount(settings: SweepSettings, missing: Sequence[Trial], sizes: Sizes, tes
         one = float(np.mean([each.operations(trial, rows=rows) for trial in about]))
         amount += one * seeds * (winners_ahead(settings) if place == 0 else 1)
     return amount
+
+
+def _searched(settings: SweepSettings) -> int:
+    searches = [each.search for each in settings.variants.values() if each.search is not None]
+    return sum(search.configurations for search in searches) * len(settings.seeds)
 
 
 def _typical(variant: Variant) -> list[Trial]:

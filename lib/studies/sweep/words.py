@@ -158,8 +158,16 @@ def plain_value(value: str | float) -> str:
 
 
 def endings(trials: Sequence[TrialOutcome]) -> str:
-    """How trials ended, each way once."""
-    return ", ".join(dict.fromkeys(each.ended_words for each in trials))
+    """How trials ended, each way once, with how many of several: "out of patience at epoch 11 to 12 (2 of 3), finished"."""
+    told = []
+    for ended in dict.fromkeys(each.ended for each in trials):
+        alike = [each for each in trials if each.ended == ended]
+        shortest, longest = (pick(alike, key=lambda each: len(each.history)) for pick in (min, max))
+        words = shortest.ended_words
+        if ended != "finished" and len(shortest.history) < len(longest.history):
+            words += f" to {len(longest.history)}"
+        told.append(words if len(alike) == len(trials) else f"{words} ({len(alike)} of {len(trials)})")
+    return ", ".join(told)
 
 
 def rows_words(result: SweepResult) -> str:
@@ -342,5 +350,8 @@ def _remark_words(result: SweepResult, remark: Remark) -> str:
                 "independent and are too narrow"
             )
         case Doubt.RANDOM_WEIGHTS:
-            return "the frozen network's weights are RANDOM: nothing here speaks for or against trained features"
+            if is_random(result):
+                return "the frozen network's weights are RANDOM: nothing here speaks for or against trained features"
+            drawn = [each.node for each in result.representations if each.weights is Weights.RANDOM]
+            return f"weights of {', '.join(drawn)}, in also_on, are RANDOM"
     return _trial_remark(result, remark)

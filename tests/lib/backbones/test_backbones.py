@@ -44,6 +44,7 @@ def test_weights_and_preprocessing_are_what_torchvision_states_of_its_file(name)
     assert stated.meta["min_size"][0] <= backbone.input_sizes[0] <= backbone.preprocessing.input_size
     assert backbone.weights.name.endswith(f"-{backbone.weights.sha256_prefix}.pth")
     assert len(backbone.weights.sha256_prefix) == 8
+    assert backbone.weights.megabytes == round(stated.meta["_file_size"])
 
 
 def test_settings_follow_the_backbone_where_nothing_is_given():

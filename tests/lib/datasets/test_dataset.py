@@ -149,7 +149,7 @@ class TestShapes:
         assert list(several.shapes.items()) == [((8, 8, 3), 18), ((9, 7, 3), 1), ((9, 12, 3), 1)]
         assert several.pixel_shape() is None
         with pytest.raises(
-            DataError, match=r"'pets' has images of several sizes \(8x8: 18, 9x7: 1, 9x12: 1\) and pixels need one"
+            DataError, match=r"'pets' has images of several sizes \(8x8: 18, 7x9: 1, 12x9: 1\) and pixels need one"
         ):
             several.pixels("train")
 

@@ -45,7 +45,7 @@ def test_data_that_was_never_encoded_is_understood_as_well():
     split = Split(np.zeros((6, 5, 4), np.uint8), np.array([0, 0, 1, 1, 1, 2]))
     found = build("d", ("a", "b", "c"), {"train": split}, "").understood
     assert found.classes == {"a": {"train": 2}, "b": {"train": 3}, "c": {"train": 1}}
-    assert found.lines() == ["splits, as the source has them: train 6", "3 classes: a 2, b 3, c 1", "sizes: 5x4"]
+    assert found.lines() == ["splits, as the source has them: train 6", "3 classes: a 2, b 3, c 1", "sizes: 4x5"]
 
 
 def test_a_few_lines_say_it_whatever_the_number_of_classes():
@@ -54,9 +54,9 @@ def test_a_few_lines_say_it_whatever_the_number_of_classes():
     reading = Reading(SplitsBy.NOTHING, ("test",), {"JPEG": 900, "": 100}, left)
     lines = Understood({"train": 800, "test": 200}, classes, sizes_of({(8, 9, 3): 2, (1, 2): 1}), reading).lines()
     assert lines == [
-        "splits, told by nothing: train 800, test 200 held out of train",
+        "splits: train 800, test 200 held out of train",
         f"1,000 classes: {', '.join(f'class {number} 1' for number in range(10))} and 990 more",
-        "sizes: 1x2 to 8x9, median 8x9, 2 different",
+        "sizes: 2x1 to 9x8, median 9x8, 2 different",
         "formats: JPEG 900, other 100",
         "left out: 7 hidden, or kept by an operating system: a, b and 5 more",
     ]

@@ -6,6 +6,7 @@ import io
 import warnings
 
 import pytest
+from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.font_manager import fontManager
 from PIL import Image
@@ -30,6 +31,14 @@ def test_letters_that_no_font_has_are_returned_once_and_matplotlib_says_nothing(
         warnings.simplefilter("error")
         assert save_png(figure, tmp_path / "figure.png") == NOWHERE
         assert NOWHERE in svg_bytes(figure).decode()
+
+
+def test_fonts_that_matplotlib_s_cached_list_lacks_are_no_lines_on_the_terminal(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(fontManager, "ttflist", [each for each in fontManager.ttflist if each.name == "DejaVu Sans"])
+    with rc_context({"font.fantasy": ["no font that was looked for before"]}):
+        save_png(titled("a formula $10^{-1.2345}$"), tmp_path / "figure.png")
+        svg_bytes(titled("a formula $10^{-5.4321}$"))
+    assert caplog.text == ""
 
 
 @pytest.mark.skipif(

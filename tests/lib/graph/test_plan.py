@@ -23,6 +23,15 @@ def test_before_a_run_all_is_to_do_and_nothing_is_written(where):
     assert not where.data.exists()
 
 
+def test_weights_that_are_not_here_are_said_to_be_downloaded_and_how_large_they_are(where):
+    content = small_profile().model_dump(mode="json")
+    content["features"]["fc8"]["weights"] = "imagenet"
+    mirrored = where.model_copy(update={"mirror": "https://me:secret@mirror.org/x"})
+    for place, words in ((where, ""), (mirrored, " from https://mirror.org/x")):
+        plan = plan_run(parse_profile(content), ["fc8"], place, HERE)
+        assert plan["fc8"].told == f"ImageNet weights (233 MB) are downloaded{words} first; only then its key is known"
+
+
 def test_the_keys_that_are_planned_are_those_of_the_records(ran):
     where, records, run = ran
     plan = plan_run(tiny_profile(), None, where, HERE)

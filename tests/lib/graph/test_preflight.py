@@ -35,10 +35,12 @@ def test_what_is_partly_there_is_counted():
         NodeAhead("heads", "sweep", Forecast(trials=1, stored=0)),
         NodeAhead("more", "sweep", Forecast(trials=1200, stored=200)),
         NodeAhead("later", "sweep", Forecast(trials=8, stored=None)),
+        NodeAhead("both", "sweep", Forecast(trials=24, stored=4, searched=120)),
+        NodeAhead("search", "sweep", Forecast(searched=120)),
     )
     assert list(Preflight({}, nodes).lines()) == [
         "to compute: fc8 (features, 7 of 12 shards), heads (sweep, 1 trial), more (sweep, 1,000 of 1,200 trials), "
-        "later (sweep, 8 trials)"
+        "later (sweep, 8 trials), both (sweep, 20 of 24 trials + 120 by search), search (sweep, 120 trials by search)"
     ]
 
 

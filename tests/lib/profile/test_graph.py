@@ -112,7 +112,7 @@ def test_a_part_of_a_profile_is_a_profile_of_its_own_with_the_places_of_its_data
 
 def test_a_mistake_deep_in_a_node_keeps_its_place() -> None:
     wrong = studies(heads={"kind": "sweep", "on": "pool5", "variants": {"mlp": {"base": {"hidden": [0]}}}})
-    assert "studies.heads.variants.mlp.base.hidden.0: " in refusal(content(studies=wrong, promote=None))
+    assert "studies.heads.variants.mlp.base.hidden (entry 1): " in refusal(content(studies=wrong, promote=None))
     assert "data.digits.test_fraction" in refusal(content(data={"digits": {"source": "digits", "test_fraction": 2}}))
 
 

@@ -167,6 +167,15 @@ def test_grids_and_whole_nodes_are_set_by_assignments(pets: Path) -> None:
     assert heads.variants["a"].combinations()[1] == {"learning_rate": 0.1, "l2": 0.5}
 
 
+def test_a_setting_that_is_misspelt_is_looked_for_where_it_stands_before_anywhere_else(pets: Path) -> None:
+    base = "{hidden: [8], epoch: 25}"
+    with pytest.raises(ConfigError) as caught:
+        load(pets, f"studies.heads={{kind: sweep, on: pets, rungs: [], variants: {{a: {{base: {base}}}}}}}")
+    at = "studies.heads.variants.a.base"
+    told = f"{at}.epoch: there is no such setting; did you mean '{at}.epochs'?"
+    assert str(caught.value) == f"profile 'pets': {told}"
+
+
 def test_a_misspelt_setting_is_told_with_the_one_that_was_meant(pets: Path) -> None:
     with pytest.raises(
         ConfigError, match=r"data\.pets\.pth: there is no such setting; did you mean 'data\.pets\.path'"
@@ -249,7 +258,7 @@ def test_every_configuration_of_the_built_in_profiles_has_several_seeds() -> Non
         ("features.fc8.weights_file=w.pth", "weights_file 'w.pth' needs weights: imagenet"),
         ("studies.activations.seeds=[1, 1]", "seeds: the value 1 is given twice; keep one"),
         ("studies.activations.axis=lr", "axis 'lr' is no trial setting; known: hidden"),
-        ("studies.classifier.baselines=[svm]", "studies.classifier.baselines.0"),
+        ("studies.classifier.baselines=[svm]", "studies.classifier.baselines \(entry 1\)"),
         ("data.patches.strid=8", "data.patches.strid: there is no such setting; did you mean 'data.patches.stride'?"),
         ("studies.map.perplexity=0", "studies.map.perplexity"),
         ("studies.map.epochs=3", "studies.map.epochs: there is no such setting; did you mean"),

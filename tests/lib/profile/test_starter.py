@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from lib.errors import ConfigError, StorageError
 from lib.profile import load_profile
-from lib.profile.starter import budget_for, source_of, starter_profile, write_starter
+from lib.profile.starter import budget_for, profile_of, source_of, starter_text, write_starter
+
+
+def starter_profile(images, count, pixels, *options, **more):
+    return profile_of(starter_text(Path("mine.yaml"), "pets", images, count, pixels, *options, **more))
 
 
 @pytest.mark.parametrize("images", [None, "pets", "s3://bucket/pets", 'p #2: "mine"', "data/train.parquet"])
@@ -56,6 +62,12 @@ def test_more_images_have_fewer_passes_and_a_quick_look_has_one_seed():
 )
 def test_raw_pixels_are_tried_as_well_where_images_have_one_small_size(pixels, also_on):
     assert starter_profile("/data/pets", 500, pixels).studies["heads"].also_on == also_on
+
+
+def test_new_and_try_ask_for_the_same(tmp_path):
+    written = write_starter(tmp_path / "mine.yaml", "/data/pets", 300, (32, 32, 3), "own.pth")
+    tried = starter_profile("/data/pets", 300, (32, 32, 3), weights_file="own.pth")
+    assert written == tried.model_copy(update={"name": "mine"})
 
 
 def test_few_images_get_a_map_that_their_rows_can_have():

@@ -153,7 +153,11 @@ def test_it_says_how_the_run_is_repeated(page, pipeline):
 
 
 def test_a_figure_and_a_table_are_called_what_their_study_calls_them(page):
-    for words in ("hostile: Loss curves (sgd)", "hostile: True & <predicted> classes", "Table: Points of <it> (1 row)"):
+    for words in (
+        "hostile: Loss curves (sgd)",
+        "hostile: True & <predicted> classes",
+        "Table: Points of <it> (1 line)",
+    ):
         assert words in page.words
 
 

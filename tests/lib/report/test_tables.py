@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from lib.report.tables import merged, table
@@ -62,6 +63,14 @@ def test_of_many_rows_the_first_are_shown_and_a_very_wide_table_is_named():
     assert list(found.rows[-1]) == ["9", "0.1235"]
     wide = table("wide", "wide.csv", [f"c{number}" for number in range(61)], [["1"] * 61])
     assert (wide.rows, wide.count) == ((), 1)
+
+
+def test_a_spread_of_rounding_alone_is_none():
+    _, rows = merged(
+        ["accuracy", "accuracy_standard_deviation"],
+        [["0.8", repr(float(np.std([0.8, 0.8, 0.1 + 0.7], ddof=1)))], ["0.8", "0.001"]],
+    )
+    assert rows == [["0.8 ± 0"], ["0.8 ± 0.001"]]
 
 
 @pytest.mark.parametrize("names", [("1.50", "2.25000"), ("1e5", "2"), ("2024.10", "cat"), ("1_000.5", "3.14159265")])

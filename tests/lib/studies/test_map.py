@@ -71,7 +71,7 @@ def test_the_record_is_read_again_as_it_was_made_and_says_what_was_mapped(record
     record = records[1]
     assert open_record(record.folder) == record
     shown = record.present()
-    assert shown.headline == f"120 rows, Kullback-Leibler divergence {record.result.divergence:.3f}"
+    assert shown.headline == f"120 training rows, Kullback-Leibler divergence {record.result.divergence:.3f}"
     assert shown.parent.metrics == {"kl_divergence": record.result.divergence}
     assert [figure.file for figure in record.figures] == ["map.svg"]
 

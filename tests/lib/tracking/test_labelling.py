@@ -198,7 +198,7 @@ def test_a_classifier_of_grey_pixels_answers_as_the_pipeline_and_refuses_images_
         answers.labels[6],
     ]
     assert answers.problems == {
-        1: "the image is 9x8 and this classifier takes 8x8 in grey alone; resize it",
+        1: "the image is 8x9 and this classifier takes 8x8 in grey alone; resize it",
         3: "the image is in colour and this classifier takes 8x8 in grey alone; convert it",
         4: f"the image has the value {15 * test[0].max()} and the largest of the training is 16; scale it to that",
         5: "the file is empty",
@@ -298,7 +298,8 @@ def test_predict_writes_the_champion_s_labels_and_names_what_it_could_not_read(
     assert "97 image(s) in" in summary
     assert summary.endswith(
         f"by {champion.model} version {champion.version}; 1 could not be read; "
-        f"1 file(s) are no images and were left out, e.g. {folder / 'notes.txt'}"
+        f"1 file(s) are no images and were left out, e.g. {folder / 'notes.txt'}; "
+        f"written to {tmp_path / 'out.csv'}"
     )
 
 
@@ -387,7 +388,7 @@ def test_both_models_load_in_a_clean_process_and_score_alike_the_champion_as_mlf
 def test_the_registry_is_listed_with_the_decisions(champion, where, capsys):
     assert show_versions(champion.model, where) == 0
     told = capsys.readouterr().out
-    assert f"version {champion.version} (challenger, champion), run " in told
+    assert f"version {champion.version} (champion), run " in told
     assert "the first champion." in told
 
 

@@ -16,7 +16,9 @@ from lib.evaluation.measures import measure
 from lib.evaluation.paired import compare_predictions
 from lib.studies.presentation import Rows
 from lib.studies.sweep.predictions import read_predictions
+from lib.tracking.labelling import newer_than_champion
 from lib.tracking.promotion import Outcome, consider, promote_by_hand, roll_back
+from lib.tracking.records import log_record
 from lib.tracking.registry import registered_name
 
 
@@ -111,6 +113,21 @@ def test_a_worse_one_and_a_tie_are_refused_and_a_better_one_promoted_each_with_t
         assert version.tags["probeflow.decision"].rpartition(" UTC: ")[2] in about
 
 
+def test_predict_warns_that_a_newer_version_was_refused_or_the_newest_run_is_of_other_data(gate, small_run):
+    assert gate.consider(gate.record("first", gate.right_on((0, 400)))).promoted
+    assert newer_than_champion(gate.tracking, gate.name, named=True) is None
+    log_record(gate.tracking, small_run.record, {})  # whose data are the photographs
+    assert newer_than_champion(gate.tracking, gate.name, named=True) is None
+    warning = newer_than_champion(gate.tracking, gate.name, named=False)
+    assert warning.startswith(
+        f"warning: the newest run, Pipeline {small_run.profile.name}, is of other data (photo-patches "
+    )
+    assert not gate.consider(gate.record("worse", gate.right_on((0, 300)))).promoted
+    assert newer_than_champion(gate.tracking, gate.name, named=True).startswith(
+        "warning: version 2 of this model is newer"
+    )
+
+
 def test_images_in_groups_are_judged_by_groups(gate_of):
     """One of 24 groups of images, all wrong or all right, is no more than one image that is independent."""
     gate = gate_of("classifier")
@@ -195,7 +212,7 @@ class TestRollBack:
 
 def test_what_is_not_there_is_refused_with_what_is(gate):
     gate.consider(gate.record("good", gate.right_on((0, 380))))
-    with pytest.raises(ConfigError, match=r"has no version '7'; known: 1 \(challenger\) \(champion\)"):
+    with pytest.raises(ConfigError, match=r"has no version '7'; known: 1 \(champion\)"):
         promote_by_hand(gate.tracking, gate.name, "7", "why")
     with pytest.raises(ConfigError, match=r"version 1 of .* is champion already"):
         promote_by_hand(gate.tracking, gate.name, "1", "why")

@@ -100,6 +100,15 @@ def test_whole_runs_are_compared_study_by_study_and_one_model_is_said_to_be_one(
     assert record_of_run(left, small_run.where) == one.folder
 
 
+def test_a_profile_s_name_means_its_newest_whole_run(whole_runs, small_run, tracking):
+    changed, _ = whole_runs[1]
+    later = summarise(
+        parse_profile(changed.result.profile | {"promote": "activations"}), studies_of(changed), small_run.where
+    )
+    run_id = log_record(tracking, later, {}).info.run_id
+    assert find_run(tracking, "changed").info.run_id == run_id
+
+
 def test_whole_runs_with_other_models_are_compared_in_pairs(whole_runs, small_run, tracking):
     """As if the sweep on pixels were the one that is promoted."""
     runs = []

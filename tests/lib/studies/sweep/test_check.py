@@ -45,14 +45,14 @@ def test_a_test_without_test_rows_is_told_before_anything_is_computed(classifier
 def test_inputs_of_other_data_cannot_be_compared(classifier):
     inputs = ahead(classifier)
     inputs["also_on.0"] = replace(inputs["also_on.0"], data="letters")
-    assert "studies.heads.also_on.0 is 'patches', which is of data 'letters'" in refused(classifier, inputs)
+    assert "studies.heads.also_on names 'patches', which is of data 'letters'" in refused(classifier, inputs)
 
 
 def test_images_without_labels_have_nothing_to_predict(classifier):
     images = np.zeros((4, 2, 2), np.uint8)
     bare = build("bare", ("",), {"train": Split(images, np.zeros(4, np.int64))}, "")
     inputs = {role: replace(each, dataset=bare) for role, each in ahead(classifier).items()}
-    assert "studies.heads.on is 'fc8', whose images have no labels; networks need two" in refused(classifier, inputs)
+    assert "studies.heads.on names 'fc8', whose images have no labels; networks need two" in refused(classifier, inputs)
 
 
 def test_classes_too_small_to_be_validated_by_are_named(classifier):
@@ -83,7 +83,7 @@ def test_pixels_of_several_sizes_are_refused_and_their_features_are_not(classifi
     several = build("several", ("a", "b"), {"train": Split(OfSeveralSizes(), np.arange(4) % 2)}, "")
     inputs = {role: replace(each, dataset=several) for role, each in ahead(classifier).items()}
     told = refused(classifier, inputs)
-    assert told.startswith("studies.heads.also_on.0 is 'patches', whose images are of several sizes")
+    assert told.startswith("studies.heads.also_on names 'patches', whose images are of several sizes")
     alone = classifier.settings.model_copy(update={"also_on": ()})
     KIND.check("heads", alone, {"on": inputs["on"]})
 

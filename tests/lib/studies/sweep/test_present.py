@@ -16,11 +16,12 @@ from lib.evaluation.intervals import paired_difference
 from lib.studies.presentation import escaped, markdown
 from lib.studies.record import open_record
 from lib.studies.sweep import present
-from lib.studies.sweep.result import Doubt, Judgement, Remark, Rival, SweepResult, Verdict
+from lib.studies.sweep.result import Doubt, Judgement, Remark, Rival, SweepResult, Verdict, Weights
 from lib.studies.sweep.words import (
     brief_verdict,
     configuration_name,
     decimals_for,
+    endings,
     estimate_words,
     in_order,
     model_name,
@@ -83,6 +84,23 @@ def test_random_weights_are_said_wherever_they_show(heads):
     for text in (shown.title, shown.question, shown.headline, shown.input, shown.sections[0].body, shown.parent.name):
         assert "RANDOM" in text
     assert any("RANDOM" in warning for warning in shown.warnings)
+
+
+def test_how_trials_ended_is_said_once_with_the_epochs_of_several(tested):
+    one = tested.result.configurations[0].trials[0]
+    short, long = (
+        one.model_copy(update={"ended": "patience", "history": one.history[:1] * epochs}) for epochs in (11, 12)
+    )
+    assert endings([long, short]) == "out of patience at epoch 11 to 12"
+    assert endings([long, one, long]) == f"out of patience at epoch 12 (2 of 3), {one.ended_words} (1 of 3)"
+
+
+def test_random_weights_of_a_control_alone_are_a_warning_of_the_control(heads):
+    main, *others = heads.result.representations
+    trained = main.model_copy(update={"weights": Weights.IMAGENET})
+    control = others[0].model_copy(update={"node": "control", "weights": Weights.RANDOM})
+    words = remarks_words(heads.result.model_copy(update={"representations": (trained, control, *others[1:])}))
+    assert [each for each in words if "RANDOM" in each] == ["weights of control, in also_on, are RANDOM"]
 
 
 @pytest.mark.parametrize("name", ["tested", "searched", "heads"])
