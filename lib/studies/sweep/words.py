@@ -23,6 +23,8 @@ from lib.studies.sweep.result import (
     Rival,
     SweepResult,
     TrialOutcome,
+    TunedOn,
+    Tuning,
     Verdict,
     Weights,
 )
@@ -142,14 +144,30 @@ def best_models(result: SweepResult, positions: Sequence[int], limit: int) -> tu
 
 
 def settings_words(result: SweepResult, position: int) -> str:
-    """The settings of a scored model that were chosen: of a baseline its own."""
+    """The settings of a scored model that were chosen: of a baseline its own, after those of the network that it has."""
     of = result.models[position]
-    if of.settings:
-        return ", ".join(f"{name} {plain_value(value)}" for name, value in of.settings.items())
+    words = [f"{name} {plain_value(value)}" for name, value in of.settings.items()]
     if of.configuration is None:
-        return ""
+        return ", ".join(words)
     configuration = result.configurations[of.configuration]
-    return label(configuration.trial, configuration.varied, searched=configuration.searched)
+    network = label(configuration.trial, configuration.varied, searched=configuration.searched)
+    if of.role is ModelRole.WINNER:
+        return network
+    return ", ".join([f"the network's ({network})" if network else "the network's", *words])
+
+
+def budget_words(tuning: Tuning) -> str:
+    """How many settings were tried, and on which rows: "45, on validation rows"."""
+    return f"{tuning.tried:,}" if tuning.on is TunedOn.NOTHING else f"{tuning.tried:,}, on {tuning.on}"
+
+
+def seconds_words(seconds: float) -> str:
+    """A time in seconds with two significant digits or more.
+
+    >>> seconds_words(0.0123), seconds_words(4.56), seconds_words(1234.5)
+    ('0.012', '4.6', '1,234')
+    """
+    return f"{seconds:,.0f}" if seconds >= 10 else f"{seconds:.2g}"
 
 
 def plain_value(value: str | float) -> str:
@@ -335,6 +353,11 @@ def _remark_words(result: SweepResult, remark: Remark) -> str:
         case Doubt.BASELINE_DID_NOT_LEARN:
             seed = "" if remark.seed is None else f", seed {remark.seed}"
             return f"{model}{seed}: did not learn at its settings ({rows} accuracy {figure:.3f})"
+        case Doubt.AT_END:
+            assert remark.model is not None
+            of = result.models[remark.model]
+            ends = " and ".join(f"{name} {plain_value(of.settings[name])}" for name in of.tuning.at_end)
+            return f"{model}: the chosen {ends} ends the path of what was tried; a better value may lie beyond"
         case Doubt.GROUPED_ROWS:
             return (
                 f"the {result.judged_rows:,} {rows} rows come in {count:,} groups that are not independent: intervals and "
