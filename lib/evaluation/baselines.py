@@ -51,19 +51,19 @@ class Question:
         It learns from the training rows alone.
     rows : ndarray of float32, shape (n, features)
         The rows to predict.
-    held_out : ndarray of int64, shape (m,)
-        Positions of training rows that settings are chosen on, kept out of training while they are; without any, nothing
-        is chosen.
     trial : Trial or None
         The settings of the network that it is compared with.
     seed : int
+    held_out : ndarray of int64, shape (m,)
+        Positions of training rows that settings are chosen on, kept out of training while they are; without any, nothing
+        is chosen.
     """
 
     data: TrialData
     rows: Rows
-    held_out: Positions
     trial: Trial | None = None
     seed: int = 0
+    held_out: Positions = field(default_factory=lambda: np.arange(0))
 
 
 @dataclass(frozen=True)
@@ -117,14 +117,14 @@ class Baseline:
     per_trial: bool = False
 
     def answer(self, question: Question) -> Answer:
+        choice, choosing, data = Choice(self.usual), 0.0, question.data
         started = time.perf_counter()
-        choice, data = Choice(self.usual), question.data
         if self.choose is not None and 0 < len(question.held_out) < len(data.y_train) and not _one_class(data):
             choice = self.choose(question)
-        chosen = time.perf_counter()
+            choosing = time.perf_counter() - started
         probabilities, settings = self.predict(question, choice.settings)
-        seconds = time.perf_counter() - chosen
-        return Answer(probabilities.astype(np.float64), replace(choice, settings=settings), chosen - started, seconds)
+        seconds = time.perf_counter() - started - choosing
+        return Answer(probabilities.astype(np.float64), replace(choice, settings=settings), choosing, seconds)
 
 
 def majority(question: Question, settings: Settings) -> tuple[Probabilities, Settings]:

@@ -172,7 +172,7 @@ def _trained(
     workers = min(cores(), len(asked)) if sum(seconds) - max(seconds) > _WORTHWHILE else 1
     calls = (
         delayed(answer_on_one_core)(
-            BASELINES[each.baseline], Question(data, data.X_validation, held_out, each.trial, each.seed)
+            BASELINES[each.baseline], Question(data, data.X_validation, each.trial, each.seed, held_out)
         )
         for each in ordered
     )

@@ -70,6 +70,7 @@ def present(record: Record[SweepResult]) -> Presentation:
         runs=runs_below(record),
         tried=tuple(_tried(result, each) for each in result.explored),
         input=shown_input,
+        tested=tuple(_tested(result)) if len(result.models) > 1 else (),
     )
 
 
@@ -89,6 +90,20 @@ def headline(result: SweepResult) -> str:
         f"{name}{random}: validation accuracy {number(final.mean, decimals)} ± {number(final.standard_deviation, decimals)} "
         f"(95 % interval {number(final.low, decimals)} to {number(final.high, decimals)}, {final.seeds} seeds); {verdict}"
     )
+
+
+def _tested(result: SweepResult) -> Iterator[str]:
+    """The chosen model, and those on other inputs or of other methods beside it: score, budget and time, a line each."""
+    own = result.models[result.chosen].configuration
+    others = [at for at, each in enumerate(result.models) if at != result.chosen and each.configuration in (None, own)]
+    for at in (result.chosen, *others):
+        model = result.models[at]
+        name = f"{model_name(result, at)} (chosen)" if at == result.chosen else model_name(result, at)
+        settings = "" if model.role is ModelRole.WINNER else settings_words(result, at)
+        yield (
+            f"{name}{f', {settings}' if settings else ''}: {_brief_score(result, at)}; settings tried: "
+            f"{budget_words(model.tuning)}; {seconds_words(model)} s"
+        )
 
 
 def _brief_score(result: SweepResult, model: int) -> str:
@@ -216,12 +231,10 @@ def _models(result: SweepResult) -> str:
             cells.append("-" if lead is None else _lead(lead))
             if paired:
                 cells.append("-" if lead is None or lead.over_seeds is None else _lead_over_seeds(lead.over_seeds))
-        training = sum(score.seconds for score in model.scores)
-        cells.append(f"{seconds_words(model.tuning.seconds)} + {seconds_words(training)}")
+        cells.append(seconds_words(model))
         table.append(cells)
     notes = [
-        "Of a network, the settings tried are configurations, each with all seeds; of a baseline, values on its path. "
-        "Seconds are of one core or lane.",
+        "Settings tried by a network are configurations. Seconds of networks that train side by side are shares of the whole.",
         f"Intervals over rows are {over_rows}.",
     ]
     if result.leads:

@@ -21,6 +21,7 @@ from lib.studies.sweep.result import (
     Outcome,
     Remark,
     Rival,
+    Scored,
     SweepResult,
     TrialOutcome,
     TunedOn,
@@ -161,13 +162,14 @@ def budget_words(tuning: Tuning) -> str:
     return f"{tuning.tried:,}" if tuning.on is TunedOn.NOTHING else f"{tuning.tried:,}, on {tuning.on}"
 
 
-def seconds_words(seconds: float) -> str:
-    """A time in seconds with two significant digits or more.
+def seconds_words(of: Scored) -> str:
+    """How long a model took, in seconds: to choose its settings, if there was a choice, and to train with them."""
+    training = _seconds(sum(score.seconds for score in of.scores))
+    return training if of.tuning.on is TunedOn.NOTHING else f"{_seconds(of.tuning.seconds)} + {training}"
 
-    >>> seconds_words(0.0123), seconds_words(4.56), seconds_words(1234.5)
-    ('0.012', '4.6', '1,234')
-    """
-    return f"{seconds:,.0f}" if seconds >= 10 else f"{seconds:.2g}"
+
+def _seconds(of: float) -> str:
+    return f"{of:,.0f}" if of >= 10 else f"{of:.2f}"
 
 
 def plain_value(value: str | float) -> str:

@@ -38,7 +38,7 @@ REST = np.setdiff1d(np.arange(300), HELD_OUT)
 
 
 def ask(name: str, data: TrialData, trial: Trial | None = TRIAL, held_out: np.ndarray = HELD_OUT):
-    return answer_on_one_core(BASELINES[name], Question(data, data.X_validation, held_out, trial))
+    return answer_on_one_core(BASELINES[name], Question(data, data.X_validation, trial, 0, held_out))
 
 
 def score(probabilities: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
@@ -131,7 +131,7 @@ def test_held_out_rows_are_no_part_of_the_choice_s_training(data, name):
         patch.setattr(baselines, "PATH_OF_C", (0.01, 0.1))
         for labels in (data.y_train, moved):
             changed = TrialData(data.X_train, labels, data.X_validation, data.y_validation, 10)
-            BASELINES[name].choose(Question(changed, data.X_validation, HELD_OUT))
+            BASELINES[name].choose(Question(changed, data.X_validation, held_out=HELD_OUT))
     half = len(seen) // 2
     assert half > 1
     for one, other in zip(seen[:half], seen[half:], strict=True):
@@ -233,7 +233,7 @@ class TestNearestNeighbours:
     )
     def test_votes_are_scikit_learn_s_smoothed_by_one_neighbour_of_all_classes(self, data, monkeypatch, settings):
         monkeypatch.setattr(baselines, "_PRODUCTS", 7 * 300)  # several blocks, the last a part of one
-        question = Question(data, data.X_validation, HELD_OUT)
+        question = Question(data, data.X_validation)
         probabilities, _ = baselines.nearest_neighbours(question, settings)
         k, metric, temperature = settings["k"], settings["metric"], settings.get("temperature")
         weights = "uniform" if temperature is None else lambda distances: np.exp((1 - distances) / temperature)
