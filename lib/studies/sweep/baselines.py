@@ -57,7 +57,7 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class HeldOut:
+class TuningRows:
     """Positions among the rows trained on, shape (n,), by which baselines choose their settings, and what these rows are."""
 
     rows: Positions
@@ -79,7 +79,7 @@ def baseline_models(
     names: Sequence[Baseline],
     wanted: Sequence[Wanted],
     division: Division,
-    held_out: HeldOut,
+    held_out: TuningRows,
     kept: Path,
     label: str,
 ) -> list[Model]:
@@ -195,20 +195,22 @@ def _path(asked: _Asked, folder: Path) -> Path:
     return folder / f"{asked.key}.safetensors"
 
 
-def held_out_among(candidates: Division, finals: Division) -> HeldOut:
+def held_out_among(candidates: Division, finals: Division) -> TuningRows:
     """The rows that candidates were watched on, among those that finals train on."""
     starts, place = {}, 0
     for split, rows in finals.train:
         starts[split], place = place, place + len(rows)
-    return HeldOut(np.concatenate([starts[split] + rows for split, rows in candidates.watched]), TunedOn.VALIDATION)
+    return TuningRows(np.concatenate([starts[split] + rows for split, rows in candidates.watched]), TunedOn.VALIDATION)
 
 
-def held_out_of(candidates: Division, fraction: float) -> HeldOut:
-    """About `fraction` of each class of the rows that candidates train on, where the rows watched are those judged by."""
-    ((split, rows),) = candidates.train
-    whole = candidates.source.dataset.splits[split]
-    groups = None if whole.groups is None else whole.groups[rows]
-    digests = candidates.source.dataset.digests(split)[rows]
-    return HeldOut(
-        hold_out_where_possible(whole.labels[rows], fraction, HOLD_OUT_SEED, groups, digests), TunedOn.HELD_OUT
-    )
+def held_out_of(division: Division, fraction: float) -> TuningRows:
+    """About `fraction` of each class of the rows trained on, where the rows watched are those judged by."""
+    dataset, groups, start = division.source.dataset, [], 0
+    for split, rows in division.train:
+        whole = dataset.splits[split].groups
+        own = rows if whole is None else np.unique(whole, return_inverse=True)[1][rows]
+        groups.append(start + own)
+        start += len(dataset.splits[split])
+    digests = np.concatenate([dataset.digests(split)[rows] for split, rows in division.train])
+    held = hold_out_where_possible(division.y_train, fraction, HOLD_OUT_SEED, np.concatenate(groups), digests)
+    return TuningRows(held, TunedOn.HELD_OUT)

@@ -11,7 +11,7 @@ from lib.evaluation.baselines import BASELINES
 from lib.mlp.trial import Trial
 from lib.studies.sweep import baselines
 from lib.studies.sweep.baselines import Wanted, baseline_models, held_out_of
-from lib.studies.sweep.result import Tuning
+from lib.studies.sweep.result import TunedOn, Tuning
 from lib.studies.sweep.rows import Division, sources_of
 from tests.sweeps import sweep
 
@@ -72,3 +72,18 @@ def test_what_is_kept_for_the_rows_is_not_trained_again_and_what_is_damaged_is(d
     again = trained(division, folder)
     assert sorted(asked) == [("knn", 0), ("logistic", 0), ("majority", 0), ("sklearn-mlp", 0), ("sklearn-mlp", 1)]
     assert_same(answers, again)
+
+
+def test_rows_held_out_of_several_splits_keep_groups_whole_and_classes_in_proportion(where, tmp_path):
+    source = sources_of(sweep("classifier", where, tmp_path))[0]
+    splits = source.dataset.splits
+    rows = np.arange(0, len(splits["test"]), 2)
+    both = Division(source, "key", (("train", np.arange(len(splits["train"]))), ("test", rows)), ())
+    held = held_out_of(both, 0.25)
+    assert held.on is TunedOn.HELD_OUT
+    groups = [f"{split} {group}" for split, own in both.train for group in splits[split].groups[own]]
+    out = {groups[row] for row in held.rows}
+    assert not out & {group for row, group in enumerate(groups) if row not in held.rows}
+    assert {name.split()[0] for name in out} == {"train", "test"}
+    shares = np.bincount(both.y_train[held.rows]) / np.bincount(both.y_train)
+    np.testing.assert_allclose(shares, 0.25, atol=0.06)

@@ -175,7 +175,7 @@ class TestWhatIsTested:
 
         other = replace(BASELINES["logistic"], choose=noting)
         monkeypatch.setattr("lib.studies.sweep.baselines.BASELINES", BASELINES | {"logistic": other})
-        candidates = sources_of(study)[0].candidates(study.settings.validation_fraction)
+        candidates = sources_of(study)[0].candidates(study.settings).first
         finals = sources_of(study)[0].finals()
         held_out = held_out_among(candidates, finals)
         (split, rows), *_ = candidates.watched
@@ -258,7 +258,7 @@ class TestWithoutATest:
         budgets = {each.baseline: each.tuning.on for each in result.models}
         assert budgets["logistic"] is budgets["knn"] is TunedOn.HELD_OUT
         assert budgets[None] is TunedOn.VALIDATION
-        division = sources_of(study)[0].candidates(study.settings.validation_fraction)
+        division = sources_of(study)[0].candidates(study.settings).first
         held_out = held_out_of(division, study.settings.validation_fraction).rows
         counts = np.bincount(division.y_train[held_out], minlength=10) / np.bincount(division.y_train, minlength=10)
         np.testing.assert_allclose(counts, study.settings.validation_fraction, atol=0.05)
