@@ -73,7 +73,9 @@ def test_scikit_learn_s_network_names_what_it_does_not_have_of_the_trial(data):
     extras = {"schedule": "cosine", "weight_decay": 0.1, "dropout": 0.2}
     answer = ask("sklearn-mlp", data, Trial(optimizer="adamw", **settings, **extras))
     plain = ask("sklearn-mlp", data, Trial(optimizer="adam", **settings))
-    assert answer.settings == plain.settings | {f"without {name}": value for name, value in extras.items()}
+    assert answer.choice.settings == plain.choice.settings | {
+        f"without {name}": value for name, value in extras.items()
+    }
     np.testing.assert_array_equal(answer.probabilities, plain.probabilities)
 
 
