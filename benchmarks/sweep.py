@@ -94,7 +94,7 @@ def numpy_estimator(trials: Sequence[Trial], data: TrialData) -> None:
 
 def sklearn(trials: Sequence[Trial], data: TrialData) -> None:
     for trial in trials:
-        sklearn_mlp(Question(data, data.X_train[:1], trial, trial.seed))
+        sklearn_mlp(Question(data, data.X_train[:1], trial, trial.seed), {})
 
 
 def _sklearn_alone(trial: Trial, data: TrialData) -> None:

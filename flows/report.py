@@ -102,6 +102,8 @@ def closing_table(result: Mapping[str, Any], where: Places) -> Iterable[str]:
     shown: set[str] = set()  # studies share datasets; each warning of a dataset is shown once
     for name, outcome in result["nodes"].items():
         yield from _line(name, outcome["headline"], width)
+        for model in outcome["tested"]:
+            yield from _line("", f"- {model}", width)
         yield from _line("", _time(outcome["seconds"], outcome["training_seconds"]), width)
         for warning in dict.fromkeys((*outcome["warnings"], *outcome["data_warnings"])):
             if warning not in shown:

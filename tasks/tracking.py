@@ -105,6 +105,7 @@ def show_study(folder: str) -> dict[str, Any]:
         "title": shown.title,
         "folder": folder,
         "headline": shown.headline,
+        "tested": list(shown.tested),
         "warnings": list(shown.warnings),
         "data_warnings": list(record.dataset.warnings),
         "training_seconds": shown.parent.metrics.get("training_seconds"),

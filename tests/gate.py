@@ -61,7 +61,7 @@ class Gate:
         predicted = np.where(right, labels, (labels + 1) % classes)
         of = result.models[0]
         answer = Answer("network", of.scores[0].seed, np.eye(classes)[predicted], 1.0)
-        model = Model(of.role, 0, 0, (answer,), of.trials).scored(self.judged)
+        model = Model(of.role, 0, 0, (answer,), of.tuning, of.trials).scored(self.judged)
         digest = dataset_digest or self.trained.dataset.digest
         identity = Identity(
             "sweep",

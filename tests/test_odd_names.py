@@ -120,7 +120,7 @@ def test_notes_have_each_name_as_it_is(odd):
 def test_a_terminal_gets_no_control_characters(odd):
     outcomes = {
         name: {
-            "headline": record.present().headline, "seconds": 1.0, "training_seconds": None,
+            "headline": record.present().headline, "tested": record.present().tested, "seconds": 1.0, "training_seconds": None,
             "warnings": record.present().warnings, "data_warnings": list(record.dataset.warnings),
         }
         for name, record in odd.records.items()

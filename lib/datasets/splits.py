@@ -167,6 +167,34 @@ def fold_rows(
     return np.sort(kept), np.sort(held)
 
 
+def hold_out_where_possible(
+    labels: Rows,
+    fraction: float,
+    seed: int,
+    groups: Sequence[object] | Rows | Digests | None = None,
+    digests: Digests | None = None,
+) -> Rows:
+    """Rows held out as `hold_out_rows` does, sorted, of those classes alone that leave some on each side.
+
+    Examples
+    --------
+    >>> hold_out_where_possible(np.array([0, 0, 0, 0, 1]), 0.25, seed=0)
+    array([2])
+    """
+    names = _names(labels, groups, digests)
+    able = np.arange(len(labels))
+    while len(able):
+        counts = different_images(labels[able], labels.max() + 1, names[able])
+        alone = names[able][counts[labels[able]] < 2]
+        if not len(alone):
+            break
+        able = able[~np.isin(names[able], alone)]  # with the rows of other classes that are in these groups
+    try:
+        return able[hold_out_rows(labels[able], fraction, seed, names[able])[1]]
+    except DataError:  # groups that hold images of several classes cannot be told apart
+        return able[:0]
+
+
 def _names(labels: Rows, groups: Sequence[object] | Rows | Digests | None, digests: Digests | None) -> Rows:
     """The group of each row, numbered from 0."""
     names = np.arange(len(labels)) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]

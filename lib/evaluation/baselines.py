@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from lib.evaluation.projections import sample_by_class
 from lib.machine import one_blas_thread
 from lib.mlp.training import TrialData
 from lib.mlp.trial import Trial
@@ -24,16 +24,21 @@ Positions = npt.NDArray[np.int64]
 Probabilities = npt.NDArray[np.float64]
 Settings = dict[str, str | int | float]
 
-_LOGISTIC_STEPS, _MANY_VALUES, _FEWER_STEPS = 1000, 25_000_000, 100
-"""Steps of L-BFGS at most; of training rows with so many values (MNIST has 47 million), fewer: its accuracy on MNIST is
-then 0.926 after 13 s."""
+PATH_OF_C = tuple(float(f"{C:.3g}") for C in np.logspace(-6, 5, 45))
+"""What logistic regression's C is chosen from, the strongest penalty first: the 45 values of DINOv2's linear evaluation."""
+_PATH: dict[str, Any] = {"max_iter": 100, "tol": 1e-5}
+"""Steps of L-BFGS at most with each C, which begins where the one before ended, and the largest slope that ends them."""
+_FINAL: dict[str, Any] = {"max_iter": 1000, "tol": 1e-6}
+"""The same of the final fit, which begins at 0: weak penalties are met only within so small a slope."""
+_PATIENCE = 8
+"""The path ends after so many values, two powers of ten, without a higher accuracy or a lower loss."""
 
-NEIGHBOURS = (1, 5, 10, 20, 50)
+NEIGHBOURS = (1, 5, 10, 20, 50, 100, 200)
 """What k is chosen from."""
-_TUNED_ON = 2000
-"""Training rows that k and the metric are chosen on, at most."""
-_DISTANCES = 1 << 24
-"""Distances in memory at once (4 bytes each, in a few copies)."""
+TEMPERATURES = (0.02, 0.07, 0.2)
+"""What the temperature of weighted votes is chosen from; DINO's is 0.07."""
+_PRODUCTS = 1 << 24
+"""Products of rows in memory at once (4 bytes each, in a few copies)."""
 
 
 @dataclass(frozen=True)
@@ -49,24 +54,41 @@ class Question:
     trial : Trial or None
         The settings of the network that it is compared with.
     seed : int
-    held_out : ndarray of int64, shape (m,), or None
-        Positions of training rows that settings are chosen on, kept out of training while they are: a study's validation
-        rows, when it trains on them, too. None: a sample of the training rows by class.
+    held_out : ndarray of int64, shape (m,)
+        Positions of training rows that settings are chosen on, kept out of training while they are; without any, nothing
+        is chosen.
     """
 
     data: TrialData
     rows: Rows
     trial: Trial | None = None
     seed: int = 0
-    held_out: Positions | None = None
+    held_out: Positions = field(default_factory=lambda: np.arange(0))
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Settings as chosen among `tried`; `at_end` names those whose value ends its path, so that a better may lie beyond."""
+
+    settings: Settings
+    tried: int = 1
+    at_end: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a baseline predicts: probabilities, shape (n, classes), its settings as chosen, and seconds it took."""
+    """What a baseline predicts.
+
+    Attributes
+    ----------
+    probabilities : ndarray of float64, shape (n, classes)
+    choosing_seconds, seconds : float
+        How long choosing the settings took, and then training on all training rows and predicting.
+    """
 
     probabilities: Probabilities
-    settings: Settings
+    choice: Choice
+    choosing_seconds: float
     seconds: float
 
 
@@ -79,85 +101,120 @@ class Baseline:
     title : str
         For reading.
     predict : callable
-        Probabilities of the rows for all classes, and the settings as chosen.
+        Trains with such settings; probabilities of the rows for all classes, and the settings as they were.
+    choose : callable or None
+        Chooses settings on held-out rows, where there are settings to choose.
+    usual : dict
+        The settings where none are chosen.
     per_trial : bool
         Whether it depends on the trial and the seed; if not, one answer serves all seeds.
     """
 
     title: str
-    predict: Callable[[Question], tuple[npt.NDArray[np.floating], Settings]]
+    predict: Callable[[Question, Settings], tuple[npt.NDArray[np.floating], Settings]]
+    choose: Callable[[Question], Choice] | None = None
+    usual: Settings = field(default_factory=dict)
     per_trial: bool = False
 
     def answer(self, question: Question) -> Answer:
+        choice, choosing, data = Choice(self.usual), 0.0, question.data
         started = time.perf_counter()
-        probabilities, settings = self.predict(question)
-        return Answer(probabilities.astype(np.float64), settings, time.perf_counter() - started)
+        if self.choose is not None and 0 < len(question.held_out) < len(data.y_train) and not _one_class(data):
+            choice = self.choose(question)
+            choosing = time.perf_counter() - started
+        probabilities, settings = self.predict(question, choice.settings)
+        seconds = time.perf_counter() - started - choosing
+        return Answer(probabilities.astype(np.float64), replace(choice, settings=settings), choosing, seconds)
 
 
-def majority(question: Question) -> tuple[Probabilities, Settings]:
+def majority(question: Question, settings: Settings) -> tuple[Probabilities, Settings]:
     """The most frequent class of the training rows, always; its probabilities are the classes' shares."""
     data = question.data
     shares = np.bincount(data.y_train, minlength=data.n_classes) / len(data.y_train)
     return np.tile(shares, (len(question.rows), 1)), {}
 
 
-def logistic_regression(question: Question) -> tuple[npt.NDArray[np.floating], Settings]:
-    """Multinomial logistic regression with scikit-learn's own penalty (L2, C = 1): no setting of it is searched."""
-    from sklearn.exceptions import ConvergenceWarning
+def logistic_regression(question: Question, settings: Settings) -> tuple[npt.NDArray[np.floating], Settings]:
+    """scikit-learn's multinomial logistic regression, by L-BFGS, with an L2 penalty of strength 1 / C."""
     from sklearn.linear_model import LogisticRegression
 
     data = question.data
     if _one_class(data):
-        return majority(question)
-    steps = _LOGISTIC_STEPS if data.X_train.size < _MANY_VALUES else _FEWER_STEPS
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # so many steps are near enough for a baseline
-        model = LogisticRegression(max_iter=steps).fit(data.X_train, data.y_train)
-    return _all_classes(model, question), {"C": 1.0}
+        return majority(question, settings)
+    with _any_convergence():
+        model = LogisticRegression(C=float(settings["C"]), **_FINAL).fit(data.X_train, data.y_train)
+    return _all_classes(model, question.rows, data.n_classes), settings
 
 
-def nearest_neighbours(question: Question) -> tuple[Probabilities, Settings]:
-    """Shares of the classes among the k nearest training rows, by Euclidean or cosine distance.
+def choose_penalty(question: Question) -> Choice:
+    """The C of highest accuracy on held-out rows; of equals, that of lowest log loss, then of the strongest penalty.
 
-    k and the metric are those of highest accuracy on held-out training rows (of equals, the first: Euclidean, smallest
-    k). One neighbour more counts, spread evenly over all classes, so that no probability is 0 and every loss is finite.
+    Held-out rows stay where they are, with weight 0, for features of many rows should not be in memory twice.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    data, held_out = question.data, question.held_out
+    weights = np.ones(len(data.y_train), data.X_train.dtype)
+    weights[held_out] = 0
+    rows, labels = data.X_train[held_out], data.y_train[held_out]
+    model = LogisticRegression(**_PATH, warm_start=True)
+    scores: list[tuple[float, float]] = []
+    for C in PATH_OF_C:
+        with _any_convergence():
+            model.set_params(C=C).fit(data.X_train, data.y_train, weights)
+        scores.append(_score(_all_classes(model, rows, data.n_classes), labels))
+        if len(scores) - max(np.argmax(scores, axis=0)) > _PATIENCE:
+            break
+    return _best(scores, [{"C": C} for C in PATH_OF_C], {"C": (PATH_OF_C[0], PATH_OF_C[-1])})
+
+
+def nearest_neighbours(question: Question, settings: Settings) -> tuple[Probabilities, Settings]:
+    """Votes of the k nearest training rows, by Euclidean distance or cosine similarity.
+
+    Votes count alike, or with a temperature T by softmax(similarity / T), as DINO's do (Caron et al. 2021). One neighbour
+    more counts, spread evenly over all classes, so that no probability is 0 and every loss is finite.
+    """
+    data, metric, k = question.data, str(settings["metric"]), int(settings["k"])
+    near, similarity = _nearest(data.X_train, question.rows, k, (metric,))[metric]
+    temperature = settings.get("temperature")
+    return _votes(data.y_train[near], similarity, None if temperature is None else float(temperature), data), settings
+
+
+def choose_neighbours(question: Question) -> Choice:
+    """k, the metric and the weights of votes of highest accuracy on held-out rows.
+
+    Of equals, those of lowest log loss; then Euclidean distance before cosine similarity, and the smallest k.
     """
     data, held_out = question.data, question.held_out
-    held_out = np.arange(len(data.y_train)) if held_out is None else np.sort(held_out)
-    tuned_on = held_out[sample_by_class(data.y_train[held_out], _TUNED_ON, question.seed)]
-    # Without rows held out by the study, each row is held out alone: it is not its own neighbour.
-    hidden = (
-        tuned_on[:, None] if question.held_out is None else np.broadcast_to(held_out, (len(tuned_on), len(held_out)))
-    )
-    most = len(data.y_train) - hidden.shape[1]
-    known = [k for k in NEIGHBOURS if k <= most] or NEIGHBOURS[:1]
-    best, settings = -1.0, Settings(metric="euclidean", k=known[0])
-    for metric in ("euclidean", "cosine") if most else ():
-        near = data.y_train[_neighbours(data.X_train, data.X_train[tuned_on], known[-1], metric, hidden)]
-        for k in known:
-            predicted = _shares(near[:, :k], data.n_classes).argmax(axis=1)
-            accuracy = float((predicted == data.y_train[tuned_on]).mean())
-            if accuracy > best:
-                best, settings = accuracy, Settings(metric=metric, k=k)
-    nearest = _neighbours(data.X_train, question.rows, int(settings["k"]), str(settings["metric"]))
-    return _shares(data.y_train[nearest], data.n_classes), settings
+    labels, most = data.y_train[held_out], len(data.y_train) - len(held_out)
+    known = [k for k in NEIGHBOURS if k <= most]
+    every: list[Settings] = []
+    scores = []
+    nearest = _nearest(data.X_train, data.X_train[held_out], known[-1], ("euclidean", "cosine"), held_out)
+    for metric, (near, similarity) in nearest.items():
+        for temperature in (None, *TEMPERATURES) if metric == "cosine" else (None,):
+            for k in known if temperature is None else [k for k in known if k > 1]:
+                votes = _votes(data.y_train[near[:, :k]], similarity[:, :k], temperature, data)
+                scores.append(_score(votes, labels))
+                settings: Settings = {"metric": metric, "k": k}
+                every.append(settings if temperature is None else settings | {"temperature": temperature})
+    return _best(scores, every, {"k": NEIGHBOURS[-1:]})
 
 
-def sklearn_mlp(question: Question) -> tuple[npt.NDArray[np.floating], Settings]:
+def sklearn_mlp(question: Question, settings: Settings) -> tuple[npt.NDArray[np.floating], Settings]:
     """scikit-learn's MLPClassifier at the trial's settings and the seed, for exactly as many epochs.
 
     Its initialisation (Glorot's) cannot be chosen, and the trial's optional settings it does not have: its own settings
     name these. Adam is trained in AdamW's place. Everything else follows the trial, including the activation, which is read
     back from the trained model so that no row can carry another's name. One that diverges gives equal shares.
     """
-    from sklearn.exceptions import ConvergenceWarning
     from sklearn.neural_network import MLPClassifier
 
     data, trial = question.data, question.trial
     if trial is None:
         raise ValueError("the baseline sklearn-mlp needs a trial, whose settings it has")
     if _one_class(data):
-        return majority(question)
+        return majority(question, settings)
     activations = {"sigmoid": "logistic", "linear": "identity"}
     model = MLPClassifier(
         hidden_layer_sizes=trial.hidden,
@@ -173,10 +230,9 @@ def sklearn_mlp(question: Question) -> tuple[npt.NDArray[np.floating], Settings]
         tol=0.0,
         random_state=question.seed,
     )
-    with warnings.catch_warnings(), np.errstate(over="ignore", invalid="ignore"):
-        warnings.simplefilter("ignore", ConvergenceWarning)  # all epochs are wanted, not convergence
+    with _any_convergence(), np.errstate(over="ignore", invalid="ignore"):
         try:
-            probabilities = _all_classes(model.fit(data.X_train, data.y_train), question)
+            probabilities = _all_classes(model.fit(data.X_train, data.y_train), question.rows, data.n_classes)
         except ValueError as error:
             if "non-finite" not in str(error):
                 raise
@@ -195,8 +251,8 @@ def answer_on_one_core(baseline: Baseline, question: Question) -> Answer:
 
 BASELINES: dict[str, Baseline] = {
     "majority": Baseline("majority class", majority),
-    "logistic": Baseline("logistic regression", logistic_regression),
-    "knn": Baseline("k nearest neighbours", nearest_neighbours),
+    "logistic": Baseline("logistic regression", logistic_regression, choose_penalty, {"C": 1.0}),
+    "knn": Baseline("k nearest neighbours", nearest_neighbours, choose_neighbours, {"metric": "euclidean", "k": 1}),
     "sklearn-mlp": Baseline("scikit-learn MLPClassifier", sklearn_mlp, per_trial=True),
 }
 """By the names that profiles give."""
@@ -207,43 +263,78 @@ def _one_class(data: TrialData) -> bool:
     return bool((data.y_train == data.y_train[0]).all())
 
 
-def _all_classes(model: Any, question: Question) -> npt.NDArray[np.floating]:
+@contextmanager
+def _any_convergence() -> Iterator[None]:
+    """Steps and epochs are counted, and as many are near enough for a baseline."""
+    from sklearn.exceptions import ConvergenceWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        yield
+
+
+def _all_classes(model: Any, rows: Rows, classes: int) -> npt.NDArray[np.floating]:
     """Probabilities with a column for each class; scikit-learn leaves out those that have no training row."""
-    probabilities = model.predict_proba(question.rows)
-    whole = np.zeros((len(probabilities), question.data.n_classes), probabilities.dtype)
+    probabilities = model.predict_proba(rows)
+    whole = np.zeros((len(probabilities), classes), probabilities.dtype)
     whole[:, model.classes_] = probabilities
     return whole
 
 
-def _neighbours(X: Rows, rows: Rows, k: int, metric: str, hidden: Positions | None = None) -> Positions:
-    """Positions in `X` of the `k` nearest to each of `rows`, the nearest first: shape (n, k).
+def _score(probabilities: npt.NDArray[np.floating], labels: Positions) -> tuple[float, float]:
+    """Accuracy, and log loss below 0: the higher, the better."""
+    of_true = probabilities[np.arange(len(labels)), labels].astype(np.float64)
+    loss = -np.log(np.maximum(of_true, np.finfo(np.float32).tiny)).mean()
+    return float((probabilities.argmax(axis=1) == labels).mean()), -float(loss)
 
-    `hidden`, shape (n, m), are positions that are no neighbours of a row. Both metrics are one product of matrices, a
-    block of rows at a time.
+
+def _best(
+    scores: Sequence[tuple[float, float]], settings: Sequence[Settings], ends: Mapping[str, Collection[float]]
+) -> Choice:
+    """The settings of the highest score, of equals the first; where no row was wrong, nothing better lies beyond an end."""
+    best = max(range(len(scores)), key=scores.__getitem__)
+    chosen = settings[best]
+    at_end = tuple(name for name, values in ends.items() if chosen[name] in values and scores[best][0] < 1)
+    return Choice(chosen, len(scores), at_end)
+
+
+def _nearest(
+    X: Rows, rows: Rows, k: int, metrics: Sequence[str], hidden: Positions | None = None
+) -> dict[str, tuple[Positions, Rows]]:
+    """By each metric: positions in `X` of the `k` nearest to each of `rows`, nearest first, and their similarities.
+
+    Both have shape (n, k). `hidden` are positions that are nobody's neighbours. All metrics are of one product of matrices,
+    a block of rows at a time.
     """
+    found = {metric: (np.empty((len(rows), k), np.int64), np.empty((len(rows), k), np.float32)) for metric in metrics}
     squares = np.einsum("nf,nf->n", X, X)
-    found = np.empty((len(rows), k), np.int64)
-    block = max(1, _DISTANCES // len(X))
+    lengths = np.sqrt(np.maximum(squares, np.finfo(np.float32).tiny))
+    block = max(1, _PRODUCTS // len(X))
     for start in range(0, len(rows), block):
         part = slice(start, start + block)
-        # Of a row, distances to all others differ from these by a constant, or by a positive factor.
-        distances = rows[part] @ X.T
-        if metric == "cosine":
-            distances /= -np.sqrt(np.maximum(squares, np.finfo(np.float32).tiny))
-        else:
-            distances *= -2
-            distances += squares
-        if hidden is not None:
-            np.put_along_axis(distances, hidden[part], np.inf, axis=1)
-        nearest = np.argpartition(distances, k - 1, axis=1)[:, :k]
-        order = np.argsort(np.take_along_axis(distances, nearest, axis=1), axis=1, kind="stable")
-        found[part] = np.take_along_axis(nearest, order, axis=1)
+        products = rows[part] @ X.T
+        own = np.sqrt(np.maximum(np.einsum("nf,nf->n", rows[part], rows[part]), np.finfo(np.float32).tiny))
+        for metric in metrics:
+            # Of a row, Euclidean distances to all others are the greater, the lower these are.
+            near = products / lengths / own[:, None] if metric == "cosine" else products - squares / 2
+            if hidden is not None:
+                near[:, hidden] = -np.inf
+            nearest = np.argpartition(near, -k, axis=1)[:, -k:]
+            similarity = np.take_along_axis(near, nearest, axis=1)
+            order = np.argsort(-similarity, axis=1, kind="stable")
+            found[metric][0][part] = np.take_along_axis(nearest, order, axis=1)
+            found[metric][1][part] = np.take_along_axis(similarity, order, axis=1)
     return found
 
 
-def _shares(near: Positions, classes: int) -> Probabilities:
-    """Classes' shares among the neighbours' labels, shape (n, k), and one neighbour spread over all classes."""
-    rows, k = near.shape
-    counts = np.bincount((near + classes * np.arange(rows)[:, None]).ravel(), minlength=rows * classes)
+def _votes(labels: Positions, similarity: Rows, temperature: float | None, data: TrialData) -> Probabilities:
+    """Classes' shares of the neighbours' votes, and one neighbour's spread over all; labels and similarity: shape (n, k)."""
+    (rows, k), classes = labels.shape, data.n_classes
+    weights = np.ones((rows, k))
+    if temperature is not None:
+        weights = np.exp((similarity - similarity[:, :1]).astype(np.float64) / temperature)
+        weights *= k / weights.sum(axis=1, keepdims=True)
+    places = (labels + classes * np.arange(rows)[:, None]).ravel()
+    counts = np.bincount(places, weights.ravel(), minlength=rows * classes)
     shares: Probabilities = (counts.reshape(rows, classes) + 1 / classes) / (k + 1)
     return shares

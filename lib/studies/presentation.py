@@ -112,6 +112,8 @@ class Presentation:
         The study's own run, and those below it, each after the one it is below.
     input : str
         What went into the networks, in words; empty where none did.
+    tested : tuple of str
+        Models that were compared, a line each: score, budget, time.
     """
 
     title: str
@@ -123,6 +125,7 @@ class Presentation:
     runs: tuple[RunNote, ...] = ()
     tried: tuple[Tried, ...] = ()
     input: str = ""
+    tested: tuple[str, ...] = ()
 
 
 def escaped(text: str) -> str:

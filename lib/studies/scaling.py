@@ -1,7 +1,8 @@
 """Scaling curves: test accuracy against the number of training images a class, for heads and inputs side by side.
 
 Each draw takes images of each class in an order of its own; a size's rows are the first of that order, so a larger one
-holds the smaller. Heads train for about as many steps at each size. Nothing is chosen here: heads come as they are.
+holds the smaller. Heads train for about as many steps at each size, and come as they are; baselines choose their settings
+on a part of each size's own rows.
 """
 
 from __future__ import annotations
@@ -46,6 +47,9 @@ if TYPE_CHECKING:
 _INPUTS = (Group.DATA, Group.FEATURES)
 _WATCHED = 32
 """Training rows whose loss is watched epoch by epoch: test rows are asked once, in the end."""
+
+_HELD_OUT = 0.2
+"""Share of a size's rows of each class by which baselines choose their settings."""
 
 Baseline = Literal["majority", "logistic", "knn"]
 Positions = npt.NDArray[np.int64]
@@ -164,6 +168,7 @@ class Scaling(Kind[ScalingSettings, ScalingResult]):
     """The kind of study "scaling"."""
 
     name = "scaling"
+    version = 2
     settings = ScalingSettings
     result = ScalingResult
     question = "How does test accuracy grow with the number of training images?"
@@ -317,7 +322,7 @@ def _answers(
 ) -> dict[str, tuple[npt.NDArray[np.floating], float]]:
     """Probabilities of the test rows by each head and baseline, trained on these rows, and seconds it took."""
     from lib.studies.sweep.answers import ask
-    from lib.studies.sweep.baselines import baseline_models
+    from lib.studies.sweep.baselines import baseline_models, held_out_of
     from lib.studies.sweep.training import train_all
 
     settings, total = study.settings, len(_labels(study.dataset))
@@ -331,9 +336,10 @@ def _answers(
         for name, each in zip(settings.heads, trained, strict=True):
             found[name] = ask(each.network(), X), each.seconds
     if settings.baselines:
-        models = baseline_models(settings.baselines, [], tested, None, study.where.baselines, f"{label}, baselines")
+        held_out = held_out_of(tested, _HELD_OUT)
+        models = baseline_models(settings.baselines, [], tested, held_out, study.where.baselines, f"{label}, baselines")
         for name, model in zip(settings.baselines, models, strict=True):
-            found[name] = model.answers[0].probabilities, model.answers[0].seconds
+            found[name] = model.answers[0].probabilities, model.tuning.seconds + model.answers[0].seconds
     tested.release()
     return found
 

@@ -91,6 +91,7 @@ def test_the_closing_table_has_all_that_a_user_needs(result):
         "mlflow.db",
         f"{program()} ui",
         "all its trials took",
+        "logistic regression, C ",
         "report.html",
     ):
         assert words in text

@@ -23,6 +23,7 @@ from lib.studies.sweep.result import (
     Scored,
     SeedScore,
     TrialOutcome,
+    Tuning,
 )
 from lib.studies.sweep.settings import Baseline
 
@@ -77,6 +78,7 @@ class Model:
     representation: int
     configuration: int | None
     answers: tuple[Answer, ...]
+    tuning: Tuning
     trials: tuple[TrialOutcome, ...] = ()
     baseline: Baseline | None = None
     settings: dict[str, str | int | float] | None = None
@@ -92,6 +94,7 @@ class Model:
             configuration=self.configuration,
             baseline=self.baseline,
             settings=self.settings or {},
+            tuning=self.tuning,
             trials=self.trials,
             scores=tuple(_seed_score(each, judged) for each in self.answers),
             accuracy=accuracy,

@@ -35,12 +35,12 @@ from lib.studies.sweep.answers import (
     confusion_of,
     leads,
 )
-from lib.studies.sweep.baselines import Wanted, baseline_models, held_out_among
-from lib.studies.sweep.judgement import judge, steps, winners, with_ranks
+from lib.studies.sweep.baselines import Wanted, baseline_models, held_out_among, held_out_of
+from lib.studies.sweep.judgement import judge, rivals_of, steps, winners, with_ranks
 from lib.studies.sweep.outcomes import configurations_of, explored, outcome
 from lib.studies.sweep.predictions import Predictions, save_predictions
 from lib.studies.sweep.remarks import remarks
-from lib.studies.sweep.result import Configuration, ModelRole, SweepResult, TrialOutcome
+from lib.studies.sweep.result import Configuration, ModelRole, SweepResult, TrialOutcome, TunedOn, Tuning
 from lib.studies.sweep.rows import Candidates, Division, Source, sources_of
 from lib.studies.sweep.settings import SweepSettings
 from lib.studies.sweep.training import Trained, train_all, train_configurations
@@ -141,7 +141,8 @@ class _Judging:
         networks = []
         for at in chosen:
             of_winner = list(islice(results, len(trials[at])))
-            networks.append(_network_model(ModelRole.WINNER, 0, at, configurations[at], of_winner, division))
+            tuning = _tuning(at, study.settings, configurations)
+            networks.append(_network_model(ModelRole.WINNER, 0, at, configurations[at], of_winner, division, tuning))
             if at == best:
                 note = _keep_network(study, of_winner[0].network(), division, configurations[at])
         baselines = baseline_models(
@@ -156,7 +157,8 @@ class _Judging:
         for place, source in enumerate(sources[1:], start=1):
             other = source.finals()
             of_other = train_all(trials[best], other, study.folder, f"{study.name} on {source.input.name}")
-            model = _network_model(ModelRole.ALSO_ON, place, best, configurations[best], of_other, other)
+            untuned = Tuning(tried=1, on=TunedOn.NOTHING, seconds=0.0)
+            model = _network_model(ModelRole.ALSO_ON, place, best, configurations[best], of_other, other, untuned)
             networks.append(model)
             other.release()
         judged = Judged(division.y_watched, division.groups)
@@ -174,11 +176,20 @@ class _Judging:
     ) -> _Judging:
         """The best's first network as it is, and baselines, on the validation rows."""
         configuration = configurations[best]
-        model = _network_model(ModelRole.WINNER, 0, best, configuration, [first], division, configuration.trials[:1])
+        tuning = _tuning(best, study.settings, configurations)
+        model = _network_model(
+            ModelRole.WINNER, 0, best, configuration, [first], division, tuning, configuration.trials[:1]
+        )
         note = _keep_network(study, first.network(), division, configuration)
         wanted = [Wanted(best, name_of(configuration), [final_trial(configuration.trials[0])])]
-        words = f"{study.name} baselines"
-        baselines = baseline_models(study.settings.baselines, wanted, division, None, study.where.baselines, words)
+        baselines = baseline_models(
+            study.settings.baselines,
+            wanted,
+            division,
+            held_out_of(division, study.settings.validation_fraction),
+            study.where.baselines,
+            f"{study.name} baselines",
+        )
         digest = digest_json([division.source.dataset.digest, "validation", study.settings.validation_fraction])
         judged = Judged(division.y_watched, division.groups)
         return cls(Rows.VALIDATION, judged, digest, (model, *baselines), 0, note)
@@ -189,6 +200,13 @@ def final_trial(candidate: TrialOutcome) -> Trial:
     if candidate.ended != "patience":
         return candidate.trial
     return candidate.trial.model_copy(update={"epochs": len(candidate.history)})
+
+
+def _tuning(winner: int, settings: SweepSettings, configurations: Sequence[Configuration]) -> Tuning:
+    """The budget that a winner had."""
+    tried = rivals_of(winner, settings, configurations)
+    seconds = sum(trial.seconds for each in tried for trial in each.trials)
+    return Tuning(tried=len(tried), on=TunedOn.VALIDATION if len(tried) > 1 else TunedOn.NOTHING, seconds=seconds)
 
 
 def name_of(configuration: Configuration) -> str:
@@ -204,6 +222,7 @@ def _network_model(
     configuration: Configuration,
     results: Sequence[Trained],
     division: Division,
+    tuning: Tuning,
     trials: tuple[TrialOutcome, ...] | None = None,
 ) -> Model:
     """Trained networks and what they answer, one a seed."""
@@ -220,7 +239,7 @@ def _network_model(
     )
     if trials is None:
         trials = tuple(outcome(each, division.y_train) for each in results)
-    return Model(role, representation, at, answers, trials)
+    return Model(role, representation, at, answers, tuning, trials)
 
 
 def _keep_network(

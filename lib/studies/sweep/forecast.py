@@ -278,6 +278,10 @@ def effort(result: SweepResult) -> Effort:
         width = result.representations[model.representation].width
         of_model = Sizes(development, result.judged_rows, width, len(result.classes))
         amount += sum(of_model.operations(each.trial, epochs=len(each.history)) for each in model.trials)
-    baselines = sum(score.seconds for model in result.models if model.baseline for score in model.scores)
+    baselines = sum(
+        model.tuning.seconds + sum(score.seconds for score in model.scores)
+        for model in result.models
+        if model.baseline is not None
+    )
     lanes = min(cores(), len(trials) + sum(len(model.trials) for model in tested))
     return Effort(amount, result.training_seconds / lanes + baselines)

@@ -61,17 +61,26 @@ def winners(settings: SweepSettings, configurations: Sequence[Configuration]) ->
     """
     axis = settings.axis
     left = [at for at, each in enumerate(configurations) if not each.halved]
+    first = _best_of_each(left, lambda at: _contest(settings, configurations[at]), configurations)
     if axis is None:
-        return [min(left, key=lambda at: configurations[at].rank)] if left else []
-
-    def contest(at: int) -> tuple[str, Any]:
-        each = configurations[at]
-        search = settings.variants[each.variant].search
-        ranged = search is not None and axis in search.space.ranges
-        return ("variant", each.variant) if ranged else ("value", each.value(axis))
-
-    first = _best_of_each(left, contest, configurations)
+        return first
     return _best_of_each(first, lambda at: configurations[at].value(axis), configurations)
+
+
+def rivals_of(winner: int, settings: SweepSettings, configurations: Sequence[Configuration]) -> list[Configuration]:
+    """The configurations among which a winner is the best, halved ones and itself included."""
+    own = _contest(settings, configurations[winner])
+    return [each for each in configurations if _contest(settings, each) == own]
+
+
+def _contest(settings: SweepSettings, each: Configuration) -> tuple[str, Any]:
+    """What a configuration is to win: the sweep, or with an axis its value, or the variant whose search draws that."""
+    axis = settings.axis
+    if axis is None:
+        return "sweep", None
+    search = settings.variants[each.variant].search
+    ranged = search is not None and axis in search.space.ranges
+    return ("variant", each.variant) if ranged else ("value", each.value(axis))
 
 
 def _best_of_each(

@@ -19,6 +19,7 @@ from lib.studies.sweep.words import (
     OUTCOMES,
     best_models,
     brief_verdict,
+    budget_words,
     configuration_name,
     decimals_for,
     difference_words,
@@ -32,6 +33,7 @@ from lib.studies.sweep.words import (
     plain_value,
     remarks_words,
     rows_words,
+    seconds_words,
     settings_words,
     step_words,
     verdict_words,
@@ -68,6 +70,7 @@ def present(record: Record[SweepResult]) -> Presentation:
         runs=runs_below(record),
         tried=tuple(_tried(result, each) for each in result.explored),
         input=shown_input,
+        tested=tuple(_tested(result)) if len(result.models) > 1 else (),
     )
 
 
@@ -87,6 +90,20 @@ def headline(result: SweepResult) -> str:
         f"{name}{random}: validation accuracy {number(final.mean, decimals)} ± {number(final.standard_deviation, decimals)} "
         f"(95 % interval {number(final.low, decimals)} to {number(final.high, decimals)}, {final.seeds} seeds); {verdict}"
     )
+
+
+def _tested(result: SweepResult) -> Iterator[str]:
+    """The chosen model, and those on other inputs or of other methods beside it: score, budget and time, a line each."""
+    own = result.models[result.chosen].configuration
+    others = [at for at, each in enumerate(result.models) if at != result.chosen and each.configuration in (None, own)]
+    for at in (result.chosen, *others):
+        model = result.models[at]
+        name = f"{model_name(result, at)} (chosen)" if at == result.chosen else model_name(result, at)
+        settings = "" if model.role is ModelRole.WINNER else settings_words(result, at)
+        yield (
+            f"{name}{f', {settings}' if settings else ''}: {_brief_score(result, at)}; settings tried: "
+            f"{budget_words(model.tuning)}; {seconds_words(model)} s"
+        )
 
 
 def _brief_score(result: SweepResult, model: int) -> str:
@@ -181,11 +198,13 @@ def _models(result: SweepResult) -> str:
     else:
         text = [
             f"All are trained on the same rows and scored on the same {result.judged_rows:,} validation rows. These favour the "
-            "network, whose settings were chosen by them."
+            "network, whose settings were chosen by them; baselines chose theirs on rows held out of training."
         ]
     text.append(f"Always answering the most frequent class would score {number(result.majority)}.")
     several = any(len(model.scores) > 1 for model in result.models)
-    head = [f"{rows} accuracy over seeds", "95 % confidence interval over seeds and rows together"] if several else []
+    inputs = len(result.representations) > 1
+    head = [*(["input"] if inputs else []), "settings tried", "chosen settings"]
+    head += [f"{rows} accuracy over seeds", "95 % confidence interval over seeds and rows together"] if several else []
     head += [
         f"{'first seed' if several else f'{rows} accuracy'} (95 % confidence interval over rows)",
         "log loss (nats)",
@@ -193,14 +212,16 @@ def _models(result: SweepResult) -> str:
     if result.leads:
         head += ["chosen model less this one, first seed"]
         head += ["the same, paired over seeds"] if paired else []
+    head += ["seconds to choose + to train"]
     table = []
     for position in best_models(result, in_order(result), _ROWS)[0]:
         model = result.models[position]
         name = escaped(model_name(result, position))
-        if model.role is ModelRole.BASELINE and model.settings:
-            name += f" ({escaped(settings_words(result, position))})"
         cells = [
             f"**{name}** (chosen)" if position == result.chosen else name,
+            *([escaped(result.representations[model.representation].node)] if inputs else []),
+            budget_words(model.tuning),
+            escaped(settings_words(result, position)) or "-",
             *([_over_seeds(result, position), interval_words(model.with_both)] if several else []),
             interval_words(model.accuracy),
             number(model.measured["loss"].estimate),
@@ -210,8 +231,12 @@ def _models(result: SweepResult) -> str:
             cells.append("-" if lead is None else _lead(lead))
             if paired:
                 cells.append("-" if lead is None or lead.over_seeds is None else _lead_over_seeds(lead.over_seeds))
+        cells.append(seconds_words(model))
         table.append(cells)
-    notes = [f"Intervals over rows are {over_rows}."]
+    notes = [
+        "Settings tried by a network are configurations. Seconds of networks that train side by side are shares of the whole.",
+        f"Intervals over rows are {over_rows}.",
+    ]
     if result.leads:
         test = "McNemar's exact test" if result.groups is None else "an exact sign-flip test over groups of rows"
         notes.append(

@@ -63,11 +63,14 @@ def _of_trials(configurations: Sequence[Configuration]) -> Iterator[Remark]:
 
 
 def _of_models(models: Sequence[Scored], judged: Judged) -> Iterator[Remark]:
-    """Networks that were trained again and did not learn, and baselines that do no better than the majority class."""
+    """Networks that were trained again and did not learn; baselines that do no better than the majority class, or whose
+    settings end what was tried."""
     for at, each in enumerate(models):
         for trial in each.trials:
             if trial.learned in _DOUBTS:
                 yield Remark(doubt=_DOUBTS[trial.learned], model=at, seed=trial.trial.seed)
+        if each.tuning.at_end:
+            yield Remark(doubt=Doubt.AT_END, model=at)
         if each.role is ModelRole.BASELINE and each.baseline != "majority":
             for score in each.scores:
                 if (reached := score.measures["accuracy"]) < judged.majority + LEARNED_MARGIN:

@@ -199,11 +199,42 @@ class ModelRole(StrEnum):
     BASELINE = "baseline"
 
 
+class TunedOn(StrEnum):
+    """The rows that a model's settings were chosen by."""
+
+    VALIDATION = "validation rows"
+    HELD_OUT = "rows held out of training"
+    NOTHING = "nothing"
+    """There was no choice: the settings are the usual ones, or those of the network that it is compared with."""
+
+
+class Tuning(Stored):
+    """How a model's settings were chosen: its budget.
+
+    Attributes
+    ----------
+    tried : int
+        How many settings were tried: of a network the configurations among which it is the best, of an axis those of its
+        value.
+    seconds : float
+        How long these took, one after another.
+    at_end : tuple of str
+        Of a baseline: settings whose chosen value ends the path of what is tried, so that a better may lie beyond.
+    """
+
+    tried: int
+    on: TunedOn
+    seconds: float
+    at_end: tuple[str, ...] = ()
+
+
 class SeedScore(Stored):
     """What a model with one seed scored: `lib.evaluation.measures` by name, without the rows' prefix.
 
     Attributes
     ----------
+    seconds : float
+        How long its training took, after its settings were chosen.
     digest : str
         Of its answers: models of equal digest said the same.
     """
@@ -225,7 +256,7 @@ class Scored(Stored):
     configuration : int or None
         Position of the configuration whose settings it has; None for a baseline that has none of them.
     settings : dict
-        Of a baseline: its own settings as chosen, e.g. {"C": 1.0}.
+        Of a baseline: its own settings as chosen, e.g. {"C": 1.0}; of a network they are those of its configuration.
     trials : tuple of TrialOutcome
         The trainings, one a seed, which watched the judged rows for their curves; empty for a baseline.
     scores : tuple of SeedScore
@@ -245,6 +276,7 @@ class Scored(Stored):
     configuration: int | None
     baseline: Baseline | None
     settings: dict[str, str | int | float]
+    tuning: Tuning
     trials: tuple[TrialOutcome, ...]
     scores: tuple[SeedScore, ...]
     accuracy: Interval
@@ -307,6 +339,8 @@ class Doubt(StrEnum):
     GROUPED_ROWS = "grouped rows"
     """Judged rows come in groups that are not independent."""
     RANDOM_WEIGHTS = "random weights"
+    AT_END = "at the end"
+    """A baseline's chosen setting ends the path of what was tried."""
     HIGHER_SCORE = "higher score"
     """A model scores higher than the chosen one."""
 

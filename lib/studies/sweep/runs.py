@@ -126,9 +126,11 @@ def _models(record: Record[SweepResult]) -> Iterator[RunNote]:
             runs = []
             for place, trial in enumerate(model.trials):
                 key = [record.key, Role.FINAL, _representation(result, model), trial.trial.model_dump(mode="json")]
-                shown = params(trial.trial) | {"input": result.representations[model.representation].description}
+                shown = params(trial.trial) | _budget(model)
+                shown |= {"input": result.representations[model.representation].description}
                 run = _trial_run(key, Role.FINAL, name, trial, shown)
-                runs.append(replace(run, metrics=_finite(_scored(result, position, place)) | run.metrics))
+                metrics = _finite(_scored(result, position, place)) | run.metrics
+                runs.append(replace(run, metrics=metrics | {"choosing_seconds": model.tuning.seconds}))
             yield from with_configuration(name, runs)
 
 
@@ -141,6 +143,8 @@ def _baseline_runs(record: Record[SweepResult], position: int, model: Scored) ->
         {} if configuration is None else params(configuration.trial) | {"init": "sklearn"}
     )
     shown |= {"model": name, "input": result.representations[model.representation].description, **model.settings}
+    shown |= _budget(model)
+    seconds = {"choosing_seconds": model.tuning.seconds}
     runs = []
     for place, score in enumerate(model.scores):
         settings = None if configuration is None else configuration.key
@@ -150,13 +154,17 @@ def _baseline_runs(record: Record[SweepResult], position: int, model: Scored) ->
                 key=digest_json(key),
                 name=f"{name} · seed {score.seed}" if len(model.scores) > 1 else name,
                 params=shown | {"seed": score.seed},
-                metrics=_finite(_scored(result, position, place)) | {"training_seconds": score.seconds},
+                metrics=_finite(_scored(result, position, place)) | {"training_seconds": score.seconds} | seconds,
                 tags={"probeflow.engine": "scikit-learn"},
                 role=Role.BASELINE,
                 rows=result.judged_on,
             )
         )
     return runs if len(runs) == 1 else with_configuration(name, runs)
+
+
+def _budget(model: Scored) -> dict[str, str | int | float]:
+    return {"settings_tried": model.tuning.tried, "tuned_on": model.tuning.on.value}
 
 
 def _representation(result: SweepResult, model: Scored) -> str:

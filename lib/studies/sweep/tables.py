@@ -73,7 +73,7 @@ def configuration_rows(result: SweepResult) -> list[Row]:
 
 
 def model_rows(result: SweepResult) -> list[Row]:
-    """One row a scored model: what it is, and its accuracy over seeds and over rows."""
+    """One row a scored model: what it is, how its settings were chosen, and its accuracy over seeds and over rows."""
     rows = []
     for position, model in enumerate(result.models):
         row: Row = {
@@ -82,11 +82,14 @@ def model_rows(result: SweepResult) -> list[Row]:
             "chosen": position == result.chosen,
             "input": result.representations[model.representation].description,
             "settings": settings_words(result, position),
+            "settings_tried": model.tuning.tried,
+            "tuned_on": model.tuning.on.value,
             "rows": result.judged_on.value,
             "seeds": len(model.scores),
             **_estimate("accuracy", result.over_seeds(position, "accuracy")),
             **_interval("first_seed_accuracy", model.accuracy),
             **_interval("seeds_and_rows_accuracy", model.with_both),
+            "choosing_seconds": model.tuning.seconds,
             "training_seconds": sum(score.seconds for score in model.scores),
         }
         rows.append(row)

@@ -21,8 +21,11 @@ from lib.studies.sweep.result import (
     Outcome,
     Remark,
     Rival,
+    Scored,
     SweepResult,
     TrialOutcome,
+    TunedOn,
+    Tuning,
     Verdict,
     Weights,
 )
@@ -142,14 +145,31 @@ def best_models(result: SweepResult, positions: Sequence[int], limit: int) -> tu
 
 
 def settings_words(result: SweepResult, position: int) -> str:
-    """The settings of a scored model that were chosen: of a baseline its own."""
+    """The settings of a scored model that were chosen: of a baseline its own, after those of the network that it has."""
     of = result.models[position]
-    if of.settings:
-        return ", ".join(f"{name} {plain_value(value)}" for name, value in of.settings.items())
+    words = [f"{name} {plain_value(value)}" for name, value in of.settings.items()]
     if of.configuration is None:
-        return ""
+        return ", ".join(words)
     configuration = result.configurations[of.configuration]
-    return label(configuration.trial, configuration.varied, searched=configuration.searched)
+    network = label(configuration.trial, configuration.varied, searched=configuration.searched)
+    if of.role is ModelRole.WINNER:
+        return network
+    return ", ".join([f"the network's ({network})" if network else "the network's", *words])
+
+
+def budget_words(tuning: Tuning) -> str:
+    """How many settings were tried, and on which rows: "45, on validation rows"."""
+    return f"{tuning.tried:,}" if tuning.on is TunedOn.NOTHING else f"{tuning.tried:,}, on {tuning.on}"
+
+
+def seconds_words(of: Scored) -> str:
+    """How long a model took, in seconds: to choose its settings, if there was a choice, and to train with them."""
+    training = _seconds(sum(score.seconds for score in of.scores))
+    return training if of.tuning.on is TunedOn.NOTHING else f"{_seconds(of.tuning.seconds)} + {training}"
+
+
+def _seconds(of: float) -> str:
+    return f"{of:,.0f}" if of >= 10 else f"{of:.2f}"
 
 
 def plain_value(value: str | float) -> str:
@@ -343,6 +363,11 @@ def _remark_words(result: SweepResult, remark: Remark) -> str:
         case Doubt.BASELINE_DID_NOT_LEARN:
             seed = "" if remark.seed is None else f", seed {remark.seed}"
             return f"{model}{seed}: did not learn at its settings ({rows} accuracy {figure:.3f})"
+        case Doubt.AT_END:
+            assert remark.model is not None
+            of = result.models[remark.model]
+            ends = " and ".join(f"{name} {plain_value(of.settings[name])}" for name in of.tuning.at_end)
+            return f"{model}: the chosen {ends} ends the path of what was tried; a better value may lie beyond"
         case Doubt.GROUPED_ROWS:
             return (
                 f"the {result.judged_rows:,} {rows} rows come in {count:,} groups that are not independent: intervals and "

@@ -14,8 +14,26 @@ from lib.datasets import acquire, hold_out, hold_out_rows, require_no_leakage, s
 from lib.datasets.dataset import Dataset, Split, build
 from lib.datasets.images import packed
 from lib.datasets.sources import PhotoPatches
-from lib.datasets.splits import Shortage, different_images
+from lib.datasets.splits import Shortage, different_images, hold_out_where_possible
 from lib.errors import DataError, LeakageError
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 8)), max_size=30), st.integers(0, 5))
+@settings(deadline=None, max_examples=100)
+def test_where_possible_classes_without_two_groups_stay_whole_and_so_do_groups(rows, seed):
+    labels, groups = (np.array([row[at] for row in rows], np.int64) for at in (0, 1))
+    held = hold_out_where_possible(labels, 0.3, seed, groups)
+    kept = np.setdiff1d(np.arange(len(rows)), held)
+    assert not np.isin(groups[held], groups[kept]).any()
+    assert np.isin(labels[held], labels[kept]).all()
+    counts = different_images(labels, 4, groups)
+    assert not (counts[labels[held]] < 2).any()
+
+
+def test_where_possible_is_everywhere_as_a_rule():
+    split = grouped_split()
+    given = split.labels, 0.2, 0, split.groups, split.image_digests()
+    np.testing.assert_array_equal(hold_out_where_possible(*given), hold_out_rows(*given)[1])
 
 
 @given(st.integers(20, 200), st.integers(2, 5), st.floats(0.1, 0.6), st.integers(0, 99))

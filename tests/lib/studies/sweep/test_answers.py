@@ -14,7 +14,7 @@ from lib.evaluation.paired import compare_predictions
 from lib.studies.sweep.answers import Answer, Judged, Model, class_scores, confusion_of, leads
 from lib.studies.sweep.predictions import FILE, Predictions, read_predictions, save_predictions
 from lib.studies.sweep.remarks import remarks
-from lib.studies.sweep.result import Doubt, ModelRole, Outcome
+from lib.studies.sweep.result import Doubt, ModelRole, Outcome, TunedOn, Tuning
 
 
 def answer(name: str, right: float, seed: int, labels: np.ndarray, of_seed: int = 0) -> Answer:
@@ -24,6 +24,9 @@ def answer(name: str, right: float, seed: int, labels: np.ndarray, of_seed: int 
     chosen = np.where(rng.random(len(labels)) < right, labels, rng.integers(0, 3, len(labels)))
     probabilities[np.arange(len(labels)), chosen] += 1.5
     return Answer(name, of_seed, probabilities / probabilities.sum(axis=1, keepdims=True), 0.5)
+
+
+TUNING = Tuning(tried=4, on=TunedOn.VALIDATION, seconds=2.0)
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +40,7 @@ def models(judged) -> list[Model]:
     for place, (name, right) in enumerate((("near", 0.87), ("chosen", 0.9), ("worse", 0.5), ("better", 0.99))):
         seeds = range(1 if name == "better" else 2)
         answers = tuple(answer(f"{name} {of}", right, 10 * place + of, judged.labels, of) for of in seeds)
-        found.append(Model(ModelRole.WINNER, 0, place, answers))
+        found.append(Model(ModelRole.WINNER, 0, place, answers, TUNING))
     return found
 
 
@@ -90,6 +93,12 @@ def test_two_models_that_gave_the_same_answers_are_doubtful(judged, models):
     scored = [each.scored(judged) for each in (models[0], models[1], copy)]
     found = [each for each in remarks([], scored, [], judged, []) if each.doubt is Doubt.SAME_ANSWERS]
     assert [(each.model, each.other, each.seed) for each in found] == [(0, 2, 0), (0, 2, 1)]
+
+
+def test_a_setting_that_ends_what_was_tried_is_doubtful(judged, models):
+    ended = replace(models[0], tuning=TUNING.model_copy(update={"at_end": ("C",)}))
+    scored = [each.scored(judged) for each in (models[0], ended)]
+    assert [each.model for each in remarks([], scored, [], judged, []) if each.doubt is Doubt.AT_END] == [1]
 
 
 class TestPredictions:

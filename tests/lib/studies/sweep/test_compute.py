@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from threadpoolctl import threadpool_limits
 
 from lib.datasets.dataset import build
 from lib.errors import DataError
+from lib.evaluation.baselines import BASELINES, Baseline, Choice
 from lib.evaluation.checks import Learned
 from lib.evaluation.measures import MEASURES
 from lib.mlp.fused import train_many
@@ -21,8 +23,10 @@ from lib.mlp.store import load_network
 from lib.studies.presentation import Rows
 from lib.studies.study import Input, Study
 from lib.studies.sweep import KIND, compute, training
+from lib.studies.sweep.baselines import baseline_models, held_out_among, held_out_of
 from lib.studies.sweep.predictions import read_predictions
-from lib.studies.sweep.result import Doubt, ModelRole, SweepResult, Verdict
+from lib.studies.sweep.result import Doubt, ModelRole, SweepResult, TunedOn, Verdict
+from lib.studies.sweep.rows import sources_of
 from tests.sweeps import assert_alike, differences, sweep
 
 ALL = ["majority", "logistic", "knn", "sklearn-mlp"]
@@ -136,12 +140,49 @@ class TestWhatIsTested:
             given.dataset.pixels(split) if given.feature_set is None else given.feature_set.load(split).X
             for split in ("train", "test")
         )
-        steps = [LogisticRegression(max_iter=1000)]
+        (model,) = [each for each in result.models if each.baseline == "logistic"]
+        steps = [LogisticRegression(C=model.settings["C"], max_iter=1000, tol=1e-6)]
         if result.representations[0].standardised:
             steps.insert(0, StandardScaler())
         with threadpool_limits(1):
             theirs = make_pipeline(*steps).fit(train, given.dataset.splits["train"].labels).predict_proba(test)
         np.testing.assert_allclose(read_predictions(study.folder.path).probabilities["logistic"], theirs, atol=0.02)
+
+    def test_every_model_s_budget_is_stated(self, computed):
+        _, result = computed
+        budgets = {each.baseline: each.tuning for each in result.models if each.role is ModelRole.BASELINE}
+        assert budgets["logistic"].tried > 8
+        assert budgets["knn"].tried > 8
+        assert {budgets[name].on for name in ("logistic", "knn")} == {TunedOn.VALIDATION}
+        assert budgets["logistic"].seconds > 0
+        for untuned in ("majority", "sklearn-mlp"):
+            assert (budgets[untuned].tried, budgets[untuned].on) == (1, TunedOn.NOTHING)
+        for each in result.models:
+            if each.role is ModelRole.WINNER:
+                axis = result.settings.axis
+                value = None if axis is None else result.configurations[each.configuration].value(axis)
+                rivals = [one for one in result.configurations if axis is None or one.value(axis) == value]
+                assert (each.tuning.tried, each.tuning.on) == (len(rivals), TunedOn.VALIDATION)
+                assert each.tuning.seconds == pytest.approx(sum(t.seconds for one in rivals for t in one.trials))
+
+    def test_baselines_choose_on_the_rows_that_networks_are_chosen_on(self, on_pixels, monkeypatch, tmp_path):
+        study, _ = on_pixels
+        asked = []
+
+        def noting(question):
+            asked.append(question)
+            return Choice({"C": 1.0})
+
+        other = replace(BASELINES["logistic"], choose=noting)
+        monkeypatch.setattr("lib.studies.sweep.baselines.BASELINES", BASELINES | {"logistic": other})
+        candidates = sources_of(study)[0].candidates(study.settings).first
+        finals = sources_of(study)[0].finals()
+        held_out = held_out_among(candidates, finals)
+        (split, rows), *_ = candidates.watched
+        baseline_models(("logistic",), [], finals, held_out, tmp_path, "baselines")
+        (question,) = asked
+        np.testing.assert_array_equal(question.data.X_train[question.held_out], study.dataset.pixels(split)[rows])
+        np.testing.assert_array_equal(question.data.y_train[question.held_out], candidates.y_watched)
 
     def test_sklearn_s_network_comes_for_each_winner_with_all_its_seeds(self, computed):
         study, result = computed
@@ -198,9 +239,7 @@ class TestWhatIsTested:
 
 
 def _not_to_be_asked():
-    from lib.evaluation.baselines import BASELINES, Baseline
-
-    return {name: Baseline(each.title, None, each.per_trial) for name, each in BASELINES.items()}
+    return {name: Baseline(each.title, None, per_trial=each.per_trial) for name, each in BASELINES.items()}
 
 
 class TestWithoutATest:
@@ -213,6 +252,16 @@ class TestWithoutATest:
         assert [each.baseline for each in result.models[1:]] == ALL
         assert [len(each.scores) for each in result.models] == [1] * 5
         assert read_predictions(study.folder.path).dataset_digest != study.dataset.digest
+
+    def test_no_baseline_is_tuned_on_the_rows_that_it_is_judged_by(self, judged):
+        study, result = judged
+        budgets = {each.baseline: each.tuning.on for each in result.models}
+        assert budgets["logistic"] is budgets["knn"] is TunedOn.HELD_OUT
+        assert budgets[None] is TunedOn.VALIDATION
+        division = sources_of(study)[0].candidates(study.settings).first
+        held_out = held_out_of(division, study.settings.validation_fraction).rows
+        counts = np.bincount(division.y_train[held_out], minlength=10) / np.bincount(division.y_train, minlength=10)
+        np.testing.assert_allclose(counts, study.settings.validation_fraction, atol=0.05)
 
     def test_its_network_is_kept_as_it_was_chosen(self, judged):
         study, result = judged

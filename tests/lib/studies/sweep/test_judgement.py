@@ -9,7 +9,7 @@ from scipy.stats import ttest_rel
 from lib.evaluation.checks import Learned
 from lib.evaluation.intervals import holm
 from lib.mlp.trial import Trial
-from lib.studies.sweep.judgement import judge, ranked, steps, winners, with_ranks
+from lib.studies.sweep.judgement import judge, ranked, rivals_of, steps, winners, with_ranks
 from lib.studies.sweep.result import Configuration, TrialOutcome, Verdict
 from lib.studies.sweep.settings import SweepSettings
 
@@ -161,9 +161,11 @@ class TestWinners:
 
     def test_with_an_axis_are_those_of_its_values_whatever_the_variant(self):
         assert winners(self.of(), self.every()) == [1, 3]
+        assert rivals_of(3, self.of(), self.every()) == [self.every()[2], self.every()[3]]
 
     def test_without_one_is_the_best_alone(self):
         assert winners(self.of(axis=None), self.every()) == [1]
+        assert rivals_of(1, self.of(axis=None), self.every()) == list(self.every())  # the halved one was tried, too
 
     def test_of_a_search_over_a_range_of_the_axis_is_one(self):
         ranged = {"base": {}, "search": {"configurations": 2, "space": {"l2": {"low": 0, "high": 1}}}}
@@ -176,4 +178,6 @@ class TestWinners:
                 configuration([0.6], l2=1.0),
             ]
         )
-        assert winners(settings(axis="l2", variants={"searched": ranged, "sgd": grid}), every) == [0, 2, 3]
+        both = settings(axis="l2", variants={"searched": ranged, "sgd": grid})
+        assert winners(both, every) == [0, 2, 3]
+        assert [len(rivals_of(at, both, every)) for at in (0, 2, 3)] == [2, 1, 1]

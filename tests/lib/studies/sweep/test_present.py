@@ -16,7 +16,18 @@ from lib.evaluation.intervals import paired_difference
 from lib.studies.presentation import escaped, markdown
 from lib.studies.record import open_record
 from lib.studies.sweep import present
-from lib.studies.sweep.result import Doubt, Judgement, Remark, Rival, SweepResult, Verdict, Weights
+from lib.studies.sweep.result import (
+    Doubt,
+    Judgement,
+    Remark,
+    Rival,
+    SweepResult,
+    TunedOn,
+    Tuning,
+    Verdict,
+    Weights,
+)
+from lib.studies.sweep.tables import model_rows
 from lib.studies.sweep.words import (
     brief_verdict,
     configuration_name,
@@ -68,8 +79,14 @@ def test_an_untested_sweep_s_headline_is_of_validation_rows_and_its_baselines_ar
     assert "validation accuracy" in searched.present().headline
     assert "test" not in searched.present().headline
     comparison = section(searched, "Comparison with baselines")
-    assert "These favour the network, whose settings were chosen by them." in comparison
-    assert "seeds" not in rows_of(comparison)[0][1]
+    assert (
+        "These favour the network, whose settings were chosen by them; baselines chose theirs on rows held"
+        in comparison
+    )
+    head, *rows = rows_of(comparison)
+    assert not [cell for cell in head if "seeds" in cell]
+    (logistic,) = [row for row in rows if row[0] == "logistic regression"]
+    assert re.fullmatch(r"\d+, on rows held out of training", logistic[1])
 
 
 def test_title_question_and_input_name_the_node_the_input_and_the_data(tested, heads):
@@ -117,11 +134,57 @@ def test_all_models_are_compared_with_the_chosen_one(tested, heads):
     assert len(rows) == 1 + len(result.models)
     assert len({row[0] for row in rows}) == len(rows)
     chosen = next(row for row in rows if row[0].endswith("(chosen)"))
-    assert chosen[1] == estimate_words(result.over_seeds(result.chosen, "accuracy"))
-    assert chosen[-2:] == ["-", "-"]
+    assert chosen[3] == estimate_words(result.over_seeds(result.chosen, "accuracy"))
+    assert chosen[-3:-1] == ["-", "-"]
     [also_on] = [row for row in rows_of(section(heads, "Test results")) if row[0] == "same settings on patches"]
     lead = next(each for each in heads.result.leads if model_name(heads.result, each.model) == also_on[0])
-    assert also_on[-1].startswith(f"{lead.over_seeds.estimate:.4f}")
+    assert also_on[-2].startswith(f"{lead.over_seeds.estimate:.4f}")
+
+
+def test_every_model_s_budget_settings_and_time_are_in_the_table(tested, heads):
+    """And in that of the files, with numbers unrounded."""
+    result = tested.result
+    head, *rows = rows_of(section(tested, "Test results"))
+    of_model = {row[0]: dict(zip(head, row, strict=True)) for row in rows}
+    at = next(at for at, each in enumerate(result.models) if each.baseline == "logistic")
+    logistic = result.models[at]
+    shown = of_model["logistic regression"]
+    assert shown["settings tried"] == f"{logistic.tuning.tried}, on validation rows"
+    assert shown["chosen settings"] == f"C {logistic.settings['C']:g}"
+    choosing, training = map(float, shown["seconds to choose + to train"].split(" + "))
+    assert choosing == pytest.approx(logistic.tuning.seconds, abs=0.5 if choosing >= 10 else 0.005)
+    assert training == pytest.approx(logistic.scores[0].seconds, abs=0.5 if training >= 10 else 0.005)
+    (network,) = [row for name, row in of_model.items() if name.endswith("(chosen)")]
+    assert network["settings tried"] == "3, on validation rows"  # of its learning rate: two of "mlp", one of "linear"
+    theirs = [row for name, row in of_model.items() if name.startswith("scikit-learn")]
+    assert [row["settings tried"] for row in theirs] == ["1", "1"]
+    assert all(row["chosen settings"].startswith("the network's (") for row in theirs)
+    row = model_rows(result)[at]
+    assert (row["settings_tried"], row["tuned_on"]) == (logistic.tuning.tried, "validation rows")
+    assert row["choosing_seconds"] == logistic.tuning.seconds
+    head, *rows = rows_of(section(heads, "Test results"))
+    assert {row[head.index("input")] for row in rows} == {"fc8", "patches"}
+
+
+def test_the_lines_of_a_terminal_have_the_chosen_model_first_and_every_other_kind_s_score_and_budget(tested, searched):
+    lines = tested.present().tested
+    assert len(lines) == 4  # without the other axis value's winner, and scikit-learn's network at its settings
+    assert "(chosen): 0." in lines[0]
+    (line,) = [line for line in lines if line.startswith("logistic regression, C ")]
+    model = next(each for each in tested.result.models if each.baseline == "logistic")
+    assert f"; settings tried: {model.tuning.tried}, on validation rows; " in line
+    assert any("on rows held out of training" in line for line in searched.present().tested)
+
+
+def test_a_setting_at_the_end_of_its_path_is_a_warning_that_names_it(tested):
+    at = next(at for at, each in enumerate(tested.result.models) if each.baseline == "logistic")
+    model = tested.result.models[at].model_copy(
+        update={"settings": {"C": 1e5}, "tuning": Tuning(tried=45, on=TunedOn.VALIDATION, seconds=1.0, at_end=("C",))}
+    )
+    models = (*tested.result.models[:at], model, *tested.result.models[at + 1 :])
+    remark = Remark(doubt=Doubt.AT_END, model=at)
+    [warning] = remarks_words(tested.result.model_copy(update={"models": models, "remarks": (remark,)}))
+    assert warning.startswith("logistic regression: the chosen C 100000 ends the path")
 
 
 def test_a_winner_is_listed_before_the_baselines_at_its_settings(tested):

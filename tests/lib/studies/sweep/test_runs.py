@@ -93,6 +93,21 @@ def test_each_axis_value_s_winner_has_a_final_and_a_peer_with_every_seed(tested,
     assert all(run.rows is Rows.TEST and "test_accuracy_low" in run.metrics for run in alone)
 
 
+def test_every_model_s_run_has_its_budget_and_what_choosing_took(tested, runs):
+    logistic = next(each for each in tested.result.models if each.baseline == "logistic")
+    (run,) = [run for run in runs if run.params.get("model") == "logistic regression"]
+    assert run.params["C"] == logistic.settings["C"]
+    assert (run.params["settings_tried"], run.params["tuned_on"]) == (logistic.tuning.tried, "validation rows")
+    assert run.metrics["choosing_seconds"] == logistic.tuning.seconds > 0
+    assert run.metrics["training_seconds"] == logistic.scores[0].seconds
+    for run in runs:
+        if Role.FINAL in (run.role, run.trials):
+            assert (run.params["settings_tried"], run.params["tuned_on"]) == (3, "validation rows")
+            assert run.metrics["choosing_seconds"] > 0
+        if Role.BASELINE in (run.role, run.trials) and "activation" in run.params:
+            assert (run.params["settings_tried"], run.params["tuned_on"]) == (1, "nothing")
+
+
 def test_a_seed_s_accuracy_has_wilson_s_interval(tested, runs):
     rows = tested.result.judged_rows
     for run in runs:
