@@ -258,7 +258,7 @@ def test_every_configuration_of_the_built_in_profiles_has_several_seeds() -> Non
         ("features.fc8.weights_file=w.pth", "weights_file 'w.pth' needs weights: imagenet"),
         ("studies.activations.seeds=[1, 1]", "seeds: the value 1 is given twice; keep one"),
         ("studies.activations.axis=lr", "axis 'lr' is no trial setting; known: hidden"),
-        ("studies.classifier.baselines=[svm]", "studies.classifier.baselines \(entry 1\)"),
+        ("studies.classifier.baselines=[svm]", r"studies.classifier.baselines \(entry 1\)"),
         ("data.patches.strid=8", "data.patches.strid: there is no such setting; did you mean 'data.patches.stride'?"),
         ("studies.map.perplexity=0", "studies.map.perplexity"),
         ("studies.map.epochs=3", "studies.map.epochs: there is no such setting; did you mean"),
