@@ -14,7 +14,7 @@ import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
-from lib.addresses import without_credentials
+from lib.addresses import proxies_left_out, without_credentials
 from lib.datasets.copies import PART, Origin, Stamp
 from lib.errors import DataError
 from lib.progress import Advance, bar
@@ -120,7 +120,7 @@ class _OnWeb:
             with _asked(self.url, "HEAD", _HEAD_TIMEOUT_SECONDS) as response:
                 told = {name: response.headers.get(name) for name in ("ETag", "Last-Modified", "Content-Length")}
         except _NETWORK_ERRORS as error:
-            raise UnavailableError(_reason(error)) from None
+            raise self._unavailable(error) from None
         if not any(told.values()):
             raise UnavailableError("the server tells neither its size nor its version")
         return {name: value for name, value in told.items() if value is not None}
@@ -138,9 +138,12 @@ class _OnWeb:
             except _NETWORK_ERRORS as error:
                 final = isinstance(error, urllib.error.HTTPError) and error.code in (401, 403, 404, 410)
                 if attempt == _ATTEMPTS or final:
-                    raise UnavailableError(_reason(error)) from None
+                    raise self._unavailable(error) from None
                 time.sleep(2 ** (attempt - 2) * (1 + random.random()))
         part.replace(target)
+
+    def _unavailable(self, error: BaseException) -> UnavailableError:
+        return UnavailableError(f"{getattr(error, 'reason', error)}{proxies_left_out(self.url)}")
 
     def _version(self) -> Stamp:
         try:
@@ -179,10 +182,6 @@ def _asked(url: str, method: str, timeout: float, headers: dict[str, str] | None
     request = urllib.request.Request(url, headers=_AGENT | allowed | (headers or {}), method=method)
     response: http.client.HTTPResponse = urllib.request.urlopen(request, timeout=timeout)
     return response
-
-
-def _reason(error: BaseException) -> str:
-    return str(getattr(error, "reason", error))
 
 
 def _pour(read: object, write: object, advance: Advance) -> None:

@@ -21,7 +21,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.utils.validation import MAX_TAG_VAL_LENGTH
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from lib.addresses import ask_loopback_directly, without_credentials
+from lib.addresses import ask_loopback_directly, proxies_left_out, without_credentials
 from lib.errors import StorageError
 from lib.files import require_writable
 from lib.locks import alone
@@ -192,7 +192,8 @@ def _as_storage_errors(uri: str) -> Iterator[None]:
                 "elsewhere"
             ) from None
         raise StorageError(
-            f"MLflow at {shown} does not answer ({_problem(error)}); check MLFLOW_TRACKING_URI and the server"
+            f"MLflow at {shown} does not answer ({_problem(error)}{proxies_left_out(uri)}); check MLFLOW_TRACKING_URI and the "
+            "server"
         ) from None
 
 
