@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import math
 import re
+import time
+import urllib.request
 from collections.abc import MutableMapping
+from http.client import HTTPException
 from importlib.util import find_spec
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 _CREDENTIALS = re.compile(r"(?<=://)[^\s/@'\"]+@")
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_HERE = re.compile(r"[^:]*://(?:[^/@]*@)?(?:127\.|localhost|\[::1\])")
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy")
+
+PATIENCE_SECONDS = 15
+"""How long a server may take to begin an answer."""
+
+_SILENT_SECONDS = 60
+_silent: dict[str, tuple[float, bool]] = {}
+"""Web servers, when they were asked, and whether they kept silent."""
 
 _left_out: dict[str, str] = {}
 """Variables that named a proxy which cannot be used, and what they named."""
@@ -49,10 +61,29 @@ def ask_loopback_directly(environment: MutableMapping[str, str]) -> None:
 
 def proxies_left_out(address: str) -> str:
     """What to add to the words about an address that was not reached: proxies that were named and cannot be used."""
-    if not _left_out or urlsplit(address).hostname in _LOOPBACK:
+    if not _left_out or _HERE.match(address):
         return ""
     named = ", ".join(f"{name}={value!r}" for name, value in _left_out.items())
     return f"; {named} is no proxy that can be used here: give http://HOST:PORT"
+
+
+def hangs(url: str) -> bool:
+    """Whether the web server at `url` is silent: it is asked for the first byte of the file, and any answer will do.
+
+    One that refuses is none: whoever asks it next learns at once what is wrong. An answer holds for a minute.
+    """
+    parts = urlsplit(url)
+    server = parts.netloc.rpartition("@")[2]
+    when, silent = _silent.get(server, (-math.inf, False))
+    if time.monotonic() - when >= _SILENT_SECONDS:
+        request = urllib.request.Request(parts._replace(netloc=server).geturl(), headers={"Range": "bytes=0-0"})
+        silent = False
+        try:
+            urllib.request.urlopen(request, timeout=PATIENCE_SECONDS).close()
+        except (OSError, HTTPException, ValueError) as error:
+            silent = isinstance(getattr(error, "reason", error), TimeoutError)
+        _silent[server] = time.monotonic(), silent
+    return silent
 
 
 def _is_proxy(value: str) -> bool:
