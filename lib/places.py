@@ -114,6 +114,9 @@ def places(environment: Mapping[str, str] = os.environ) -> Places:
     StorageError
         When the folder of copies cannot be made.
     """
+    for variable in ("PROBEFLOW_DATA", "PROBEFLOW_CACHE", "PROBEFLOW_MLRUNS", "PROBEFLOW_MIRROR"):
+        if (given := environment.get(variable, "")) and not given.strip():
+            raise ConfigError(f"{variable} is blank; give a path or an address, or unset it")
     checkout = Path(__file__).resolve().parent.parent
     home = checkout if (checkout / "pyproject.toml").exists() else Path.cwd()
     mlruns = from_home(environment.get("PROBEFLOW_MLRUNS") or home / "mlruns").resolve()

@@ -279,8 +279,8 @@ def open_filesystem(url: str, mirror: str | None = None) -> tuple[Any, str]:
         ) from None
     except Exception as error:  # what drives it, such as libhdfs, is missing or finds no server
         raise DataError(
-            f"{without_secrets(url)} cannot be opened ({_line(error)[:200]}); check the address, and that what reads {protocol}:// "
-            "is installed"
+            f"{without_secrets(url)} cannot be opened ({_line(error)[:200]}); check the address, and that what reads "
+            f"{protocol}:// is installed"
         ) from None
     if is_offline(mirror) and not is_local(filesystem):
         raise AbsentError(f"{without_secrets(url)} is not on this machine")
