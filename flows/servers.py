@@ -6,6 +6,7 @@ import atexit
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -103,10 +104,11 @@ def require_prefect() -> None:
     Raises
     ------
     ConfigError
-        Naming the file or the variable.
+        Naming the file or the variable; of a file of certificates too.
     StorageError
         When Prefect's own folder cannot be written, and no server holds its database.
     """
+    _require_certificates()
     try:
         Path.home()  # where Prefect looks for settings, whatever PREFECT_HOME says
     except RuntimeError:
@@ -155,6 +157,19 @@ def _start_alone() -> AbstractContextManager[None]:
     if home is None:
         return nullcontext()
     return alone(home / "server", f"another process starts Prefect's server on {home}")
+
+
+def _require_certificates() -> None:
+    """Refuse a file of certificates that cannot be read: every client would fail, that of a server on loopback too."""
+    for name in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        file = os.environ.get(name)
+        if not file or Path(file).is_dir():
+            continue
+        try:
+            ssl.create_default_context(cafile=file)
+        except OSError as error:  # an SSLError is one
+            reason = "no certificates in it" if isinstance(error, ssl.SSLError) else error.strerror
+            raise ConfigError(f"{name}={file!r} cannot be read ({reason}); correct it, or unset it") from None
 
 
 def _settings_files() -> list[Path]:
