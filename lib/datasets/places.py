@@ -81,12 +81,17 @@ class Place(Protocol):
         """A file, to be read at any position. Raises OSError or DataError."""
         ...
 
+    def is_own(self, entry: Entry) -> bool:
+        """Whether this is a folder where probeflow itself writes."""
+        ...
+
 
 class LocalPlace:
     """A folder on this machine."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, own: Iterable[Path] = ()) -> None:
         self.shown = shown(os.fsencode(root))
+        self._own = {_identity(folder.stat()) for folder in own if folder.exists()}
         self._prefix = os.fsencode(root) + b"/"
 
     def scan(self, folder: bytes) -> Iterator[Entry]:
@@ -155,6 +160,10 @@ class LocalPlace:
         """A file, to be read at any position. Raises OSError."""
         return open(self._prefix + name, "rb", buffering=0)  # noqa: PTH123 - bytes are no Path
 
+    def is_own(self, entry: Entry) -> bool:
+        """Whether this is one of the folders that are not to be looked into."""
+        return entry.is_folder and entry.stamp in self._own
+
 
 class RemotePlace:
     """A folder of a file system that fsspec knows."""
@@ -222,6 +231,10 @@ class RemotePlace:
             file.close()
             raise self._no_ranges(name)
         return file
+
+    def is_own(self, entry: Entry) -> bool:
+        """No folder there is."""
+        return False
 
     def _no_ranges(self, name: bytes) -> DataError:
         return DataError(

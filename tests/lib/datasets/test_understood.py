@@ -58,7 +58,7 @@ def test_a_few_lines_say_it_whatever_the_number_of_classes():
         f"1,000 classes: {', '.join(f'class {number} 1' for number in range(10))} and 990 more",
         "sizes: 1x2 to 8x9, median 8x9, 2 different",
         "formats: JPEG 900, other 100",
-        "left out: 7 hidden, or kept by an operating system: a, b and 5 more",
+        "left out: 7 hidden, or kept by an operating system or probeflow: a, b and 5 more",
     ]
 
 
