@@ -11,7 +11,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from flows.failures import require_surroundings, tell
 from flows.terminal import readable_everywhere
@@ -63,8 +63,15 @@ def _options(given: Sequence[str]) -> argparse.Namespace:
     return options
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Say also what to do about a file that was taken for an option."""
+        file = next((each for each in sys.argv[1:] if each.startswith("-") and Path(each).exists()), None)
+        super().error(f"{message}; put -- before names such as {file}" if file else message)
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog=program(),
         description="probeflow: what small networks learn from features of frozen networks, or from raw pixels.",
         epilog="Environment: PROBEFLOW_DATA (a path or s3://BUCKET/PREFIX), PROBEFLOW_CACHE (copies of what is at a URL), "

@@ -20,7 +20,7 @@ from lib.machine import from_home
 from lib.places import Places
 from lib.progress import bar, silent
 from lib.studies.record.folder import write_csv
-from lib.text import visible
+from lib.text import not_utf8, visible
 from lib.tracking.labelling import Labelled, label_images, load_version, newer_than_champion
 from lib.tracking.registry import CHAMPION, registered_name
 from lib.tracking.store import connect
@@ -71,7 +71,7 @@ def predict(names: Sequence[str], csv: Path | None, model: str | None, version: 
             advance(len(some))
     seconds = time.perf_counter() - started
     if csv is not None:
-        write_csv(csv, [vars(answer) for answer in answers])
+        write_csv(csv, [vars(answer) | {"image": _utf8(answer.image)} for answer in answers])
     bad = sum(answer.error is not None for answer in answers)
     told = (
         f"{len(answers):,} image(s) in {seconds:.1f} s, {len(answers) / seconds:,.0f} a second, by {classifier.title}"
@@ -83,6 +83,10 @@ def predict(names: Sequence[str], csv: Path | None, model: str | None, version: 
         told += f"; written to {csv}"
     sys.stderr.write(f"{told}\n")
     return 1 if bad else 0
+
+
+def _utf8(name: str) -> str:
+    return visible(name) if not_utf8(name) else name
 
 
 @dataclass(frozen=True)

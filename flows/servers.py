@@ -6,6 +6,7 @@ import atexit
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -13,7 +14,7 @@ import time
 import tomllib
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, redirect_stderr
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, redirect_stderr
 from io import StringIO
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from pydantic import ValidationError
 from lib.addresses import without_credentials
 from lib.errors import ConfigError, command
 from lib.files import require_writable
+from lib.locks import alone
 from lib.places import places
 from lib.validation import describe
 
@@ -74,11 +76,14 @@ def serve(mlflow_port: int, prefect_port: int) -> int:
     logs = {name: where.mlruns / f"{name.lower()}-server.log" for name in commands}
     # Prefect's pages would ask the address in PREFECT_API_URL, or port 4200, whichever port their own server has.
     pages = {"PREFECT_UI_API_URL": f"http://{_HOST}:{prefect_port}/api"} | os.environ
-    servers = {name: _start(command, logs[name], pages) for name, command in commands.items()}
+    servers: dict[str, subprocess.Popen[bytes]] = {}
     try:
+        with _start_alone():
+            servers |= {name: _start(command, logs[name], pages) for name, command in commands.items()}
+            for name in servers:
+                if not _wait(ports[name], servers[name]):
+                    raise ConfigError(f"the {name} server did not start; {logs[name]} says why")
         for name in servers:
-            if not _wait(ports[name], servers[name]):
-                raise ConfigError(f"the {name} server did not start; {logs[name]} says why")
             sys.stdout.write(f"{name:8s} http://{_HOST}:{ports[name]}\n")
         sys.stdout.write("Ctrl-C ends both.\n")
         sys.stdout.flush()
@@ -99,10 +104,11 @@ def require_prefect() -> None:
     Raises
     ------
     ConfigError
-        Naming the file or the variable.
+        Naming the file or the variable; of a file of certificates too.
     StorageError
         When Prefect's own folder cannot be written, and no server holds its database.
     """
+    _require_certificates()
     try:
         Path.home()  # where Prefect looks for settings, whatever PREFECT_HOME says
     except RuntimeError:
@@ -121,9 +127,7 @@ def require_prefect() -> None:
                 "ignore", "Failed to create the Prefect home directory"
             )  # told below, if it matters
             import prefect.context  # noqa: F401  # makes the folder
-            from prefect.settings import PREFECT_API_URL, PREFECT_HOME, get_current_settings
-
-            database = get_current_settings().server.database.connection_url
+            from prefect.settings import PREFECT_API_URL
     except ValidationError as error:
         given = {str(item["input"]) for item in error.errors()}
         named = [name for name, value in os.environ.items() if name.startswith("PREFECT_") and value in given]
@@ -133,9 +137,39 @@ def require_prefect() -> None:
     except ValueError as error:  # an address that Python itself cannot take apart
         raise ConfigError(f"Prefect's settings cannot be used: {error}; correct PREFECT_API_URL") from None
     sys.stderr.write(said.getvalue())
-    home = PREFECT_HOME.value()
-    if not PREFECT_API_URL.value() and (database is None or str(home) in database.get_secret_value()):
+    home = _home_of_database()
+    if not PREFECT_API_URL.value() and home is not None:
         require_writable(home, "PREFECT_HOME")
+
+
+def _home_of_database() -> Path | None:
+    """Prefect's folder, if a server started here keeps its database there."""
+    from prefect.settings import PREFECT_HOME, get_current_settings
+
+    home = PREFECT_HOME.value()
+    database = get_current_settings().server.database.connection_url
+    return home if database is None or str(home) in database.get_secret_value() else None
+
+
+def _start_alone() -> AbstractContextManager[None]:
+    """A turn to start a server: the first one makes or migrates Prefect's database, which two at once cannot."""
+    home = _home_of_database()
+    if home is None:
+        return nullcontext()
+    return alone(home / "server", f"another process starts Prefect's server on {home}")
+
+
+def _require_certificates() -> None:
+    """Refuse a file of certificates that cannot be read: every client would fail, that of a server on loopback too."""
+    for name in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        file = os.environ.get(name)
+        if not file or Path(file).is_dir():
+            continue
+        try:
+            ssl.create_default_context(cafile=file)
+        except OSError as error:  # an SSLError is one
+            reason = "no certificates in it" if isinstance(error, ssl.SSLError) else error.strerror
+            raise ConfigError(f"{name}={file!r} cannot be read ({reason}); correct it, or unset it") from None
 
 
 def _settings_files() -> list[Path]:
@@ -178,7 +212,8 @@ def temporary_prefect() -> Iterator[Callable[[], None]]:
     }
     # The shell ends the server when its own input closes, as it does however this process ends.
     script = 'exec 3<&0; "$@" & server=$!; { read -r _ <&3; kill $server; } & wait $server'
-    with temporary_settings(settings), tempfile.TemporaryFile() as log:
+    with temporary_settings(settings), tempfile.TemporaryFile() as log, ExitStack() as turn:
+        turn.enter_context(_start_alone())
         server = subprocess.Popen(
             ["sh", "-c", script, "sh", *_prefect(port), "--no-ui"],
             stdin=subprocess.PIPE,
@@ -190,6 +225,7 @@ def temporary_prefect() -> Iterator[Callable[[], None]]:
 
         def ready() -> None:
             if _wait(port, server):
+                turn.close()
                 return
             log.seek(0)
             said = [line for line in log.read().decode(errors="replace").splitlines() if "Error" in line]

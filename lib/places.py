@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from lib.machine import from_home
 from lib.storage.address import place_of
 from lib.text import not_utf8
 from lib.validation import describe
+
+_ONE_SLASH = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/(?!/)")
 
 ENVIRONMENT = frozenset(
     {
@@ -114,6 +117,12 @@ def places(environment: Mapping[str, str] = os.environ) -> Places:
     StorageError
         When the folder of copies cannot be made.
     """
+    for variable in ("PROBEFLOW_DATA", "PROBEFLOW_CACHE", "PROBEFLOW_MLRUNS", "PROBEFLOW_MIRROR"):
+        if (given := environment.get(variable, "")) and not given.strip():
+            raise ConfigError(f"{variable} is blank; give a path or an address, or unset it")
+        if _ONE_SLASH.match(given):
+            meant = without_credentials(given).replace(":/", "://", 1)
+            raise ConfigError(f"{variable} is {without_credentials(given)!r}; did you mean {meant}?")
     checkout = Path(__file__).resolve().parent.parent
     home = checkout if (checkout / "pyproject.toml").exists() else Path.cwd()
     mlruns = from_home(environment.get("PROBEFLOW_MLRUNS") or home / "mlruns").resolve()

@@ -23,6 +23,9 @@ class Stored(Frozen):
 
 Path = tuple[str, ...]
 
+_LONGEST = 200
+"""Letters of a value in a message."""
+
 _OFFERED = 3
 """Settings that are offered in place of one that does not exist."""
 
@@ -51,7 +54,7 @@ def describe(
             parts[f"{start}there is no such setting{_meant(steps, known())}"] = None
             continue
         message = item["msg"].removeprefix("Value error, ")
-        given = "" if item["type"] in _BARE else f" (got {item['input']!r})"
+        given = "" if item["type"] in _BARE else f" (got {shortened(item['input'])})"
         parts[f"{start}{message[0].lower()}{message[1:]}{given}" if start else f"{message}{given}"] = None
     return "; ".join(parts)
 
@@ -65,6 +68,12 @@ def _place(location: Sequence[str | int], keep: Callable[[str], bool]) -> str:
         elif keep(step):
             where += f".{step}" if where else step
     return where
+
+
+def shortened(value: object) -> str:
+    """A value as a message shows it, however large it is."""
+    text = repr(value)
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 
 def _meant(steps: Sequence[str], known: Iterable[Path]) -> str:

@@ -15,7 +15,7 @@ from prefect.settings import (
     temporary_settings,
 )
 
-from lib.addresses import without_credentials
+from lib.addresses import proxies_left_out, without_credentials
 from lib.errors import ConfigError
 
 _PATIENCE = 5.0
@@ -80,9 +80,10 @@ def require_server(pool: str | None = None) -> None:
     except json.JSONDecodeError:
         raise ConfigError(f"{here} {no_api} (it sent no JSON)") from None
     except httpx.TimeoutException:
-        raise ConfigError(f"{here} does not answer within {_PATIENCE:g} s: {fix}") from None
+        raise ConfigError(f"{here} does not answer within {_PATIENCE:g} s{proxies_left_out(url)}: {fix}") from None
     except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
-        raise ConfigError(f"{here} does not answer ({' '.join(str(error).split())}): {fix}") from None
+        problem = f"{' '.join(str(error).split())}{proxies_left_out(url)}"
+        raise ConfigError(f"{here} does not answer ({problem}): {fix}") from None
     if not isinstance(version, str):
         raise ConfigError(f"{here} {no_api} (it sent no version)")
 

@@ -94,6 +94,13 @@ class NetworkSettings(BaseModel):
             raise ValueError(f"no ImageNet weights are known of {self.backbone}: give weights_file, or weights: random")
         return self
 
+    @field_validator("weights_file")
+    @classmethod
+    def _is_a_path(cls, file: str | None) -> str | None:
+        if file is not None and not file.strip():
+            raise ValueError("is empty; give a file, or leave it out")
+        return file
+
     @property
     def entry(self) -> Backbone:
         return find_backbone(self.backbone)

@@ -6,23 +6,28 @@ asked for.
 
 from __future__ import annotations
 
+import re
+import zipfile
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from safetensors.torch import save as safetensors_bytes
 from torch import nn
+from torch.serialization import get_unsafe_globals_in_checkpoint
 from torchvision.models.feature_extraction import create_feature_extractor
 
 from lib.backbones.backbone import Backbone, Cut
 from lib.backbones.config import NetworkSettings
 from lib.backbones.random_weights import random_network
 from lib.backbones.weights import weights_path
-from lib.datasets.formats import require_no_pointer
+from lib.datasets.formats import is_page, require_no_pointer
 from lib.errors import DataError, WeightsError
 from lib.files import write_bytes
 
 _HEAD = 512
+_CUT = "is cut off or damaged; fetch it again"
 
 
 class CutNetwork(nn.Module):
@@ -136,6 +141,8 @@ def _chosen(network: nn.Module, settings: NetworkSettings, path: Path) -> dict[s
     for name in needed:
         if held[name].shape != own[name].shape:
             raise _other_weights(path, backbone, f"{name} is {tuple(held[name].shape)}, not {tuple(own[name].shape)}")
+        if not held[name].isfinite().all():
+            raise WeightsError(f"weights file {path} holds values that are not finite, in {name}; give another")
     return {name: held[name] for name in needed}
 
 
@@ -146,18 +153,40 @@ def _needed(network: nn.Module, cut: Cut) -> list[str]:
 
 def _read(path: Path, backbone: Backbone) -> dict[str, torch.Tensor]:
     """The tensors of a file: PyTorch's own kind, read without running code, or safetensors."""
+    with path.open("rb") as file:
+        head = file.read(_HEAD)
     try:
-        with path.open("rb") as file:
-            require_no_pointer(f"weights file {path}", file.read(_HEAD))
+        require_no_pointer(f"weights file {path}", head)
+        if problem := _no_weights(path, head):
+            raise WeightsError(f"weights file {path} {problem}")
         safe = path.suffix == ".safetensors"
         held = load_file(path) if safe else torch.load(path, map_location="cpu", weights_only=True)
         if not all(isinstance(value, torch.Tensor) for value in held.values()):
             raise TypeError("it is no mapping of names to tensors")
     except DataError as pointer:
         raise WeightsError(str(pointer)) from None
+    except WeightsError:
+        raise
+    except SafetensorError:
+        raise WeightsError(f"weights file {path} {_CUT}") from None
     except Exception as error:  # damaged bytes make torch's reader raise nearly anything
-        raise _other_weights(path, backbone, " ".join(str(error).split())[:160] or type(error).__name__) from None
+        words = " ".join(re.sub("\x1b\\[[0-9;]*m", "", str(error)).split())[:160]
+        raise _other_weights(path, backbone, words or type(error).__name__) from None
     return dict(held)
+
+
+def _no_weights(path: Path, head: bytes) -> str | None:
+    """What a file is that no weights can be read from, with the fix; None of any that should be tried."""
+    if not head:
+        return "is empty; fetch it again"
+    if is_page(head):
+        return "is a web page, not the file; fetch it again"
+    if path.suffix != ".safetensors" and head.startswith(b"PK"):
+        if not zipfile.is_zipfile(path):
+            return _CUT
+        if get_unsafe_globals_in_checkpoint(path):
+            return "is a pickled model, which is code; save its state_dict() instead"
+    return None
 
 
 def _other_weights(path: Path, backbone: Backbone, problem: str) -> WeightsError:

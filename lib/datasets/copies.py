@@ -6,18 +6,16 @@ A copy that is damaged, or whose origin was replaced, is made again. While the o
 
 from __future__ import annotations
 
-import fcntl
-import os
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
 from pydantic import BaseModel, ConfigDict
 
 from lib.errors import AbsentError, DataError, ProbeflowError
-from lib.files import atomic_path, digest_file, remove_abandoned, storage_errors, write_json
+from lib.files import atomic_path, digest_file, remove_abandoned, write_json
+from lib.locks import alone
 from lib.progress import tell
 
 Stamp = Mapping[str, str]
@@ -26,7 +24,6 @@ Stamp = Mapping[str, str]
 PART = ".part"
 """What the names of interrupted downloads end with."""
 
-_PATIENCE_SECONDS, _POLL_SECONDS = 3.0, 0.05
 _ASK_AGAIN_SECONDS = 600.0
 _unasked: dict[str, float] = {}
 """Origins that could not be asked, and when: a network that is away costs a run one time-out, and one line."""
@@ -86,51 +83,6 @@ def keep(copy: Path, origin: Origin, offline: bool = False) -> Path:
         if not _is_current(copy, origin, offline):
             _make(copy, origin)
     return copy
-
-
-@contextmanager
-def alone(path: Path) -> Iterator[None]:
-    """Let one process at a time, or thread, make `path`; the kernel ends the turn of one that dies.
-
-    On a file system without locks nobody waits, and who is last to make it wins.
-    """
-    lock = path.with_name(f".{path.name}.lock")
-    with storage_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = _locked(lock)
-    try:
-        yield
-    finally:
-        with suppress(OSError):
-            lock.unlink()
-        with suppress(OSError):  # closing is not enough while a forked process has the file open too
-            fcntl.flock(descriptor, fcntl.LOCK_UN)
-        os.close(descriptor)
-
-
-def _locked(lock: Path) -> int:
-    """The lock file, open and locked; it is made for the purpose, and gone with its holder's turn."""
-    begun, told = time.monotonic(), False
-    while True:
-        # NFS locks only what is open for writing; another user's lock file may be open for reading alone.
-        mode = os.O_RDONLY if lock.exists() and not os.access(lock, os.W_OK) else os.O_RDWR
-        descriptor = os.open(lock, mode | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if lock.exists() and os.path.samestat(os.fstat(descriptor), lock.stat()):
-                return descriptor
-        except BlockingIOError:
-            if not told and time.monotonic() - begun > _PATIENCE_SECONDS:
-                told = True
-                tell(
-                    f"{lock.parent / lock.name[1:].removesuffix('.lock')} is being made by another process; waiting for it"
-                )
-            time.sleep(_POLL_SECONDS)
-        except FileNotFoundError:
-            pass
-        except OSError:
-            return descriptor
-        os.close(descriptor)
 
 
 def _is_current(copy: Path, origin: Origin, offline: bool) -> bool:

@@ -11,10 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lib.datasets.copies import Origin, alone, keep
+from lib.datasets.copies import Origin, keep
 from lib.datasets.origins import UnavailableError, digest_of, origin_of
 from lib.errors import AbsentError, DataError
 from lib.files import atomic_path, digest_file
+from lib.locks import alone
 
 _LONGEST_NAME = 100
 """Bytes of the name of a copy; temporary files beside it have longer ones."""

@@ -259,7 +259,7 @@ def files_below(place: Place, folder: bytes, hidden: Callable[[str], object]) ->
         except FileNotFoundError:  # a class without a folder in this split
             continue
         for entry in place.scan(inside):
-            if is_hidden(entry.name):
+            if is_hidden(entry.name) or place.is_own(entry):
                 hidden(shown(inside + entry.name) + "/" * entry.is_folder)
             elif not entry.is_folder:
                 yield inside + entry.name, entry

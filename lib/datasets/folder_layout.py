@@ -51,8 +51,9 @@ def contents(place: Place, folder: bytes, hidden: Tally) -> Contents:
     others: list[bytes] = []
     aside: list[bytes] = []
     for entry in place.scan(folder):
-        if is_hidden(entry.name):
-            if entry.is_folder and _holds_images(place, folder + entry.name + b"/"):
+        own = place.is_own(entry)
+        if own or is_hidden(entry.name):
+            if not own and entry.is_folder and _holds_images(place, folder + entry.name + b"/"):
                 aside.append(entry.name)
                 continue
             hidden.add(shown(folder + entry.name) + "/" * entry.is_folder)

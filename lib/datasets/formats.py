@@ -53,6 +53,11 @@ def what_it_is(data: bytes) -> str:
     return next((name for word, name in _WORDS if word in head), "not an image that Pillow knows")
 
 
+def is_page(head: bytes) -> bool:
+    """Whether a file that begins so is a web page."""
+    return head.lstrip().lower().startswith((b"<html", b"<!doctype html"))
+
+
 def require_no_pointer(file: object, head: bytes) -> None:
     """Refuse what Git LFS leaves in place of a file that was not fetched.
 

@@ -41,6 +41,7 @@ from lib.datasets.split_names import read_name
 from lib.datasets.understood import SplitsBy, Tally, Why
 from lib.datasets.unpacked import unpacked
 from lib.errors import DataError
+from lib.places import places
 
 
 class FileStore:
@@ -104,7 +105,7 @@ def splits_ahead(source: ImageFolder, raw: Path, mirror: str | None) -> tuple[st
     if source.splits is not None:
         return names_of(positions_of(source.splits.model_dump(exclude_none=True)).values())
     root = Path(local).resolve()
-    place = LocalPlace(root)
+    place = LocalPlace(root, _own_folders())
     layout = layout_of(place, source.classes, Tally(Why.HIDDEN))
     splits = set(layout.parts.values())
     if layout.by is SplitsBy.NOTHING:
@@ -166,7 +167,13 @@ def _local_place(name: str, folder: Path, mirror: str | None) -> tuple[Place, Pa
     # Path's own raise for names too long, and for homes of nobody.
     local = Path(os.path.expanduser(name))  # noqa: PTH111
     if os.path.isdir(local):  # noqa: PTH112
-        return LocalPlace(local.resolve()), None
+        root, own = local.resolve(), _own_folders()
+        if root in own:
+            raise DataError(
+                f"image folder {name!r} is where probeflow writes: give a folder in it, or point PROBEFLOW_DATA and "
+                "PROBEFLOW_MLRUNS elsewhere"
+            )
+        return LocalPlace(root, own), None
     if os.path.isfile(local):  # noqa: PTH113
         if not (is_archive(local) or begins_as_archive(local)):
             raise DataError(f"{name!r} is a file but no archive; give a folder, or one of: {', '.join(SUFFIXES)}")
@@ -175,6 +182,12 @@ def _local_place(name: str, folder: Path, mirror: str | None) -> tuple[Place, Pa
         raise DataError(f"image folder {name!r} not found; give an existing folder or archive, or set PROBEFLOW_MIRROR")
     copy = fetch(RemoteFile(name), folder, mirror)
     return _unpacked_place(copy, folder, known_sha256(copy))
+
+
+def _own_folders() -> tuple[Path, Path]:
+    """Where this command writes, which may be in a folder of images."""
+    where = places()
+    return where.data, where.mlruns
 
 
 def _unpacked_place(archive: Path, folder: Path, sha256: str | None = None) -> tuple[Place, Path]:

@@ -14,7 +14,7 @@ import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
-from lib.addresses import without_credentials
+from lib.addresses import PATIENCE_SECONDS, proxies_left_out, without_credentials
 from lib.datasets.copies import PART, Origin, Stamp
 from lib.errors import DataError
 from lib.progress import Advance, bar
@@ -22,10 +22,16 @@ from lib.storage.store import download, item_at
 
 _CHUNK = 1 << 18
 _ATTEMPTS = 4
-_TIMEOUT_SECONDS = 30
-_HEAD_TIMEOUT_SECONDS = 10
+_SILENT_SECONDS = 60
+_silent_until: dict[str, float] = {}
+"""Web servers that took too long to begin an answer, and until when they are not asked again."""
+
 _AGENT = {"User-Agent": "probeflow"}
 _NETWORK_ERRORS = (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError, ssl.SSLError)
+
+
+class _SilentError(TimeoutError):
+    """A web server that does not begin to answer."""
 
 
 class UnavailableError(DataError):
@@ -117,10 +123,10 @@ class _OnWeb:
 
     def stamp(self) -> Stamp:
         try:
-            with _asked(self.url, "HEAD", _HEAD_TIMEOUT_SECONDS) as response:
+            with _asked(self.url, "HEAD") as response:
                 told = {name: response.headers.get(name) for name in ("ETag", "Last-Modified", "Content-Length")}
         except _NETWORK_ERRORS as error:
-            raise UnavailableError(_reason(error)) from None
+            raise self._unavailable(error) from None
         if not any(told.values()):
             raise UnavailableError("the server tells neither its size nor its version")
         return {name: value for name, value in told.items() if value is not None}
@@ -137,10 +143,14 @@ class _OnWeb:
                 break
             except _NETWORK_ERRORS as error:
                 final = isinstance(error, urllib.error.HTTPError) and error.code in (401, 403, 404, 410)
+                final = final or isinstance(error, _SilentError)
                 if attempt == _ATTEMPTS or final:
-                    raise UnavailableError(_reason(error)) from None
+                    raise self._unavailable(error) from None
                 time.sleep(2 ** (attempt - 2) * (1 + random.random()))
         part.replace(target)
+
+    def _unavailable(self, error: BaseException) -> UnavailableError:
+        return UnavailableError(f"{getattr(error, 'reason', error)}{proxies_left_out(self.url)}")
 
     def _version(self) -> Stamp:
         try:
@@ -151,7 +161,7 @@ class _OnWeb:
     def _download(self, part: Path) -> None:
         done = part.stat().st_size if part.exists() else 0
         try:
-            response = _asked(self.url, "GET", _TIMEOUT_SECONDS, {"Range": f"bytes={done}-"} if done else {})
+            response = _asked(self.url, "GET", {"Range": f"bytes={done}-"} if done else {})
         except urllib.error.HTTPError as error:
             if error.code != 416:  # 416: nothing is left to fetch, or the part is not of this file; its digest decides
                 raise
@@ -168,7 +178,7 @@ class _OnWeb:
                 raise ConnectionError(f"connection lost at {part.stat().st_size:,} of {total:,} bytes")
 
 
-def _asked(url: str, method: str, timeout: float, headers: dict[str, str] | None = None) -> http.client.HTTPResponse:
+def _asked(url: str, method: str, headers: dict[str, str] | None = None) -> http.client.HTTPResponse:
     """The server's answer; user and password in the address become the header that urllib does not make of them."""
     parts = urllib.parse.urlsplit(url)
     given, separator, host = parts.netloc.rpartition("@")
@@ -177,12 +187,16 @@ def _asked(url: str, method: str, timeout: float, headers: dict[str, str] | None
         url = urllib.parse.urlunsplit(parts._replace(netloc=host))
         allowed = {"Authorization": f"Basic {base64.b64encode(urllib.parse.unquote(given).encode()).decode()}"}
     request = urllib.request.Request(url, headers=_AGENT | allowed | (headers or {}), method=method)
-    response: http.client.HTTPResponse = urllib.request.urlopen(request, timeout=timeout)
+    if time.monotonic() < _silent_until.get(host, 0):
+        raise _SilentError(f"no answer within {PATIENCE_SECONDS} s")
+    try:
+        response: http.client.HTTPResponse = urllib.request.urlopen(request, timeout=PATIENCE_SECONDS)
+    except OSError as error:
+        if not isinstance(getattr(error, "reason", error), TimeoutError):
+            raise
+        _silent_until[host] = time.monotonic() + _SILENT_SECONDS
+        raise _SilentError(f"no answer within {PATIENCE_SECONDS} s") from None
     return response
-
-
-def _reason(error: BaseException) -> str:
-    return str(getattr(error, "reason", error))
 
 
 def _pour(read: object, write: object, advance: Advance) -> None:

@@ -18,11 +18,13 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple, Protocol
 from urllib.parse import unquote, urlsplit
 
+from lib.addresses import PATIENCE_SECONDS, hangs, proxies_left_out
 from lib.datasets.catalogue import NOT_REGULAR, shown
 from lib.datasets.copies import Stamp
 from lib.datasets.decoding import CANNOT_READ, NO_PERMISSION, UnreadableError
 from lib.datasets.download import is_offline
 from lib.errors import AbsentError, ConfigError, DataError, ProbeflowError
+from lib.storage.store import s3_endpoint
 from lib.text import cut
 
 Range = tuple[bytes, int, int | None]
@@ -35,6 +37,9 @@ _ATTEMPTS = 3
 
 _LONGEST = 200
 """Columns of a name that an error spells out."""
+
+_WEB = ("http://", "https://")
+_STALLED_SECONDS = 60
 
 _TELLING = (
     *("ETag", "etag", "md5Hash", "content_hash", "Content-MD5"),
@@ -76,12 +81,17 @@ class Place(Protocol):
         """A file, to be read at any position. Raises OSError or DataError."""
         ...
 
+    def is_own(self, entry: Entry) -> bool:
+        """Whether this is a folder where probeflow itself writes."""
+        ...
+
 
 class LocalPlace:
     """A folder on this machine."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, own: Iterable[Path] = ()) -> None:
         self.shown = shown(os.fsencode(root))
+        self._own = {_identity(folder.stat()) for folder in own if folder.exists()}
         self._prefix = os.fsencode(root) + b"/"
 
     def scan(self, folder: bytes) -> Iterator[Entry]:
@@ -149,6 +159,10 @@ class LocalPlace:
     def open(self, name: bytes) -> IO[bytes]:
         """A file, to be read at any position. Raises OSError."""
         return open(self._prefix + name, "rb", buffering=0)  # noqa: PTH123 - bytes are no Path
+
+    def is_own(self, entry: Entry) -> bool:
+        """Whether this is one of the folders that are not to be looked into."""
+        return entry.is_folder and entry.stamp in self._own
 
 
 class RemotePlace:
@@ -218,6 +232,10 @@ class RemotePlace:
             raise self._no_ranges(name)
         return file
 
+    def is_own(self, entry: Entry) -> bool:
+        """No folder there is."""
+        return False
+
     def _no_ranges(self, name: bytes) -> DataError:
         return DataError(
             f"{self.shown}/{shown(name)} cannot be read in parts (the server knows no ranges); "
@@ -253,6 +271,8 @@ def open_filesystem(url: str, mirror: str | None = None) -> tuple[Any, str]:
         When no such file system is known, or its package is not installed.
     AbsentError
         When nothing is to be fetched from the mirror and it is not on this machine.
+    DataError
+        When its web server is silent.
     """
     import fsspec
 
@@ -260,7 +280,7 @@ def open_filesystem(url: str, mirror: str | None = None) -> tuple[Any, str]:
         return fsspec.filesystem("file"), unquote(url.removeprefix("file://"))
     protocol = url.partition("://")[0]
     try:
-        filesystem, path = fsspec.core.url_to_fs(url)
+        filesystem, path = fsspec.core.url_to_fs(url, **_web_options(url))
     except ImportError as error:
         package = re.search(r"[Ii]nstall (?:the )?(\w+)", str(error))
         fix = f"pip install {package.group(1)}" if package else "install what it names"
@@ -270,9 +290,32 @@ def open_filesystem(url: str, mirror: str | None = None) -> tuple[Any, str]:
         raise ConfigError(
             f"{without_secrets(url)}: {_line(error)}; known are {known} and all that fsspec knows"
         ) from None
+    except Exception as error:  # what drives it, such as libhdfs, is missing or finds no server
+        raise DataError(
+            f"{without_secrets(url)} cannot be opened ({_line(error)[:200]}); check the address, and that what reads "
+            f"{protocol}:// is installed"
+        ) from None
     if is_offline(mirror) and not is_local(filesystem):
         raise AbsentError(f"{without_secrets(url)} is not on this machine")
+    for address in url.split("::"):
+        server = s3_endpoint() if address.startswith("s3") else address if address.startswith(_WEB) else None
+        if server and hangs(server):
+            raise DataError(
+                f"{without_secrets(server)} does not answer within {PATIENCE_SECONDS} s{proxies_left_out(server)}; "
+                "check the address and the network"
+            )
     return filesystem, str(path)
+
+
+def _web_options(url: str) -> dict[str, Any]:
+    """For web servers: proxies as everywhere, and any length of time for a file whose bytes keep coming."""
+    names = {address.partition("://")[0] for address in url.split("::") if address.startswith(_WEB)}
+    if not names:
+        return {}
+    from aiohttp import ClientTimeout
+
+    patience = ClientTimeout(total=None, sock_connect=PATIENCE_SECONDS, sock_read=_STALLED_SECONDS)
+    return {name: {"client_kwargs": {"timeout": patience, "trust_env": True}} for name in names}
 
 
 class UrlOrigin:
@@ -308,7 +351,8 @@ def remote_errors(place: str) -> Iterator[None]:
         raise
     except Exception as error:  # each file system has its own
         raise DataError(
-            f"{place} cannot be read ({_line(error)}); check the address, the network and the credentials"
+            f"{place} cannot be read ({_line(error)}{proxies_left_out(place)}); check the address, the network and the "
+            "credentials"
         ) from None
 
 

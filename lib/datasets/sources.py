@@ -22,6 +22,8 @@ from pydantic import (
     GetJsonSchemaHandler,
     PrivateAttr,
     ValidationError,
+    ValidationInfo,
+    field_validator,
     model_validator,
 )
 from pydantic_core import CoreSchema, ErrorDetails, InitErrorDetails, PydanticCustomError, core_schema
@@ -65,6 +67,13 @@ class SourceSettings(BaseModel):
     path_fields: ClassVar[tuple[str, ...]] = ()
 
     source: str
+
+    @field_validator("*")
+    @classmethod
+    def _paths_are_given(cls, value: Any, info: ValidationInfo) -> Any:
+        if info.field_name in cls.path_fields and not str(value).strip():  # it would be the current folder
+            raise ValueError("is empty; give a path or an address")
+        return value
 
 
 class Digits(SourceSettings):

@@ -35,7 +35,7 @@ class Why(StrEnum):
 
 WHY_WORDS = {
     Why.NO_IMAGE: "no image, by ending and content",
-    Why.HIDDEN: "hidden, or kept by an operating system",
+    Why.HIDDEN: "hidden, or kept by an operating system or probeflow",
     Why.HIDDEN_FOLDERS: "hidden folders of images",
     Why.BESIDE_CLASSES: "images beside the class folders",
     Why.BESIDE_SPLITS: "folders beside the splits",

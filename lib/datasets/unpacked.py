@@ -12,9 +12,9 @@ import shutil
 from pathlib import Path
 
 from lib.datasets.archives import unpack
-from lib.datasets.copies import alone
 from lib.errors import DataError
 from lib.files import digest_file, remove_abandoned, storage_errors, temporary_beside, write_bytes
+from lib.locks import alone
 
 
 def unpacked(archive: Path, folder: Path, sha256: str | None = None) -> Path:

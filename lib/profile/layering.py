@@ -23,12 +23,15 @@ from lib.places import ENVIRONMENT
 from lib.profile.profile import Profile
 from lib.studies.study import Group, StudySettings, kind_named, kind_names
 from lib.text import not_utf8
-from lib.validation import describe
+from lib.validation import describe, shortened
 
 _DECIDING = ("source", "kind")
 """Settings that decide which others a node has: they are set first, and a change of one takes the former's others away."""
 
 _PREFIX = "PROBEFLOW_"
+
+_MOST_VALUES = 100_000
+"""What a profile may hold, aliases written out."""
 
 _ITEM = re.compile(r"""\s*("(?:[^"\\]|\\.)*"|'(?:[^']|'')*'|[^,]*)\s*(?:,|$)""")
 """One of several texts between commas; quotes keep a comma."""
@@ -108,10 +111,13 @@ def parse_profile(content: Mapping[str, Any]) -> Profile:
     for path, text in _texts(content):
         if problem := not_utf8(text):
             raise ConfigError(f"{path}: {problem}")
+    for place, value in _truths_for_numbers(content, content):
+        raise ConfigError(f"{place}: {str(value).lower()} is a truth value; give a number")
     try:
         return Profile.model_validate(dict(content))
     except ValidationError as error:
-        raise ConfigError(f"profile {content.get('name', '')!r}: {_described(error, content)}") from None
+        name = shortened(content.get("name", ""))
+        raise ConfigError(f"profile {name}: {_described(error, content)}") from None
 
 
 class _Given:
@@ -134,6 +140,34 @@ def _texts(content: Any, path: str = "") -> Iterator[tuple[str, str]]:
     elif isinstance(content, list | tuple):
         for place, each in enumerate(content):
             yield from _texts(each, f"{path}.{place}")
+
+
+def _truths_for_numbers(
+    value: Any, content: Mapping[str, Any], path: tuple[str, ...] = ()
+) -> Iterator[tuple[str, bool]]:
+    """Truth values, with where they stand, of settings that are numbers: Pydantic would take them for 1 and 0."""
+    if isinstance(value, Mapping):
+        for name, each in value.items():
+            yield from _truths_for_numbers(each, content, (*path, str(name)))
+    elif path:
+        annotation = _annotation(Profile, path, content)
+        for each, what in ((value, annotation), *((item, _item(annotation)) for item in _items(value))):
+            if isinstance(each, bool) and _is_number(what):
+                yield ".".join(path), each
+
+
+def _items(value: Any) -> Sequence[Any]:
+    return value if isinstance(value, list | tuple) else ()
+
+
+def _is_number(annotation: Any) -> bool:
+    """Whether a setting is a number, and no truth value."""
+    if get_origin(annotation) is Annotated:
+        return _is_number(get_args(annotation)[0])
+    parts = (annotation, *get_args(annotation))
+    return bool not in parts and any(
+        part in (int, float) or (part is not annotation and _is_number(part)) for part in parts
+    )
 
 
 def _assign(content: dict[str, Any], given: _Given) -> list[str]:
@@ -376,12 +410,28 @@ def read_profile_text(text: str, what: str) -> dict[str, Any]:
 def _read_yaml(text: str, what: str) -> dict[str, Any]:
     try:
         content = yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader
+        _require_bounds(content)
     except (yaml.YAMLError, ValueError) as error:
         problem = " ".join(str(error).split())
         raise ConfigError(f"{what}: not valid YAML ({problem})") from None
+    except RecursionError:
+        raise ConfigError(f"{what}: an alias contains itself, or it is nested too deeply; write it out") from None
     if not isinstance(content, dict):
         raise ConfigError(f"{what}: must be a YAML mapping of settings, e.g. start with 'name: mine'")
     return content
+
+
+def _require_bounds(content: Any, inside: frozenset[int] = frozenset(), room: list[int] | None = None) -> None:
+    """Refuse what aliases make endless or huge. Raises ValueError."""
+    room = [_MOST_VALUES] if room is None else room
+    room[0] -= 1
+    if room[0] < 0:
+        raise ValueError(f"its aliases make more than {_MOST_VALUES:,} values of it; write out what is meant")
+    if isinstance(content, dict | list):
+        if id(content) in inside:
+            raise ValueError("an alias contains itself; write out what is meant")
+        for each in content.values() if isinstance(content, dict) else content:
+            _require_bounds(each, inside | {id(content)}, room)
 
 
 def _members(content: Mapping[str, Any], group: Group) -> Mapping[str, Any]:

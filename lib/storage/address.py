@@ -15,7 +15,7 @@ from uuid import uuid4
 
 from lib.errors import ConfigError, StorageError
 from lib.machine import from_home
-from lib.storage.store import Store
+from lib.storage.store import Store, s3_endpoint
 
 _MARK = ".probeflow-store"
 
@@ -81,8 +81,7 @@ def _cache(environment: Mapping[str, str]) -> Path:
 
 def _name(url: str, environment: Mapping[str, str]) -> str:
     """One name for one store: equal buckets of two servers are two."""
-    endpoint = environment.get("AWS_ENDPOINT_URL_S3") or environment.get("AWS_ENDPOINT_URL") or ""
-    return hashlib.sha256(f"{url} {endpoint.rstrip('/')}".encode()).hexdigest()[:16]
+    return hashlib.sha256(f"{url} {s3_endpoint(environment)}".encode()).hexdigest()[:16]
 
 
 def _mark(folder: Path, url: str) -> None:

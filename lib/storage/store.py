@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from lib.addresses import PATIENCE_SECONDS, hangs, without_credentials
 from lib.errors import ConfigError, ProbeflowError, StorageError
 
 _SHARED = ("features", "studies")
@@ -161,9 +162,18 @@ def item_at(url: str) -> Item | None:
     return Store(url.rpartition("/")[0], _ROOT).item(_ROOT / url.rpartition("/")[2])
 
 
+def s3_endpoint(environment: Mapping[str, str] = os.environ) -> str:
+    """The address of the server that speaks S3; empty for Amazon's."""
+    return (environment.get("AWS_ENDPOINT_URL_S3") or environment.get("AWS_ENDPOINT_URL") or "").rstrip("/")
+
+
 @lru_cache(maxsize=8)
 def _connect(url: str, process: int) -> tuple[Any, str]:
     protocol = url.partition("://")[0]
+    if protocol in ("s3", "s3a") and (server := s3_endpoint()) and hangs(server):
+        raise StorageError(
+            f"{without_credentials(server)} does not answer within {PATIENCE_SECONDS} s; check AWS_ENDPOINT_URL and the network"
+        )
     try:
         import fsspec
 
@@ -178,6 +188,10 @@ def _connect(url: str, process: int) -> tuple[Any, str]:
         ) from None
     except ValueError as error:
         raise ConfigError(f"PROBEFLOW_DATA is {url!r}: {_line(error)}; give a path or s3://BUCKET/PREFIX") from None
+    except Exception as error:  # what drives it, such as libhdfs, is missing or finds no server
+        raise StorageError(
+            f"{url} cannot be opened ({_line(error)}); check it, and that what reads {protocol}:// is installed"
+        ) from None
     if hasattr(filesystem, "retries"):  # s3fs's own, around botocore's
         filesystem.retries = 2
     return filesystem, str(path)

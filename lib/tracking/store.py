@@ -21,9 +21,10 @@ from mlflow.exceptions import MlflowException
 from mlflow.utils.validation import MAX_TAG_VAL_LENGTH
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from lib.addresses import ask_loopback_directly, without_credentials
+from lib.addresses import ask_loopback_directly, proxies_left_out, without_credentials
 from lib.errors import StorageError
 from lib.files import require_writable
+from lib.locks import alone
 from lib.places import Places
 
 ask_loopback_directly(os.environ)
@@ -146,9 +147,12 @@ def connect(places: Places, *, patient: bool = False) -> Tracking:
     if local:
         require_writable(places.mlruns, "PROBEFLOW_MLRUNS")
         require_writable(places.mlruns / "artifacts", "PROBEFLOW_MLRUNS")
-        _require_database(Path(uri.removeprefix("sqlite:///")))
+        file = Path(uri.removeprefix("sqlite:///"))
+        _require_database(file)
     _quieten()
-    with nullcontext() if patient else _hasty(), _as_storage_errors(uri):
+    # MLflow makes or migrates a local store when it is opened, which two processes at once cannot.
+    turn = alone(file, f"another process opens MLflow's store {file}") if local else nullcontext()
+    with turn, nullcontext() if patient else _hasty(), _as_storage_errors(uri):
         _set_uri(uri)
         client = MlflowClient(uri)
         experiments = client.search_experiments(max_results=1)
@@ -188,7 +192,8 @@ def _as_storage_errors(uri: str) -> Iterator[None]:
                 "elsewhere"
             ) from None
         raise StorageError(
-            f"MLflow at {shown} does not answer ({_problem(error)}); check MLFLOW_TRACKING_URI and the server"
+            f"MLflow at {shown} does not answer ({_problem(error)}{proxies_left_out(uri)}); check MLFLOW_TRACKING_URI and the "
+            "server"
         ) from None
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from flows.__main__ import main
 from tests.command_line import FOREIGN, Told, flows
 from tests.image_files import write_images
 from tests.processes import REPOSITORY
@@ -92,6 +93,15 @@ def test_a_bad_argument_gets_one_line_and_leaves_nothing(arguments, message, hom
 def served(home, prefect_server) -> dict[str, str]:
     """With a Prefect server that is there already, for tests that are not about starting one."""
     return home | {"PREFECT_API_URL": prefect_server["PREFECT_API_URL"]}
+
+
+def test_a_file_that_is_taken_for_an_option_is_told_how_to_be_given(tmp_path, monkeypatch, capsys):
+    (tmp_path / "-rf.jpg").touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["probeflow", "predict", "-rf.jpg"])
+    with pytest.raises(SystemExit, match="2"):
+        main()
+    assert capsys.readouterr().err.endswith("required: IMAGES; put -- before names such as -rf.jpg\n")
 
 
 def test_data_that_cannot_be_had_gets_one_line(served):

@@ -34,6 +34,17 @@ def test_a_user_without_a_home_is_told_to_set_one(monkeypatch):
         require_prefect()
 
 
+@pytest.mark.parametrize("name", ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"])
+@pytest.mark.parametrize(("content", "reason"), [(None, "No such file"), ("no certificate", "no certificates in it")])
+def test_a_file_of_certificates_that_is_none_is_named_with_its_variable(name, content, reason, tmp_path, monkeypatch):
+    file = tmp_path / "ca.pem"
+    if content is not None:
+        file.write_text(content)
+    monkeypatch.setenv(name, str(file))
+    with pytest.raises(ConfigError, match=rf"^{name}='{file}' cannot be read \({reason}.*\); correct it, or unset it"):
+        require_prefect()
+
+
 @pytest.mark.parametrize(
     ("variables", "expected"),
     [

@@ -66,6 +66,19 @@ def test_a_killed_run_leaves_no_server_behind(environment):
     wait_for(lambda: not any(map(alive, started)))
 
 
+def test_two_runs_may_make_prefect_s_database_at_once(environment):
+    command = [sys.executable, "-c", _RUN]
+    both = [
+        subprocess.Popen(command, cwd=REPOSITORY, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        for _ in range(2)
+    ]
+    assert [each.stdout.readline() for each in both] == [b"ready\n"] * 2
+    for each in both:
+        each.communicate(b"\n", timeout=60)
+    assert [each.returncode for each in both] == [0, 0]
+    assert not list(Path(environment["PREFECT_HOME"]).glob(".*.lock"))
+
+
 def test_a_prefect_api_that_cannot_start_gets_one_line(environment):
     environment |= {"PREFECT_API_DATABASE_CONNECTION_URL": "sqlite+aiosqlite:////absent/prefect.db"}
     told = flows("run", "--only", "activations", expect=2, **environment)

@@ -12,7 +12,7 @@ import pytest
 import requests
 
 from lib import addresses
-from lib.addresses import ask_loopback_directly
+from lib.addresses import ask_loopback_directly, proxies_left_out
 from tests.conftest import REPOSITORY
 from tests.wrong_servers import NOBODY, answering
 
@@ -35,6 +35,34 @@ def test_clients_reach_loopback_past_a_proxy_that_is_dead(name, excepted, monkey
         assert httpx.get(address.replace("127.0.0.1", "localhost")).text == "here"
     assert "intranet" in os.environ["NO_PROXY"] or not excepted
     assert os.environ["NO_PROXY"] == os.environ["no_proxy"]
+
+
+@pytest.mark.parametrize(
+    "proxy", ["socks5://127.0.0.1:9", "://", "ftp://proxy", "http://[::1", "http://proxy:port", "\x01"]
+)
+@pytest.mark.parametrize("name", ["http_proxy", "ALL_PROXY"])
+def test_a_proxy_that_httpx_cannot_use_is_taken_out_and_named_where_it_is_needed(name, proxy, monkeypatch):
+    monkeypatch.setattr(addresses, "_left_out", {})
+    for each in (*addresses._PROXIES, "no_proxy"):
+        monkeypatch.delenv(each, raising=False)
+        monkeypatch.delenv(each.upper(), raising=False)
+    monkeypatch.setenv(name, proxy)
+    with pytest.raises((ValueError, ImportError, httpx.InvalidURL)):
+        httpx.Client()
+    ask_loopback_directly(os.environ)
+    httpx.Client().close()
+    assert proxies_left_out("https://example.org/x").startswith(f"; {name}={proxy!r} is no proxy that can be used")
+    assert not proxies_left_out("http://127.0.0.1:5000")
+
+
+@pytest.mark.parametrize("hosts", ["[::1]", "::1/128", "é.org", "host:port", "a,::1/128,::1,10.0.0.0/8,*.x,h:80"])
+def test_an_exception_that_httpx_cannot_read_is_taken_out(hosts, monkeypatch):
+    monkeypatch.setenv("no_proxy", hosts)
+    with pytest.raises(httpx.InvalidURL):
+        httpx.Client()
+    ask_loopback_directly(os.environ)
+    httpx.Client().close()
+    assert not hosts.startswith("a,") or os.environ["no_proxy"] == "a,::1,10.0.0.0/8,*.x,h:80,127.0.0.1,localhost"
 
 
 @pytest.mark.parametrize("environment", [{}, {"NO_PROXY": "intranet"}, {"http_proxy": ""}])

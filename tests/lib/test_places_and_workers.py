@@ -31,6 +31,14 @@ def test_a_folder_whose_name_would_be_misread_is_refused(tmp_path, variable, nam
         places({variable: str(tmp_path / name)})
 
 
+@pytest.mark.parametrize("variable", ["PROBEFLOW_DATA", "PROBEFLOW_MLRUNS", "PROBEFLOW_MIRROR"])
+def test_a_blank_address_and_one_with_a_slash_too_few_are_refused(variable):
+    with pytest.raises(ConfigError, match=f"^{variable} is blank"):
+        places({variable: " "})
+    with pytest.raises(ConfigError, match=f"^{variable} is 's3:/bucket/x'; did you mean s3://bucket/x"):
+        places({variable: "s3:/bucket/x"})
+
+
 def test_workers_come_from_arguments_then_variables_and_change_no_profile():
     environment = {
         "PROBEFLOW_POOL": "gpu",

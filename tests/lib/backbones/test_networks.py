@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import threading
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from torch import nn
 from torchvision.models import AlexNet, get_model
 
 from lib.backbones import Backbone, Cut, NetworkSettings, find_backbone, known_backbones, registry, weights
-from lib.backbones.network import CutNetwork, load_network, save_weights
+from lib.backbones.network import CutNetwork, load_network, require_weights, save_weights
 from lib.backbones.random_weights import random_network
 from lib.backbones.weights import random_digest, weights_digest
 from lib.errors import WeightsError
@@ -242,6 +243,35 @@ class TestFiles:
         settings = NetworkSettings(backbone=name, weights_file=str(path))
         with pytest.raises(WeightsError, match=r"w.pth does not hold torchvision's \S+ weights \(.*\); give another"):
             load_network(settings, tmp_path, None)
+
+    @pytest.mark.parametrize(
+        ("what", "problem"),
+        [
+            ("whole", r"is a pickled model, which is code; save its state_dict\(\) instead"),
+            ("page", "is a web page, not the file; fetch it again"),
+            ("cut", "is cut off or damaged; fetch it again"),
+            ("cut.safetensors", "is cut off or damaged; fetch it again"),
+            ("empty", "is empty; fetch it again"),
+            ("nan", r"holds values that are not finite, in conv1\.weight; give another"),
+        ],
+    )
+    def test_what_is_no_file_of_weights_is_one_line(self, what, problem, networks, tmp_path):
+        path = tmp_path / (what if what.endswith("tensors") else "w.pth")
+        state = networks["resnet18"].state_dict()
+        if what == "whole":
+            torch.save(networks["resnet18"], path)
+        elif what == "nan":
+            torch.save(state | {"conv1.weight": torch.full((64, 3, 7, 7), torch.nan)}, path)
+        elif what == "page":
+            path.write_text("\n<!DOCTYPE html><title>Not found</title>")
+        elif what == "empty":
+            path.touch()
+        else:
+            save_file(state, path) if path.suffix == ".safetensors" else torch.save(state, path)
+            os.truncate(path, 100_000)
+        settings = NetworkSettings(backbone="resnet18", weights_file=str(path))
+        with pytest.raises(WeightsError, match=rf"^weights file {path} {problem}$"):
+            require_weights(settings, tmp_path, None)
 
     def test_one_tensor_of_another_shape_is_named(self, networks, tmp_path):
         state = networks["resnet18"].state_dict() | {"layer1.0.conv1.weight": torch.zeros(64, 64, 5, 5)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import threading
+import time
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -15,6 +16,7 @@ import pytest
 from lib.datasets import copies, origins
 from lib.datasets.download import RemoteFile, fetch, file_name, offline
 from lib.errors import AbsentError, DataError
+from tests.wrong_servers import hanging
 
 CONTENT = bytes(range(256)) * 4096
 
@@ -27,6 +29,8 @@ class Web:
     content: bytes = CONTENT
     breaks: int = 0
     """Answers that end half way."""
+    pause: float = 0
+    """Seconds after each eighth of an answer."""
     etags: bool = True
     dates: bool = False
     heads: bool = True
@@ -56,7 +60,10 @@ def web(monkeypatch):
             if self.answer(start, 206 if wanted else 200):
                 body = state.content[start:]
                 state.breaks -= 1
-                self.wfile.write(body[: len(body) // 2] if state.breaks >= 0 else body)
+                sent = body[: len(body) // 2] if state.breaks >= 0 else body
+                for part in range(8):
+                    self.wfile.write(sent[part * len(sent) // 8 : (part + 1) * len(sent) // 8])
+                    threading.Event().wait(state.pause)
 
         def answer(self, start: int, status: int) -> bool:
             state.users.add(self.headers.get("Authorization"))
@@ -110,6 +117,22 @@ def test_a_whole_file_is_not_fetched_again(web, tmp_path):
 def test_the_next_address_is_asked_when_one_fails(web, tmp_path):
     file = proven(urls=[f"{web.url}/absent", f"{web.url}/file.bin"])
     assert fetch(file, tmp_path, None).read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("file", [proven(), PLAIN])
+def test_a_mirror_that_hangs_is_named_in_one_line_and_asked_once(file, tmp_path, monkeypatch):
+    monkeypatch.setattr(origins, "PATIENCE_SECONDS", 0.3)
+    begun = time.monotonic()
+    with hanging() as address, pytest.raises(DataError, match=rf"{address}/file.bin: no answer within 0.3 s\)"):
+        fetch(file, tmp_path, address)
+    assert time.monotonic() - begun < 1.2
+
+
+def test_a_slow_mirror_may_take_longer_than_a_silent_one(web, tmp_path, monkeypatch):
+    monkeypatch.setattr(origins, "PATIENCE_SECONDS", 0.3)
+    web.pause = 0.1
+    assert fetch(proven(), tmp_path, web.url).read_bytes() == CONTENT
+    assert web.asked == ["GET"]
 
 
 def test_a_wrong_checksum_is_refused_and_nothing_kept(web, tmp_path):

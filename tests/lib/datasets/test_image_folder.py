@@ -18,6 +18,7 @@ from flows.predict import find_images
 from lib.datasets import SplitsBy, acquire, require_no_leakage, splits_ahead
 from lib.datasets.decoding import Decoder
 from lib.datasets.sources import ImageFolder
+from lib.datasets.understood import Why
 from lib.errors import DataError, LeakageError
 from tests.image_files import encoded_noise, write_images
 
@@ -35,6 +36,22 @@ def test_one_folder_a_class_is_split_by_class(folder, tmp_path):
         "test": [2, 2],
     }
     assert data.digest == acquire(ImageFolder(path=str(folder)), tmp_path / "other").digest
+
+
+def test_the_folders_that_are_written_to_are_left_out_and_told(folder, tmp_path, monkeypatch):
+    source = ImageFolder(path=str(folder))
+    plain = acquire(source, tmp_path / "data")
+    for variable, name in (("PROBEFLOW_DATA", "mine"), ("PROBEFLOW_MLRUNS", "runs")):
+        monkeypatch.setenv(variable, str(folder / name))
+        shutil.copytree(folder / "cat", folder / name / "figures")
+    found = acquire(source, folder / "mine" / "raw")
+    assert (found.digest, found.class_names) == (plain.digest, plain.class_names)
+    (left,) = found.reading.left_out
+    assert (left.why, set(left.examples)) == (Why.HIDDEN, {"mine/", "runs/"})
+    with pytest.raises(
+        DataError, match=f"^image folder '{folder}/mine' is where probeflow writes: give a folder in it"
+    ):
+        acquire(ImageFolder(path=f"{folder}/mine"), tmp_path / "data")
 
 
 def test_so_is_a_train_folder_alone(folder, tmp_path):

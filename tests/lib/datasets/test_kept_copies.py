@@ -12,9 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from lib import locks
 from lib.datasets import copies
-from lib.datasets.copies import alone, keep
+from lib.datasets.copies import keep
 from lib.errors import AbsentError, DataError, StorageError
+from lib.locks import alone
 
 CONTENT = bytes(range(256)) * 256
 
@@ -133,7 +135,7 @@ def test_a_folder_that_cannot_be_made_is_told(tmp_path):
 
 def test_processes_take_turns_and_the_turn_of_a_killed_one_ends(tmp_path):
     script = (
-        "import json, os, sys, time\nfrom pathlib import Path\nfrom lib.datasets.copies import alone\n"
+        "import json, os, sys, time\nfrom pathlib import Path\nfrom lib.locks import alone\n"
         "with alone(Path(sys.argv[1])):\n"
         "    count = Path(sys.argv[2])\n"
         "    before = int(count.read_text())\n"
@@ -171,7 +173,7 @@ def test_a_file_system_without_locks_is_no_hindrance(tmp_path, monkeypatch):
     def refuse(*_):
         raise OSError(95, "not supported")
 
-    monkeypatch.setattr(copies.fcntl, "flock", refuse)
+    monkeypatch.setattr(locks.fcntl, "flock", refuse)
     with alone(tmp_path / "c"):
         pass
     assert keep(tmp_path / "c", Counted()).read_bytes() == CONTENT

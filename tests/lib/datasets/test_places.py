@@ -18,12 +18,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from lib import addresses
 from lib.datasets import acquire, copies, on_disk
 from lib.datasets.places import without_secrets
 from lib.datasets.sources import ImageFolder, ParquetImages, WebDataset
 from lib.errors import ChangedError, ConfigError, DataError
 from tests.image_files import encoded_noise, write_images
 from tests.lib.datasets.test_web_dataset import samples, write_tar
+from tests.wrong_servers import hanging
 
 
 @pytest.fixture
@@ -206,6 +208,16 @@ class TestWhatCannotBeHad:
     def test_a_server_that_is_not_there_is_one_line(self, tmp_path):
         with pytest.raises(DataError, match=r"127.0.0.1:1/x.tar not found"):
             acquire(WebDataset(path="http://127.0.0.1:1/x.tar"), tmp_path)
+
+    @pytest.mark.parametrize("name", ["pets.zip", "pets"])
+    def test_a_server_that_hangs_is_one_line(self, tmp_path, name, monkeypatch):
+        monkeypatch.setattr(addresses, "PATIENCE_SECONDS", 0.3)
+        with hanging() as address, pytest.raises(DataError, match=rf"^{address}/{name} does not answer within"):
+            acquire(ImageFolder(path=f"{address}/{name}"), tmp_path)
+
+    def test_a_file_system_without_its_driver_is_one_line(self, tmp_path):  # libhdfs needs Java and Hadoop
+        with pytest.raises(DataError, match=r"^hdfs://absent/pets cannot be opened \(.*reads hdfs:// is installed$"):
+            acquire(ImageFolder(path="hdfs://absent/pets"), tmp_path)
 
     def test_an_absent_folder_is_told(self, memory, tmp_path):
         with pytest.raises(DataError, match="image folder memory://bucket/absent not found"):

@@ -58,7 +58,7 @@ def test_a_few_lines_say_it_whatever_the_number_of_classes():
         f"1,000 classes: {', '.join(f'class {number} 1' for number in range(10))} and 990 more",
         "sizes: 2x1 to 9x8, median 9x8, 2 different",
         "formats: JPEG 900, other 100",
-        "left out: 7 hidden, or kept by an operating system: a, b and 5 more",
+        "left out: 7 hidden, or kept by an operating system or probeflow: a, b and 5 more",
     ]
 
 

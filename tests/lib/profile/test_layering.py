@@ -94,9 +94,7 @@ def test_a_source_may_be_set_before_or_after_its_settings(pets: Path) -> None:
     assert load(pets, **variables).data["pets"].path == "/data/shards"
 
 
-@pytest.mark.parametrize(
-    "text", ["p #2", "2024", "no", "pets: mine", "1e5", "~", "[a]", "null ", "", " x", "a=b", "*x"]
-)
+@pytest.mark.parametrize("text", ["p #2", "2024", "no", "pets: mine", "1e5", "~", "[a]", "null ", " x", "a=b", "*x"])
 def test_a_setting_that_is_text_is_the_text_as_it_was_given(pets: Path, text: str) -> None:
     assert load(pets, f"data.pets.path={text}").data["pets"].path == text
 
@@ -280,3 +278,53 @@ def test_a_profile_survives_the_json_that_prefect_sends() -> None:
         profile = load_profile(name, environment={})
         assert parse_profile(json.loads(profile.model_dump_json())) == profile
         assert parse_profile(yaml.safe_load(yaml.safe_dump(profile.model_dump(mode="json")))) == profile
+
+
+@pytest.mark.parametrize(
+    ("setting", "problem"),
+    [
+        ("data.pets.path=", "data.pets.path: is empty; give a path or an address"),
+        ("data.pets.path=  ", "data.pets.path: is empty; give a path or an address"),
+        ("data.pets.seed=true", "data.pets.seed: true is a truth value; give a number"),
+        ("data.pets.test_fraction=false", "data.pets.test_fraction: false is a truth value; give a number"),
+    ],
+)
+def test_an_empty_path_and_a_truth_value_for_a_number_are_refused(pets: Path, setting: str, problem: str) -> None:
+    with pytest.raises(ConfigError, match=problem):
+        load(pets, setting)
+
+
+@pytest.mark.parametrize(
+    "setting",
+    ["activations.seeds=[0, true]", "activations.variants.tanh.base.epochs=true", "map.seed=true"],
+)
+def test_no_number_of_a_study_is_a_truth_value(setting: str) -> None:
+    with pytest.raises(ConfigError, match="true is a truth value; give a number"):
+        load_profile("embedded", assignments=[f"studies.{setting}"], environment={})
+
+
+def test_an_empty_weights_file_is_refused(pets: Path) -> None:
+    nodes = "features:\n  f: {of: pets, backbone: alexnet, weights_file: ''}\n"
+    pets.write_text(PETS + nodes, encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"features\.f\.weights_file: is empty; give a file, or leave it out"):
+        load(pets)
+
+
+_LAUGHS = "a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 9))
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("name: p\ndata: &d\n  pets: *d\n", "an alias contains itself"),
+        ("name: &d [*d]\n", "an alias contains itself"),
+        (_LAUGHS, "its aliases make more than 100,000 values"),
+        ("name: " + "[" * 5000, "nested too deeply"),
+        (f"name: [{'x, ' * 5000}]\n", "input should be a valid string"),
+    ],
+)
+def test_a_file_whose_aliases_or_values_are_endless_is_one_short_line(pets: Path, text: str, problem: str) -> None:
+    pets.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError, match=problem) as told:
+        load(pets)
+    assert len(str(told.value)) < 1000

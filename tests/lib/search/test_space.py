@@ -168,7 +168,7 @@ def test_a_file_s_search_takes_the_place_of_the_built_in_grid(tmp_path):
     ("assignment", "message"),
     [
         ("patience=0", r"patience: input should be greater than 0 \(got 0\)"),
-        ("rungs=[{epoch: 2, keep: 1}]", r"rungs.0.keep: input should be less than 1 \(got 1\)"),
+        ("rungs=[{epoch: 2, keep: 1}]", r"rungs \(entry 1\).keep: input should be less than 1 \(got 1\)"),
         ("rungs=[{epoch: 4, keep: 0.5}, {epoch: 2, keep: 0.5}]", r"epochs \[4, 2\] do not rise"),
         (
             "rungs=[{epoch: 100, keep: 0.5}]",

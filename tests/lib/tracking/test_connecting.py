@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import subprocess
+import sys
 import time
 
 import pytest
@@ -81,6 +83,24 @@ def test_an_address_that_is_none_is_one_line(at, uri, problem):
     with pytest.raises(StorageError, match=problem) as told:
         connect(at(uri))
     assert "\n" not in str(told.value)
+
+
+def test_two_processes_may_make_a_store_at_once(tmp_path):
+    script = (
+        "import sys; from pathlib import Path; from lib.places import Places; from lib.tracking.store import connect\n"
+        "print('in', flush=True); sys.stdin.readline(); here = Path(sys.argv[1])\n"
+        "connect(Places(data=here, mlruns=here, tracking_uri=f'sqlite:///{here / \"mlflow.db\"}'))\n"
+    )
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", script, tmp_path / "new"]
+    both = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment) for _ in range(2)]
+    assert [each.stdout.readline() for each in both] == [b"in\n"] * 2  # MLflow is imported
+    for each in both:
+        each.stdin.write(b"\n")
+        each.stdin.flush()
+    for each in both:
+        each.communicate(timeout=60)
+    assert [each.returncode for each in both] == [0, 0]
 
 
 @pytest.mark.parametrize("what", ["text", "folder", "another program's"])

@@ -277,6 +277,14 @@ def test_one_name_under_two_mirrors_is_two_models(tmp_path):
     assert len({model_name(acquire(Digits(), tmp_path / "data", mirror)) for mirror in (None, "file:///other")}) == 1
 
 
+def test_a_name_that_is_no_utf_8_is_an_escape_in_the_csv(champion, folder, where, tmp_path):
+    odd = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.png")
+    shutil.copy(folder / "damaged.png", odd)
+    assert predict([odd], tmp_path / "out.csv", champion.model, None, where) == 1
+    (row,) = csv.DictReader((tmp_path / "out.csv").read_text(encoding="utf-8").splitlines())
+    assert row["image"] == rf"{tmp_path}/caf\xe9.png"
+
+
 def test_predict_writes_the_champion_s_labels_and_names_what_it_could_not_read(
     champion, classified, photos, folder, where, own, tmp_path, capsys
 ):
