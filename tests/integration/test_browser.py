@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import urllib.request
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -23,6 +24,7 @@ from flows.pipeline import pipeline
 from lib.errors import ConfigError
 from lib.evaluation.intervals import Interval
 from lib.places import places
+from lib.studies.record import open_record
 from lib.tracking.registry import Registry
 from lib.tracking.store import connect
 from tests.gate import empty_model
@@ -64,7 +66,8 @@ def run(request):
     tracking, run_id = connect(places(environment)), outcomes["hidden_units"]["run_id"]
     registry = Registry(tracking, "probeflow-photo-patches")
     model = empty_model(tracking, run_id)
-    version = registry.register(run_id, model, "a model", "test accuracy 1", "0" * 64, Interval(1.0, 0.9, 1.0))
+    dataset = open_record(Path(outcomes["hidden_units"]["folder"])).dataset
+    version = registry.register(run_id, model, "a model", "test accuracy 1", dataset, Interval(1.0, 0.9, 1.0))
     registry.challenge(version)
     registry.crown(version)
     pages, facts = pages_of(environment)
