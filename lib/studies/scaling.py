@@ -25,18 +25,16 @@ from lib.studies.study import (
     Effort,
     Folder,
     Forecast,
-    Group,
     Kind,
     Need,
     Record,
     Result,
     Study,
-    StudySettings,
     Table,
 )
 from lib.studies.sweep import require_comparable, require_test
 from lib.studies.sweep.result import Representation
-from lib.studies.sweep.settings import VariantName, distinct
+from lib.studies.sweep.settings import ComparingSettings, VariantName, distinct
 from lib.text import number
 from lib.validation import Stored
 
@@ -44,7 +42,6 @@ if TYPE_CHECKING:
     from lib.places import Places
     from lib.studies.sweep.rows import Division, Source
 
-_INPUTS = (Group.DATA, Group.FEATURES)
 _WATCHED = 32
 """Training rows whose loss is watched epoch by epoch: test rows are asked once, in the end."""
 
@@ -61,14 +58,10 @@ def _rising(sizes: tuple[int, ...]) -> tuple[int, ...]:
     return sizes
 
 
-class ScalingSettings(StudySettings):
+class ScalingSettings(ComparingSettings):
     """Test accuracy against the number of training images a class."""
 
     kind: Literal["scaling"] = "scaling"
-    on: str = Field(description="The data (raw pixels) or feature set that heads are trained on.")
-    also_on: Annotated[tuple[str, ...], AfterValidator(distinct)] = Field(
-        (), description="Other inputs of the same images, to be compared with it."
-    )
     heads: dict[VariantName, Trial] = Field(
         {"linear": Trial(hidden=(), optimizer="adam", learning_rate=0.001, batch_size=64, epochs=30)},
         description="Named networks, each by its settings; epochs are of all images, and fewer images have more.",
@@ -82,14 +75,6 @@ class ScalingSettings(StudySettings):
     )
     draws: Seeds = Field((0, 1, 2, 3, 4), description="Seeds; each draws the images and trains each head once.")
     most_epochs: PositiveInt = Field(1000, description="Epochs of a head at most, however few the images are.")
-    standardise: bool | None = Field(
-        None, description="Scale each input by training rows; empty: of features, not of pixels."
-    )
-
-    @property
-    def roles(self) -> tuple[str, ...]:
-        """The roles of its inputs: "on", then "also_on.0" and so on."""
-        return ("on", *(f"also_on.{place}" for place in range(len(self.also_on))))
 
     @model_validator(mode="after")
     def _consistent(self) -> ScalingSettings:
@@ -174,8 +159,7 @@ class Scaling(Kind[ScalingSettings, ScalingResult]):
     question = "How does test accuracy grow with the number of training images?"
 
     def needs(self, settings: ScalingSettings) -> tuple[Need, ...]:
-        also = (Need(f"also_on.{place}", node, _INPUTS) for place, node in enumerate(settings.also_on))
-        return Need("on", settings.on, _INPUTS), *also
+        return settings.needs
 
     def check(self, name: str, settings: ScalingSettings, inputs: Mapping[str, Ahead]) -> None:
         require_comparable(f"studies.{name}", settings.roles, inputs)
@@ -225,8 +209,9 @@ class Scaling(Kind[ScalingSettings, ScalingResult]):
         trials = len(settings.heads) * len(settings.roles) * len(settings.draws)
         if main is None:
             return Forecast(trials=None)
-        sizes = len(sizes_of(settings, _labels(main)))
-        return Forecast(trials=trials * sizes, stored=None, amount=float(trials * sizes * len(_labels(main))))
+        labels = _labels(main)
+        trials *= len(sizes_of(settings, labels))
+        return Forecast(trials=trials, stored=None, amount=float(trials * len(labels)))
 
     def effort(self, result: ScalingResult) -> Effort:
         heads = [curve for curve in result.curves if not curve.baseline]
@@ -245,9 +230,9 @@ def sizes_of(settings: ScalingSettings, labels: npt.NDArray[np.int64]) -> list[i
 
 def drawn(labels: npt.NDArray[np.int64], per_class: int | None, draw: int) -> Positions:
     """Rows of a size, sorted: of each class the first in the draw's own order, shape (n,)."""
-    order = np.random.default_rng(draw).permutation(len(labels))
     if per_class is None:
         return np.arange(len(labels))
+    order = np.random.default_rng(draw).permutation(len(labels))
     chosen = [order[labels[order] == label][:per_class] for label in np.unique(labels)]
     return np.sort(np.concatenate(chosen))
 
@@ -263,14 +248,9 @@ def _development(dataset: Any) -> list[str]:
 
 def _compute(study: Study[ScalingSettings]) -> ScalingResult:
     from lib.progress import bar
-    from lib.studies.sweep.rows import Source
+    from lib.studies.sweep.rows import sources_of
 
-    settings, dataset = study.settings, study.dataset
-    inputs = [study.inputs[role] for role in settings.roles]
-    standardise = settings.standardise
-    if standardise is None:
-        standardise = inputs[0].feature_set is not None
-    sources = [Source(each, standardise) for each in inputs]
+    settings, dataset, sources = study.settings, study.dataset, sources_of(study)
     test, sizes = dataset.splits["test"], sizes_of(settings, _labels(dataset))
     curves: list[Curve] = []
     with bar(study.name, len(sources) * len(sizes) * len(settings.draws), "training set") as advance:

@@ -19,7 +19,6 @@ from lib.studies.study import (
     Effort,
     Folder,
     Forecast,
-    Group,
     Kind,
     ModelNote,
     Need,
@@ -30,8 +29,6 @@ from lib.studies.study import (
 )
 from lib.studies.sweep.result import SweepResult
 from lib.studies.sweep.settings import SweepSettings
-
-_INPUTS = (Group.DATA, Group.FEATURES)
 
 
 def require_comparable(here: str, roles: Sequence[str], inputs: Mapping[str, Ahead]) -> None:
@@ -88,8 +85,7 @@ class Sweep(Kind[SweepSettings, SweepResult]):
     question = "Which settings train the best network on this input, and how good is it?"
 
     def needs(self, settings: SweepSettings) -> tuple[Need, ...]:
-        also = (Need(f"also_on.{place}", node, _INPUTS) for place, node in enumerate(settings.also_on))
-        return Need("on", settings.on, _INPUTS), *also
+        return settings.needs
 
     def check(self, name: str, settings: SweepSettings, inputs: Mapping[str, Ahead]) -> None:
         here = f"studies.{name}"

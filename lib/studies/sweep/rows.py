@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -21,13 +22,14 @@ from lib.mlp.standardise import Standardiser
 from lib.mlp.training import TrialData
 from lib.studies.study import Input, Study
 from lib.studies.sweep.result import Representation, Weights
-from lib.studies.sweep.settings import SweepSettings
+from lib.studies.sweep.settings import ComparingSettings, SweepSettings
 
 HOLD_OUT_SEED = 0
 PIXELS = "raw pixels"
 _EXAMPLES = 5
 
 Positions = npt.NDArray[np.int64]
+Compared = TypeVar("Compared", bound=ComparingSettings)
 Part = tuple[str, Positions]
 """A split, and which of its rows."""
 
@@ -280,8 +282,8 @@ class Candidates:
             division.release()
 
 
-def sources_of(study: Study[SweepSettings]) -> list[Source]:
-    """The input that a sweep is on, then the others, in order."""
+def sources_of(study: Study[Compared]) -> list[Source]:
+    """The input that a study is on, then the others, in order."""
     inputs = [study.inputs[role] for role in study.settings.roles]
     standardise = study.settings.standardises(inputs[0].feature_set is not None)
     return [Source(each, standardise) for each in inputs]

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field, PositiveInt, field_validator, model_
 
 from lib.mlp.trial import Seeds, require_distinct, searched_fields
 from lib.search.variant import Variant
-from lib.studies.study import StudySettings
+from lib.studies.study import Group, Need, StudySettings
 from lib.validation import Frozen
 
 
@@ -34,11 +34,38 @@ def distinct(names: tuple[str, ...]) -> tuple[str, ...]:
     return names
 
 
-class SweepSettings(StudySettings):
+class ComparingSettings(StudySettings):
+    """Settings of a study on one input, and on others of the same images."""
+
+    on: str = Field(description="The data (raw pixels) or feature set that networks are trained on.")
+    also_on: Annotated[tuple[str, ...], AfterValidator(distinct)] = Field(
+        (), description="Other inputs of the same images, to be compared with it."
+    )
+    standardise: bool | None = Field(
+        None,
+        description="Scale each input by training rows to mean 0 and deviation 1; empty: of features, not of pixels.",
+    )
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """The roles of its inputs: "on", then "also_on.0" and so on."""
+        return ("on", *(f"also_on.{place}" for place in range(len(self.also_on))))
+
+    @property
+    def needs(self) -> tuple[Need, ...]:
+        """The nodes of its inputs, by their roles."""
+        groups = (Group.DATA, Group.FEATURES)
+        return tuple(Need(role, node, groups) for role, node in zip(self.roles, (self.on, *self.also_on), strict=True))
+
+    def standardises(self, on_features: bool) -> bool:
+        """Whether all its inputs are standardised: as it says, else where it is on features."""
+        return on_features if self.standardise is None else self.standardise
+
+
+class SweepSettings(ComparingSettings):
     """Many trials on one input; every choice is made on validation rows, and winners are tested once."""
 
     kind: Literal["sweep"] = "sweep"
-    on: str = Field(description="The data (raw pixels) or feature set that networks are trained on.")
     variants: dict[VariantName, Variant] = Field(
         min_length=1, description="Named groups of trials, reported side by side."
     )
@@ -55,10 +82,6 @@ class SweepSettings(StudySettings):
         description="Where the dataset has no validation split, what is held out: by each seed its own share (repeated), by "
         "each its own fold of as many as there are seeds (folds), or by all seeds the same rows (fixed).",
     )
-    standardise: bool | None = Field(
-        None,
-        description="Scale each input by training rows to mean 0 and deviation 1; empty: of features, not of pixels.",
-    )
     patience: PositiveInt | None = Field(
         None, description="End a trial after so many epochs without a lower validation loss; empty: never."
     )
@@ -74,15 +97,6 @@ class SweepSettings(StudySettings):
     also_on: Annotated[tuple[str, ...], AfterValidator(distinct)] = Field(
         (), description="Other inputs of the same images: the winner's settings are trained and tested on them, too."
     )
-
-    @property
-    def roles(self) -> tuple[str, ...]:
-        """The roles of its inputs: "on", then "also_on.0" and so on."""
-        return ("on", *(f"also_on.{place}" for place in range(len(self.also_on))))
-
-    def standardises(self, on_features: bool) -> bool:
-        """Whether all its inputs are standardised: as it says, else where it is on features."""
-        return on_features if self.standardise is None else self.standardise
 
     def overlap(self, train_rows: int, held_out_rows: int) -> float:
         """How much the splits of different seeds have in common; see `lib.evaluation.intervals.half_width`.
