@@ -114,9 +114,7 @@ def hold_out_rows(
     rng = np.random.default_rng(seed)
     names = _names(labels, groups, digests)
     classes = np.unique(labels)
-    counts = different_images(labels, classes.max(initial=-1) + 1, names)
-    if short := [each for each in shortages(counts, 2) if each.found]:
-        raise too_few(short, class_names, where, "to hold some out")
+    _require_enough(labels, names, 2, class_names, where, "to hold some out")
     chosen = np.zeros(names.max(initial=-1) + 1, bool)
     for label in classes:
         members = np.flatnonzero(labels == label)
@@ -159,9 +157,7 @@ def fold_rows(
     from sklearn.model_selection import StratifiedGroupKFold
 
     names = _names(labels, groups, digests)
-    counts = different_images(labels, labels.max(initial=-1) + 1, names)
-    if short := [each for each in shortages(counts, folds) if each.found]:
-        raise too_few(short, class_names, where, f"to be in each of {folds} folds")
+    _require_enough(labels, names, folds, class_names, where, f"to be in each of {folds} folds")
     divided = StratifiedGroupKFold(folds, shuffle=True, random_state=0).split(labels, labels, names)
     kept, held = next(islice(divided, fold, None))
     return np.sort(kept), np.sort(held)
@@ -191,8 +187,17 @@ def hold_out_where_possible(
         able = able[~np.isin(names[able], alone)]  # with the rows of other classes that are in these groups
     try:
         return able[hold_out_rows(labels[able], fraction, seed, names[able])[1]]
-    except DataError:  # groups that hold images of several classes cannot be told apart
+    except DataError:  # groups that hold images of several classes cannot be parted
         return able[:0]
+
+
+def _require_enough(
+    labels: Rows, names: Rows, needed: int, class_names: Sequence[str] | None, where: str, reason: str
+) -> None:
+    """Raise DataError for classes that occur and have fewer than `needed` groups of these `names`."""
+    counts = different_images(labels, labels.max(initial=-1) + 1, names)
+    if short := [each for each in shortages(counts, needed) if each.found]:
+        raise too_few(short, class_names, where, reason)
 
 
 def _names(labels: Rows, groups: Sequence[object] | Rows | Digests | None, digests: Digests | None) -> Rows:
