@@ -10,6 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from flows.tables import filled
 from lib.addresses import without_credentials
 from lib.errors import ProbeflowError
 from lib.places import Places, places
@@ -39,9 +40,7 @@ def examine(profile: Profile, only: Sequence[str] | None = None) -> int:
     width = max([12, *(columns(name) for name in nodes)])  # subjects of our own have 8 letters at most
     for finding in _findings(profile, nodes, places()):
         mark = "ok" if finding.works else ("FIX" if finding.needed else "-")
-        sys.stdout.write(
-            f"{mark:5s} {finding.subject}{' ' * (width - columns(finding.subject))} {visible(finding.words)}\n"
-        )
+        sys.stdout.write(f"{mark:5s} {filled(finding.subject, width)} {visible(finding.words)}\n")
         sys.stdout.flush()
         failed |= finding.needed and not finding.works
     return 1 if failed else 0

@@ -12,10 +12,11 @@ def aligned(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     right = [head.startswith(">") for head in heads]
     lines = [[head.removeprefix(">") for head in heads], *rows]
     widths = [max(columns(line[place]) for line in lines) for place in range(len(heads))]
-    return ["  ".join(map(_filled, line, widths, right)).rstrip() for line in lines]
+    return ["  ".join(map(filled, line, widths, right)).rstrip() for line in lines]
 
 
-def _filled(cell: str, width: int, right: bool) -> str:
+def filled(cell: str, width: int, right: bool = False) -> str:
+    """A cell with spaces up to so many columns."""
     room = " " * (width - columns(cell))
     return room + cell if right else cell + room
 
