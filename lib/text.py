@@ -15,6 +15,9 @@ _ACTING = re.compile(
     "[\x00-\x1f\x7f-\x9f\xad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060\u2066-\u2069\ufeff\ufff9-\ufffb\ufffe\uffff\ud800-\udfff]"
 )
 
+LONGEST = 200
+"""Columns of a name that an error or warning spells out."""
+
 
 def visible(text: str, *, lines: bool = False) -> str:
     r"""Text whose control characters, changes of direction, zero widths and bytes that are no UTF-8 are escapes.
@@ -56,7 +59,7 @@ def columns(text: str) -> int:
     return sum(map(_columns, text))
 
 
-def cut(text: str, most: int) -> str:
+def cut(text: str, most: int = LONGEST) -> str:
     """A text of at most so many columns; a longer one ends in an ellipsis.
 
     >>> cut("a long class name", 10), cut("一二三四五", 6)

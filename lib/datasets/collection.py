@@ -31,9 +31,6 @@ from lib.text import cut
 _LISTED = 5
 _CLASSES_LISTED = 20
 
-_LONGEST = 200
-"""Columns of a name that an error or warning spells out."""
-
 _WINDOW = 1 << 16
 
 NO_SAMPLE = "no sample: neither an image nor a label"
@@ -195,10 +192,8 @@ def _in_several_classes(catalogue: Catalogue, rows: npt.NDArray[np.int64], class
     other = same & (labels[1:] != labels[:-1])
     if not other.any():
         return []
-    firsts = np.concatenate([[True], ~same]).cumsum()[1:][
-        other
-    ]  # the number of the image, for each place of another class
-    at = np.flatnonzero(other)[np.unique(firsts, return_index=True)[1]]
+    image = np.concatenate([[True], ~same]).cumsum()[1:]  # its number, for each place
+    at = np.flatnonzero(other)[np.unique(image[other], return_index=True)[1]]
     at = at[np.argsort(order[at])]
     told = [f"{catalogue.name(rows[order[each]])} and {catalogue.name(rows[order[each + 1]])}" for each in at[:_LISTED]]
     more = f" and {len(at) - _LISTED:,} more" if len(at) > _LISTED else ""
@@ -327,7 +322,7 @@ def _told(catalogue: Catalogue, rows: npt.NDArray[np.int64]) -> str:
     """The first few of some images, with the reasons of unreadable ones."""
     listed = []
     for row in rows[:_LISTED].tolist():
-        reason, name = catalogue.reason(row), cut(catalogue.name(row), _LONGEST)
+        reason, name = catalogue.reason(row), cut(catalogue.name(row))
         listed.append(f"{name} ({reason})" if reason else name)
     return ", ".join(listed) + (f" and {len(rows) - _LISTED:,} more" if len(rows) > _LISTED else "")
 

@@ -35,9 +35,6 @@ _AT_ONCE = 32
 
 _ATTEMPTS = 3
 
-_LONGEST = 200
-"""Columns of a name that an error spells out."""
-
 _WEB = ("http://", "https://")
 _STALLED_SECONDS = 60
 
@@ -129,7 +126,7 @@ class LocalPlace:
                 fix = (
                     f"a path of {len(name):,} characters is too long for this system: move what lies there up, or away"
                 )
-            raise DataError(f"folder {cut(name, _LONGEST)} cannot be listed ({error.strerror}); {fix}") from None
+            raise DataError(f"folder {cut(name)} cannot be listed ({error.strerror}); {fix}") from None
 
     def fetch(self, ranges: Iterable[Range]) -> Iterator[bytes | UnreadableError]:
         """The bytes of each range, in order, or why there are none; a file is opened once for ranges that follow."""

@@ -15,9 +15,6 @@ from lib.text import cut, size_words
 EXAMPLES = 5
 """Names that are told of what is left out."""
 
-_LONGEST = 200
-"""Columns that are told of a name."""
-
 _CLASSES_SHOWN = 10
 
 
@@ -86,7 +83,7 @@ class Tally:
 def words(left: LeftOut) -> str:
     """The names of the first few, and how many more."""
     more = left.count - len(left.examples)
-    return ", ".join(cut(name, _LONGEST) for name in left.examples) + (f" and {more:,} more" if more else "")
+    return ", ".join(cut(name) for name in left.examples) + (f" and {more:,} more" if more else "")
 
 
 class SplitsBy(StrEnum):

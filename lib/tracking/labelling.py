@@ -67,7 +67,8 @@ def newer_than_champion(tracking: Tracking, name: str, *, named: bool) -> str | 
     named : bool
         Whether the user named the model; else it is the only one, whatever data the newest run is of.
     """
-    champion, newest = Registry(tracking, name).champion(), Registry(tracking, name).versions()[-1]
+    registry = Registry(tracking, name)
+    champion, newest = registry.champion(), registry.versions()[-1]
     if champion is not None and int(newest.number) > int(champion.number):
         return (
             f"warning: version {newest.number} of this model is newer and not champion; {command('promote')} says why, and "
