@@ -55,18 +55,23 @@ def pipeline(
     outcomes: dict[str, dict[str, Any]] = {}
     began: dict[str, float] = {}
 
-    def ended(name: str, folder: str) -> None:
-        outcome = show_study(folder)
-        outcomes[name] = outcome | {"seconds": time.time() - began[name]}
-        note_node_time(Path(folder), outcomes[name]["seconds"], began[name])
+    def shown(name: str, outcome: dict[str, Any]) -> None:
+        outcomes[name] = outcome | {"seconds": outcome["shown"] - began[name]}
+        note_node_time(Path(outcome["folder"]), outcomes[name]["seconds"], began[name])
 
     if workers.pool is None:
+        showing: tuple[str, PrefectFuture[dict[str, Any]]] | None = None
         for name in names:
             began[name] = time.time()
-            ended(name, run_here(settings, name))
+            folder = run_here(settings, name)
+            if showing is not None:
+                shown(showing[0], showing[1].result())
+            showing = name, show_study.submit(folder)  # beside what the next node computes
+        if showing is not None:
+            shown(showing[0], showing[1].result())
     else:
         await_predecessors(CHUNK_FLOW, workers.pool)
-        _side_by_side(settings, graph, names, workers, began, ended)
+        _side_by_side(settings, graph, names, workers, began, lambda name, folder: shown(name, show_study(folder)))
 
     result: dict[str, Any] = {
         "profile": settings.name,

@@ -9,6 +9,7 @@ import sys
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from typing import Any, TextIO
 
 from flows.servers import require_prefect, temporary_prefect
@@ -45,7 +46,7 @@ def run_and_report(profile: Profile, only: Sequence[str] | None, where: Places, 
 
         check_settings(profile, wanted, where)
         _require_tracking(where)
-        ready()
+        ready(lambda: import_module("torch"))  # which all that computes needs
         whole = profile.model_dump(mode="json")
         result = pipeline(whole, only=list(only) if only else None, workers=workers)
     sys.stdout.write("\n".join(closing_table(result, where)) + "\n")

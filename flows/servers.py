@@ -180,11 +180,12 @@ def _settings_files() -> list[Path]:
 
 
 @contextmanager
-def temporary_prefect() -> Iterator[Callable[[], None]]:
+def temporary_prefect() -> Iterator[Callable[[Callable[[], object]], None]]:
     """A Prefect API for the block, on Prefect's local database; none when an API is configured.
 
     Prefect would start one by itself, but only after importing its whole server into this process. This one starts
-    beside the caller's own imports; call what the block is given, `ready()`, before the first flow.
+    beside the caller's own imports; call what the block is given, `ready(meanwhile)`, before the first flow. It calls
+    `meanwhile` if the server, which makes its database on first use, is not there yet.
 
     Raises
     ------
@@ -199,7 +200,7 @@ def temporary_prefect() -> Iterator[Callable[[], None]]:
     )
 
     if PREFECT_API_URL.value():
-        yield lambda: None
+        yield lambda meanwhile: None
         return
     with socket.socket() as probe:
         probe.bind((_HOST, 0))
@@ -223,7 +224,9 @@ def temporary_prefect() -> Iterator[Callable[[], None]]:
             start_new_session=True,  # Ctrl-C is for the run; the server must outlive its last message
         )
 
-        def ready() -> None:
+        def ready(meanwhile: Callable[[], object]) -> None:
+            if not _taken(port):
+                meanwhile()
             if _wait(port, server):
                 turn.close()
                 return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import csv
+import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,8 @@ def show_study(folder: str) -> dict[str, Any]:
     """Log the record in `folder` to MLflow and publish it in Prefect.
 
     Returns the outcome: name, kind, title, folder, headline, warnings, the dataset's warnings, seconds of training, the MLflow
-    run, where MLflow compares what the study tried if it tried several settings, tables, and the report if there is one.
+    run, where MLflow compares what the study tried if it tried several settings, tables, the report if there is one, and when all
+    was shown, in seconds since 1970.
     """
     from lib.report import REPORT
     from lib.tracking.records import log_record
@@ -102,6 +104,7 @@ def show_study(folder: str) -> dict[str, Any]:
     return {
         "name": record.name,
         "kind": record.kind,
+        "shown": time.time(),
         "title": shown.title,
         "folder": folder,
         "headline": shown.headline,

@@ -47,7 +47,7 @@ _RUN = """
 from flows.servers import temporary_prefect
 
 with temporary_prefect() as ready:
-    ready()
+    ready(lambda: None)
     print("ready", flush=True)
     input()
 """
