@@ -34,7 +34,7 @@ from lib.studies.sweep.result import ModelRole, TunedOn, Tuning
 from lib.studies.sweep.rows import HOLD_OUT_SEED, Division
 from lib.studies.sweep.settings import Baseline
 
-_VERSION = 2
+_VERSION = 3
 """Raised when a baseline is computed in another way, so that kept answers are not taken for the new ones."""
 
 _STEP_SECONDS, _RATE, _PASSES = 3e-4, 1e10, 4000
