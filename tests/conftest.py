@@ -71,14 +71,8 @@ def pytest_xdist_make_scheduler(config, log):
     return ByWhatIsShared(config, log)
 
 
-TOGETHER = (
-    "tests/integration/test_stack",
-    "tests/integration/test_work_pool",
-    "tests/integration/test_side_by_side",
-    "tests/integration/test_extraction_pool",
-    "tests/integration/test_pool_on_s3",
-)
-"""Beginnings of files that one process runs: those that share the team's stack, and those that list a server's flow runs."""
+TOGETHER = ("tests/integration/test_stack",)
+"""Beginnings of files that one process runs, for they share the team's stack."""
 
 LONGEST = (
     "tests/integration/test_stack",

@@ -9,10 +9,9 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager, suppress
-from datetime import datetime
 from pathlib import Path
 
-from prefect.client.schemas.filters import FlowRunFilter
+from prefect.client.schemas.filters import WorkPoolFilter
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -88,9 +87,9 @@ def flows(environment, *arguments: str) -> subprocess.CompletedProcess[str]:
     return done
 
 
-def flow_runs(client, since: datetime) -> dict:
-    """The server's flow runs by name, without those that other tests on it made before `since`."""
-    made = client.read_flow_runs(flow_run_filter=FlowRunFilter(expected_start_time={"after_": since}))
+def flow_runs(client, pool: str) -> dict:
+    """Flow runs of a work pool by name; other tests have pools of their own on the same server."""
+    made = client.read_flow_runs(work_pool_filter=WorkPoolFilter(name={"any_": [pool]}))
     assert len({run.name for run in made}) == len(made)
     return {run.name: run for run in made}
 

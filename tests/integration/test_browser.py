@@ -59,6 +59,7 @@ def run(request):
     with pytest.MonkeyPatch.context() as patch:
         for name in ("PROBEFLOW_DATA", "PROBEFLOW_MLRUNS", "MLFLOW_TRACKING_URI"):
             patch.setenv(name, environment[name])
+        EventsWorker.drain_all()  # or it goes on sending to the server of the test before
         with temporary_settings(settings):
             quick = {"activations": None, "classifier": None, "map": None}  # what is left out
             outcomes = pipeline(small_profile(features={"fc8": None}, studies=quick, promote=None))["nodes"]
