@@ -9,10 +9,7 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager, suppress
-from datetime import datetime
 from pathlib import Path
-
-from prefect.client.schemas.filters import FlowRunFilter
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -88,13 +85,6 @@ def flows(environment, *arguments: str) -> subprocess.CompletedProcess[str]:
     return done
 
 
-def flow_runs(client, since: datetime) -> dict:
-    """The server's flow runs by name, without those that other tests on it made before `since`."""
-    made = client.read_flow_runs(flow_run_filter=FlowRunFilter(expected_start_time={"after_": since}))
-    assert len({run.name for run in made}) == len(made)
-    return {run.name: run for run in made}
-
-
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -106,11 +96,13 @@ def listens(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def wait_for(condition, seconds: float = 90) -> None:
+def wait_for(condition, seconds: float = 90):
+    """Wait until a condition holds; returns what it gave."""
     end = time.monotonic() + seconds
-    while not condition():
+    while not (found := condition()):
         assert time.monotonic() < end, "waited too long"
         time.sleep(0.1)
+    return found
 
 
 def children(pid: int) -> list[int]:
