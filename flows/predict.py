@@ -39,7 +39,7 @@ def predict(
     """Write a row for each image: file, label, confidence; the status is 1 when one could not be read.
 
     Which model labels them, what it was trained on, and what came of newer ones, comes first on standard error; images that
-    could not be read come last. Rows are written as they come, so neither memory nor an interruption depends on their number.
+    could not be read come last. Rows are written as they come, so memory holds no more of an image than its name.
 
     Parameters
     ----------
