@@ -123,12 +123,12 @@ QUICK = {"alexnet"}
     ],
 )
 def test_every_backbone_exports(name, photos, tmp_path):
-    """The export itself compares. The smallest input makes AlexNet's pooling enlarge."""
+    """The two differ far less than images do. The smallest input makes AlexNet's pooling enlarge."""
     weights = weights_used_to_noise(name, tmp_path / f"{name}.safetensors")
     classifier = on_features(tmp_path, name, weights=weights)
     result = export_onnx(classifier, photos[:2], {}, tmp_path / "x.onnx")
-    assert result.difference <= BOUNDS["float32"]
-    assert np.ptp(classifier.classify(photos[:2]).probabilities[:, 0]) > 10 * BOUNDS["float32"]
+    between_images = np.ptp(classifier.classify(photos[:2]).probabilities[:, 0])
+    assert result.difference <= min(BOUNDS["float32"], 0.02 * between_images)
 
 
 def weights_used_to_noise(name: str, path: Path) -> Path:
