@@ -151,15 +151,21 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument(
         "images", nargs="+", metavar="IMAGES", help="files, folders, or patterns such as 'pets/**/*.jpg'"
     )
-    predict.add_argument("--csv", type=Path, metavar="FILE", help="write the answers there instead of the terminal")
-    predict.add_argument("--version", metavar="V", help="a version's number or alias (default: champion)")
+    predict.add_argument("--csv", type=Path, metavar="FILE", help="write the table there instead of standard output")
+    predict.add_argument(
+        "--top", type=int, default=1, metavar="K", help="classes of each image, the most probable first (default: 1)"
+    )
+    export = add("export", _export, "write the champion, or another registered version, as an ONNX file")
+    export.add_argument("file", type=Path, metavar="FILE.onnx", help="from an image's pixels to its probabilities")
+    for sub in (predict, export):
+        sub.add_argument("--version", metavar="V", help="a version's number or alias (default: champion)")
     promote = add("promote", _promote, "list the registered versions and why, make one champion by hand, or roll back")
     promote.add_argument("version", nargs="?", metavar="VERSION", help="its number or alias, to make it champion")
     promote.add_argument("--reason", metavar="WHY", help="why; kept with the version")
     promote.add_argument(
         "--rollback", action="store_true", help="make the champion before the present one champion again"
     )
-    for sub in (predict, promote):
+    for sub in (predict, export, promote):
         sub.add_argument(
             "--model", metavar="NAME", help="the registered model (default: the only one; the list has all)"
         )
@@ -323,7 +329,14 @@ def _predict(options: argparse.Namespace) -> int:
     from flows.predict import predict
     from lib.places import places
 
-    return predict(options.images, options.csv, options.model, options.version, places())
+    return predict(options.images, options.csv, options.model, options.version, places(), options.top)
+
+
+def _export(options: argparse.Namespace) -> int:
+    from flows.export import export
+    from lib.places import places
+
+    return export(options.file, options.model, options.version, places())
 
 
 def _promote(options: argparse.Namespace) -> int:

@@ -6,20 +6,22 @@ import glob
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from csv import writer as csv_writer
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 from lib.datasets.decoding import Decoder
 from lib.datasets.folder_files import files_below
 from lib.datasets.places import LocalPlace
 from lib.datasets.recognition import is_hidden, is_image, named_as_image
 from lib.errors import ConfigError, StorageError
+from lib.files import atomic_path
 from lib.machine import from_home
 from lib.places import Places
 from lib.progress import bar, silent
-from lib.studies.record.folder import write_csv
 from lib.text import not_utf8, visible
 from lib.tracking.labelling import Labelled, label_images, load_version, newer_than_champion
 from lib.tracking.registry import CHAMPION, registered_name
@@ -27,62 +29,100 @@ from lib.tracking.store import connect
 
 _AT_ONCE = 2048
 _BYTES_AT_ONCE = 256 << 20
+_LISTED = 100
+"""Images that could not be read which are named at the end; the table has all."""
 
 
-def predict(names: Sequence[str], csv: Path | None, model: str | None, version: str | None, where: Places) -> int:
-    """Print the top label and its probability for each image; the status is 1 when one could not be read.
+def predict(
+    names: Sequence[str], csv: Path | None, model: str | None, version: str | None, where: Places, top: int = 1
+) -> int:
+    """Write a row for each image: file, label, confidence; the status is 1 when one could not be read.
 
-    Which model labels them, what it was trained on, and what came of newer ones, comes first on standard error.
+    Which model labels them, what it was trained on, and what came of newer ones, comes first on standard error; images that
+    could not be read come last. Rows are written as they come, so memory holds no more of an image than its name.
 
     Parameters
     ----------
     names : sequence of str
         Files, folders (with all below) and patterns.
     csv : Path, optional
-        A file for the answers, instead of the terminal.
+        A file for the rows, written atomically, instead of standard output.
+    top : int
+        Classes of each image, the most probable first.
 
     Raises
     ------
     ConfigError
-        When a name means no image, or there is no champion, or several models and none was named.
+        When a name means no image, there is no champion, or several models and none was named, or fewer classes.
     """
     found = find_images(names)
-    paths = found.images
     if csv is not None and csv.is_dir():
         raise StorageError(f"cannot write {csv}: a folder of that name is in its place; give a file")
     tracking = connect(where)
     name = registered_name(tracking, model)
-    classifier = load_version(tracking, name, version or CHAMPION)
-    sys.stderr.write(f"by {classifier.title}, trained on {classifier.data}\n")
+    loaded = load_version(tracking, name, version or CHAMPION)
+    classifier = loaded.classifier
+    classes = len(classifier.recipe.class_names)
+    if not 1 <= top <= classes:
+        raise ConfigError(f"--top {top} does not fit {loaded.title}, which has {classes} classes; give 1 to {classes}")
+    sys.stderr.write(f"by {loaded.title}, trained on {loaded.version.data}\n")
+    if (error := loaded.version.calibration_error) is not None:
+        sys.stderr.write(
+            f"confidence: expected calibration error {error.estimate:.4f} ({error.low:.4f} to {error.high:.4f}) on its test "
+            "images\n"
+        )
     if version is None and (newer := newer_than_champion(tracking, name, named=model is not None)):
         sys.stderr.write(f"probeflow: {visible(newer)}\n")
     started = time.perf_counter()
-    answers: list[Labelled] = []
-    # The answers themselves, where they are printed, show how far it is.
-    with nullcontext(silent) if csv is None else bar("predict", len(paths), "image") as advance:
-        for some in _batches(paths):
-            for answer in label_images(classifier, some):
-                answers.append(answer)
-                if answer.error is not None:
-                    sys.stderr.write(f"probeflow: {visible(answer.image)}: {answer.error}\n")
-                elif csv is None:
-                    label, image = visible(str(answer.label)), visible(answer.image)
-                    sys.stdout.write(f"{label}\t{answer.probability:.4f}\t{image}\n")
-            advance(len(some))
+    unread: list[Labelled] = []
+    # Rows on a terminal show how far it is.
+    shown = csv is None and sys.stdout.isatty()
+    with (
+        _table(csv, top) as write,
+        nullcontext(silent) if shown else bar("predict", len(found.images), "image") as advance,
+    ):
+        for some in _batches(found.images):
+            for each in label_images(classifier, some, top, advance):
+                write(each)
+                if each.error is not None:
+                    unread.append(each)
     seconds = time.perf_counter() - started
-    if csv is not None:
-        write_csv(csv, [vars(answer) | {"image": _utf8(answer.image)} for answer in answers])
-    bad = sum(answer.error is not None for answer in answers)
-    told = (
-        f"{len(answers):,} image(s) in {seconds:.1f} s, {len(answers) / seconds:,.0f} a second, by {classifier.title}"
-    )
-    told += f"; {bad:,} could not be read" if bad else ""
+    for each in unread[:_LISTED]:
+        sys.stderr.write(f"probeflow: {visible(str(each.file))}: {each.error}\n")
+    if len(unread) > _LISTED:
+        sys.stderr.write(f"probeflow: {len(unread) - _LISTED:,} more, in the column error\n")
+    count = len(found.images)
+    told = f"{count:,} image(s) in {seconds:.1f} s, {count / seconds:,.0f} a second, by {loaded.title}"
+    told += f"; {len(unread):,} could not be read" if unread else ""
     if found.left_out:
         told += f"; {len(found.left_out):,} file(s) are no images and were left out, e.g. {found.left_out[0]}"
     if csv is not None:
         told += f"; written to {csv}"
     sys.stderr.write(f"{told}\n")
-    return 1 if bad else 0
+    return 1 if unread else 0
+
+
+@contextmanager
+def _table(file: Path | None, top: int) -> Iterator[Callable[[Labelled], None]]:
+    """What writes a row; a file has its name once the block ends well."""
+    more = [f"{name}_{place}" for place in range(2, top + 1) for name in ("label", "confidence")]
+    head = ("file", "label", "confidence", *more, "error")
+
+    def begun(stream: TextIO, plain: Callable[[str], str]) -> Callable[[Labelled], None]:
+        rows = csv_writer(stream, lineterminator="\n")
+        rows.writerow(head)
+
+        def write(each: Labelled) -> None:
+            best = [cell for label, probability in each.best for cell in (plain(label), probability)]
+            rows.writerow([plain(str(each.file)), *(best or [""] * (2 * top)), each.error or ""])
+
+        return write
+
+    if file is None:
+        yield begun(sys.stdout, visible)
+    else:
+        with atomic_path(file) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
+            yield begun(stream, _utf8)
 
 
 def _utf8(name: str) -> str:

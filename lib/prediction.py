@@ -20,7 +20,8 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from lib.backbones.weights import weights_digest
-from lib.datasets.decoding import CHANNELS, LARGEST_PIXELS, Decoder, UnreadableError
+from lib.datasets.decoding import CHANNELS, LARGEST_PIXELS, Decoder, UnreadableError, encode_png
+from lib.datasets.images import Images, read_images
 from lib.datasets.shrinking import Shrink
 from lib.datasets.sources import EncodedSource, parse_source
 from lib.errors import ConfigError, DataError, WeightsError
@@ -28,6 +29,7 @@ from lib.features.config import FeatureSettings
 from lib.features.plan import feature_set_digest
 from lib.files import digest_file, unsealed
 from lib.mlp.store import load_network
+from lib.progress import Advance, silent
 from lib.text import size_words
 
 if TYPE_CHECKING:
@@ -132,6 +134,19 @@ class Recipe(_Part):
             raise ValueError("a recipe has either features or pixels")
         return self
 
+    def examples(self, images: Images, count: int) -> list[bytes]:
+        """So many of some images, evenly spread, as PNG files: not larger than is needed of them."""
+        rows = np.unique(np.linspace(0, len(images) - 1, count).astype(np.int64))
+        few = read_images(images, rows)
+        if self.features is not None:
+            few = [self.features.settings.shrink(image) for image in few]
+        return [encode_png(image) for image in few]
+
+    @property
+    def decoder(self) -> Decoder:
+        """Decodes images as those of the training were."""
+        return Decoder(self.largest_pixels, self.scaled_side)
+
     @property
     def input_words(self) -> str:
         """What goes into the trained network."""
@@ -220,14 +235,22 @@ class Answers:
     @property
     def labels(self) -> list[str | None]:
         """The most probable class of each image; None where there is none."""
-        best = np.where(np.isnan(self.probabilities), -1, self.probabilities).argmax(axis=1)
-        return [None if row in self.problems else self.class_names[index] for row, index in enumerate(best)]
+        return [best[0][0] if best else None for best in self.top(1)]
 
     @property
     def confidences(self) -> list[float | None]:
         """The probability of that class."""
-        best = self.probabilities.max(axis=1)
-        return [None if row in self.problems else float(value) for row, value in enumerate(best)]
+        return [best[0][1] if best else None for best in self.top(1)]
+
+    def top(self, count: int) -> list[tuple[tuple[str, float], ...]]:
+        """So many of the most probable classes of each image with their probabilities, best first; none with a problem."""
+        order = np.argsort(-self.probabilities, axis=1, kind="stable")[:, :count].tolist()
+        return [
+            ()
+            if row in self.problems
+            else tuple((self.class_names[place], float(self.probabilities[row, place])) for place in best)
+            for row, best in enumerate(order)
+        ]
 
 
 class _Inputs(Protocol):
@@ -238,11 +261,22 @@ class _Inputs(Protocol):
 
 
 class ImageClassifier:
-    """A trained classifier that takes encoded images; safe to use from several threads at once."""
+    """A trained classifier that takes encoded images; safe to use from several threads at once.
 
-    def __init__(self, recipe: Recipe, network: MLPClassifier, inputs: _Inputs) -> None:
+    Attributes
+    ----------
+    network : MLPClassifier
+        The trained network.
+    extraction : FeatureSettings or None
+        Of the frozen network before it, with where its weights lie; None for raw pixels.
+    """
+
+    def __init__(
+        self, recipe: Recipe, network: MLPClassifier, inputs: _Inputs, extraction: FeatureSettings | None = None
+    ) -> None:
         self.recipe = recipe
-        self._network = network
+        self.network = network
+        self.extraction = extraction
         self._inputs = inputs
 
     @classmethod
@@ -264,7 +298,7 @@ class ImageClassifier:
                 f"classifier {recipe} cannot be read ({problem}); it is damaged or of another version of probeflow: "
                 "promote one that this version trained"
             ) from None
-        decoder = Decoder(read.largest_pixels, read.scaled_side)
+        decoder = read.decoder
         if read.pixels is not None:
             trained = load_network(network)
             if trained.n_features_in_ != math.prod(read.pixels.shape):
@@ -274,10 +308,13 @@ class ImageClassifier:
                 )
             return cls(read, trained, _Pixels(read.pixels, decoder))
         assert read.features is not None  # a recipe has one of the two
-        program = _program(read.features, recipe.parent, weights, device)
-        return cls(read, load_network(network), _Features(read.features.settings, program, decoder))
+        from lib.features.programs import make_program
 
-    def classify(self, images: Sequence[bytes]) -> Answers:
+        extraction = _extraction(read.features, recipe.parent, weights, device)
+        program = make_program(extraction, recipe.parent, None, None)
+        return cls(read, load_network(network), _Features(extraction, program, decoder), extraction)
+
+    def classify(self, images: Sequence[bytes], advance: Advance = silent) -> Answers:
         """Label encoded images: the bytes of PNG, JPEG or other files that Pillow reads."""
         problems: Problems = {}
         probabilities = np.full((len(images), len(self.recipe.class_names)), np.nan)
@@ -285,24 +322,23 @@ class ImageClassifier:
             whole = np.array([row not in problems for row in block])
             if whole.any():
                 scored = np.zeros((int(whole.sum()), probabilities.shape[1]))
-                scored[:, self._network.classes_] = self._network.predict_proba(inputs[whole])
+                scored[:, self.network.classes_] = self.network.predict_proba(inputs[whole])
                 probabilities[block.start : block.stop][whole] = scored
+            advance(len(block))
         return Answers(self.recipe.class_names, probabilities, problems)
 
 
-def _program(features: FeatureInput, folder: Path, weights: Path | None, device: str) -> Program:
-    from lib.features.programs import make_program
-
+def _extraction(features: FeatureInput, folder: Path, weights: Path | None, device: str) -> FeatureSettings:
+    """The settings of the extraction here, once the weights are known to be those of the training."""
     settings = features.settings.model_copy(update={"device": device})
     if weights_name(settings) is not None:
         if weights is None or not weights.is_file() or digest_file(weights) != features.weights_file_sha256:
             raise WeightsError(
                 f"classifier {folder} lacks its ImageNet weights, or they are damaged; train and promote it again"
             )
-        settings = settings.model_copy(update={"weights_file": str(weights)})
-    else:
-        _require_same_draw(features)
-    return make_program(settings, folder, None, None)
+        return settings.model_copy(update={"weights_file": str(weights)})
+    _require_same_draw(features)
+    return settings
 
 
 def _require_same_draw(features: FeatureInput) -> None:

@@ -110,7 +110,7 @@ class _Outputs:
         self.logits = self.outputs[-1].view(len(layout.trials), layout.classes, count)
         self.masks: list[_Masks] = []
         self.activations = [
-            [(_ACTIVATE[band.key], output[band.rows]) for band in bands]
+            [(ACTIVATE[band.key], output[band.rows]) for band in bands]
             for output, bands in zip(self.outputs, layout.activations, strict=False)
         ]
         self.before: list[list[_Move]] = [[]]
@@ -652,7 +652,7 @@ def _tanh_backward(delta: Tensor, output: Tensor) -> None:
     _aten.tanh_backward.grad_input(delta, output, grad_input=delta)
 
 
-_ACTIVATE: dict[str, Callable[[Tensor], Tensor]] = {
+ACTIVATE: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": torch.relu_,
     "sigmoid": torch.sigmoid_,
     "tanh": torch.tanh_,

@@ -10,32 +10,47 @@ from pathlib import Path
 from typing import Any
 
 import mlflow.pyfunc
-import pandas as pd
 
 from lib.datasets.decoding import NO_FILE
 from lib.errors import command
+from lib.prediction import ImageClassifier
+from lib.progress import Advance, silent
 from lib.tracking.past_runs import newest_whole_run
-from lib.tracking.registry import Registry
+from lib.tracking.registry import Registry, Version
 from lib.tracking.store import DATA_TAG, Tracking
 
 
 @dataclass(frozen=True)
 class Labelled:
-    """What the model says of one file: a label and its probability, or why there is none."""
+    """What the model says of one file: its most probable classes with their probabilities, or why there are none."""
 
-    image: str
-    label: str | None
-    probability: float | None
-    error: str | None
+    file: Path
+    best: tuple[tuple[str, float], ...]
+    error: str | None = None
 
 
 @dataclass(frozen=True)
 class LoadedVersion:
-    """A registered version, ready to label images: its name and number, what it was trained on, and the model."""
+    """A registered version, ready to label images, as MLflow loaded it."""
 
-    title: str
-    data: str
+    version: Version
     model: Any
+
+    @property
+    def title(self) -> str:
+        """Its name and number."""
+        return f"{self.version.name} version {self.version.number}"
+
+    @property
+    def classifier(self) -> ImageClassifier:
+        """The classifier itself, which has the probabilities of all classes."""
+        classifier: ImageClassifier = self.model.unwrap_python_model().classifier
+        return classifier
+
+    @property
+    def examples(self) -> list[bytes]:
+        """Some of its test images, encoded."""
+        return [bytes(image) for image in self.model.input_example["image"]]
 
 
 def load_version(tracking: Tracking, name: str, wanted: str) -> LoadedVersion:
@@ -49,14 +64,13 @@ def load_version(tracking: Tracking, name: str, wanted: str) -> LoadedVersion:
         When a frozen network's weights are not those that it was trained with.
     """
     version = Registry(tracking, name).version(wanted)
-    title = f"{name} version {version.number}"
     path, level = list(sys.path), logging.getLogger("mlflow").level
     try:
         model = mlflow.pyfunc.load_model(version.uri)
     finally:
         sys.path[:] = path  # MLflow puts the model's copy of this library there, which is loaded already
         logging.getLogger("mlflow").setLevel(level)
-    return LoadedVersion(title, version.data, model)
+    return LoadedVersion(version, model)
 
 
 def newer_than_champion(tracking: Tracking, name: str, *, named: bool) -> str | None:
@@ -81,8 +95,10 @@ def newer_than_champion(tracking: Tracking, name: str, *, named: bool) -> str | 
     return f"warning: the newest run, {run.info.run_name}, is of other data ({data}), of which there is no champion"
 
 
-def label_images(classifier: LoadedVersion, paths: Sequence[Path]) -> list[Labelled]:
-    """Label some files, in order; one that cannot be read says why."""
+def label_images(
+    classifier: ImageClassifier, paths: Sequence[Path], most: int = 1, advance: Advance = silent
+) -> list[Labelled]:
+    """Label some files, in order, with at most so many classes each; one that cannot be read says why."""
     contents: list[bytes] = []
     unread: dict[int, str] = {}
     for row, path in enumerate(paths):
@@ -93,10 +109,10 @@ def label_images(classifier: LoadedVersion, paths: Sequence[Path]) -> list[Label
                 unread[row] = NO_FILE
         except OSError as error:
             unread[row] = f"cannot be read: {error.strerror}"
-    answers = iter(())
-    if contents:
-        answers = classifier.model.predict(pd.DataFrame({"image": contents})).itertuples(index=False)
+    advance(len(unread))
+    answers = classifier.classify(contents, advance)
+    told = ((best, answers.problems.get(row)) for row, best in enumerate(answers.top(most)))
     return [
-        Labelled(str(path), None, None, unread[row]) if row in unread else Labelled(str(path), *next(answers))
+        Labelled(path, (), unread[row]) if row in unread else Labelled(path, *next(told))
         for row, path in enumerate(paths)
     ]

@@ -7,6 +7,7 @@ which takes images and is what is registered.
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,11 +22,12 @@ from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 from numpy import dtype
 
 from lib.features.config import FeatureSettings
-from lib.files import digest_file, sealed, write_json
+from lib.files import digest_file, sealed, write_bytes, write_json
 from lib.mlp.tensor_files import read_tensors
 from lib.prediction import Recipe, weights_name
 from lib.studies.study import Record
 from lib.text import listed
+from lib.tracking.card import FILE as CARD
 from lib.tracking.store import Tracking
 
 IMAGE_CLASSIFIER = "image-classifier"
@@ -73,7 +75,8 @@ def log_image_classifier(
     settings: FeatureSettings | None,
     cache: Path,
     mirror: str | None,
-    example: bytes,
+    examples: Sequence[bytes],
+    card: str,
 ) -> str:
     """Log the record's network with all that leads from an image to its label; returns the model's id, also a second time.
 
@@ -83,8 +86,10 @@ def log_image_classifier(
     ----------
     settings : FeatureSettings or None
         Those of the extraction, by which its weights are found here; None for a classifier of raw pixels.
-    example : bytes
-        An image file, which MLflow keeps as the input example.
+    examples : sequence of bytes
+        Image files, which MLflow keeps as the input example.
+    card : str
+        The model card, which is kept beside the networks.
 
     Raises
     ------
@@ -104,9 +109,10 @@ def log_image_classifier(
             features = recipe.features.model_copy(update={"weights_file_sha256": digest_file(weights)})
             recipe = recipe.model_copy(update={"features": features})
             artifacts["weights"] = _address(weights)
-        recipe_file = Path(folder) / "recipe.json"
-        artifacts["recipe"] = _address(recipe_file)
+        recipe_file, card_file = Path(folder) / "recipe.json", Path(folder) / CARD
+        artifacts |= {"recipe": _address(recipe_file), "card": _address(card_file)}
         write_json(recipe_file, sealed(recipe.model_dump(mode="json")))
+        write_bytes(card_file, card.encode())
         logged = _log(
             run_id,
             name=IMAGE_CLASSIFIER,
@@ -122,7 +128,7 @@ def log_image_classifier(
                     ]
                 ),
             ),
-            input_example=pd.DataFrame({"image": [example]}),
+            input_example=pd.DataFrame({"image": list(examples)}),
             pip_requirements=_pinned(_IMAGES_NEED),
             metadata={"description": f"Images of {listed(recipe.class_names)} to labels. {record.model.description}"},
         )

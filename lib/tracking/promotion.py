@@ -16,7 +16,6 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from lib.datasets import require_no_leakage
-from lib.datasets.decoding import encode_png
 from lib.errors import ConfigError, DataError, LeakageError, WeightsError
 from lib.evaluation.checks import Learned
 from lib.evaluation.intervals import Interval, p_words
@@ -29,12 +28,16 @@ from lib.studies.study import Input, Record
 from lib.studies.sweep.predictions import FILE, Predictions, read_predictions
 from lib.studies.sweep.result import SweepResult
 from lib.text import listed
-from lib.tracking.models import log_image_classifier
-from lib.tracking.registry import WITHDRAWN_TAG, Registry, Version, model_name
+from lib.tracking.card import model_card, shortened
+from lib.tracking.models import IMAGE_CLASSIFIER, log_image_classifier
+from lib.tracking.registry import LONGEST_CARD, WITHDRAWN_TAG, Registry, Version, model_name
 from lib.tracking.store import Tracking
 from lib.tracking.turns import turn
 
 _RUN_TAG = "probeflow.promotion"
+
+_EXAMPLES = 8
+"""Test images that go with a model, by which an export is compared with it."""
 
 
 class Outcome(StrEnum):
@@ -311,14 +314,16 @@ class _Gate:
         return feature_recipe(self.on.dataset, self.extraction, trained_on.digest, where.weights, where.mirror)
 
     def _register(self, recipe: Recipe) -> Version:
-        dataset, where = self.on.dataset, self.where
-        example = encode_png(dataset.require("test", "the network is tested on it").images[0])
+        dataset, where, record = self.on.dataset, self.where, self.record
+        card = model_card(self.registry.name, f"runs:/{self.run_id}/{IMAGE_CLASSIFIER}", record, recipe)
+        examples = recipe.examples(dataset.require("test", "the network is tested on it").images, _EXAMPLES)
         model = log_image_classifier(
-            self.tracking, self.run_id, self.record, recipe, self.extraction, where.weights, where.mirror, example
+            self.tracking, self.run_id, record, recipe, self.extraction, where.weights, where.mirror, examples, card
         )
         about = f"Image classifier of {escaped(listed(recipe.class_names))} by probeflow: takes images."
-        headline = f"{self.record.name}: {self.record.present().headline}"
-        return self.registry.register(self.run_id, model, about, headline, dataset, self.accuracy)
+        calibration_error = self.result.models[self.result.chosen].measured["ece"]
+        described = shortened(card, LONGEST_CARD)
+        return self.registry.register(self.run_id, model, about, described, dataset, self.accuracy, calibration_error)
 
     def _against(self, challenger: Version, current: Version | None) -> Decision:
         """Whether the challenger is significantly better than the champion."""

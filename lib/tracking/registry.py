@@ -38,6 +38,13 @@ _ORIGIN_TAG = "probeflow.origin"
 _ACCURACY_TAG = "probeflow.accuracy"
 """Test accuracy of the version's network with its 95 % confidence interval over images, as JSON."""
 
+_CALIBRATION_TAG = "probeflow.calibration"
+"""The same of its expected calibration error."""
+
+_DECISIONS = "\n\n## Decisions\n\n"
+LONGEST_CARD, _LONGEST_DESCRIPTION = 4000, 5000
+"""Letters; MLflow takes no more of a description, and what is decided later follows the card."""
+
 _PREFIX = "probeflow-"
 _MOST = 10_000
 _KEPT = 1000
@@ -83,7 +90,15 @@ class Version:
     @property
     def accuracy(self) -> Interval | None:
         """On the test images; None of a version that was not registered by the gate."""
-        return Interval(**json.loads(self.tags[_ACCURACY_TAG])) if _ACCURACY_TAG in self.tags else None
+        return self._interval(_ACCURACY_TAG)
+
+    @property
+    def calibration_error(self) -> Interval | None:
+        """Expected, on the test images; None of a version that was registered without."""
+        return self._interval(_CALIBRATION_TAG)
+
+    def _interval(self, tag: str) -> Interval | None:
+        return Interval(**json.loads(self.tags[tag])) if tag in self.tags else None
 
 
 def model_name(dataset: Dataset) -> str:
@@ -201,9 +216,16 @@ class Registry:
         return next((each for each in self.versions() if each.run_id == run_id), None)
 
     def register(
-        self, run_id: str, model_id: str, about: str, note: str, dataset: Dataset, accuracy: Interval
+        self,
+        run_id: str,
+        model_id: str,
+        about: str,
+        card: str,
+        dataset: Dataset,
+        accuracy: Interval,
+        calibration_error: Interval,
     ) -> Version:
-        """A new version: a logged model that takes images, of this run; `about` is of the model, `note` of the version."""
+        """A new version: a logged model that takes images, of this run; `about` is of the model, `card` of the version."""
         try:
             self._client.create_registered_model(self.name, description=about)
         except MlflowException:
@@ -212,11 +234,12 @@ class Registry:
             DATA_TAG: dataset.digest,
             _ORIGIN_TAG: bounded_tag(dataset.origin),
             _ACCURACY_TAG: json.dumps(asdict(accuracy)),
+            _CALIBRATION_TAG: json.dumps(asdict(calibration_error)),
         }
         # A server takes this source only beside the model's id, which it checks the caller's right to.
         source = f"models:/{model_id}"
         made = self._client.create_model_version(
-            self.name, source, run_id, tags=tags, description=note, model_id=model_id
+            self.name, source, run_id, tags=tags, description=card, model_id=model_id
         )
         return _version(made)
 
@@ -231,11 +254,15 @@ class Registry:
         self._client.set_registered_model_alias(self.name, CHAMPION, version.number)
 
     def note(self, version: Version, decision: str) -> None:
-        """Keep what was decided on a version, as a tag and at the end of its description."""
+        """Keep what was decided on a version, as a tag and at the end of its description, after its card."""
         said = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC: {decision}"
         about = self._client.get_model_version(self.name, version.number).description or ""
         if not about.endswith(decision):
-            self._client.update_model_version(self.name, version.number, f"{about}\n\n{said}".strip()[-5000:])
+            card, _, decided = about.partition(_DECISIONS)
+            card = card[:LONGEST_CARD]
+            decided = f"{decided}\n\n{said}".strip()[len(card) + len(_DECISIONS) - _LONGEST_DESCRIPTION :]
+            about = f"{card}{_DECISIONS}{decided}"
+            self._client.update_model_version(self.name, version.number, about)
         self._client.set_model_version_tag(self.name, version.number, DECISION_TAG, said)
 
     def roll_back(self, reason: str) -> tuple[Version, Version]:

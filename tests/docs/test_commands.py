@@ -153,6 +153,8 @@ OWN_IMAGES: dict[str, Run] = {
     f'{PROBEFLOW} promote 2 --reason "checked by hand"': Run("version 2 .*checked by hand"),
     f'{PROBEFLOW} promote --rollback --reason "fails on new images"': Run("version 1 .*fails on new images"),
     f"{PROBEFLOW} predict 'more/**/*.jpg' --csv labels.csv": Run(r"^4 image\(s\) in.*written to labels.csv$"),
+    f"{PROBEFLOW} predict more --top 2": Run("^file,label,confidence,label_2,confidence_2,error$"),
+    f"{PROBEFLOW} export pets.onnx": Run("^onnxruntime's probabilities of 8 test images differ from ours by at most "),
     f"{PROBEFLOW} predict 'more/**/*.jpg' --csv labels.csv --model MODEL": Run(
         "^by probeflow-pets-", put={"MODEL": lambda place: registered_names(connect(places(place.environment)))[0]}
     ),
@@ -317,6 +319,9 @@ def test_commands_on_own_images_run_as_they_are_written(tmp_path, prefect_server
     (code,) = [block for page in PAGES for block in blocks("python", page) if "mlflow.pyfunc" in block]
     (tmp_path / "label.py").write_text(f"{code.rstrip()}\nprint(_)\n".replace("model.predict", "_ = model.predict"))
     assert "cat" in place.run(".venv/bin/python label.py")
+    (code,) = [block for page in PAGES for block in blocks("python", page) if "onnxruntime" in block]
+    (tmp_path / "onnx_label.py").write_text(f"{code}print(label)\n")
+    assert "cat" in place.run(".venv/bin/python onnx_label.py")
 
 
 @pytest.mark.stack
@@ -340,4 +345,4 @@ def test_python_that_reads_features_runs_as_it_is_written(tmp_path, monkeypatch)
 
 def test_every_piece_of_python_is_run():
     pieces = [block for page in PAGES for block in blocks("python", page)]
-    assert len(pieces) == 2, "a new one needs a test here"
+    assert len(pieces) == 3, "a new one needs a test here"

@@ -68,7 +68,9 @@ def run(request):
     registry = Registry(tracking, "probeflow-photo-patches")
     model = empty_model(tracking, run_id)
     dataset = open_record(Path(outcomes["hidden_units"]["folder"])).dataset
-    version = registry.register(run_id, model, "a model", "test accuracy 1", dataset, Interval(1.0, 0.9, 1.0))
+    version = registry.register(
+        run_id, model, "a model", "test accuracy 1", dataset, Interval(1.0, 0.9, 1.0), Interval(0.1, 0.0, 0.2)
+    )
     registry.challenge(version)
     registry.crown(version)
     pages, facts = pages_of(environment)

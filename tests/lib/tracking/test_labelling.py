@@ -12,12 +12,15 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 import torch
 from PIL import Image
 from safetensors.numpy import load_file
 from sklearn.datasets import load_digits
 
+import flows.predict
+from flows.export import export
 from flows.predict import find_images, predict
 from flows.promote import promote, show_versions
 from lib.backbones.network import save_weights
@@ -26,20 +29,22 @@ from lib.backbones.weights import weights_digest
 from lib.datasets import acquire
 from lib.datasets.decoding import NO_FILE, encode_png
 from lib.datasets.sources import Digits, ImageFolder
-from lib.errors import ConfigError, DataError, WeightsError
+from lib.errors import ConfigError, DataError, StorageError, WeightsError
 from lib.features.plan import feature_set_digest
 from lib.files import digest_file, write_json
 from lib.mlp.store import load_network
+from lib.onnx_export import pixels_of
 from lib.prediction import ImageClassifier, Recipe, feature_recipe, pixel_recipe
 from lib.profile import parse_profile
 from lib.studies.study import Record
 from lib.studies.sweep.predictions import read_predictions
 from lib.tracking import registry
-from lib.tracking.labelling import LoadedVersion, label_images, load_version
+from lib.tracking.labelling import label_images, load_version
 from lib.tracking.models import log_network
 from lib.tracking.promotion import consider
 from lib.tracking.records import log_record
 from lib.tracking.registry import Registry, model_name
+from tests.docs.pages import PAGES, blocks
 from tests.image_files import write_images
 from tests.records import places_under, whole_run
 
@@ -242,7 +247,7 @@ def test_two_folders_of_one_name_have_a_model_each_and_one_folder_with_other_ima
         champions.append(decision.model)
         classifier = load_version(tracking, decision.model, "champion")
         paths = [next((tmp_path / place / "pets" / name).glob("*.png")) for name in names]
-        assert [each.label for each in label_images(classifier, paths)] == list(names)
+        assert [each.best[0][0] for each in label_images(classifier.classifier, paths)] == list(names)
     assert len(set(champions)) == 2
     Image.fromarray(np.full((8, 8), 7, np.uint8)).save(tmp_path / "other" / "pets" / "rose" / "new.png")
     again = acquire(run.profile.data["pets"], run.where.data)
@@ -282,7 +287,7 @@ def test_a_name_that_is_no_utf_8_is_an_escape_in_the_csv(champion, folder, where
     shutil.copy(folder / "damaged.png", odd)
     assert predict([odd], tmp_path / "out.csv", champion.model, None, where) == 1
     (row,) = csv.DictReader((tmp_path / "out.csv").read_text(encoding="utf-8").splitlines())
-    assert row["image"] == rf"{tmp_path}/caf\xe9.png"
+    assert row["file"] == rf"{tmp_path}/caf\xe9.png"
 
 
 def test_predict_writes_the_champion_s_labels_and_names_what_it_could_not_read(
@@ -291,17 +296,22 @@ def test_predict_writes_the_champion_s_labels_and_names_what_it_could_not_read(
     assert predict([str(folder)], tmp_path / "out.csv", champion.model, None, where) == 1
     rows = list(csv.DictReader((tmp_path / "out.csv").open()))
     kept = read_predictions(classified.folder)
-    assert [row["image"] for row in rows] == [
+    assert [row["file"] for row in rows] == [
         str(folder / "damaged.png"), *(str(folder / "deep" / f"{number:03d}.PNG") for number in range(len(own)))
     ]  # fmt: skip
     assert [row["label"] for row in rows[1:]] == [photos.class_names[label] for label in kept.of(kept.chosen)]
-    np.testing.assert_allclose([float(row["probability"]) for row in rows[1:]], own.max(axis=1), rtol=1e-5)
-    assert rows[0]["label"] == rows[0]["probability"] == ""
+    np.testing.assert_allclose([float(row["confidence"]) for row in rows[1:]], own.max(axis=1), rtol=1e-5)
+    assert rows[0]["label"] == rows[0]["confidence"] == ""
     told = capsys.readouterr()
     assert told.out == ""
-    model, error, summary = told.err.splitlines()
+    model, calibration, error, summary = told.err.splitlines()
     data = f"{photos.origin}, digest {photos.digest[:12]}"
     assert model == f"by {champion.model} version {champion.version}, trained on {data}"
+    recorded = classified.result.models[classified.result.chosen].measured["ece"]
+    assert calibration == (
+        f"confidence: expected calibration error {recorded.estimate:.4f} ({recorded.low:.4f} to {recorded.high:.4f}) on "
+        "its test images"
+    )
     assert error == f"probeflow: {folder / 'damaged.png'}: {rows[0]['error']}"
     assert "97 image(s) in" in summary
     assert summary.endswith(
@@ -311,11 +321,73 @@ def test_predict_writes_the_champion_s_labels_and_names_what_it_could_not_read(
     )
 
 
-def test_predict_prints_a_line_an_image_and_ends_well(champion, folder, where, own, capsys):
-    assert predict([str(folder / "deep" / "00*.PNG")], None, champion.model, "challenger", where) == 0
-    lines = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
-    assert [float(probability) for _, probability, _ in lines] == pytest.approx(own[:10].max(axis=1).tolist(), abs=5e-5)
-    assert lines[3][2] == str(folder / "deep" / "003.PNG")
+def test_predict_prints_the_same_table_with_as_many_classes_as_are_asked_for(
+    champion, folder, where, own, photos, capsys
+):
+    names = [str(folder / "deep" / "00*.PNG")]
+    assert predict(names, None, champion.model, "challenger", where, top=2) == 0
+    rows = list(csv.DictReader(capsys.readouterr().out.splitlines()))
+    assert list(rows[0]) == ["file", "label", "confidence", "label_2", "confidence_2", "error"]
+    for row, probabilities in zip(rows, own[:10], strict=True):
+        order = [int(place) for place in np.argsort(-probabilities)]
+        assert [row["label"], row["label_2"]] == [photos.class_names[place] for place in order]
+        found = [float(row["confidence"]), float(row["confidence_2"])]
+        assert found == pytest.approx(probabilities[order].tolist(), rel=1e-4)
+    assert rows[3]["file"] == str(folder / "deep" / "003.PNG")
+    for top in (0, 3):
+        with pytest.raises(ConfigError, match=rf"--top {top} does not fit .*, which has 2 classes; give 1 to 2"):
+            predict(names, None, champion.model, None, where, top)
+
+
+def test_rows_are_written_batch_by_batch_and_an_interrupted_table_is_not_left(
+    champion, folder, where, tmp_path, monkeypatch
+):
+    """The second batch holds a file whose reading is interrupted; by then the first one's rows lie in the temporary file."""
+    monkeypatch.setattr(flows.predict, "_AT_ONCE", 40)
+    last = folder / "deep" / "050.PNG"
+    seen = []
+    read_bytes = Path.read_bytes
+
+    def reading(path):
+        if path == last:
+            (temporary,) = tmp_path.iterdir()
+            seen.append(temporary.name)
+            raise KeyboardInterrupt
+        return read_bytes(path)
+
+    monkeypatch.setattr(Path, "read_bytes", reading)
+    with pytest.raises(KeyboardInterrupt):
+        predict([str(folder / "deep")], tmp_path / "out.csv", champion.model, None, where)
+    assert seen
+    assert seen[0].startswith(".out.csv.")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_version_s_onnx_file_gives_the_pipeline_s_probabilities(
+    champion, tracking, photos, folder, images, own, where, tmp_path, capsys
+):
+    file = tmp_path / "photos.onnx"
+    assert export(file, champion.model, None, where) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith(f"{file}: {champion.model} version {champion.version}, ")
+    assert lines[1].startswith("input pixels: float32 (batch, 3, 64, 64)")
+    assert lines[3].startswith("onnxruntime's probabilities of 8 test images differ from ours by at most ")
+    session = onnxruntime.InferenceSession(str(file))
+    classifier = load_version(tracking, champion.model, "champion").classifier
+    (found,) = session.run(["probabilities"], {"pixels": pixels_of(classifier, images)})
+    np.testing.assert_allclose(found, own, atol=1e-4)
+    about = session.get_modelmeta().custom_metadata_map
+    assert (about["model"], about["version"], about["dataset_digest"]) == (champion.model, "1", photos.digest)
+    assert about["run_id"] == Registry(tracking, champion.model).champion().run_id
+
+    (block,) = [each for page in PAGES for each in blocks("python", page) if "onnxruntime" in each]
+    names: dict[str, object] = {}
+    (tmp_path / "one.jpg").write_bytes(images[0])
+    exec(block.replace("pets.onnx", str(file)).replace("one.jpg", str(tmp_path / "one.jpg")), names)
+    # Pillow rounds resized pixels to whole numbers.
+    np.testing.assert_allclose(names["probabilities"], own[0], atol=0.02)
+    with pytest.raises(StorageError, match="a folder of that name is in its place; give a file"):
+        export(tmp_path, champion.model, None, where)
 
 
 def test_names_mean_files_folders_and_patterns_each_image_once(folder):
@@ -332,7 +404,7 @@ def test_names_mean_files_folders_and_patterns_each_image_once(folder):
             find_images([str(folder), name])
 
 
-def test_what_is_no_regular_file_is_an_image_that_cannot_be_read_and_nothing_waits_for_it(tmp_path):
+def test_what_is_no_regular_file_is_an_image_that_cannot_be_read_and_nothing_waits_for_it(classifier, tmp_path):
     (tmp_path / "gone.jpg").symlink_to("nowhere")
     for name in ("pipe.png", "pipe"):
         os.mkfifo(tmp_path / name)
@@ -345,9 +417,7 @@ def test_what_is_no_regular_file_is_an_image_that_cannot_be_read_and_nothing_wai
     for named in ("gone.jpg", "pipe.png", "pipe"):
         assert find_images([str(tmp_path / named)]).images == [tmp_path / named]
     odd = [tmp_path / name for name in ("gone.jpg", "pipe.png", "pipe")]
-    assert [(each.label, each.error) for each in label_images(LoadedVersion("", "", None), odd)] == [
-        (None, NO_FILE)
-    ] * 3
+    assert [(each.best, each.error) for each in label_images(classifier, odd)] == [((), NO_FILE)] * 3
 
 
 @pytest.mark.slow

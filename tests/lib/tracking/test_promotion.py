@@ -14,7 +14,7 @@ from lib.evaluation.checks import Learned
 from lib.evaluation.intervals import wilson
 from lib.evaluation.measures import measure
 from lib.evaluation.paired import compare_predictions
-from lib.studies.presentation import Rows
+from lib.studies.presentation import Rows, escaped
 from lib.studies.sweep.predictions import read_predictions
 from lib.tracking.labelling import newer_than_champion
 from lib.tracking.promotion import Outcome, consider, promote_by_hand, roll_back
@@ -84,6 +84,20 @@ def test_the_first_sound_one_is_challenger_and_champion_once(gate):
         assert (decision.outcome, decision.promoted, decision.version) == (outcome, True, "1")
     assert gate.aliases == {"challenger": "1", "champion": "1"}
     assert gate.registry.champion().accuracy == wilson(380, 447)
+
+
+def test_a_version_s_description_is_its_card_and_then_what_was_decided_last(gate):
+    gate.consider(gate.record("good", gate.right_on((0, 380))))
+    version = gate.registry.champion()
+    for number in range(6):
+        gate.registry.note(version, f"decision {number}: {'because ' * 120}")
+    about = gate.tracking.client.get_model_version(gate.name, version.number).description
+    assert len(about) == 5000
+    card, decisions = about.split("\n\n## Decisions\n\n")
+    assert card.startswith(f"# Model Card for {escaped(gate.name)}\n")
+    assert decisions.endswith("because")
+    assert "decision 5: because" in decisions
+    assert "decision 0: because" not in decisions
 
 
 def test_a_worse_one_and_a_tie_are_refused_and_a_better_one_promoted_each_with_the_reason(gate):
