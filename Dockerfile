@@ -23,7 +23,8 @@ FROM python:3.11.14-slim-bookworm AS run
 RUN groupadd --gid 10001 probeflow && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /tmp probeflow \
     && mkdir /data /artifacts && chown 10001:10001 /data /artifacts
 # PYTHONPATH: a worker runs flows in folders of their own, and finds them by their module's name.
-ENV PATH=/venv/bin:$PATH PYTHONPATH=/app PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+# GIT_PYTHON_REFRESH: MLflow looks for git, which is not here, and would warn of it in every run.
+ENV PATH=/venv/bin:$PATH PYTHONPATH=/app PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 GIT_PYTHON_REFRESH=quiet
 WORKDIR /app
 USER 10001:10001
 CMD ["python", "-m", "flows", "--help"]
@@ -31,7 +32,11 @@ CMD ["python", "-m", "flows", "--help"]
 FROM run AS cpu
 COPY --from=cpu-packages /venv /venv
 COPY . .
+ARG COMMIT
+ENV PROBEFLOW_COMMIT=$COMMIT
 
 FROM run AS gpu
 COPY --from=gpu-packages /venv /venv
 COPY . .
+ARG COMMIT
+ENV PROBEFLOW_COMMIT=$COMMIT

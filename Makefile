@@ -4,9 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN := $(BIN)/python -m
 ARGS ?=
+PROFILE ?= $(if $(wildcard /dev/nvidiactl),gpu,cpu-chunks)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-stack chaos fuzz secrets stack stack-down lint format ui doctor bench bench-extract pictures audit constraints clean
+.PHONY: help setup run test test-stack test-containers chaos fuzz secrets stack stack-down docker lint format ui doctor bench bench-extract pictures audit constraints clean
 
 help: ## show this menu
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
@@ -37,17 +38,24 @@ test-stack: setup ## the slow tests, and those that need servers of their own, a
 fuzz: setup ## damage every kind of file that is read, and lay out folders, thousands of times (about an hour; ARGS="-k zip" for some)
 	@$(RUN) pytest -m fuzz --hypothesis-profile=long --timeout 7200 $(ARGS)
 
-secrets: setup ## make the team's passwords into .env
-	@$(RUN) flows secrets
+test-containers: setup ## the stack in real containers: built, used, killed, restarted, taken down and up again (about 10 min; docker)
+	@$(RUN) pytest --containers -n 0 -s -m containers $(ARGS)
+
+secrets: ## make the team's passwords into .env, with the system's own Python
+	@$(PYTHON) deploy/make_secrets.py
 
 chaos: setup ## kill workers and servers of the stack in the middle of runs, ten times; eight pipelines at once; the embedded profile; the docs' commands on built-in profiles (about 35 min)
 	@$(RUN) pytest --stack --long -n 0 -s -m long $(ARGS)
 
-stack: setup ## start PostgreSQL, Prefect, MLflow and workers of docker-compose.yml as processes on this machine
-	@$(RUN) flows stack up $(ARGS)
+stack: docker secrets ## build and start PostgreSQL, Prefect, MLflow and workers with Docker Compose (PROFILE=gpu or cpu-chunks; default: what is here)
+	@PROBEFLOW_COMMIT="$$(git describe --always --abbrev=40 --exclude='*' --dirty=', with changes that are not committed' 2> /dev/null)" \
+	docker compose --profile $(PROFILE) up --detach --build --wait $(ARGS)
 
-stack-down: setup ## end them; their data stays in .stack/
-	@$(RUN) flows stack down
+stack-down: docker ## end them; their data stays in volumes
+	@docker compose --profile '*' down $(ARGS)
+
+docker:
+	@command -v docker > /dev/null || { echo "docker is not on PATH: install Docker Engine 25 or newer with Compose, or run the servers without it (docs/team.md)" >&2; exit 2; }
 
 lint: setup ## check style, format, types and import contracts
 	@$(RUN) ruff check .

@@ -1,4 +1,4 @@
--- Run once by the postgres image, or by `make stack`, when the cluster is new: a database and a role for each server,
+-- Run once, by the postgres image when the cluster is new, or by hand (docs/team.md): a database and a role for each server,
 -- with the passwords that the environment holds. psql 15 reads them itself, so they are on no command line.
 \getenv prefect_password PREFECT_POSTGRES_PASSWORD
 \getenv mlflow_password MLFLOW_POSTGRES_PASSWORD

@@ -37,6 +37,7 @@ PLACES = {
     "PROBEFLOW_MLRUNS": "Folder of MLflow's local database and artifacts; default `mlruns/` in the checkout.",
     "PROBEFLOW_MIRROR": "Path, `file://`, `http://`, `https://` or `s3://` that replaces the public addresses of data and "
     "weights.",
+    "PROBEFLOW_LOCKS": "Folder where chunks take turns on a GPU, if those of a machine share no `/tmp`, as containers do.",
     "MLFLOW_TRACKING_URI": "An MLflow server, instead of the local database.",
     "MLFLOW_PUBLIC_URL": "Where a browser reaches MLflow, if that is another address.",
     "PREFECT_API_URL": "A Prefect server, instead of one for the length of a run.",

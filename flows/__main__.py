@@ -210,10 +210,6 @@ def _parser() -> argparse.ArgumentParser:
         "--limit", type=int, metavar="N", help="one worker that runs N at once without a GPU, for pipelines (pool cpu)"
     )
     work.set_defaults(console="INFO")  # the workers' and their chunks' log is all that there is to see
-    add("secrets", _secrets, "make the stack's passwords into .env, those that are missing")
-    stack = add("stack", _stack, "the services of docker-compose.yml as processes of this machine, on loopback")
-    stack.add_argument("action", choices=["up", "down", "status", "supervise"])
-    stack.add_argument("service", nargs="*", metavar="SERVICE", help="up: these, with what they need (default: all)")
     ui = add("ui", _ui, "open the MLflow and Prefect UIs on this machine")
     ui.add_argument("--mlflow-port", type=int, default=5000)
     ui.add_argument("--prefect-port", type=int, default=4200)
@@ -372,24 +368,6 @@ def _work(options: argparse.Namespace) -> int:
     from flows.work import work
 
     return work(options.pool, options.limit)
-
-
-def _secrets(options: argparse.Namespace) -> int:
-    from flows.stack.secrets import make_secrets
-
-    return make_secrets()
-
-
-def _stack(options: argparse.Namespace) -> int:
-    from flows.stack import command
-
-    if options.action == "up":
-        return command.up(options.service)
-    if options.action == "supervise":
-        return command.supervise(options.service)
-    if options.service:
-        raise ConfigError(f"`stack {options.action}` is for the whole stack; leave out {' '.join(options.service)}")
-    return command.down() if options.action == "down" else command.status()
 
 
 def _ui(options: argparse.Namespace) -> int:

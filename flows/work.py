@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import UUID
 
+from flows.health import worker_name
 from lib.errors import ConfigError
 
 _RESTART_SECONDS = 10.0
@@ -109,7 +109,7 @@ def _worker(pool: str, limit: int, title: str, name: str, own: Mapping[str, str]
         # The name is kept when a worker is started again, so that the pool does not count the dead one too.
         [
             *(sys.executable, "-m", "flows.process_worker", "--pool", pool, "--limit", str(limit)),
-            *("--name", f"{socket.gethostname()} {name} ({os.getpid()})"),
+            *("--name", worker_name(name)),
         ],
         {"PREFECT_WORKER_QUERY_SECONDS": "2"} | os.environ | dict(own),
     )

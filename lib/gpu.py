@@ -18,14 +18,14 @@ from lib.files import storage_errors
 _logger = logging.getLogger(__name__)
 
 _SYSTEM_FOLDER = Path("/tmp")
-"""Not TMPDIR if it can be helped: that may be another folder for each worker."""
+"""Not TMPDIR if it can be helped: that may be another folder for each worker. Containers share none: they name a folder."""
 
 
 @contextmanager
-def gpu_to_itself(device: str) -> Iterator[None]:
+def gpu_to_itself(device: str, folder: Path | None = None) -> Iterator[None]:
     """Hold the GPU that `device` ("auto", "cpu", "cuda" or "cuda:N") names while the block runs; a CPU is not held.
 
-    Waits until nobody else holds it, and says so in the log.
+    Waits until nobody else holds it, and says so in the log. `folder` is where all that share the GPU find its lock.
 
     Raises
     ------
@@ -36,7 +36,7 @@ def gpu_to_itself(device: str) -> Iterator[None]:
     if uuid is None:
         yield
         return
-    with lock_of(uuid):
+    with lock_of(uuid, folder):
         yield
 
 
@@ -52,7 +52,7 @@ def gpu_uuid(device: str) -> str | None:
 
 @contextmanager
 def lock_of(uuid: str, folder: Path | None = None) -> Iterator[None]:
-    """Hold the lock named `uuid` among all processes of this machine while the block runs."""
+    """Hold the lock named `uuid` among all processes of this machine that use `folder` while the block runs."""
     path = (folder or _folder()) / f"probeflow-gpu-{uuid}.lock"
     descriptor = _open(path)
     try:
@@ -73,14 +73,19 @@ def _folder() -> Path:
 
 
 def _open(path: Path) -> int:
-    """The lock file, made when absent. Opened for reading, so that another user's file will do; never followed as a link."""
+    """The lock file, made when absent; never followed as a link.
+
+    Another user's file is opened for reading, which will do; NFS locks only what is open for writing.
+    """
+    safe = os.O_NOFOLLOW | os.O_CLOEXEC
     with storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
         while True:
             try:
-                return os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+                return os.open(path, safe | (os.O_RDWR if os.access(path, os.W_OK) else os.O_RDONLY))
             except FileNotFoundError:
                 pass
             try:
-                return os.open(path, os.O_RDONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+                return os.open(path, safe | os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644)
             except FileExistsError:
                 continue  # made by another process between the two

@@ -25,9 +25,9 @@ ENVIRONMENT = frozenset(
         "PROBEFLOW_MLRUNS",
         "PROBEFLOW_MIRROR",
         "PROBEFLOW_TEST_DATA",
-        "PROBEFLOW_STACK",
         "PROBEFLOW_STACK_DATA",
-        "PROBEFLOW_STACK_SERVICE",
+        "PROBEFLOW_COMMIT",
+        "PROBEFLOW_LOCKS",
         "PROBEFLOW_BIND",
         "PROBEFLOW_POOL",
         "PROBEFLOW_CHUNKS",
@@ -48,6 +48,8 @@ class Places(BaseModel):
         The folder of all data; when that is shared at the URL `store`, this machine's copies of it.
     tracking_page : str or None
         Where a browser finds MLflow, when that is another address than the one this machine uses.
+    locks : Path or None
+        Where chunks take turns on a GPU, when those of this machine share no /tmp.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -58,6 +60,7 @@ class Places(BaseModel):
     mirror: str | None = None
     tracking_uri: str
     tracking_page: str | None = None
+    locks: Path | None = None
 
     @property
     def features(self) -> Path:
@@ -106,7 +109,7 @@ class Workers(BaseModel):
 
 
 def places(environment: Mapping[str, str] = os.environ) -> Places:
-    """Read PROBEFLOW_DATA, _CACHE, _MLRUNS and _MIRROR, MLFLOW_TRACKING_URI and MLFLOW_PUBLIC_URL.
+    """Read PROBEFLOW_DATA, _CACHE, _MLRUNS, _MIRROR and _LOCKS, MLFLOW_TRACKING_URI and MLFLOW_PUBLIC_URL.
 
     Defaults lie in the checkout; that of PROBEFLOW_CACHE, copies of what is shared at a URL, in the user's cache folder.
 
@@ -142,6 +145,7 @@ def places(environment: Mapping[str, str] = os.environ) -> Places:
         mirror=_address(environment.get("PROBEFLOW_MIRROR")),
         tracking_uri=environment.get("MLFLOW_TRACKING_URI") or f"sqlite:///{mlruns / 'mlflow.db'}",
         tracking_page=environment.get("MLFLOW_PUBLIC_URL") or None,
+        locks=Path(locks) if (locks := environment.get("PROBEFLOW_LOCKS")) else None,
     )
 
 

@@ -6,6 +6,7 @@ import os
 import platform
 import subprocess
 import sys
+import tomllib
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cache
@@ -29,9 +30,11 @@ def made_now() -> dict[str, str]:
 @cache
 def _surroundings() -> dict[str, str]:
     versions = {}
+    if (project := _SOURCE / "pyproject.toml").exists():  # this code's own, also where it is not installed
+        versions["probeflow"] = str(tomllib.loads(project.read_text(encoding="utf-8"))["project"]["version"])
     for name in _PACKAGES:
         with suppress(PackageNotFoundError):
-            versions[name] = version(name)
+            versions.setdefault(name, version(name))
     return {
         "commit": _commit(),
         "machine": _machine(),
@@ -41,9 +44,12 @@ def _surroundings() -> dict[str, str]:
 
 
 def _commit() -> str:
-    """The commit of the checkout that this code lies in, and whether it was changed since; else that it is not known."""
+    """The commit of the checkout that this code lies in, and whether it was changed since; else that it is not known.
+
+    An image has no checkout, and the commit that it was built from in PROBEFLOW_COMMIT.
+    """
     if not (_SOURCE / ".git").exists():  # else git would answer for a checkout that holds the environment
-        return "not known: the code lies in no git checkout"
+        return os.environ.get("PROBEFLOW_COMMIT") or "not known: the code lies in no git checkout"
     try:
         head = _git("rev-parse", "HEAD")
         changed = _git("status", "--porcelain", "--untracked-files=no")

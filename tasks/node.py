@@ -168,8 +168,9 @@ def do(profile: dict[str, Any], node: str, positions: list[int] | None, key: str
     DataError
         When the data or the version of probeflow is another here than where the work was cut.
     """
-    found = ready_node(parse_profile(profile), node, places())
-    with gpu_to_itself(getattr(found.settings, "device", "auto")):
+    where = places()
+    found = ready_node(parse_profile(profile), node, where)
+    with gpu_to_itself(getattr(found.settings, "device", "auto"), where.locks):
         if positions is None:
             _require_key(node, found.folder.key, key)
             found.run()

@@ -27,6 +27,7 @@ NEEDS_STACK = "needs servers of its own, as a team or a browser has them: `make 
 
 def pytest_addoption(parser):
     parser.addoption("--stack", action="store_true", help="run the tests on the team's stack as well (make test-stack)")
+    parser.addoption("--containers", action="store_true", help="run the test in containers (make test-containers)")
     parser.addoption("--long", action="store_true", help="and those of them that take many minutes (make chaos)")
     parser.addoption("--chaos-rounds", type=int, default=10, metavar="N", help="rounds of the chaos test, 10 at most")
 
@@ -40,6 +41,10 @@ def pytest_collection_modifyitems(config, items):
     for item in items:
         if item.get_closest_marker("stack") and not config.getoption("--stack"):
             item.add_marker(pytest.mark.skip(reason=NEEDS_STACK))
+        elif item.get_closest_marker("containers") and not config.getoption("--containers"):
+            item.add_marker(
+                pytest.mark.skip(reason="builds images and runs them: `make test-containers` does (--containers)")
+            )
         elif item.get_closest_marker("slow") and not config.getoption("--stack"):
             item.add_marker(pytest.mark.skip(reason="takes ten seconds or more: `make test-stack` runs it (--stack)"))
         elif item.get_closest_marker("long") and not config.getoption("--long"):
@@ -91,13 +96,6 @@ LONGEST = (
 @pytest.fixture(scope="session")
 def stack() -> Iterator[Stack]:
     """The team's stack, up for the whole session: servers and two workers."""
-    from flows.stack.postgres import find_binaries
-    from lib.errors import ConfigError
-
-    try:
-        find_binaries()
-    except ConfigError as lacking:
-        pytest.skip(str(lacking))
     with stack_up() as running_stack:
         yield running_stack
 

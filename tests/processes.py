@@ -11,8 +11,6 @@ import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from prefect.client.schemas.filters import WorkPoolFilter
-
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
@@ -87,13 +85,6 @@ def flows(environment, *arguments: str) -> subprocess.CompletedProcess[str]:
     return done
 
 
-def flow_runs(client, pool: str) -> dict:
-    """Flow runs of a work pool by name; other tests have pools of their own on the same server."""
-    made = client.read_flow_runs(work_pool_filter=WorkPoolFilter(name={"any_": [pool]}))
-    assert len({run.name for run in made}) == len(made)
-    return {run.name: run for run in made}
-
-
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -105,11 +96,13 @@ def listens(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def wait_for(condition, seconds: float = 90) -> None:
+def wait_for(condition, seconds: float = 90):
+    """Wait until a condition holds; returns what it gave."""
     end = time.monotonic() + seconds
-    while not condition():
+    while not (found := condition()):
         assert time.monotonic() < end, "waited too long"
         time.sleep(0.1)
+    return found
 
 
 def children(pid: int) -> list[int]:

@@ -81,6 +81,16 @@ def small_profile(**changes: Any) -> Profile:
     return parse_profile(_changed(SMALL, changes))
 
 
+def longer_profile(number: int = 0) -> Profile:
+    """The small profile with an extraction and a sweep that can be met in the middle; for each number another work."""
+    epochs = {"base": {"epochs": 250}}
+    return small_profile(
+        data={"patches": {"seed": number, "stride": 16}},
+        features={"fc8": {"shard_rows": 16, "batch_size": 16}},
+        studies={"hidden_units": {"seeds": [1000 + number], "variants": {"adam": epochs, "sgd": epochs}}},
+    )
+
+
 def _changed(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     made = copy.deepcopy(base)
     for name, change in changes.items():

@@ -1,4 +1,4 @@
-"""What pipelines on the team's stack left: their flow runs, MLflow's runs, feature sets, and traces of secrets."""
+"""The team's stack from outside: whom its servers refuse, and what pipelines left in Prefect, in MLflow and on disk."""
 
 from __future__ import annotations
 
@@ -7,18 +7,29 @@ import json
 import os
 import shutil
 import subprocess
+import urllib.error
+import urllib.request
 from collections import Counter
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import pytest
 from mlflow import MlflowClient
+from prefect import get_client
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import FlowRunFilter
 from prefect.client.schemas.objects import FlowRun
 from prefect.deployments import run_deployment
+from prefect.settings import (
+    PREFECT_API_AUTH_STRING,
+    PREFECT_API_URL,
+    PREFECT_CLIENT_MAX_RETRIES,
+    PREFECT_CLIENT_RETRY_EXTRA_CODES,
+    temporary_settings,
+)
 
 from lib.profile import Profile
 from lib.studies.record import open_record
@@ -28,10 +39,27 @@ from tests.processes import children, wait_for
 from tests.stack import Stack
 
 
-def start(name: str, profile: Profile | str, only: list[str] | None = None) -> UUID:
+@contextmanager
+def user_of(environment: Mapping[str, str]) -> Iterator[SyncPrefectClient]:
+    """The test's own process as a user of these servers, for the block; gives a client of Prefect's."""
+    settings = {
+        setting: environment[setting.name]
+        for setting in (
+            *(PREFECT_API_URL, PREFECT_API_AUTH_STRING),
+            *(PREFECT_CLIENT_MAX_RETRIES, PREFECT_CLIENT_RETRY_EXTRA_CODES),
+        )
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        for variable, value in environment.items():
+            if variable.startswith("MLFLOW_"):
+                patch.setenv(variable, value)
+        with temporary_settings(settings), get_client(sync_client=True) as client:
+            yield client
+
+
+def start(name: str, profile: Profile, only: list[str] | None = None, **more: Any) -> UUID:
     """Start a run of the deployment `pipeline/on-demand` on a profile; returns its id."""
-    given = profile if isinstance(profile, str) else profile.model_dump(mode="json")
-    parameters = {"profile": given, "only": only}
+    parameters = {"profile": profile.model_dump(mode="json"), "only": only, **more}
     run = run_deployment("pipeline/on-demand", parameters=parameters, timeout=0, flow_run_name=name)
     return run.id
 
@@ -127,11 +155,40 @@ def require_one_run_each(mlflow: MlflowClient, data: Path) -> int:
     return len(logged)
 
 
+def require_closed(secrets: Mapping[str, str], ports: Mapping[str, int]) -> None:
+    """Both servers refuse strangers, and a browser's requests that another site makes; they serve who has the password."""
+    prefect, mlflow = (f"http://127.0.0.1:{ports[name]}" for name in ("prefect", "mlflow"))
+    experiments = f"{mlflow}/api/2.0/mlflow/experiments"
+    user, administrator = secrets["PREFECT_API_AUTH_STRING"], f"probeflow:{secrets['MLFLOW_TRACKING_PASSWORD']}"
+    for url, right in (
+        (f"{prefect}/api/admin/version", user),
+        (f"{experiments}/search?max_results=1", administrator),
+    ):
+        name = right.partition(":")[0]
+        assert [answer(url), answer(url, f"{name}:wrong"), answer(url, "admin:password1234")] == [401] * 3
+        assert answer(url, right) == 200
+    assert answer(f"{prefect}/api/flows/count", user, {}) == 403  # a change without Prefect's token
+    assert answer(f"{experiments}/search?max_results=1", administrator, Host="evil.example") == 403
+    assert answer(f"{experiments}/create", administrator, {"name": "foreign"}, Origin="http://evil.example") == 403
+
+
+def answer(url: str, login: str | None = None, body: object = None, **headers: str) -> int:
+    """The status of an HTTP answer."""
+    if login is not None:
+        headers["Authorization"] = f"Basic {base64.b64encode(login.encode()).decode()}"
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(url, data, {"Content-Type": "application/json"} | headers)
+    try:
+        return urllib.request.urlopen(request, timeout=30).status
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
 def dump(stack: Stack, database: str) -> bytes:
     """All that a database of the stack holds, as SQL."""
     program = shutil.which("pg_dump")
     assert program, "pg_dump is not on PATH (Debian: apt install postgresql-client)"
-    place = ["--host=127.0.0.1", f"--port={stack.port('postgres')}", f"--username={database}", database]
+    place = ["--host=127.0.0.1", f"--port={stack.ports['postgres']}", f"--username={database}", database]
     password = {"PGPASSWORD": stack.secrets[f"{database.upper()}_POSTGRES_PASSWORD"]}
     return subprocess.run([program, *place], env=os.environ | password, capture_output=True, check=True).stdout
 
@@ -150,9 +207,8 @@ def traces(stack: Stack) -> dict[str, list[str]]:
         ],
     }
     texts: dict[str, bytes] = {name: dump(stack, name) for name in ("prefect", "mlflow")}
-    for folder in ("logs", "volumes/data", "volumes/artifacts", "state.json"):
-        root = stack.folder / folder
-        for path in [root] if root.is_file() else root.rglob("*"):
+    for folder in ("logs", "volumes/data", "volumes/artifacts"):
+        for path in (stack.folder / folder).rglob("*"):
             if path.is_file():
                 texts[str(path.relative_to(stack.folder))] = path.read_bytes()
     return {

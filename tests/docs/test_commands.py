@@ -182,12 +182,17 @@ BUILT_IN: dict[str, Run] = {
 }
 """On data that comes with scikit-learn, and on the reference study's, in this order."""
 
-_STACK = "tests/integration/test_stack.py::test_every_service_is_up"
-_POOL = (
-    "tests/integration/test_work_pool.py::test_a_sweep_in_chunks_equals_the_same_sweep_inline_though_a_chunk_was_killed"
+_STACK = (
+    "tests/integration/test_containers.py::test_down_and_up_again_loses_nothing_and_a_run_that_is_done_computes_nothing"
 )
+_CONTAINERS = "tests/integration/test_containers.py::test_the_documented_command_runs_a_profile_though_every_server_restarts_meanwhile"
+_SERVICES = "tests/deploy/test_compose.py::test_without_docker_the_commands_are_those_of_the_services"
+_POOL = "tests/integration/test_pool_on_s3.py::test_features_made_by_a_worker_elsewhere_are_what_they_are_inline"
 _SET_UP = "tests/integration/test_deployments.py::test_set_up_makes_all_that_prefect_yaml_describes_and_says_so"
-_DEPLOYED = "tests/integration/test_stack_pipelines.py::test_a_profile_through_the_pools_has_the_inline_run_s_figures"
+_DEPLOYED = (
+    "tests/integration/test_stack_pipelines.py::"
+    "test_a_profile_through_the_pools_shows_what_an_inline_run_shows_whatever_was_killed"
+)
 _TEMPLATE = "tests/flows/test_kubernetes.py::test_nothing_is_left_to_fill_in_and_a_deployment_may_change_it"
 _NODES = (
     "tests/flows/test_kubernetes.py::test_a_job_has_one_gpu_on_a_gpu_node_a_shared_volume_and_secrets_only_by_reference"
@@ -201,11 +206,20 @@ ELSEWHERE = {
     "make run": "tests/flows/test_command_line.py::test_the_pipeline_file_runs_as_a_script_and_the_command_line_reports",
     "make test": "tests/docs/test_doc_pages.py::test_a_target_of_make_is_in_the_menu_and_runs_what_there_is",
     "make ui": "tests/integration/test_browser.py::test_ui_opens_both_and_prefect_s_pages_ask_their_own_server",
-    "make secrets": "tests/flows/stack/test_secrets.py::test_every_secret_is_made_at_random_and_for_its_owner_alone",
     "make stack": _STACK,
-    "set -a; . .stack/client.env; set +a": _STACK,
-    "docker compose --profile gpu up -d": "tests/flows/stack/test_compose.py::"
-    "test_the_file_is_valid_by_the_compose_specification",
+    "make stack-down": _STACK,
+    "docker compose exec worker-cpu prefect deployment run pipeline/on-demand --param profile=embedded --watch": _CONTAINERS,
+    "docker compose logs --follow worker-cpu worker-chunks": "tests/integration/test_containers.py::"
+    "test_logs_hold_no_secret_no_health_check_and_no_complaint_about_git",
+    "docker compose cp worker-cpu:/data/studies studies": "tests/integration/test_containers.py::"
+    "test_records_know_their_commit_and_version_and_mlflow_has_each_run_once",
+    "set -a; . ./.env; set +a": _SERVICES,
+    "sudo --preserve-env -u postgres psql -f deploy/databases.sql": _SERVICES,
+    ".venv/bin/python -m prefect server start --host 127.0.0.1 --port 4200": _SERVICES,
+    ".venv/bin/python -m mlflow server --app-name basic-auth --host 127.0.0.1 --port 5000": _SERVICES,
+    ".venv/bin/python -m flows set-up": _SERVICES,
+    ".venv/bin/python -m flows work --pool cpu --limit 8": _SERVICES,
+    ".venv/bin/python -m flows work --pool gpu": _SERVICES,
     "export PREFECT_API_URL=http://HOST:4200/api": _SET_UP,
     "export PREFECT_API_URL=http://HOST:4200/api PROBEFLOW_DATA=/shared/probeflow": _POOL,
     ".venv/bin/prefect server start --host 0.0.0.0": _POOL,

@@ -9,7 +9,7 @@ from lib.places import ENVIRONMENT, Workers
 from lib.search.space import Space
 from lib.studies.study import kind_named, kind_names
 
-_OF_TESTS_AND_THE_STACK = ("PROBEFLOW_TEST_DATA", "PROBEFLOW_STACK", "PROBEFLOW_BIND")
+_OF_TESTS_AND_THE_STACK = ("PROBEFLOW_TEST_DATA", "PROBEFLOW_STACK_DATA", "PROBEFLOW_COMMIT", "PROBEFLOW_BIND")
 
 
 def test_the_pages_are_up_to_date(capsys):

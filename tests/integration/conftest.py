@@ -5,18 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from prefect import get_client
 from prefect.client.orchestration import SyncPrefectClient
-from prefect.settings import (
-    PREFECT_API_AUTH_STRING,
-    PREFECT_API_URL,
-    PREFECT_CLIENT_MAX_RETRIES,
-    PREFECT_CLIENT_RETRY_EXTRA_CODES,
-    temporary_settings,
-)
 
 from tests.processes import wait_for
-from tests.team import all_runs
+from tests.team import all_runs, user_of
 
 
 @pytest.fixture
@@ -29,19 +21,9 @@ def on_server(prefect_server, tmp_path) -> dict[str, str]:
 
 
 @pytest.fixture
-def as_user(stack, monkeypatch) -> Iterator[SyncPrefectClient]:
+def as_user(stack) -> Iterator[SyncPrefectClient]:
     """The test's own process as a user of the stack; gives a client of its Prefect server."""
-    for variable, value in stack.client.items():
-        if variable.startswith("MLFLOW_"):
-            monkeypatch.setenv(variable, value)
-    settings = {
-        setting: stack.client[setting.name]
-        for setting in (
-            *(PREFECT_API_URL, PREFECT_API_AUTH_STRING),
-            *(PREFECT_CLIENT_MAX_RETRIES, PREFECT_CLIENT_RETRY_EXTRA_CODES),
-        )
-    }
-    with temporary_settings(settings), get_client(sync_client=True) as client:
+    with user_of(stack.client) as client:
         yield client
 
 

@@ -1,4 +1,4 @@
-"""`flows set-up` on a real server. What runs do on the workers of a team is in test_stack_runs.py."""
+"""`flows set-up` on a real server. What runs do on the workers of a team is in test_stack_pipelines.py."""
 
 from __future__ import annotations
 
@@ -15,7 +15,12 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.automations import LOST, OURS, WEBHOOK, lost_runs
 from flows.deployments import entry_name
+from flows.plan import show_plan
 from flows.pools import QUEUES
+from lib.errors import ConfigError, program
+from lib.places import Workers, places
+from tasks.node import CHUNK_FLOW
+from tasks.pool import require_pool, workers_online
 from tests.command_line import flows
 from tests.processes import REPOSITORY
 
@@ -93,6 +98,26 @@ def test_the_watches_are_there_and_the_webhooks_address_is_shown_nowhere(team, c
     block = client.read_block_document_by_name(WEBHOOK, "webhook", include_secrets=False)
     assert TOKEN not in str(block.data)
     assert TOKEN in str(client.read_block_document_by_name(WEBHOOK, "webhook", include_secrets=True).data)
+
+
+def test_a_pool_of_one_s_own_is_made_once_and_what_lacks_is_named(team, small):
+    command = rf"make both with `{program()} deploy --pool few"
+    with pytest.raises(ConfigError, match=rf"no work pool 'few' with a deployment 'chunk/few' on .*; {command}"):
+        workers_online("few", CHUNK_FLOW)
+    with pytest.raises(ConfigError, match=rf"no work pool 'few' on .*; make it with `{program()} deploy"):
+        require_pool("few")
+    plan = (small, ["hidden_units"], places(team), Workers(pool="few"))
+    with pytest.raises(ConfigError, match="no work pool 'few' with a deployment 'chunk/few'"):
+        show_plan(*plan)
+    for limit, state in (
+        ([], "made"),
+        (["--limit=2"], "there already, 2 at once"),
+        ([], "there already, 2 at once"),
+    ):
+        assert f"work pool  few ({state})\n" in flows("deploy", "--pool=few", *limit, **team).stdout
+    assert show_plan(*plan) == 0
+    with pytest.raises(ConfigError, match=r"no worker online; start one with `.*work --pool few"):
+        workers_online("few", CHUNK_FLOW)
 
 
 def test_set_up_again_changes_nothing_but_removes_what_is_ours_and_described_no_more(team, client):

@@ -14,9 +14,8 @@ from mlflow import MlflowClient
 
 from lib.datasets import acquire
 from lib.features import extract, open_feature_set
-from lib.profile import Profile
-from tests.processes import kill_tree, wait_for
-from tests.small_profile import small_profile
+from tests.processes import wait_for
+from tests.small_profile import longer_profile
 from tests.team import (
     all_runs,
     prefect_worker,
@@ -46,16 +45,6 @@ ROUNDS = [
 """What is killed, and while a chunk of which node runs."""
 
 
-def profile_of(number: int) -> Profile:
-    """A small profile with work of its own in each round, long enough to be met in the middle."""
-    epochs = {"base": {"epochs": 250}}
-    return small_profile(
-        data={"patches": {"seed": number, "stride": 16}},
-        features={"fc8": {"shard_rows": 16, "batch_size": 16}},
-        studies={"hidden_units": {"seeds": [1000 + number], "variants": {"adam": epochs, "sgd": epochs}}},
-    )
-
-
 def test_every_run_completes_whatever_is_killed(as_user, stack, request, tmp_path):
     data = Path(stack.client["PROBEFLOW_DATA"])
     rounds = ROUNDS[: request.config.getoption("--chaos-rounds")]
@@ -64,17 +53,19 @@ def test_every_run_completes_whatever_is_killed(as_user, stack, request, tmp_pat
     for number, (victim, node) in enumerate(rounds, 1):
         begun = time.monotonic()
         runs.append(
-            start(f"chaos round {number}: kill {victim} in {node}", profile_of(number), ["features", "hidden_units"])
+            start(
+                f"chaos round {number}: kill {victim} in {node}", longer_profile(number), ["features", "hidden_units"]
+            )
         )
         wait_for(lambda node=node, run=runs[-1]: running_chunk(as_user, node, run), 120)
         time.sleep(dice.uniform(0, 2))
-        if victim == "the worker and its runs":
-            kill_tree(stack.pid(WORKER))
-        elif victim == "the worker alone":
+        if victim == "the worker alone":
             os.kill(prefect_worker(stack.pid(WORKER)), signal.SIGKILL)
+            again = ()
         else:
-            stack.kill(victim)
-        (ended,) = wait_ended(as_user, [runs[-1]], 600).values()
+            again = (WORKER if victim == "the worker and its runs" else victim,)
+        with stack.killed(*again):
+            (ended,) = wait_ended(as_user, [runs[-1]], 600).values()
         assert ended.state.is_completed(), f"round {number}: {ended.state.message}"
         told.append(f"round {number}: {victim} killed in {node}, done after {time.monotonic() - begun:.0f} s")
         sys.stdout.write(f"\n{told[-1]}")
@@ -87,7 +78,7 @@ def test_every_run_completes_whatever_is_killed(as_user, stack, request, tmp_pat
 
     made = {open_feature_set(path.parent).digest: path.parent for path in data.glob("features/*/*/manifest.json")}
     for number in range(1, len(rounds) + 1):
-        profile = profile_of(number)
+        profile = longer_profile(number)
         settings = profile.features["fc8"].extraction
         undisturbed = extract(acquire(profile.data["patches"], tmp_path), settings, tmp_path / "features")
         assert open_feature_set(made[undisturbed.digest]).manifest == undisturbed.manifest

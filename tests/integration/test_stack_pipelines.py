@@ -1,20 +1,31 @@
-"""Pipelines on the team's stack: the inline run's figures, eight at once, and no trace of a secret afterwards."""
+"""Pipelines on the team's stack: the inline run's figures whatever is killed, eight at once, and no trace of a secret."""
 
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
 
-from lib.profile import load_profile
-from tests.processes import REPOSITORY
-from tests.small_profile import small_profile
+from lib.profile import Profile, load_profile
+from tasks.ends import descendants
+from tests.processes import flows, kill_flow_run, running, wait_for
+from tests.small_profile import longer_profile, small_profile
 from tests.stack import FOREIGN
-from tests.team import all_runs, content, records, require_one_run_each, start, traces, wait_ended
+from tests.team import (
+    all_runs,
+    content,
+    records,
+    require_one_run_each,
+    running_chunk,
+    start,
+    traces,
+    wait_ended,
+)
 
 OTHERS = {
     "data": {"patches": {"stride": 31}},
@@ -29,35 +40,72 @@ def data_of(stack) -> Path:
     return Path(stack.client["PROBEFLOW_DATA"])
 
 
-@pytest.mark.parametrize("name", ["small", pytest.param("embedded", marks=pytest.mark.long)])
-def test_a_profile_through_the_pools_has_the_inline_run_s_figures(name, as_user, no_schedules, stack, tmp_path):
-    profile = small_profile() if name == "small" else load_profile(name, environment={})
-    run = start("as inline", profile)
-    file = tmp_path / "profile.yaml"
+@contextmanager
+def inline(profile: Profile, folder: Path, only: Sequence[str] = ()) -> Iterator[Path]:
+    """The data folder of a run without servers, which begins with the block and has ended well when that is left."""
+    file = folder / "profile.yaml"
     file.write_text(profile.model_dump_json())
     clean = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
-    own = {name: str(tmp_path / name.lower()) for name in ("PROBEFLOW_DATA", "PROBEFLOW_MLRUNS", "PREFECT_HOME")}
-    inline = subprocess.run(
-        [sys.executable, "-m", "flows", "run", "--profile-file", str(file)],
-        cwd=REPOSITORY, env=clean | own, capture_output=True, text=True, timeout=400,
-    )  # fmt: skip
-    assert inline.returncode == 0, inline.stdout + inline.stderr
-    (ended,) = wait_ended(as_user, [run], 400).values()
-    assert ended.state.is_completed(), ended.state.message
+    own = {name: str(folder / name.lower()) for name in ("PROBEFLOW_DATA", "PROBEFLOW_MLRUNS", "PREFECT_HOME")}
+    nodes = [word for name in only for word in ("--only", name)]
+    with running(clean | own, folder / "inline.log", "flows", "run", "--profile-file", str(file), *nodes) as process:
+        yield Path(own["PROBEFLOW_DATA"])
+        assert process.wait(400) == 0, (folder / "inline.log").read_text()[-3000:]
 
-    there, here = records(data_of(stack)), records(Path(own["PROBEFLOW_DATA"]))
-    there = {identity: there[identity] for identity in here}  # the stack may have studies of other tests
-    assert {study for study, _ in here} == {"pipeline", *(node.name for node in profile.graph.recorded)}
-    for identity, record in here.items():
-        assert content(there[identity]) == content(record), identity
-    shards = sorted(Path(own["PROBEFLOW_DATA"]).glob("features/*/*/part-*"))
+
+def compare(there: Path, here: Path) -> None:
+    """The results and feature sets `here` are `there` as well, and the same."""
+    theirs, ours = records(there), records(here)
+    assert ours
+    for identity, record in ours.items():  # the stack may have studies of other tests
+        assert content(theirs[identity]) == content(record), identity
+    shards = sorted(here.glob("features/*/*/part-*"))
     assert shards
     for shard in shards:
-        assert (data_of(stack) / shard.relative_to(own["PROBEFLOW_DATA"])).read_bytes() == shard.read_bytes()
-    chunks = [each for each in all_runs(as_user) if each.work_pool_name == "gpu"]
-    assert chunks
-    assert {each.state.type.value for each in chunks} == {"COMPLETED"}
-    assert require_one_run_each(MlflowClient(stack.client["MLFLOW_TRACKING_URI"]), data_of(stack)) > 40
+        assert (there / shard.relative_to(here)).read_bytes() == shard.read_bytes()
+
+
+def test_a_profile_through_the_pools_shows_what_an_inline_run_shows_whatever_was_killed(
+    as_user, no_schedules, stack, tmp_path
+):
+    only = ["exploration", "hidden_units", "promote"]
+    profile = longer_profile()
+    run = start("as inline", profile, only, workers={"pool": "gpu", "chunks": 2, "chunk_images": 8})
+    with stack.another("worker-chunks"), inline(profile, tmp_path, only) as own:
+        for node in ("fc8", "hidden_units"):
+            kill_flow_run(wait_for(lambda node=node: running_chunk(as_user, node, run), 120).id)
+        flows(stack.client, "set-up", "--no-schedules")  # a new version, say, while all of this runs
+        kill_flow_run(run)
+        (ended,) = wait_ended(as_user, [run], 300).values()
+    assert ended.state.is_completed(), ended.state.message
+    assert ended.run_count == 2  # it was begun again, and waited for the chunks that it had submitted
+
+    compare(data_of(stack), own)
+    below = {each.name: each for each in descendants(as_user, run)}
+    lost = [name for name, each in below.items() if each.state.is_crashed()]
+    assert [name.split()[0] for name in sorted(lost)] == ["fc8", "hidden_units"]
+    assert {name for name in below if "attempt" in name} == {f"{name}, attempt 2" for name in lost}
+    assert {each.state.type.value for name, each in below.items() if name not in lost} == {"COMPLETED"}
+    begun = [each for name, each in below.items() if name.startswith(("exploration", "fc8", "hidden_units"))]
+    spans = sorted((each.start_time, each.end_time) for each in begun)
+    assert any(later[0] < earlier[1] for earlier, later in pairwise(spans))  # workers and nodes side by side
+    features, classifier = (
+        [each for name, each in below.items() if name.startswith(node)] for node in ("fc8", "class")
+    )
+    assert min(each.start_time for each in classifier) >= max(each.end_time for each in features)  # which it needs
+    assert require_one_run_each(MlflowClient(stack.client["MLFLOW_TRACKING_URI"]), data_of(stack)) > 10
+
+
+@pytest.mark.long
+def test_the_embedded_profile_through_the_pools_has_the_inline_run_s_figures(as_user, no_schedules, stack, tmp_path):
+    profile = load_profile("embedded", environment={})
+    run = start("as inline", profile)
+    with inline(profile, tmp_path) as own:
+        pass
+    (ended,) = wait_ended(as_user, [run], 400).values()
+    assert ended.state.is_completed(), ended.state.message
+    compare(data_of(stack), own)
+    require_one_run_each(MlflowClient(stack.client["MLFLOW_TRACKING_URI"]), data_of(stack))
 
 
 @pytest.mark.long

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from lib.gpu import gpu_to_itself, gpu_uuid, lock_of
+from lib.places import places
 from tests.processes import REPOSITORY, wait_for
 
 HOLD = """
@@ -64,6 +65,16 @@ def test_a_gpu_is_waited_for_until_the_process_that_holds_it_ends(holder, tmp_pa
         holder.stdin.close()
     waiting.join(60)
     assert got.is_set()
+
+
+def test_a_chunk_holds_its_gpu_in_the_folder_that_probeflow_locks_names(monkeypatch, tmp_path):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: SimpleNamespace(uuid="fake"))
+    shared = tmp_path / "data" / "locks"
+    with gpu_to_itself("auto", places({"PROBEFLOW_LOCKS": str(shared)}).locks):
+        process = hold(shared)
+        assert process.stdout.readline().startswith(TAKEN)
+    assert process.communicate("\n")[0].splitlines() == ["GPU fake is free; going on", "held"]
 
 
 def test_another_gpu_of_the_machine_is_free_meanwhile(holder, tmp_path):

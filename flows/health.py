@@ -1,6 +1,6 @@
 """The health checks of docker-compose.yml: `server URL` answers, or `worker POOL` of this machine is online in its pool.
 
-Only the standard library, since it is started every few seconds.
+Only the standard library, since it is started every few seconds. Workers have their names from here, which tell who is meant.
 """
 
 from __future__ import annotations
@@ -49,14 +49,32 @@ def worker_online(pool: str) -> bool:
 
 
 def _here(worker: str) -> bool:
-    """Whether a worker's name is that of a process of this machine that lives: "HOST ... (PID)", as `flows work` names it.
+    """Whether a worker's name, as `worker_name` makes it, is that of a process of this machine that lives.
 
     Prefect calls one online for 90 s after its death.
     """
-    process = re.search(r"\((\d+)\)$", worker)
+    process = re.search(r"\((\d+) since (\d+)\)$", worker)
     return (
-        worker.startswith(f"{socket.gethostname()} ") and process is not None and Path(f"/proc/{process[1]}").exists()
+        worker.startswith(f"{socket.gethostname()} ")
+        and process is not None
+        and 0 < int(process[2]) == started(int(process[1]))
     )
+
+
+def worker_name(title: str) -> str:
+    """A name for a worker of this process: "HOST title (PID since START)".
+
+    The start is part of it, since a container that is started again has the same host name and the same numbers.
+    """
+    return f"{socket.gethostname()} {title} ({os.getpid()} since {started(os.getpid())})"
+
+
+def started(pid: int) -> int:
+    """When a process began, in the kernel's ticks since boot; 0 when there is none, or the system does not say."""
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
+    except OSError:
+        return 0
 
 
 def _ask(path: str, headers: dict[str, str], body: object = None) -> Any:

@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from flows.stack.health import main
+from flows.health import main, started, worker_name
 
 WORKERS: list[str] = []
 """Names of the workers that the server calls online."""
@@ -69,15 +69,15 @@ def test_a_server_is_fit_when_it_answers_well(api, capsys):
 
 
 def test_a_worker_is_fit_when_it_is_online_here_and_its_process_lives(api, capsys, monkeypatch):
-    host = socket.gethostname()
+    host, own = socket.gethostname(), worker_name("gpu 0")
     dead = subprocess.Popen(["true"])
     dead.wait()
     for names, fit in (
         ([], False),
-        ([f"{host} cpu ({os.getpid()})"], True),
-        ([f"{host} cpu ({dead.pid})"], False),
-        ([f"{host}-other cpu ({os.getpid()})"], False),
-        (["ProcessWorker 1234", f"{host} cpu ({dead.pid})", f"{host} gpu 0 ({os.getpid()})"], True),
+        ([own], True),
+        ([f"{host} cpu ({dead.pid} since 0)"], False),
+        ([own.replace(host, f"{host}-other")], False),
+        (["ProcessWorker 1234", f"{host} cpu ({dead.pid} since 5)", own], True),
     ):
         monkeypatch.setattr(f"{__name__}.WORKERS", names)
         assert main(["worker", "gpu"]) == (0 if fit else 1)
@@ -86,3 +86,11 @@ def test_a_worker_is_fit_when_it_is_online_here_and_its_process_lives(api, capsy
     monkeypatch.setenv("PREFECT_API_AUTH_STRING", "user:wrong")
     assert main(["worker", "gpu"]) == 1
     assert "401" in capsys.readouterr().err
+
+
+def test_the_worker_before_a_restart_of_its_container_is_another_though_host_and_number_are_the_same(api, monkeypatch):
+    before = worker_name("cpu").replace(f"since {started(os.getpid())}", f"since {started(os.getpid()) - 500}")
+    monkeypatch.setattr(f"{__name__}.WORKERS", [before])
+    assert main(["worker", "gpu"]) == 1
+    monkeypatch.setattr(f"{__name__}.WORKERS", [before, worker_name("cpu")])
+    assert main(["worker", "gpu"]) == 0
