@@ -185,7 +185,7 @@ BUILT_IN: dict[str, Run] = {
 _STACK = (
     "tests/integration/test_containers.py::test_down_and_up_again_loses_nothing_and_a_run_that_is_done_computes_nothing"
 )
-_CONTAINERS = "tests/integration/test_containers.py::test_the_documented_command_runs_a_profile_though_every_server_restarts_meanwhile"
+_CONTAINERS = "tests/integration/test_containers.py::test_the_documented_command_runs_a_profile_and_shows_its_end"
 _SERVICES = "tests/deploy/test_compose.py::test_without_docker_the_commands_are_those_of_the_services"
 _POOL = "tests/integration/test_pool_on_s3.py::test_features_made_by_a_worker_elsewhere_are_what_they_are_inline"
 _SET_UP = "tests/integration/test_deployments.py::test_set_up_makes_all_that_prefect_yaml_describes_and_says_so"
