@@ -73,10 +73,10 @@ def test_a_profile_through_the_pools_shows_what_an_inline_run_shows_whatever_was
     run = start("as inline", profile, only, workers={"pool": "gpu", "chunks": 2, "chunk_images": 8})
     with stack.another("worker-chunks"), inline(profile, tmp_path, only) as own:
         for node in ("fc8", "hidden_units"):
-            kill_flow_run(wait_for(lambda node=node: running_chunk(as_user, node, run), 120).id)
+            kill_flow_run(wait_for(lambda node=node: running_chunk(as_user, node, run), 300).id)
         flows(stack.client, "set-up", "--no-schedules")  # a new version, say, while all of this runs
         kill_flow_run(run)
-        (ended,) = wait_ended(as_user, [run], 300).values()
+        (ended,) = wait_ended(as_user, [run], 600).values()
     assert ended.state.is_completed(), ended.state.message
     assert ended.run_count == 2  # it was begun again, and waited for the chunks that it had submitted
 

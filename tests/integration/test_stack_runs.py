@@ -51,7 +51,7 @@ def test_a_pipeline_that_is_cancelled_ends_with_its_children_and_one_that_fails_
         )
 
     failed, cancelled = start(["features.fc8.layer=fc9"], "urgent"), start(ENDLESS, "urgent")
-    wait_for(lambda: chunk_of(cancelled))
+    wait_for(lambda: chunk_of(cancelled), 300)
     chunk = chunk_of(cancelled)
     assert chunk.work_queue_name == "urgent"  # as its parent
     yield_the_machine(of_environment("PREFECT__FLOW_RUN_ID", str(chunk.id)))
