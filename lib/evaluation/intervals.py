@@ -25,10 +25,7 @@ class Interval:
 def wilson(successes: int, trials: int) -> Interval:
     """Wilson's 95 % score interval of a proportion, e.g. accuracy on a test set (Wilson 1927, JASA 22:209).
 
-    Raises
-    ------
-    ValueError
-        When `trials` is not positive or `successes` does not lie in 0..trials.
+    Raises ValueError when `trials` is not positive or `successes` does not lie in 0..trials.
     """
     from scipy.stats import norm
 

@@ -43,21 +43,15 @@ class Dimension(Protocol):
 
 @dataclass(frozen=True)
 class Attempt:
-    """One configuration: its number in the order tried (from 1), a value for each dimension, and what came of it.
-
-    Attributes
-    ----------
-    objective : float
-        Mean over seeds of the best validation loss; not finite when it diverged.
-    halved : bool
-        Whether it was dropped at a rung, so that its objective is of an earlier epoch than the others'.
-    """
+    """One configuration: its number in the order tried (from 1), a value for each dimension, and what came of it."""
 
     number: int
     label: str
     values: Mapping[str, str | int | float]
     objective: float
+    """Mean over seeds of the best validation loss; not finite when it diverged."""
     halved: bool = False
+    """Whether it was dropped at a rung, so that its objective is of an earlier epoch than the others'."""
 
     @property
     def diverged(self) -> bool:

@@ -18,22 +18,16 @@ from lib.studies.study import Group, Input, Record, Study, StudySettings, Work, 
 
 @dataclass(frozen=True)
 class ReadyNode:
-    """A node whose inputs are here: it can be cut into pieces, or run.
-
-    Attributes
-    ----------
-    inputs : mapping of str to Input
-        By role.
-    profile : mapping of str to JSON
-        The node and what it needs as a profile of its own; paths in it are absolute.
-    """
+    """A node whose inputs are here: it can be cut into pieces, or run."""
 
     name: str
     settings: StudySettings
     inputs: Mapping[str, Input]
+    """By role."""
     where: Places
     folder: StudyFolder
     profile: Mapping[str, Any]
+    """The node and what it needs as a profile of its own; paths in it are absolute."""
 
     def finished(self) -> Record[Any] | None:
         return finished_study(self.folder, self.settings, self.inputs, self.where)
@@ -52,14 +46,8 @@ class ReadyNode:
 def ready_node(profile: Profile, name: str, where: Places) -> ReadyNode:
     """The node `name` with its inputs: data is acquired, feature sets and records that it needs are opened.
 
-    Raises
-    ------
-    DataError
-        When data cannot be had, or a study that it needs has no record.
-    FeatureSetError
-        When a feature set that it needs is not sealed, or damaged.
-    WeightsError
-        When weights are missing.
+    Raises DataError when data cannot be had, or a study that it needs has no record; FeatureSetError when a feature set
+    that it needs is not sealed, or damaged; WeightsError when weights are missing.
     """
     return Opened(profile, where).node(name)
 

@@ -29,19 +29,13 @@ _IDLE = ("device", "batch_size", "weights_file")
 
 @dataclass(frozen=True)
 class PastRecord:
-    """A sealed record as it lies on disk.
-
-    Attributes
-    ----------
-    content : dict
-        The record's JSON, as its format has it.
-    origin : Origin or None
-        None beside records that an older probeflow made.
-    """
+    """A sealed record as it lies on disk."""
 
     folder: Path
     content: dict[str, Any]
+    """The record's JSON, as its format has it."""
     origin: Origin | None
+    """None beside records that an older probeflow made."""
 
     @property
     def when(self) -> str:

@@ -39,19 +39,13 @@ _TIMES = ("seconds", "per_second")
 
 @dataclass(frozen=True)
 class PastRun:
-    """A past run as its record tells it.
-
-    Attributes
-    ----------
-    profile : Profile
-        Of a single study's run, the nodes that this one needs.
-    records : dict of str to Record
-        Its nodes' in the order they run.
-    """
+    """A past run as its record tells it."""
 
     record: Record[Any]
     profile: Profile
+    """Of a single study's run, the nodes that this one needs."""
     records: dict[str, Record[Any]]
+    """Its nodes' in the order they run."""
 
 
 @dataclass(frozen=True)
@@ -66,25 +60,17 @@ class Difference:
 
 @dataclass(frozen=True)
 class Verdict:
-    """How one node came out again.
-
-    Attributes
-    ----------
-    digests : dict of str to str or None
-        What has a digest -> that digest, or None where it is another now.
-    figures : int
-        Figures that were compared: metrics of the study and of every run below it, and their curves.
-    exact : int
-        Of these, those that are the same to the last bit.
-    differences : tuple of Difference
-        Digests that differ, and figures that differ by more than `ALIKE`.
-    """
+    """How one node came out again."""
 
     name: str
     digests: dict[str, str | None]
+    """What has a digest -> that digest, or None where it is another now."""
     figures: int
+    """Figures that were compared: metrics of the study and of every run below it, and their curves."""
     exact: int
+    """Of these, those that are the same to the last bit."""
     differences: tuple[Difference, ...]
+    """Digests that differ, and figures that differ by more than `ALIKE`."""
 
     @property
     def same_bits(self) -> bool:
@@ -105,12 +91,8 @@ class Verdict:
 def past_run(folder: Path) -> PastRun:
     """The run whose record lies in `folder`, of a whole profile or of one node.
 
-    Raises
-    ------
-    ConfigError
-        When its settings are not recorded, or are none that this version of probeflow has.
-    DataError
-        When there is no record, it is damaged, or a record of a study that it needs is not there.
+    Raises ConfigError when its settings are not recorded, or are none that this version of probeflow has; DataError
+    when there is no record, it is damaged, or a record of a study that it needs is not there.
     """
     _require_format(folder)
     record = open_record(folder)
@@ -136,12 +118,7 @@ def past_run(folder: Path) -> PastRun:
 def reproduce(past: PastRun, where: Places, folder: Path) -> Iterator[Verdict]:
     """Make the nodes of `past` again in `folder`, one after another, and compare each; `where` has the downloads to use.
 
-    Raises
-    ------
-    DataError
-        When the data is gone, or is not what the run had.
-    WeightsError
-        When weights are missing.
+    Raises DataError when the data is gone, or is not what the run had; WeightsError when weights are missing.
     """
     fresh = Places(data=folder / "data", mlruns=folder / "mlruns", mirror=where.mirror, tracking_uri="")
     with storage_errors(folder):

@@ -30,30 +30,20 @@ class RunSettings(StudySettings):
 
 
 class RunResult(Result):
-    """What a whole run came to.
-
-    Attributes
-    ----------
-    profile : JSON
-        The profile as it was given.
-    built_in : bool
-        Whether it is a built-in profile, unchanged.
-    studies : dict of str to str
-        Name -> key of each record, in the order in which they were made; they lie beside the run's.
-    promoted : str or None
-        The study whose best network went to the gate.
-    warnings : dict of str to int
-        How many warnings each record has.
-    judged : Judged or None
-        What the records say of the claims that the profile names.
-    """
+    """What a whole run came to."""
 
     profile: dict[str, Any]
+    """The profile as it was given."""
     built_in: bool
+    """Whether it is a built-in profile, unchanged."""
     studies: dict[str, str]
+    """Name -> key of each record, in the order in which they were made; they lie beside the run's."""
     promoted: str | None
+    """The study whose best network went to the gate."""
     warnings: dict[str, int]
+    """How many warnings each record has."""
     judged: Judged | None
+    """What the records say of the claims that the profile names."""
 
     @property
     def main(self) -> str:
@@ -114,10 +104,7 @@ def run_identity(profile: Profile, keys: Mapping[str, str]) -> Identity:
 def summarise(profile: Profile, records: Mapping[str, Record[Any]], where: Places) -> Record[Any]:
     """The record of a run that made `records`, by name; the one that is there when nothing has changed.
 
-    Raises
-    ------
-    ConfigError
-        When there are no claims of the profile's name for them.
+    Raises ConfigError when there are no claims of the profile's name for them.
     """
     folder = StudyFolder(where.studies, run_identity(profile, {name: each.key for name, each in records.items()}))
     if record := folder.finished():
@@ -136,10 +123,7 @@ def summarise(profile: Profile, records: Mapping[str, Record[Any]], where: Place
 def studies_of(record: Record[Any]) -> dict[str, Record[Any]]:
     """The records of a run's studies, which lie beside its own.
 
-    Raises
-    ------
-    DataError
-        When `record` is not of a whole run, or a study is not there.
+    Raises DataError when `record` is not of a whole run, or a study is not there.
     """
     if not isinstance(record.result, RunResult):
         raise DataError(f"{record.folder} is a record of the study {record.name}, not of a whole run")

@@ -99,10 +99,7 @@ def make_engine(
 ) -> Iterator[Engine]:
     """An engine for the block that runs the programs of `groups` (see `lib.mlp.fused.train_many` for the rest).
 
-    Raises
-    ------
-    ConfigError
-        When NumPy is asked to compute on another device than the CPU.
+    Raises ConfigError when NumPy is asked to compute on another device than the CPU.
     """
     if device != "cpu":
         if backend == "numpy":

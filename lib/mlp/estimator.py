@@ -83,8 +83,6 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
         train_* are means over the epoch's mini-batches as they were met, before each update (as scikit-learn's
         loss_curve_); validation_* are taken at the end of the epoch. All are plain cross-entropy, without L2,
         smoothing or weights; only train_* are with units dropped.
-    diverged_epoch_ : int or None
-        The epoch in which the loss stopped being finite; training ends there.
     """
 
     def __init__(
@@ -124,9 +122,12 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
         self.random_state = random_state
 
     diverged_epoch_: int | None
+    """The epoch in which the loss stopped being finite; training ends there."""
 
     def fit(self, X: Any, y: Any, validation: tuple[Any, Any] | None = None, on_epoch: Listener | None = None) -> Self:
         """Train for `epochs` epochs from new weights.
+
+        Raises ValueError for a parameter out of range or rows that do not fit; it names the parameter and the value.
 
         Parameters
         ----------
@@ -136,11 +137,6 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
             Rows to evaluate after each epoch; never trained on.
         on_epoch : callable, optional
             Called with each epoch's record.
-
-        Raises
-        ------
-        ValueError
-            For a parameter out of range or rows that do not fit; it names the parameter and the value.
         """
         X, labels = self._start(X, y, None)
         watched = None if validation is None else self._watched(*validation)
@@ -192,10 +188,7 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
     def hidden_activations(self, X: Any, layer: int = -1) -> npt.NDArray[np.floating]:
         """Activations of one hidden layer, shape (n, units); the last one by default.
 
-        Raises
-        ------
-        ValueError
-            When the network has no such layer.
+        Raises ValueError when the network has no such layer.
         """
         X = self._rows(X)
         layers = len(self.network_.sizes) - 2

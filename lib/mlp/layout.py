@@ -69,23 +69,16 @@ class Gathering:
     """How rows move between the order of bands, in which layers are kept, and the order of a layer's blocks.
 
     A padded row is taken from the row after a layer's last, which holds zeros.
-
-    Attributes
-    ----------
-    inputs : ndarray of int64
-        For each row of the blocks' inputs, the row of the layer below.
-    inputs_back : ndarray of int64
-        For each row of the layer below, the row of the blocks' inputs.
-    outputs : ndarray of int64, or None
-        For each row of the layer, the row of the blocks' outputs. None for the output layer, which keeps their order.
-    outputs_back : ndarray of int64, or None
-        For each row of the blocks' outputs, the row of the layer.
     """
 
     inputs: Index
+    """For each row of the blocks' inputs, the row of the layer below."""
     inputs_back: Index
+    """For each row of the layer below, the row of the blocks' inputs."""
     outputs: Index | None = None
+    """For each row of the layer, the row of the blocks' outputs. None for the output layer, which keeps their order."""
     outputs_back: Index | None = None
+    """For each row of the blocks' outputs, the row of the layer."""
 
 
 @dataclass(frozen=True)

@@ -83,10 +83,7 @@ def write_vectors(
 def load_network(path: str | Path) -> MLPClassifier:
     """Read a classifier that predicts exactly as the saved one did; its history and optimiser are not kept.
 
-    Raises
-    ------
-    DataError
-        When the file is missing, damaged, or not a probeflow network.
+    Raises DataError when the file is missing, damaged, or not a probeflow network.
     """
     try:
         tensors, metadata = read_tensors(path)

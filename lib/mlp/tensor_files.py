@@ -30,15 +30,12 @@ def write_tensors(
 def read_tensors(path: str | Path, must: bool = False) -> tuple[dict[str, npt.NDArray[Any]], dict[str, str]]:
     """Tensors and metadata of a safetensors file.
 
+    Raises OSError, SafetensorError when it cannot be read, or its digest does not fit.
+
     Parameters
     ----------
     must : bool
         Whether it has to be written by `write_tensors`.
-
-    Raises
-    ------
-    OSError, SafetensorError
-        When it cannot be read, or its digest does not fit.
     """
     with safe_open(path, framework="numpy") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict

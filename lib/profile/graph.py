@@ -61,11 +61,8 @@ class Graph:
     def of(cls, profile: _Profile) -> Graph:
         """The graph of a profile.
 
-        Raises
-        ------
-        ValueError
-            For a name that is given twice or reserved, an unknown or unsuitable node, or a circle: in one line that names
-            the node and the fix.
+        Raises ValueError for a name that is given twice or reserved, an unknown or unsuitable node, or a circle: in one
+        line that names the node and the fix.
         """
         found: dict[str, Node] = {}
         for group, members in (
@@ -134,11 +131,7 @@ class Graph:
         """What a run of these nodes is to do, in order: nodes with what they need, everything when there are none.
 
         A group's name stands for its nodes, a kind's for the studies of it; "promote" for the study that is promoted.
-
-        Raises
-        ------
-        ConfigError
-            For an unknown name.
+        Raises ConfigError for an unknown name.
         """
         wanted: list[str] = []
         for name in only or self.nodes:

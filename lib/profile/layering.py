@@ -64,6 +64,9 @@ def load_profile(
 ) -> Profile:
     """Build a profile: YAML, then `PROBEFLOW_*` variables, then `path=text` assignments, validated once.
 
+    Raises ConfigError for an unknown profile or setting, a value out of range, or nodes that form no graph; the message
+    names it.
+
     Parameters
     ----------
     name : str
@@ -72,11 +75,6 @@ def load_profile(
         A user's YAML file. Its `extends: NAME` key, if any, names the built-in profile it changes.
     assignments : sequence of str
         Such as "features.pool5.weights=imagenet"; nothing after `=` empties a setting that may be empty.
-
-    Raises
-    ------
-    ConfigError
-        For an unknown profile or setting, a value out of range, or nodes that form no graph; the message names it.
     """
     content = _read_file(file) if file else _read_yaml(profile_text(name), f"profile {name}")
     given = [

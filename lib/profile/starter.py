@@ -32,24 +32,16 @@ _WIDEST_PIXELS = 64 * 64 * 3
 
 @dataclass(frozen=True)
 class Budget:
-    """How much is tried.
-
-    Attributes
-    ----------
-    images : int
-        It is for so many images at most.
-    configurations, networks : int
-        Linear probes and networks with a hidden layer.
-    mapped : int
-        Rows of the map.
-    """
+    """How much is tried."""
 
     images: float
+    """It is for so many images at most."""
     epochs: int
     batch_size: int
     seeds: tuple[int, ...]
     configurations: int
     networks: int
+    """Linear probes and networks with a hidden layer."""
     hidden: tuple[tuple[int, ...], ...]
     baselines: tuple[str, ...]
     mapped: int
@@ -83,16 +75,11 @@ def write_starter(
 ) -> Profile:
     """Write a commented profile to edit; it loads as it is. Without `images` it is of bundled photographs.
 
+    Raises ConfigError when the file is there already; StorageError when it cannot be written.
+
     Parameters
     ----------
     count, pixels : see `starter_text`
-
-    Raises
-    ------
-    ConfigError
-        When the file is there already.
-    StorageError
-        When it cannot be written.
     """
     if file.exists():
         raise ConfigError(f"{file} is there already; give another name, or remove it first")

@@ -55,12 +55,8 @@ _FIGURES: dict[str, tuple[str, Figure]] = {
 def judge(name: str, records: Mapping[str, Record[Any]]) -> Judged:
     """Hold the studies of a run, by their names in the profile, against the claims of this name.
 
-    A part whose study the run has not, or has as another kind, is left out.
-
-    Raises
-    ------
-    ConfigError
-        When there are no such claims.
+    A part whose study the run has not, or has as another kind, is left out. Raises ConfigError when there are no such
+    claims.
     """
     claims = claims_named(name)
     findings: list[Finding] = []

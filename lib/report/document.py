@@ -96,12 +96,7 @@ class Study:
 def write_report(run: Record[Any], records: Mapping[str, Record[Any]], *, anew: bool = False) -> Path:
     """Write `report.html` into the folder of a run's record, unless it is there; `anew` writes it in any case.
 
-    Raises
-    ------
-    DataError
-        When a figure or table of a study is missing or damaged.
-    StorageError
-        When it cannot be written.
+    Raises DataError when a figure or table of a study is missing or damaged; StorageError when it cannot be written.
     """
     path = run.folder / REPORT
     if anew or not path.exists():
@@ -112,17 +107,14 @@ def write_report(run: Record[Any], records: Mapping[str, Record[Any]], *, anew: 
 def render(run: Record[RunResult], records: Mapping[str, Record[Any]]) -> str:
     """The report as one HTML page.
 
+    Raises DataError when a figure or table of a study is missing or damaged.
+
     Parameters
     ----------
     run : Record
         The record of the run as a whole (`lib.graph.summary`).
     records : mapping of str to Record
         Its records by name, in the order they are shown.
-
-    Raises
-    ------
-    DataError
-        When a figure or table of a study is missing or damaged.
     """
     environment = Environment(
         loader=PackageLoader("lib.report", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True,

@@ -22,21 +22,15 @@ Rows = Sequence[Sequence[str]]
 
 @dataclass(frozen=True)
 class Table:
-    """A study's table: its rows, or the first of many; none when it is too wide to be shown.
-
-    Attributes
-    ----------
-    count : int
-        Rows of the file.
-    head, rows : sequence of str, sequence of sequence of str
-        As shown; `on_its_side` says that the columns are the file's rows.
-    """
+    """A study's table: its rows, or the first of many; none when it is too wide to be shown."""
 
     name: str
     file: str
     count: int
+    """Rows of the file."""
     head: Sequence[str] = ()
     rows: Rows = ()
+    """As shown; `on_its_side` says that the columns are the file's rows."""
     on_its_side: bool = False
 
     @property

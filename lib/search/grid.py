@@ -52,10 +52,7 @@ def combinations(grid: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
 def require_different_networks(base: Trial, choices: Mapping[str, Sequence[Any]]) -> None:
     """Refuse choices, of a grid or a space, that make one network twice: a linear probe has no activation.
 
-    Raises
-    ------
-    ValueError
-        It names the fix.
+    Raises ValueError: it names the fix.
     """
     activations = choices.get("activation", ())
     if len(activations) > 1 and () in choices.get("hidden", (base.hidden,)):

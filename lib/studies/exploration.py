@@ -56,33 +56,24 @@ class ExplorationSettings(StudySettings):
 
 
 class ExplorationResult(Result):
-    """What a dataset holds.
-
-    Attributes
-    ----------
-    counts : dict of str to dict of str to int
-        Split -> images of each class; the class "" of images without labels.
-    shapes : tuple of (tuple of int, int)
-        Shape of an image -> how many have it, the most frequent first; at most eight of `distinct_shapes`.
-    shown, scattered : tuple of int
-        Training rows in the grid of samples, and in the scatter.
-    points : tuple of (float, float)
-        Of `scattered`: first two principal components of the pixels.
-    explained_variance : tuple of float
-        Share of variance of either.
-    """
+    """What a dataset holds."""
 
     settings: ExplorationSettings
     dataset: str
     labelled: bool
     classes: tuple[str, ...]
     counts: dict[str, dict[str, int]]
+    """Split -> images of each class; the class "" of images without labels."""
     shapes: tuple[tuple[tuple[int, ...], int], ...]
+    """Shape of an image -> how many have it, the most frequent first; at most eight of `distinct_shapes`."""
     distinct_shapes: int
     shown: tuple[int, ...]
     scattered: tuple[int, ...]
+    """Training rows in the grid of samples, and in the scatter."""
     points: tuple[tuple[float, float], ...]
+    """Of `scattered`: first two principal components of the pixels."""
     explained_variance: tuple[float, float]
+    """Share of variance of either."""
 
     @property
     def images(self) -> int:

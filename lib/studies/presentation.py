@@ -49,27 +49,20 @@ class Rows(StrEnum):
 
 @dataclass(frozen=True)
 class RunNote:
-    """One run to be shown: its key makes logging it twice harmless.
-
-    Attributes
-    ----------
-    role, rows : Role, Rows or None
-        None for the study's own run.
-    history : tuple of mapping
-        One mapping an epoch, with "epoch" and "seconds"; values that are not finite are None.
-    below : str
-        Key of the run that this one is shown under; empty for the study's own.
-    """
+    """One run to be shown: its key makes logging it twice harmless."""
 
     key: str
     name: str
     params: dict[str, str | int | float]
     metrics: dict[str, float] = field(default_factory=dict)
     history: tuple[Mapping[str, float | None], ...] = ()
+    """One mapping an epoch, with "epoch" and "seconds"; values that are not finite are None."""
     tags: dict[str, str] = field(default_factory=dict)
     below: str = ""
+    """Key of the run that this one is shown under; empty for the study's own."""
     role: Role | None = None
     rows: Rows | None = None
+    """None for the study's own run."""
     trials: Role | None = None
     """Of a configuration: what the runs below it are."""
 
@@ -100,20 +93,10 @@ class Presentation:
 
     Attributes
     ----------
-    title : str
-        What was studied, on what.
     question, headline : str
         What it asks, and the answer in one line.
-    sections : tuple of Section
-        The notes below the headline.
-    warnings : tuple of str
-        What a reader should know before believing the figures.
     parent, runs : RunNote, tuple of RunNote
         The study's own run, and those below it, each after the one it is below.
-    input : str
-        What went into the networks, in words; empty where none did.
-    tested : tuple of str
-        Models that were compared, a line each: score, budget, time.
     """
 
     title: str
@@ -122,10 +105,13 @@ class Presentation:
     question: str = ""
     sections: tuple[Section, ...] = ()
     warnings: tuple[str, ...] = ()
+    """What a reader should know before believing the figures."""
     runs: tuple[RunNote, ...] = ()
     tried: tuple[Tried, ...] = ()
     input: str = ""
+    """What went into the networks, in words; empty where none did."""
     tested: tuple[str, ...] = ()
+    """Models that were compared, a line each: score, budget, time."""
 
 
 def escaped(text: str) -> str:

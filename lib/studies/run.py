@@ -34,17 +34,12 @@ def run_study(
 ) -> Record[Any]:
     """Run the study, or return its record when nothing has changed.
 
+    Raises LeakageError when a test image is a training image; ProbeflowError: whatever the kind's `compute` raises.
+
     Parameters
     ----------
     inputs : mapping of str to Input
         By role, as the kind's `needs` names them.
-
-    Raises
-    ------
-    LeakageError
-        When a test image is a training image.
-    ProbeflowError
-        Whatever the kind's `compute` raises.
     """
     folder = study_folder(name, settings, inputs, where, profile)
     if record := finished_study(folder, settings, inputs, where):

@@ -86,24 +86,16 @@ class ScalingSettings(ComparingSettings):
 
 
 class Size(Stored):
-    """A size of the training set, and what came of it.
-
-    Attributes
-    ----------
-    per_class : int or None
-        Images of each class; None for all.
-    rows : int
-        Images in all; classes that have fewer give all they have.
-    accuracies : tuple of float
-        Test accuracy of each draw, in the order of the settings.
-    accuracy : Interval
-        Their mean, with a 95 % interval for other draws and other test rows together.
-    """
+    """A size of the training set, and what came of it."""
 
     per_class: int | None
+    """Images of each class; None for all."""
     rows: int
+    """Images in all; classes that have fewer give all they have."""
     accuracies: tuple[float, ...]
+    """Test accuracy of each draw, in the order of the settings."""
     accuracy: Interval
+    """Their mean, with a 95 % interval for other draws and other test rows together."""
 
 
 class Curve(Stored):
@@ -117,24 +109,15 @@ class Curve(Stored):
 
 
 class Worth(Stored):
-    """How many images a class another input needs for the accuracy that the first has with fewer.
-
-    Attributes
-    ----------
-    head : str
-    input : int
-        The other input.
-    images : float
-        Images a class of the first input, on average where classes differ.
-    needed : float or None
-        Of the other, between its sizes on a logarithmic scale; None where all its images do not reach it.
-    """
+    """How many images a class another input needs for the accuracy that the first has with fewer."""
 
     head: str
     input: int
     images: float
+    """Images a class of the first input, on average where classes differ."""
     accuracy: float
     needed: float | None
+    """Of the other, between its sizes on a logarithmic scale; None where all its images do not reach it."""
 
 
 class ScalingResult(Result):

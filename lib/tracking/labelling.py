@@ -41,12 +41,8 @@ class LoadedVersion:
 def load_version(tracking: Tracking, name: str, wanted: str) -> LoadedVersion:
     """Load the version of a registered model with this number or alias.
 
-    Raises
-    ------
-    ConfigError
-        When there is none.
-    WeightsError
-        When a frozen network's weights are not those that it was trained with.
+    Raises ConfigError when there is none; WeightsError when a frozen network's weights are not those that it was
+    trained with.
     """
     version = Registry(tracking, name).version(wanted)
     title = f"{name} version {version.number}"

@@ -77,7 +77,8 @@ def log_image_classifier(
 ) -> str:
     """Log the record's network with all that leads from an image to its label; returns the model's id, also a second time.
 
-    Random weights are drawn again from their seed; ImageNet's go with the model, as far as the layer needs them.
+    Random weights are drawn again from their seed; ImageNet's go with the model, as far as the layer needs them. Raises
+    WeightsError when ImageNet weights cannot be had.
 
     Parameters
     ----------
@@ -85,11 +86,6 @@ def log_image_classifier(
         Those of the extraction, by which its weights are found here; None for a classifier of raw pixels.
     example : bytes
         An image file, which MLflow keeps as the input example.
-
-    Raises
-    ------
-    WeightsError
-        When ImageNet weights cannot be had.
     """
     assert record.model is not None
     if (found := _logged(tracking, run_id, IMAGE_CLASSIFIER)) is not None:

@@ -27,10 +27,8 @@ _NAMED = 4
 def record_of_run(wanted: str, where: Places) -> Path:
     """The folder of the record that a pipeline's or a study's run shows, under the data folder of `where`.
 
-    Raises
-    ------
-    ConfigError
-        When there is no such run, or several; when it is of a single trial, or its record is not in that folder.
+    Raises ConfigError when there is no such run, or several; when it is of a single trial, or its record is not in that
+    folder.
     """
     tracking = connect(where)
     run = find_run(tracking, wanted)
@@ -53,12 +51,7 @@ def record_of_run(wanted: str, where: Places) -> Path:
 def find_run(tracking: Tracking, wanted: str) -> Run:
     """The run that `wanted` means: an id, a study record's key, the beginning of either, or a name that only one run has.
 
-    A profile's name means its newest whole run.
-
-    Raises
-    ------
-    ConfigError
-        When there is no such run, or several.
+    A profile's name means its newest whole run. Raises ConfigError when there is no such run, or several.
     """
     client = tracking.client
     if re.fullmatch("[0-9a-f]{32}", wanted):

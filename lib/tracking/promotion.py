@@ -72,31 +72,26 @@ class Decision:
 
     Attributes
     ----------
-    version, challenger : str or None
-        The champion after it, and the version that was considered; the latter is None when it did not pass the basic
-        checks and was not registered.
     accuracy, champion_accuracy : Interval or None
         On the test images, of the one considered and of the champion before; None where they are not known.
-    majority : float or None
-        Share of the most frequent class among the test images.
-    champion : str or None
-        The version that was champion before.
-    difference : PairedPredictions or None
-        Accuracy of the one considered less the champion's, on the same images.
-    detail : str
-        What a person gave as the reason, or what was wrong.
     """
 
     outcome: Outcome
     model: str
     version: str | None
     challenger: str | None = None
+    """The champion after it, and the version that was considered; the latter is None when it did not pass the basic
+    checks and was not registered."""
     accuracy: Interval | None = None
     majority: float | None = None
+    """Share of the most frequent class among the test images."""
     champion: str | None = None
+    """The version that was champion before."""
     champion_accuracy: Interval | None = None
     difference: PairedPredictions | None = None
+    """Accuracy of the one considered less the champion's, on the same images."""
     detail: str = ""
+    """What a person gave as the reason, or what was wrong."""
 
     @property
     def promoted(self) -> bool:
@@ -180,7 +175,8 @@ def consider(
     """Register a sweep's chosen network as challenger if it is sound, and make it champion if it beats the champion.
 
     Not sound, and not registered, is one that did not learn, that may be no better than the majority class, that was
-    tested on training images, whose images or features are no longer the record's, or whose weights are missing.
+    tested on training images, whose images or features are no longer the record's, or whose weights are missing. Raises
+    DataError when the record is not of a sweep.
 
     Parameters
     ----------
@@ -190,11 +186,6 @@ def consider(
         What the sweep is on, as it is now.
     extraction : FeatureSettings or None
         Settings of the feature set that it is on, with where its weights lie; None for raw pixels.
-
-    Raises
-    ------
-    DataError
-        When the record is not of a sweep.
     """
     if not isinstance(record.result, SweepResult):
         raise DataError(
@@ -210,10 +201,7 @@ def consider(
 def promote_by_hand(tracking: Tracking, name: str, wanted: str, reason: str) -> Decision:
     """Make a version champion, whatever the gate says of it.
 
-    Raises
-    ------
-    ConfigError
-        When there is no such version, or it is champion already.
+    Raises ConfigError when there is no such version, or it is champion already.
     """
     registry = Registry(tracking, name)
     with _turn(tracking, registry):
@@ -229,10 +217,7 @@ def promote_by_hand(tracking: Tracking, name: str, wanted: str, reason: str) -> 
 def roll_back(tracking: Tracking, name: str, reason: str) -> Decision:
     """Make the champion before the present one champion again; the one withdrawn is not promoted by itself any more.
 
-    Raises
-    ------
-    ConfigError
-        When no champion came before.
+    Raises ConfigError when no champion came before.
     """
     registry = Registry(tracking, name)
     with _turn(tracking, registry):

@@ -52,10 +52,7 @@ class StudyFolder:
     def finished(self) -> Record[Any] | None:
         """The record, when this study has already been done.
 
-        Raises
-        ------
-        DataError
-            When it is damaged, or a file that it names is gone.
+        Raises DataError when it is damaged, or a file that it names is gone.
         """
         return _whole(read_record(self.path / RECORD)) if is_finished(self.path) else None
 

@@ -18,44 +18,30 @@ NAME = "origin.json"
 
 @dataclass(frozen=True)
 class Identity:
-    """All that decides a study's result.
-
-    Attributes
-    ----------
-    kind, name, version : str, str, int
-        The kind of study, what the profile calls it, and the kind's version.
-    settings : JSON
-        Those that decide the result; inputs are not named in them.
-    digests : mapping of str to str
-        What each input is called -> its digest, in the order in which they enter the key.
-    profile : mapping of str to JSON
-        The nodes of a profile that the study is run by, itself among them; paths in them are absolute.
-    """
+    """All that decides a study's result."""
 
     kind: str
     name: str
     version: int
+    """The kind of study, what the profile calls it, and the kind's version."""
     settings: Any
+    """Those that decide the result; inputs are not named in them."""
     digests: Mapping[str, str]
+    """What each input is called -> its digest, in the order in which they enter the key."""
     profile: Mapping[str, Any] = field(default_factory=dict)
+    """The nodes of a profile that the study is run by, itself among them; paths in them are absolute."""
 
 
 @dataclass(frozen=True)
 class Origin:
-    """An identity as it lies beside a record.
-
-    Attributes
-    ----------
-    seconds : float or None
-        How long the study took, when it was made in one go.
-    node_seconds : float or None
-        The same with what Prefect and MLflow added in the run that made it.
-    """
+    """An identity as it lies beside a record."""
 
     format: int
     identity: Identity
     seconds: float | None = None
+    """How long the study took, when it was made in one go."""
     node_seconds: float | None = None
+    """The same with what Prefect and MLflow added in the run that made it."""
 
 
 def write_origin(folder: Path, origin: Origin) -> None:

@@ -37,10 +37,7 @@ def is_finished(folder: Path) -> bool:
 def open_record(folder: Path) -> Record[Any]:
     """The sealed record in a study's folder.
 
-    Raises
-    ------
-    DataError
-        When the study is not finished, or its record is damaged.
+    Raises DataError when the study is not finished, or its record is damaged.
     """
     if not is_finished(folder):
         raise DataError(f"study folder {folder} holds no finished study; run the study first")
@@ -50,10 +47,7 @@ def open_record(folder: Path) -> Record[Any]:
 def read_record(path: Path) -> Record[Any]:
     """Read a sealed record.
 
-    Raises
-    ------
-    DataError
-        When the file is not a record of this format; deleting its folder makes the study run again.
+    Raises DataError when the file is not a record of this format; deleting its folder makes the study run again.
     """
     try:
         content = unsealed(json.loads(path.read_text(encoding="utf-8")))

@@ -36,17 +36,10 @@ _AT_ONCE = 1 << 24
 
 @dataclass(frozen=True)
 class Answer:
-    """What one model with one seed gave to the judged rows: probabilities, shape (n, classes).
-
-    Attributes
-    ----------
-    name : str
-        Its name among the study's predictions; another model's is another.
-    seconds : float
-        How long it trained.
-    """
+    """What one model with one seed gave to the judged rows: probabilities, shape (n, classes)."""
 
     name: str
+    """Its name among the study's predictions; another model's is another."""
     seed: int
     probabilities: Probabilities
     seconds: float

@@ -103,24 +103,17 @@ def stopping_of(settings: SweepSettings) -> Stopping:
 
 @dataclass(frozen=True)
 class _Judging:
-    """The models that were scored, and on which rows.
-
-    Attributes
-    ----------
-    rows_digest : str
-        Names the rows, whatever went into the networks.
-    models : tuple of Model
-        Winners first; `chosen` is the place of the best configuration's.
-    network : ModelNote
-        The chosen model's first seed.
-    """
+    """The models that were scored, and on which rows."""
 
     on: Rows
     judged: Judged
     rows_digest: str
+    """Names the rows, whatever went into the networks."""
     models: tuple[Model, ...]
+    """Winners first; `chosen` is the place of the best configuration's."""
     chosen: int
     network: ModelNote
+    """The chosen model's first seed."""
 
     @classmethod
     def test(

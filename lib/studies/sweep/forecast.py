@@ -114,10 +114,7 @@ def forecast(settings: SweepSettings, inputs: Mapping[str, Ahead], folder: Folde
 def require_memory(name: str, settings: SweepSettings, inputs: Mapping[str, Ahead]) -> None:
     """Refuse inputs whose rows, which lie in one array, are larger than the memory that is free.
 
-    Raises
-    ------
-    ConfigError
-        Naming the study, the input and the fix.
+    Raises ConfigError, naming the study, the input and the fix.
     """
     free = free_memory()
     for role in settings.roles:
