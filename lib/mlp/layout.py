@@ -18,6 +18,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from lib.mlp.dropout import Dropout
+from lib.mlp.losses import balanced_weights
 from lib.mlp.trial import Trial
 
 Array = npt.NDArray[np.floating]
@@ -138,6 +140,33 @@ class Layout:
         self.bias_offsets = [offset, *(offset + total for total in accumulate(self.rows))]
         self.size = self.bias_offsets[-1]
 
+    @cached_property
+    def in_slots(self) -> Index:
+        """The trial in each slot."""
+        return np.argsort(self.slots)
+
+    @cached_property
+    def slot_seeds(self) -> Index:
+        """The place in `seeds` of the seed of each slot's trial."""
+        return np.array([self.seeds.index(self.trials[index].seed) for index in self.in_slots])
+
+    def settings(self, name: str) -> npt.NDArray[np.float64]:
+        """A setting of each trial, shape (trials,)."""
+        return np.array([getattr(trial, name) for trial in self.trials], np.float64)
+
+    @property
+    def dropout(self) -> list[Dropout]:
+        """That of the trials, which have it all or none."""
+        return [Dropout(trial.seed, trial.dropout, trial.hidden) for trial in self.trials if trial.dropout]
+
+    def class_weights(self, labels: npt.NDArray[np.int64]) -> npt.NDArray[np.float64] | None:
+        """What each slot's trial multiplies the loss of rows of each class with, shape (slots, classes), if any does."""
+        given = [trial.class_weights for trial in self.trials]
+        if all(each == "none" for each in given):
+            return None
+        balanced, none = balanced_weights(labels, self.classes), np.ones(self.classes)
+        return np.stack([none if each == "none" else balanced for each in given])[self.in_slots]
+
     def _bands(self, layer: int, key: Callable[[Trial], Any]) -> list[Band]:
         bands = []
         offsets = self._offsets[layer]
@@ -225,7 +254,7 @@ class Layout:
     def trials_of_rows(self, layer: int) -> Index:
         """The trial of each row of a layer's output."""
         if layer == len(self.rows) - 1:
-            return np.repeat(np.argsort(self.slots), self.classes)
+            return np.repeat(self.in_slots, self.classes)
         return np.repeat(np.arange(len(self.trials)), self._units[layer])
 
     @cached_property
