@@ -19,7 +19,7 @@ from lib.errors import ConfigError, StorageError
 from lib.machine import from_home
 from lib.places import Places
 from lib.progress import bar, silent
-from lib.studies.record.folder import write_csv
+from lib.studies.record import write_csv
 from lib.text import not_utf8, visible
 from lib.tracking.labelling import Labelled, label_images, load_version, newer_than_champion
 from lib.tracking.registry import CHAMPION, registered_name

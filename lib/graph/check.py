@@ -41,10 +41,7 @@ def check_graph(profile: Profile, names: Sequence[str], where: Places, *, here: 
     had, or is not what it claims to be; LeakageError when a test image is a training image; StorageError when the disk
     is too small; WeightsError when weights are missing, or lack what a layer needs.
 
-    Parameters
-    ----------
-    here : bool
-        Whether this process computes; else the workers of a pool do, each with a device and memory of its own.
+    `here`: whether this process computes; else the workers of a pool do, each with a device and memory of its own.
     """
     check_settings(profile, names, where)
     graph = profile.graph

@@ -22,7 +22,7 @@ from lib.errors import ConfigError, DataError
 from lib.files import storage_errors
 from lib.graph.inputs import ready_node
 from lib.graph.summary import RunResult, studies_of
-from lib.mlp.tensor_files import read_tensors
+from lib.mlp.tensor_files import digest_tensors, read_tensors
 from lib.places import Places
 from lib.profile import Profile, parse_profile
 from lib.storage.copies import fetch_file
@@ -243,16 +243,10 @@ def _timed(name: str) -> bool:
 
 
 def _tensors(path: Path) -> str | None:
-    """Digest of what a safetensors file holds; the file's own bytes may have its metadata in any order."""
     try:
-        tensors, metadata = read_tensors(path)
+        return digest_tensors(*read_tensors(path))
     except (OSError, SafetensorError):
         return None
-    digest = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
-    for name, values in sorted(tensors.items()):
-        digest.update(f"{name} {values.dtype.str} {values.shape}".encode())
-        digest.update(values.tobytes())
-    return digest.hexdigest()
 
 
 def _figures(record: Record[Any]) -> Iterator[tuple[str, float | None]]:

@@ -139,7 +139,10 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
             Called with each epoch's record.
         """
         X, labels = self._start(X, y, None)
-        watched = None if validation is None else self._watched(*validation)
+        watched = None
+        if validation is not None:
+            rows, given = self._checked(*validation, reset=False)
+            watched = rows, self._encoded(given)
         for record in self._train(X, labels, watched, self.epochs):
             if on_epoch is not None:
                 on_epoch(record)
@@ -288,10 +291,6 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
         y = column_or_1d(y, warn=True)
         check_classification_targets(y)
         return X, y
-
-    def _watched(self, X: Any, y: Any) -> tuple[npt.NDArray[np.floating], npt.NDArray[np.int64]]:
-        X, y = self._checked(X, y, reset=False)
-        return X, self._encoded(y)
 
     def _rows(self, X: Any) -> npt.NDArray[np.floating]:
         check_is_fitted(self, "network_")

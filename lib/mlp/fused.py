@@ -344,13 +344,9 @@ class _FusedTraining:
             prefix = f"{trial}."
             state.vectors = {name[len(prefix) :]: value for name, value in tensors.items() if name.startswith(prefix)}
         for order in self.orders.values():
-            _skip(order, self.epoch)
+            for _ in range(self.epoch):
+                next(order)
 
 
 def _or_infinite(loss: float) -> float:
     return loss if math.isfinite(loss) else math.inf
-
-
-def _skip(order: Iterator[Any], epochs: int) -> None:
-    for _ in range(epochs):
-        next(order)

@@ -77,9 +77,7 @@ def write_starter(
 
     Raises ConfigError when the file is there already; StorageError when it cannot be written.
 
-    Parameters
-    ----------
-    count, pixels : see `starter_text`
+    `count` and `pixels`: see `starter_text`.
     """
     if file.exists():
         raise ConfigError(f"{file} is there already; give another name, or remove it first")

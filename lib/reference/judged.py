@@ -78,6 +78,11 @@ class Evidence(Stored):
     """Corrected by Holm over the tests that were made at once; not where a claim needs every one of them."""
     direction: Direction
 
+    @property
+    def differs(self) -> bool:
+        """Whether the two differ significantly."""
+        return self.direction in (Direction.HIGHER, Direction.LOWER)
+
 
 class Finding(Stored):
     """A claim and what the run says of it, for one variant."""

@@ -37,10 +37,7 @@ class OptunaSearch:
     would mislead it, and a failed trial, which it ignores, would be proposed again and again. Raises DataError when the
     journal cannot be read.
 
-    Parameters
-    ----------
-    path : Path
-        The journal; it is read when it exists. Optuna's JournalFileBackend and its dashboard read it too.
+    `path`: the journal; it is read when it exists. Optuna's JournalFileBackend and its dashboard read it too.
     """
 
     def __init__(self, settings: SearchSettings, path: Path, name: str) -> None:

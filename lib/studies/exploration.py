@@ -39,9 +39,6 @@ if TYPE_CHECKING:
 _SEED = 0
 _SCATTER_SIDE = 32
 _SCATTERED = Shrink(_SCATTER_SIDE)
-_CLASSES, _ENDS = 30, 5
-"""Classes that notes list; of more so many of the largest and the smallest."""
-
 _UNNAMED = "images"
 """What the class of images without labels is called in figures and tables."""
 
@@ -151,15 +148,11 @@ class Exploration(Kind[ExplorationSettings, ExplorationResult]):
         result, note = record.result, record.dataset
         variance = sum(result.explained_variance)
         classes = f"{len(result.classes)} classes" if result.labelled else "no labels"
-        names = _names(result)
         lines = [
             f"{escaped(note.origin)}. {result.images:,} images; digest `{note.digest[:16]}`. "
             "No test image is a training image (checked by content).",
             "",
-            *(
-                f"- {split}: {_counts_words(dict(zip(names, of.values(), strict=True)))}"
-                for split, of in result.counts.items()
-            ),
+            *(f"- {split}: {sum(of.values()):,} images" for split, of in result.counts.items()),
             f"- {_shapes(result)}",
         ]
         title = f"Exploration of {result.dataset}"
@@ -194,17 +187,6 @@ class Exploration(Kind[ExplorationSettings, ExplorationResult]):
 
 def _names(result: ExplorationResult) -> tuple[str, ...]:
     return result.classes if result.labelled else (_UNNAMED,)
-
-
-def _counts_words(counts: Mapping[str, int]) -> str:
-    """Images of each class in Markdown; of many classes the largest and the smallest."""
-    if len(counts) <= _CLASSES:
-        return ", ".join(f"{escaped(name)} {n:,}" for name, n in counts.items())
-    ranked = sorted(counts, key=lambda name: -counts[name])
-    largest, smallest = (
-        ", ".join(f"{escaped(name)} {counts[name]:,}" for name in some) for some in (ranked[:_ENDS], ranked[-_ENDS:])
-    )
-    return f"{len(counts):,} classes (all in `classes.csv`), from {largest}, … to {smallest}"
 
 
 def _shapes(result: ExplorationResult) -> str:

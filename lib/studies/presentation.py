@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -77,17 +77,6 @@ class Section:
 
 
 @dataclass(frozen=True)
-class Tried:
-    """What was tried in one variant: settings that all its trials have, those that vary, seeds, and how many trials."""
-
-    variant: str
-    same: Mapping[str, str | int | float]
-    varied: Mapping[str, Sequence[str | int | float]]
-    seeds: tuple[int, ...]
-    trials: int
-
-
-@dataclass(frozen=True)
 class Presentation:
     """What people are shown of a study. Sections are Markdown; title, question, headline and warnings are plain text.
 
@@ -107,7 +96,6 @@ class Presentation:
     warnings: tuple[str, ...] = ()
     """What a reader should know before believing the figures."""
     runs: tuple[RunNote, ...] = ()
-    tried: tuple[Tried, ...] = ()
     input: str = ""
     """What went into the networks, in words; empty where none did."""
     tested: tuple[str, ...] = ()
@@ -133,6 +121,11 @@ def code(text: str) -> str:
     text = visible(text)
     fence = "`" * (1 + max((len(run) for run in re.findall("`+", text)), default=0))
     return f"`{text}`" if len(fence) == 1 else f"{fence} {text} {fence}"
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table in Markdown, of cells that are Markdown."""
+    return "\n".join(f"| {' | '.join(line)} |" for line in (head, ["---"] * len(head), *rows))
 
 
 def lacking_words(letters: str) -> str:

@@ -16,8 +16,7 @@ from lib.graph import RunResult
 from lib.graph.past import differences
 from lib.graph.summary import NAME as WHOLE_RUN
 from lib.studies.presentation import BOUNDS
-from lib.studies.record import open_record, read_origin
-from lib.studies.record.folder import FOLDER_LETTERS
+from lib.studies.record import FOLDER_LETTERS, open_record, read_origin
 from lib.tracking.past_runs import find_run
 from lib.tracking.promotion import logged_predictions, paired, significant
 from lib.tracking.store import DATA_TAG, KEY_TAG, KIND_TAG, RESULT_TAG, STUDY_TAG, Tracking, experiment_name
@@ -118,12 +117,8 @@ def compare(tracking: Tracking, left: str, right: str, studies: Path | None = No
 
     Raises ConfigError when there is no such run, or several.
 
-    Parameters
-    ----------
-    left, right : str
-        A run's id, a study record's key, the beginning of either, or its name, where only one run has it.
-    studies : Path, optional
-        Root of the records on disk, from which two whole runs' studies are known.
+    `left` and `right`: a run's id, a study record's key, the beginning of either, or its name, where only one run has
+    it. `studies`: root of the records on disk, from which two whole runs' studies are known.
     """
     one, other = find_run(tracking, left), find_run(tracking, right)
     params = {

@@ -58,10 +58,7 @@ def load_version(tracking: Tracking, name: str, wanted: str) -> LoadedVersion:
 def newer_than_champion(tracking: Tracking, name: str, *, named: bool) -> str | None:
     """A warning where what was trained last is not the champion that labels: it was refused, or is of other data.
 
-    Parameters
-    ----------
-    named : bool
-        Whether the user named the model; else it is the only one, whatever data the newest run is of.
+    `named`: whether the user named the model; else it is the only one, whatever data the newest run is of.
     """
     registry = Registry(tracking, name)
     champion, newest = registry.champion(), registry.versions()[-1]

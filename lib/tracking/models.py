@@ -80,12 +80,8 @@ def log_image_classifier(
     Random weights are drawn again from their seed; ImageNet's go with the model, as far as the layer needs them. Raises
     WeightsError when ImageNet weights cannot be had.
 
-    Parameters
-    ----------
-    settings : FeatureSettings or None
-        Those of the extraction, by which its weights are found here; None for a classifier of raw pixels.
-    example : bytes
-        An image file, which MLflow keeps as the input example.
+    `settings`: those of the extraction, by which its weights are found here; None for a classifier of raw pixels.
+    `example`: an image file, which MLflow keeps as the input example.
     """
     assert record.model is not None
     if (found := _logged(tracking, run_id, IMAGE_CLASSIFIER)) is not None:

@@ -15,8 +15,7 @@ from lib.graph.summary import NAME as WHOLE_RUN
 from lib.graph.summary import run_name
 from lib.places import Places
 from lib.storage.copies import fetch_file, shown
-from lib.studies.record import RECORD
-from lib.studies.record.folder import FOLDER_LETTERS
+from lib.studies.record import FOLDER_LETTERS, RECORD
 from lib.tracking.registry import require_absent
 from lib.tracking.store import EXPERIMENTS, KEY_TAG, ROOT_TAG, STUDY_TAG, Tracking, connect, experiment_name
 

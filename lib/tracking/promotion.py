@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -100,9 +100,7 @@ class Decision:
     @property
     def why(self) -> str:
         """The reason in words."""
-        return self._reason(self.detail)
-
-    def _reason(self, detail: str) -> str:
+        detail = self.detail
         by_hand = f"`probeflow promote {self.challenger} --model {self.model} --reason WHY` makes it champion"
         match self.outcome:
             case Outcome.FIRST | Outcome.UNCHANGED:
@@ -150,18 +148,15 @@ class Decision:
     @property
     def sentence(self) -> str:
         """The decision in words."""
-        return self._sentence(self.why)
+        if self.promoted:
+            return f"`{self.model}` version {self.version} is champion: {self.why}."
+        considered = f" version {self.challenger}" if self.challenger else ""
+        return f"`{self.model}`{considered} was not promoted: {self.why}."
 
     @property
     def markdown(self) -> str:
         """The same, with what users wrote as Markdown that shows it as it is."""
-        return self._sentence(self._reason(escaped(self.detail)))
-
-    def _sentence(self, why: str) -> str:
-        if self.promoted:
-            return f"`{self.model}` version {self.version} is champion: {why}."
-        considered = f" version {self.challenger}" if self.challenger else ""
-        return f"`{self.model}`{considered} was not promoted: {why}."
+        return replace(self, detail=escaped(self.detail)).sentence
 
 
 def consider(
@@ -178,14 +173,8 @@ def consider(
     tested on training images, whose images or features are no longer the record's, or whose weights are missing. Raises
     DataError when the record is not of a sweep.
 
-    Parameters
-    ----------
-    run_id : str
-        The MLflow run that shows the record.
-    on : Input
-        What the sweep is on, as it is now.
-    extraction : FeatureSettings or None
-        Settings of the feature set that it is on, with where its weights lie; None for raw pixels.
+    `run_id`: the MLflow run that shows the record. `on`: what the sweep is on, as it is now. `extraction`: settings of
+    the feature set that it is on, with where its weights lie; None for raw pixels.
     """
     if not isinstance(record.result, SweepResult):
         raise DataError(
@@ -382,9 +371,7 @@ def _kept(folder: Path) -> Predictions | None:
 
 
 def _accuracy(of: Interval | None) -> str:
-    return (
-        "an unknown test accuracy" if of is None else f"test accuracy {of.estimate:.4f} ({of.low:.4f} to {of.high:.4f})"
-    )
+    return "an unknown test accuracy" if of is None else f"test accuracy {of.words}"
 
 
 @contextmanager

@@ -135,10 +135,8 @@ def connect(places: Places, *, patient: bool = False) -> Tracking:
     Raises StorageError when a local store cannot be opened or written, the tracking server cannot be reached or refuses
     this user, or a package is missing that its artifacts need.
 
-    Parameters
-    ----------
-    patient : bool
-        Whether a server may be away for minutes, as while it is restarted during a run; else it answers within seconds.
+    `patient`: whether a server may be away for minutes, as while it is restarted during a run; else it answers within
+    seconds.
     """
     uri, local = places.tracking_uri, places.tracking_uri.startswith("sqlite:")
     if local:

@@ -243,17 +243,11 @@ def winners_ahead(settings: SweepSettings) -> int:
 
 def _after(settings: SweepSettings) -> str:
     """What is not known ahead."""
-    seeds = len(settings.seeds)
-    words = [
-        f"variant {name!r} trains {variant.search.configurations} configurations with {seeds} seed(s) each, which its "
-        f"{variant.search.sampler} search chooses"
-        for name, variant in settings.variants.items()
-        if variant.search is not None
-    ]
+    seeds, words = len(settings.seeds), []
     if settings.rungs:
         words.append("halving ends trials early, and trains the other seeds of those left only")
     if settings.test:
-        count = "" if words else f" ({winners_ahead(settings) * seeds} trials)"
+        count = "" if words or _searched(settings) else f" ({winners_ahead(settings) * seeds} trials)"
         what = "the winner" if settings.axis is None else f"the winner of each {settings.axis.replace('_', ' ')}"
         words.append(f"trains {what} again in the end{count}")
     if settings.also_on:

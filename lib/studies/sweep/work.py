@@ -14,7 +14,7 @@ from lib.mlp.fused import Stopping
 from lib.mlp.store import trial_key
 from lib.mlp.trial import Trial
 from lib.storage.copies import fetch_files
-from lib.studies.record.reading import is_finished
+from lib.studies.record import is_finished
 from lib.studies.study import Folder, Piece, Study
 from lib.studies.sweep.chunks import cost, cut
 from lib.studies.sweep.compute import stopping_of
