@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 _SEED = 0
 _SCATTER_SIDE = 32
 _SCATTERED = Shrink(_SCATTER_SIDE)
+_CLASSES = 30
+"""Classes that notes list."""
+
 _UNNAMED = "images"
 """What the class of images without labels is called in figures and tables."""
 
@@ -148,11 +151,15 @@ class Exploration(Kind[ExplorationSettings, ExplorationResult]):
         result, note = record.result, record.dataset
         variance = sum(result.explained_variance)
         classes = f"{len(result.classes)} classes" if result.labelled else "no labels"
+        names = _names(result)
         lines = [
             f"{escaped(note.origin)}. {result.images:,} images; digest `{note.digest[:16]}`. "
             "No test image is a training image (checked by content).",
             "",
-            *(f"- {split}: {sum(of.values()):,} images" for split, of in result.counts.items()),
+            *(
+                f"- {split}: {_counts_words(dict(zip(names, of.values(), strict=True)))}"
+                for split, of in result.counts.items()
+            ),
             f"- {_shapes(result)}",
         ]
         title = f"Exploration of {result.dataset}"
@@ -187,6 +194,13 @@ class Exploration(Kind[ExplorationSettings, ExplorationResult]):
 
 def _names(result: ExplorationResult) -> tuple[str, ...]:
     return result.classes if result.labelled else (_UNNAMED,)
+
+
+def _counts_words(counts: Mapping[str, int]) -> str:
+    """Images of each class in Markdown; of many classes their range."""
+    if len(counts) <= _CLASSES:
+        return ", ".join(f"{escaped(name)} {n:,}" for name, n in counts.items())
+    return f"{len(counts):,} classes of {min(counts.values()):,} to {max(counts.values()):,} images (`classes.csv`)"
 
 
 def _shapes(result: ExplorationResult) -> str:

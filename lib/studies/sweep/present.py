@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lib.evaluation.intervals import Difference, p_words
+from lib.evaluation.measures import measure_named
 from lib.mlp.labels import params
 from lib.studies.presentation import Presentation, Rows, Section, escaped, table
 from lib.studies.study import Record
@@ -89,6 +90,7 @@ def _sections(record: Record[SweepResult]) -> Iterator[Section]:
     yield Section("Choice", _choice(result))
     if len(result.models) > 1 or result.judged_on is Rows.TEST:
         yield Section("Test results" if result.judged_on is Rows.TEST else "Comparison with baselines", _models(result))
+    yield Section("Measures", _measures(result))
 
 
 def _setting(record: Record[SweepResult]) -> str:
@@ -199,3 +201,15 @@ def _over_seeds(of: Difference) -> str:
     if of.significant:
         outcome = Outcome.AHEAD if of.estimate > 0 else Outcome.BEHIND
     return f"{of.with_p}: {OUTCOMES[outcome]}"
+
+
+def _measures(result: SweepResult) -> str:
+    """All measures of the chosen model."""
+    model, several = result.models[result.chosen], len(result.models[result.chosen].scores) > 1
+    lines = [
+        [measure_named(name).words, *([result.over_seeds(result.chosen, name).words] if several else []), first.words]
+        for name, first in model.measured.items()
+    ]
+    head = ["measure", *(["over seeds"] if several else []), "first seed (95 % confidence interval of a bootstrap)"]
+    who = f"Of the chosen model, {escaped(model_name(result, result.chosen))}, on {result.judged_rows:,} rows."
+    return f"{who}\n\n{table(head, lines)}"

@@ -72,7 +72,7 @@ def test_tables_are_whole(many, result):
 
 def test_a_first_look_counts_many_classes(many):
     text = many.records["look"].present().sections[0].body
-    assert f"train: {4 * CLASSES} images" in text
+    assert f"train: {CLASSES} classes of 4 to 4 images (`classes.csv`)" in text
     assert "class 10" not in text
 
 

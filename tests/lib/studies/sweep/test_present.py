@@ -182,6 +182,14 @@ def test_a_winner_is_listed_before_the_baselines_at_its_settings(tested):
     assert models[0].configuration == models[1].configuration
 
 
+def test_measures_are_those_of_the_chosen_model(heads):
+    result = heads.result
+    rows = rows_of(section(heads, "Measures"))[1:]
+    assert len(rows) == len(result.models[result.chosen].measured)
+    accuracy = result.models[result.chosen].measured["accuracy"]
+    assert rows[0][2] == f"{accuracy.estimate:.4f} ({accuracy.low:.4f} to {accuracy.high:.4f})"
+
+
 def test_halving_and_patience_are_stated_with_their_counts(searched):
     result = searched.result
     body = section(searched, "")
