@@ -70,14 +70,7 @@ def units_of(networks: Sequence[Dropout], layer: int, count: int) -> Units:
 
 
 class Masks:
-    """Masks of one layer in NumPy.
-
-    Attributes
-    ----------
-    mask : ndarray, shape (units, count)
-        0 where a unit is dropped for a row, else 1 / `keep`.
-    keep : ndarray, shape (units, 1)
-    """
+    """Masks of one layer in NumPy: `mask`, (units, count), is 0 where a unit is dropped for a row, else 1 / `keep`."""
 
     def __init__(self, units: Units, dtype: np.dtype[np.floating]) -> None:
         self._units = units

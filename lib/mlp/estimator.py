@@ -129,14 +129,8 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
 
         Raises ValueError for a parameter out of range or rows that do not fit; it names the parameter and the value.
 
-        Parameters
-        ----------
-        X : array, shape (n, features)
-        y : array, shape (n,)
-        validation : (X, y), optional
-            Rows to evaluate after each epoch; never trained on.
-        on_epoch : callable, optional
-            Called with each epoch's record.
+        X has shape (n, features), y (n,). `validation`, such a pair, is evaluated after each epoch and never trained on;
+        `on_epoch` is called with each epoch's record.
         """
         X, labels = self._start(X, y, None)
         watched = None

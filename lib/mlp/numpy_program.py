@@ -92,17 +92,7 @@ class _SpanStepper:
 class NumpyProgram:
     """Parameters and optimiser state of many trials, and the epoch that trains them.
 
-    Parameters
-    ----------
-    layout : Layout
-    rows : Rows
-        The dtype of `rows.X` is the parameters'.
-
-    Attributes
-    ----------
-    parameters : ndarray, shape (layout.size,)
-    state : dict of str to ndarray, each of that shape
-        The optimiser's (see `lib.mlp.stacked.STATE`).
+    `parameters`, and each of `state` (see `lib.mlp.stacked.STATE`), have shape (layout.size,) and the dtype of `rows.X`.
     """
 
     def __init__(self, layout: Layout, rows: Rows[npt.NDArray[Any]]) -> None:

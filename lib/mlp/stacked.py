@@ -77,12 +77,7 @@ class Buffers:
     Moves gather rows before and after a layer's products, where they do not lie as they should; `below`, `above` and the
     deltas there have each block's part, shape (networks, units, rows).
 
-    Parameters
-    ----------
-    rows : callable
-        Makes so many rows of zeros, shape (rows, count).
-    index : callable
-        An index as the library's own array.
+    `rows` makes so many rows of zeros, shape (rows, count); `index` makes an index the library's own array.
     """
 
     def __init__(

@@ -131,17 +131,8 @@ class _Space(Buffers):
 class TorchProgram:
     """Parameters and optimiser state of many trials, and the epoch that trains them.
 
-    Parameters
-    ----------
-    layout : Layout
-    rows : Rows of Tensor
-        The dtype and device of `rows.X` are the program's.
-
-    Attributes
-    ----------
-    parameters : Tensor, shape (layout.size,)
-    state : dict of str to Tensor, each of that shape
-        The optimiser's (see `lib.mlp.stacked.STATE`).
+    `parameters`, and each of `state` (see `lib.mlp.stacked.STATE`), have shape (layout.size,), and dtype and device of
+    `rows.X`.
     """
 
     def __init__(self, layout: Layout, rows: Rows[Tensor]) -> None:
@@ -365,13 +356,7 @@ class TorchProgram:
         return loss, right
 
     def _evaluate(self, inputs: Tensor, labels: Tensor, rows: int) -> tuple[Tensor, Tensor]:
-        """Mean cross-entropy (float64) and accuracy (float64) of each slot over rows they share, `rows` at a time.
-
-        Parameters
-        ----------
-        inputs : Tensor, shape (n, features)
-        labels : Tensor of int64, shape (n,)
-        """
+        """Mean cross-entropy and accuracy of each slot (float64) over `inputs`, (n, features), `rows` at a time."""
         loss = torch.zeros(len(self.layout.trials), dtype=torch.float64, device=inputs.device)
         right = torch.zeros_like(loss)
         for start in range(0, len(inputs), rows):

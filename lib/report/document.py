@@ -76,12 +76,9 @@ def write_report(run: Record[Any], records: Mapping[str, Record[Any]], *, anew: 
 
 
 def render(run: Record[RunResult], records: Mapping[str, Record[Any]]) -> str:
-    """The report as one HTML page.
+    """The report of a whole run and its records, in the order they are shown, as one HTML page.
 
     Raises DataError when a figure or table of a study is missing or damaged.
-
-    `run`: the record of the run as a whole (`lib.graph.summary`). `records`: its records by name, in the order they are
-    shown.
     """
     environment = Environment(
         loader=PackageLoader("lib.report", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True,

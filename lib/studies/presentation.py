@@ -78,24 +78,19 @@ class Section:
 
 @dataclass(frozen=True)
 class Presentation:
-    """What people are shown of a study. Sections are Markdown; title, question, headline and warnings are plain text.
-
-    Attributes
-    ----------
-    question, headline : str
-        What it asks, and the answer in one line.
-    parent, runs : RunNote, tuple of RunNote
-        The study's own run, and those below it, each after the one it is below.
-    """
+    """What people are shown of a study. Sections are Markdown; title, question, headline and warnings are plain text."""
 
     title: str
     headline: str
+    """The answer to the question, in one sentence."""
     parent: RunNote
+    """The study's own run."""
     question: str = ""
     sections: tuple[Section, ...] = ()
     warnings: tuple[str, ...] = ()
     """What a reader should know before believing the figures."""
     runs: tuple[RunNote, ...] = ()
+    """Those below the study's own, each after the one it is below."""
     input: str = ""
     """What went into the networks, in words; empty where none did."""
     tested: tuple[str, ...] = ()
