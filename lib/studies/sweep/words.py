@@ -39,7 +39,7 @@ _NAMED = 12
 _VERDICTS = {
     Verdict.SIGNIFICANT: "significantly better than all others",
     Verdict.NOT_SIGNIFICANT: "not significantly better than all others",
-    Verdict.ONE_SEED: "one seed, so no test against others",
+    Verdict.ONE_SEED: "the best with one seed, untested",
     Verdict.ONLY: "the only configuration",
     Verdict.NOT_FINITE: "no configuration's figures are finite with every seed",
 }
