@@ -27,9 +27,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lib.graph import check_graph, ready_node
+from lib.graph.inputs import note_of
 from lib.places import places
 from lib.profile import Profile, load_profile
-from lib.studies.run import note_of
 from lib.studies.study import Group, Study, kind_of
 
 

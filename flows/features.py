@@ -84,7 +84,7 @@ def show_set(name: str, where: Places, csv: Path | None, picture: Path | None) -
     from lib.figures.features import feature_portrait
     from lib.figures.raster import save_png
     from lib.studies.features import sample_of_set
-    from lib.studies.record.folder import write_csv
+    from lib.studies.record import write_csv
 
     manifest = feature_set.manifest
     with bar(f"features of {manifest.dataset}", manifest.rows, "image") as advance:

@@ -56,7 +56,7 @@ def pipeline(
     began: dict[str, float] = {}
 
     def shown(name: str, outcome: dict[str, Any]) -> None:
-        outcomes[name] = outcome | {"seconds": outcome["shown"] - began[name]}
+        outcomes[name] = outcome | {"seconds": outcome.pop("shown") - began[name]}
         note_node_time(Path(outcome["folder"]), outcomes[name]["seconds"], began[name])
 
     if workers.pool is None:

@@ -20,7 +20,7 @@ from lib.profile import Profile
 from lib.text import visible
 
 _LABEL_WIDTH = 15
-_SHOWN_LOGS = ("tasks.node", "lib.studies.record.folder")
+_SHOWN_LOGS = ("tasks.node", "lib.studies.record")
 
 
 def run_and_report(profile: Profile, only: Sequence[str] | None, where: Places, workers: Workers) -> int:

@@ -45,27 +45,18 @@ _PRODUCTS = 1 << 24
 
 @dataclass(frozen=True)
 class Question:
-    """What a baseline is trained on, and which rows it predicts.
-
-    Attributes
-    ----------
-    data : TrialData
-        It learns from the training rows alone.
-    rows : ndarray of float32, shape (n, features)
-        The rows to predict.
-    trial : Trial or None
-        The settings of the network that it is compared with.
-    seed : int
-    held_out : ndarray of int64, shape (m,)
-        Positions of training rows that settings are chosen on, kept out of training while they are; without any, nothing
-        is chosen.
-    """
+    """What a baseline is trained on, and which rows it predicts."""
 
     data: TrialData
+    """It learns from the training rows alone."""
     rows: Rows
+    """Float32, shape (n, features). The rows to predict."""
     trial: Trial | None = None
+    """The settings of the network that it is compared with."""
     seed: int = 0
     held_out: Positions = field(default_factory=lambda: np.arange(0))
+    """Int64, shape (m,). Positions of training rows that settings are chosen on, kept out of training while they
+    are; without any, nothing is chosen."""
 
 
 @dataclass(frozen=True)
@@ -79,44 +70,29 @@ class Choice:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a baseline predicts.
-
-    Attributes
-    ----------
-    probabilities : ndarray of float64, shape (n, classes)
-    choosing_seconds, seconds : float
-        How long choosing the settings took, and then training on all training rows and predicting.
-    """
+    """What a baseline predicts."""
 
     probabilities: Probabilities
+    """Float64, shape (n, classes)."""
     choice: Choice
     choosing_seconds: float
     seconds: float
+    """How long choosing the settings took, and then training on all training rows and predicting."""
 
 
 @dataclass(frozen=True)
 class Baseline:
-    """A model to compare with.
-
-    Attributes
-    ----------
-    title : str
-        For reading.
-    predict : callable
-        Trains with such settings; probabilities of the rows for all classes, and the settings as they were.
-    choose : callable or None
-        Chooses settings on held-out rows, where there are settings to choose.
-    usual : dict
-        The settings where none are chosen.
-    per_trial : bool
-        Whether it depends on the trial and the seed; if not, one answer serves all seeds.
-    """
+    """A model to compare with."""
 
     title: str
     predict: Callable[[Question, Settings], tuple[npt.NDArray[np.floating], Settings]]
+    """Trains with such settings; probabilities of the rows for all classes, and the settings as they were."""
     choose: Callable[[Question], Choice] | None = None
+    """Chooses settings on held-out rows, where there are settings to choose."""
     usual: Settings = field(default_factory=dict)
+    """The settings where none are chosen."""
     per_trial: bool = False
+    """Whether it depends on the trial and the seed; if not, one answer serves all seeds."""
 
     def answer(self, question: Question) -> Answer:
         choice, choosing, data = Choice(self.usual), 0.0, question.data

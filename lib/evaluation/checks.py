@@ -57,18 +57,9 @@ def nothing_learned(trials: Iterable[Learned]) -> bool:
 
 
 def same_answers(digests: Iterable[tuple[Name, str]]) -> list[tuple[Name, Name]]:
-    """Pairs of models with bit-identical probabilities: one model may be scored under two names.
+    """Pairs of models, the first of a digest and another, with bit-identical probabilities: one may be the other.
 
-    The reference study's "identity" row was such a one: it was ReLU again.
-
-    Parameters
-    ----------
-    digests : iterable of (name, digest)
-        An empty digest is of a model that predicts nothing, and like no other.
-
-    Returns
-    -------
-    list of (first of that digest, another)
+    `digests` are by name; an empty one is of a model that predicts nothing, and like no other.
     """
     first: dict[str, Name] = {}
     return [(first[digest], name) for name, digest in digests if digest and first.setdefault(digest, name) != name]

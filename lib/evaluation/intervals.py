@@ -21,14 +21,19 @@ class Interval:
     low: float
     high: float
 
+    @property
+    def words(self) -> str:
+        """Such as "0.9721 (0.9690 to 0.9752)"."""
+        if not math.isfinite(self.estimate):
+            return "not finite"
+        ends = f" ({_short(self.low)} to {_short(self.high)})" if 0 < self.high - self.low < math.inf else ""
+        return _short(self.estimate) + ends
+
 
 def wilson(successes: int, trials: int) -> Interval:
     """Wilson's 95 % score interval of a proportion, e.g. accuracy on a test set (Wilson 1927, JASA 22:209).
 
-    Raises
-    ------
-    ValueError
-        When `trials` is not positive or `successes` does not lie in 0..trials.
+    Raises ValueError when `trials` is not positive or `successes` does not lie in 0..trials.
     """
     from scipy.stats import norm
 
@@ -44,12 +49,9 @@ def wilson(successes: int, trials: int) -> Interval:
 def half_width(values: npt.NDArray[np.floating], overlap: float = 0.0) -> npt.NDArray[np.float64]:
     """Half of Student's 95 % t interval of the mean over the first axis; `values` has shape (seeds >= 2, ...).
 
-    Parameters
-    ----------
-    overlap : float
-        Of repeated splits of the same rows: rows held out by rows trained on. Values of such splits are not independent,
-        for their training rows overlap; the variance of the mean is then s² (1/J + overlap) instead of s²/J (Nadeau and
-        Bengio 2003, Machine Learning 52:239). 0: the values are independent.
+    `overlap`: of repeated splits of the same rows: rows held out by rows trained on. Values of such splits are not
+    independent, for their training rows overlap; the variance of the mean is then s² (1/J + overlap) instead of s²/J
+    (Nadeau and Bengio 2003, Machine Learning 52:239). 0: the values are independent.
     """
     seeds = len(values)
     deviation = np.std(values, axis=0, ddof=1)
@@ -126,6 +128,11 @@ class Tested(Interval):
         """Whether the two differ significantly, at the 5 % level."""
         return self.p_value < LEVEL
 
+    @property
+    def with_p(self) -> str:
+        """Such as "0.0060 (-0.0056 to 0.0175), p = 0.78"."""
+        return f"{self.words}, {p_words(self.p_value)}"
+
 
 @dataclass(frozen=True)
 class Difference(Tested):
@@ -146,12 +153,8 @@ def paired_difference(left: Sequence[float], right: Sequence[float], overlap: fl
 
     None for a single seed, which has no spread, and where a value is not finite.
 
-    Parameters
-    ----------
-    left, right : sequence of float
-        One value a seed, in the same order of seeds.
-    overlap : float
-        Rows held out by rows trained on, where each seed has its own split; else 0.
+    `left` and `right`: one value a seed, in the same order of seeds. `overlap`: rows held out by rows trained on, where
+    each seed has its own split; else 0.
     """
     ours, theirs = np.asarray(left, dtype=float), np.asarray(right, dtype=float)
     if len(ours) != len(theirs):

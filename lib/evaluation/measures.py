@@ -36,19 +36,14 @@ class WeightedRows:
     """Rows that a model predicted, with weights of k resamples, and the sums that several measures share.
 
     Every class that has rows must keep some in each resample.
-
-    Attributes
-    ----------
-    labels : ndarray of int64, shape (n,)
-        Values 0..classes-1.
-    probabilities : ndarray, shape (n, classes)
-    weights : ndarray of float64, shape (k, n)
-        How often each row counts.
     """
 
     labels: Labels
+    """Int64, shape (n,). Values 0..classes-1."""
     probabilities: Floats
+    """Shape (n, classes)."""
     weights: Values
+    """Float64, shape (k, n). How often each row counts."""
 
     @property
     def classes(self) -> int:
@@ -136,27 +131,17 @@ class WeightedRows:
 
 @dataclass(frozen=True)
 class Measure:
-    """A measure.
-
-    Attributes
-    ----------
-    words : str
-        For reading.
-    compute : callable
-        Its value for each resample, shape (k,).
-    higher_is_better : bool
-    within : tuple of float
-        The values it can have.
-    grows_with_resampling : bool
-        Whether it is larger on resampled rows than on new ones. Its interval is then mirrored at the estimate (the
-        basic bootstrap), and widened where it would not hold the estimate.
-    """
+    """A measure."""
 
     words: str
     compute: Callable[[WeightedRows], Values]
+    """Its value for each resample, shape (k,)."""
     higher_is_better: bool = True
     within: tuple[float, float] = SHARE
+    """The values it can have."""
     grows_with_resampling: bool = False
+    """Whether it is larger on resampled rows than on new ones. Its interval is then mirrored at the estimate (the
+    basic bootstrap), and widened where it would not hold the estimate."""
 
 
 def _balanced_accuracy(rows: WeightedRows) -> Values:
@@ -207,13 +192,7 @@ over one-vs-rest. The calibration error is that of Naeini et al. 2015 (AAAI), by
 
 
 def register_measure(name: str, measure: Measure) -> None:
-    """Add a measure to all that is measured.
-
-    Raises
-    ------
-    ConfigError
-        When there is another of that name.
-    """
+    """Add a measure to all that is measured. Raises ConfigError when there is another of that name."""
     if MEASURES.setdefault(name, measure) is not measure:
         raise ConfigError(f"there is a measure {name!r} already; give this one another name")
 
@@ -221,10 +200,7 @@ def register_measure(name: str, measure: Measure) -> None:
 def measure_named(name: str) -> Measure:
     """The measure of this name.
 
-    Raises
-    ------
-    ConfigError
-        When there is none, as when a record has one that this process has not registered.
+    Raises ConfigError when there is none, as when a record has one that this process has not registered.
     """
     if name not in MEASURES:
         raise ConfigError(

@@ -15,23 +15,16 @@ RESAMPLES = 10_000
 
 @dataclass(frozen=True)
 class PairedPredictions(Tested):
-    """Accuracy of the first model less the second's, with a 95 % interval of a paired bootstrap, and an exact test.
-
-    Attributes
-    ----------
-    rows : int
-        Test rows that both predicted.
-    only_first, only_second : int
-        Rows that one model alone had right.
-    p_value : float
-        McNemar's exact test, two-sided (McNemar 1947, Psychometrika 12:153); of grouped rows, its generalisation
-        `sign_flip_p_value` over groups.
-    """
+    """Accuracy of the first model less the second's, with a 95 % interval of a paired bootstrap, and an exact test."""
 
     rows: int
+    """Test rows that both predicted."""
     only_first: int
     only_second: int
+    """Rows that one model alone had right."""
     p_value: float
+    """McNemar's exact test, two-sided (McNemar 1947, Psychometrika 12:153); of grouped rows, its generalisation
+    `sign_flip_p_value` over groups."""
 
 
 def compare_predictions(
@@ -39,13 +32,9 @@ def compare_predictions(
 ) -> PairedPredictions:
     """Compare the classes that two models predicted, `a` and `b`, with the true ones, `y`; all of shape (n,).
 
-    Rows of one of `groups`, shape (n,), are not independent: the bootstrap, which draws within each true class, draws them
-    together, and the test takes them as one.
-
-    Raises
-    ------
-    ValueError
-        When they are not of one length, or there are no rows.
+    Rows of one of `groups`, shape (n,), are not independent: the bootstrap, which draws within each true class, draws
+    them together, and the test takes them as one. Raises ValueError when they are not of one length, or there are no
+    rows.
     """
     if not (a.shape == b.shape == y.shape) or y.ndim != 1 or not len(y):
         raise ValueError(f"predictions of shapes {a.shape} and {b.shape} cannot be compared on labels of {y.shape}")

@@ -60,10 +60,7 @@ def tsne(
 ) -> tuple[npt.NDArray[np.floating], float]:
     """t-SNE points, shape (n, 2), and the final Kullback-Leibler divergence (van der Maaten and Hinton 2008).
 
-    Raises
-    ------
-    ConfigError
-        When perplexity is not smaller than the number of rows.
+    Raises ConfigError when perplexity is not smaller than the number of rows.
     """
     from sklearn.manifold import TSNE
 

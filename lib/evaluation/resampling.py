@@ -19,18 +19,13 @@ _MANY = 1e6
 
 @dataclass(frozen=True)
 class Units:
-    """What is drawn as one.
-
-    Attributes
-    ----------
-    of_row : ndarray of int64, shape (n,)
-        The unit that a row belongs to.
-    classes : ndarray of int64, shape (units,)
-        The class of a unit's rows; of a group that holds several classes, each class's rows are a unit.
-    """
+    """What is drawn as one."""
 
     of_row: Labels
+    """Int64, shape (n,). The unit that a row belongs to."""
     classes: Labels
+    """Int64, shape (units,). The class of a unit's rows; of a group that holds several classes, each class's rows
+    are a unit."""
 
     @classmethod
     def of(cls, labels: Labels, groups: Labels | None) -> Units:

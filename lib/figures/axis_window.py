@@ -22,27 +22,12 @@ _LEAST_SPREAD = {False: 0.02, True: math.log(3)}
 
 
 @dataclass(frozen=True)
-class Scale:
-    """A linear scale or a logarithmic one, on which no value lies below a very small one."""
-
-    log: bool
-
-    def to(self, value: float) -> float:
-        """Where a value lies."""
-        return math.log(max(value, _SMALLEST)) if self.log else value
-
-    def back(self, place: float) -> float:
-        """The value that lies there."""
-        return math.exp(place) if self.log else place
-
-
-@dataclass(frozen=True)
 class Window:
-    """The ends of what is shown of an axis."""
+    """The ends of what is shown of an axis, which is linear or logarithmic."""
 
     low: float
     high: float
-    scale: Scale
+    log: bool
 
     @classmethod
     def around(
@@ -52,38 +37,37 @@ class Window:
 
         On a logarithmic axis they may take a factor of 3 at most: an interval that reaches down to 0 has no end there.
 
-        Parameters
-        ----------
-        rows : sequence of sequence of float
-            Each row's finite values; a row may have none.
-        intervals : sequence of (low, high)
-            What is drawn beside the values, in any order.
-        may_be_log : bool
-            Values are positive, and on a logarithmic axis where they differ much.
+        `rows`: each row's finite values; a row may have none. `intervals`: what is drawn beside the values, in any
+        order. `may_be_log`: values are positive, and on a logarithmic axis where they differ much.
         """
         values = np.array([value for row in rows for value in row])
         if not values.size:
-            return cls(0.0, 1.0, Scale(False))
-        scale = Scale(may_be_log and values.max() >= _LOG_FROM * max(values.min(), _SMALLEST))
-        means = np.array([scale.to(float(np.mean(row))) for row in rows if len(row)])
+            return cls(0.0, 1.0, False)
+        log = bool(may_be_log and values.max() >= _LOG_FROM * max(values.min(), _SMALLEST))
+        back = math.exp if log else float
+
+        def to(value: float) -> float:
+            return math.log(max(value, _SMALLEST)) if log else value
+
+        means = np.array([to(float(np.mean(row))) for row in rows if len(row)])
         first, third = np.quantile(means, [0.25, 0.75])
         far = _FAR * max(third - first, _LEAST_SPREAD[may_be_log])
         near = [row for row, mean in zip((row for row in rows if len(row)), means, strict=True)
                 if first - far <= mean <= third + far]  # fmt: skip
-        places = [scale.to(value) for row in near for value in row]
+        places = [to(value) for row in near for value in row]
         low, high = min(places), max(places)
-        room = max(min(high - low, _LEAST_SPREAD[True]) if scale.log else high - low, 0.01)
-        ends = [scale.to(end) for interval in intervals for end in interval if math.isfinite(end)]
+        room = max(min(high - low, _LEAST_SPREAD[True]) if log else high - low, 0.01)
+        ends = [to(end) for interval in intervals for end in interval if math.isfinite(end)]
         low, high = (
             min([low, *(max(end, low - room) for end in ends)]),
             max([high, *(min(end, high + room) for end in ends)]),
         )
         margin = 0.04 * max(high - low, 0.01)
-        return cls(scale.back(low - margin), scale.back(high + margin), scale)
+        return cls(back(low - margin), back(high + margin), log)
 
     def put(self, axis: Axes) -> None:
         """Make it the range of an axis across."""
-        if self.scale.log:
+        if self.log:
             axis.set_xscale("log")
             few = self.high / self.low < 1000
             axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if few else (1,)))

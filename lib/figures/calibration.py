@@ -3,32 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
 
 import numpy as np
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from lib.evaluation.calibration import BINS
-from lib.evaluation.intervals import Interval
+from lib.evaluation.calibration import BINS, Bin
 from lib.figures.style import STYLE, colour, plain, plain_lines
 
 _GREY = "0.55"
-_LETTERS = 80
-"""Of a model's name, at most."""
-
-
-class Bin(Protocol):
-    """As `lib.evaluation.calibration.Bin`."""
-
-    @property
-    def low(self) -> float: ...
-    @property
-    def rows(self) -> int: ...
-    @property
-    def confidence(self) -> float: ...
-    @property
-    def accuracy(self) -> Interval: ...
 
 
 def calibration_curves(

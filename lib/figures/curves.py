@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -13,7 +12,7 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from lib.evaluation.intervals import over_seeds
+from lib.evaluation.intervals import half_width
 from lib.figures.style import PALETTE, STYLE, panels, plain_lines
 
 _FLOOR = 1e-4
@@ -96,15 +95,8 @@ def _band(lines: npt.NDArray[np.float64], overlap: float) -> tuple[npt.NDArray[n
     """Mean, low and high of each epoch over the seeds, the rows of `lines`."""
     if len(lines) < 3:
         return lines.mean(axis=0), lines.min(axis=0), lines.max(axis=0)
-    estimates = [over_seeds(column, overlap=overlap) for column in lines.T.tolist()]
-    return tuple(
-        np.array([math.nan if value is None else value for value in values])
-        for values in (
-            [each.mean for each in estimates],
-            [each.low for each in estimates],
-            [each.high for each in estimates],
-        )
-    )
+    mean, half = lines.mean(axis=0), half_width(lines, overlap)
+    return mean, mean - half, mean + half
 
 
 def _band_words(shown: Sequence[Panel]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +10,7 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from PIL import Image
 
+from lib.evaluation.metrics import WrongRow
 from lib.figures.style import STYLE, panels, plain_lines
 from lib.text import visible
 
@@ -19,17 +19,6 @@ _LETTERS_AN_INCH = 15
 
 _LARGEST_SIDE = 512
 """Pixels that are drawn of an image, more than its place on the page has."""
-
-
-class Wrong(Protocol):
-    """A row that was classified wrongly: positions of its class and of the predicted one, and the latter's probability."""
-
-    @property
-    def true(self) -> int: ...
-    @property
-    def predicted(self) -> int: ...
-    @property
-    def probability(self) -> float: ...
 
 
 def sample_grid(
@@ -62,7 +51,7 @@ def _small(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
 
 
 def wrong_images(
-    images: Iterable[npt.NDArray[np.uint8]], wrong: Sequence[Wrong], class_names: Sequence[str], title: str
+    images: Iterable[npt.NDArray[np.uint8]], wrong: Sequence[WrongRow], class_names: Sequence[str], title: str
 ) -> Figure:
     """The images of `wrong` in rows, each with its class, the predicted one, and the probability that was given to it."""
     words = [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from matplotlib import rc_context
@@ -14,11 +15,13 @@ from matplotlib.lines import Line2D
 
 from lib.evaluation.intervals import LOSS, SHARE, Interval, over_seeds
 from lib.figures.axis_window import Window
-from lib.figures.baseline_lines import BaselineLine, draw_lines, legend_keys
-from lib.figures.style import STYLE, colour, plain, plain_lines
+from lib.figures.style import PALETTE, STYLE, colour, plain, plain_lines
+from lib.text import number
 
 _LETTERS = 60
 """Of a row's name, at most."""
+
+_DASHES: tuple[Any, ...] = ("--", ":", "-.", (0, (1, 4)))
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,15 @@ class SummaryRow:
     label: str
     losses: Sequence[float]
     accuracies: Sequence[float]
+
+
+@dataclass(frozen=True)
+class BaselineLine:
+    """A baseline's figures, drawn as lines beside those of the networks where they are near."""
+
+    name: str
+    accuracy: float
+    loss: float
 
 
 @dataclass(frozen=True)
@@ -70,8 +82,7 @@ class _Spread:
         if len(row.accuracies) > 1:
             return replace(cls.over_seeds(row.accuracies, SHARE), aside=row.aside)
         of = row.over_rows
-        words = f"{of.estimate:.4f} ({of.low:.4f} to {of.high:.4f})"
-        return cls(row.accuracies, (of.low, of.high), words, row.aside)
+        return cls(row.accuracies, (of.low, of.high), of.words, row.aside)
 
 
 def model_accuracies(rows: Sequence[ModelRow], title: str, quantity: str = "test accuracy") -> Figure:
@@ -121,11 +132,10 @@ def axis_summary(
         colours = [colour(variants.index(row.variant)) for row in rows]
         label = "best validation cross-entropy (nats)"
         spreads = [_Spread.over_seeds(row.losses, LOSS, overlap) for row in rows]
-        low, high = _panel(losses, spreads, colours, label, may_be_log=True)
-        drawn_losses = draw_lines(losses, [each.loss for each in baselines], low, high)
+        _panel(losses, spreads, colours, label, may_be_log=True, lines=[each.loss for each in baselines])
+        label = "best validation accuracy"
         spreads = [_Spread.over_seeds(row.accuracies, SHARE, overlap) for row in rows]
-        low, high = _panel(accuracies, spreads, colours, "best validation accuracy", may_be_log=False)
-        drawn_accuracies = draw_lines(accuracies, [each.accuracy for each in baselines], low, high)
+        _panel(accuracies, spreads, colours, label, may_be_log=False, lines=[each.accuracy for each in baselines])
         several = len(variants) > 1
         names = [f"{row.variant}: {row.label}" if several else row.label for row in rows]
         losses.set_yticks(range(len(rows) - 1, -1, -1), [plain(name, _LETTERS) for name in names])
@@ -134,20 +144,31 @@ def axis_summary(
         seeds = {len(row.losses) for row in rows}
         spread = "one seed, no interval" if seeds == {1} else "mean ± standard deviation (95 % interval) over seeds"
         if baselines:
-            drawn = list(zip(drawn_losses, drawn_accuracies, strict=True))
-            keys = legend_keys(baselines, drawn, ": loss {}, accuracy {}")
+            keys = [
+                Line2D([], [], color=PALETTE[7], linestyle=_DASHES[index % len(_DASHES)], linewidth=1, label=label)
+                for index, label in enumerate(
+                    f"{plain(each.name)}: loss {number(each.loss)}, accuracy {number(each.accuracy)}"
+                    for each in baselines
+                )
+            ]
             figure.legend(handles=keys, loc="outside lower center", ncols=1)
         figure.suptitle(f"{plain_lines(title)}\n{spread}")
     return figure
 
 
 def _panel(
-    axis: Axes, rows: Sequence[_Spread], colours: Sequence[str], label: str, *, may_be_log: bool
-) -> tuple[float, float]:
-    """Draw one quantity of all rows, the first on top; the lowest and highest seed that is shown."""
+    axis: Axes,
+    rows: Sequence[_Spread],
+    colours: Sequence[str],
+    label: str,
+    *,
+    may_be_log: bool,
+    lines: Sequence[float] = (),
+) -> None:
+    """Draw one quantity of all rows, the first on top, and upright lines where they are near."""
     finite = [[value for value in row.values if math.isfinite(value)] for row in rows]
     fitted = [(values, row.interval) for values, row in zip(finite, rows, strict=True) if not row.aside]
-    bounds = [interval for _, interval in fitted if interval is not None]
+    bounds = [interval for _, interval in fitted if interval is not None] + [(line, line) for line in lines]
     # A single value has no spread of its own to be shown by.
     near = [
         [*values, *interval] if len(values) == 1 and interval is not None else values for values, interval in fitted
@@ -173,9 +194,11 @@ def _panel(
         axis.text(1.02, place, row.words, transform=axis.get_yaxis_transform(), va="center", fontsize=8)
     shown.put(axis)
     hints = [
-        *(["logarithmic"] if shown.scale.log else []),
+        *(["logarithmic"] if shown.log else []),
         *(["arrow: goes on beyond the axis"] if beyond else []),
     ]
     axis.set_xlabel("\n".join([label, *(["; ".join(hints)] if hints else [])]))
-    seen = [value for values in finite for value in values if shown.low <= value <= shown.high]
-    return min(seen, default=0), max(seen, default=0)
+    for index, line in enumerate(lines):
+        if shown.low <= line <= shown.high:
+            dashes = _DASHES[index % len(_DASHES)]
+            axis.axvline(line, color=PALETTE[7], linestyle=dashes, linewidth=1, alpha=0.7, zorder=0.5)

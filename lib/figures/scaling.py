@@ -19,25 +19,16 @@ _MARKS = ("o", "s", "^", "D", "v", "P")
 
 @dataclass(frozen=True)
 class Line:
-    """One head on one input.
-
-    Attributes
-    ----------
-    input : int
-        Position among the inputs; lines of one have one colour.
-    sizes : sequence of float
-        Training images a class, rising.
-    means : sequence of Interval
-        Of each size.
-    values : sequence of sequence of float
-        Of each size, one a draw.
-    """
+    """One head on one input."""
 
     name: str
     input: int
+    """Position among the inputs; lines of one have one colour."""
     sizes: Sequence[float]
+    """Training images a class, rising."""
     means: Sequence[Interval]
     values: Sequence[Sequence[float]]
+    """Of each size, one a draw."""
 
 
 def scaling_curves(lines: Sequence[Line], inputs: Sequence[str], title: str) -> Figure:

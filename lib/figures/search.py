@@ -1,21 +1,20 @@
-"""What a sweep's variant tried: a search's course, which settings mattered, and where the best configurations lie."""
+"""What a sweep's variant tried, and where in the settings that vary the best configurations lie."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
-import numpy as np
 from matplotlib import rc_context, rcParams
 from matplotlib.figure import Figure
 
 from lib.figures.style import PALETTE, STYLE, plain, plain_lines
+from lib.search.space import Dimension
 
 _T = TypeVar("_T")
 
-OBJECTIVE = "best validation cross-entropy (nats)"
 _GREY = PALETTE[8]
 _NAMED, _LETTERS = 14, 20
 """About how many choices are named at an axis, and letters of a choice, at most."""
@@ -24,95 +23,21 @@ _LINES = 500
 """Lines of configurations of one rank (the lowest tenth, others, halved ones) that are drawn, at most."""
 
 
-class Dimension(Protocol):
-    """One thing that varied: one of `choices`, or if there are none, a number (or whole one) from `low` to `high`."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def choices(self) -> tuple[str | int | float, ...]: ...
-    @property
-    def low(self) -> float: ...
-    @property
-    def high(self) -> float: ...
-    @property
-    def log(self) -> bool: ...
-    @property
-    def whole(self) -> bool: ...
-
-
 @dataclass(frozen=True)
 class Attempt:
-    """One configuration: its number in the order tried (from 1), a value for each dimension, and what came of it.
+    """One configuration: a value for each dimension, and what came of it."""
 
-    Attributes
-    ----------
-    objective : float
-        Mean over seeds of the best validation loss; not finite when it diverged.
-    halved : bool
-        Whether it was dropped at a rung, so that its objective is of an earlier epoch than the others'.
-    """
-
-    number: int
     label: str
     values: Mapping[str, str | int | float]
     objective: float
+    """Mean over seeds of the best validation loss; not finite when it diverged."""
     halved: bool = False
-
-    @property
-    def diverged(self) -> bool:
-        """Whether there is no objective."""
-        return not math.isfinite(self.objective)
+    """Whether it was dropped at a rung, so that its objective is of an earlier epoch than the others'."""
 
     @property
     def finished(self) -> bool:
         """Whether its objective compares with others: neither diverged nor halved."""
-        return not self.diverged and not self.halved
-
-
-def search_history(attempts: Sequence[Attempt], title: str) -> Figure:
-    """Objective of each configuration in the order tried, and the best so far; halved and diverged ones are marked."""
-    with rc_context(STYLE):
-        figure = Figure(figsize=(6.4, 3.6))
-        axis = figure.subplots()
-        whole = [each for each in attempts if each.finished]
-        halved = [each for each in attempts if each.halved and not each.diverged]
-        diverged = [each.number for each in attempts if each.diverged]
-        axis.scatter(*_points(whole), color=PALETTE[0], s=18, alpha=0.75, label="configuration")
-        if whole:
-            best = np.minimum.accumulate([each.objective for each in whole])
-            steps = sorted({0, *(np.flatnonzero(np.diff(best)) + 1).tolist(), len(whole) - 1})
-            numbers = [whole[step].number for step in steps]
-            axis.step(numbers, best[steps], where="post", color=PALETTE[1], label="lowest so far")
-        if halved:
-            axis.scatter(*_points(halved), facecolors="none", edgecolors=_GREY, s=18, label="halved (loss until then)")
-        if diverged:
-            top = axis.get_xaxis_transform()
-            axis.scatter(
-                diverged, [0.98] * len(diverged), marker="x", color=PALETTE[7], transform=top, label="diverged"
-            )
-        if whole or halved:
-            axis.set_yscale("log")
-        axis.set_xlabel("configuration, in the order tried")
-        axis.set_ylabel(OBJECTIVE)
-        axis.set_title(plain_lines(title))
-        figure.legend(loc="outside lower center", ncols=4)
-    return figure
-
-
-def importance_bars(importances: Mapping[str, float], title: str) -> Figure:
-    """One bar a dimension, the most important on top."""
-    with rc_context(STYLE):
-        figure = Figure(figsize=(6.4, 1.4 + 0.35 * len(importances)))
-        axis = figure.subplots()
-        names = [words(name) for name in importances]
-        bars = axis.barh(names[::-1], list(importances.values())[::-1], color=PALETTE[0])
-        axis.bar_label(bars, fmt="%.2f", padding=3)
-        axis.set_xlim(0, 1.1 * max(importances.values()))
-        axis.set_xlabel("importance (share)")
-        axis.grid(axis="y", visible=False)
-        axis.set_title(plain_lines(title))
-    return figure
+        return math.isfinite(self.objective) and not self.halved
 
 
 def parallel_coordinates(attempts: Sequence[Attempt], dimensions: Sequence[Dimension], title: str) -> Figure:
@@ -199,10 +124,6 @@ def _some(lines: Sequence[_T]) -> Sequence[_T]:
 
 def _drawn(lines: int) -> str:
     return "" if lines <= _LINES else f" ({_LINES} of {lines:,})"
-
-
-def _points(attempts: Sequence[Attempt]) -> tuple[list[int], list[float]]:
-    return [each.number for each in attempts], [each.objective for each in attempts]
 
 
 def _height(dimension: Dimension, value: Any, fan: float = 0.0) -> float:

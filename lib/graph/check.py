@@ -24,12 +24,8 @@ _LITTLE = 100e6
 def check_settings(profile: Profile, names: Sequence[str], where: Places) -> None:
     """Refuse what shows without data in the nodes `names` and what they need: in a moment, and nothing is fetched.
 
-    Raises
-    ------
-    ConfigError
-        Naming a study, its setting and the fix.
-    DataError
-        When a folder on this machine is not laid out as a dataset.
+    Raises ConfigError, naming a study, its setting and the fix; DataError when a folder on this machine is not laid out
+    as a dataset.
     """
     if profile.claims is not None:
         claims_named(profile.claims)
@@ -40,26 +36,12 @@ def check_settings(profile: Profile, names: Sequence[str], where: Places) -> Non
 def check_graph(profile: Profile, names: Sequence[str], where: Places, *, here: bool = True) -> Preflight:
     """Acquire the data that the nodes `names` need and refuse what could only fail later; returns what there is to do.
 
-    Studies are checked twice: by what shows without data, so that nothing is fetched in vain, and by the data. Weights are
-    fetched here as well.
+    Studies are checked twice: by what shows without data, so that nothing is fetched in vain, and by the data. Weights
+    are fetched here as well. Raises ConfigError, naming a study, its setting and the fix; DataError when data cannot be
+    had, or is not what it claims to be; LeakageError when a test image is a training image; StorageError when the disk
+    is too small; WeightsError when weights are missing, or lack what a layer needs.
 
-    Parameters
-    ----------
-    here : bool
-        Whether this process computes; else the workers of a pool do, each with a device and memory of its own.
-
-    Raises
-    ------
-    ConfigError
-        Naming a study, its setting and the fix.
-    DataError
-        When data cannot be had, or is not what it claims to be.
-    LeakageError
-        When a test image is a training image.
-    StorageError
-        When the disk is too small.
-    WeightsError
-        When weights are missing, or lack what a layer needs.
+    `here`: whether this process computes; else the workers of a pool do, each with a device and memory of its own.
     """
     check_settings(profile, names, where)
     graph = profile.graph

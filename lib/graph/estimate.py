@@ -43,9 +43,8 @@ def estimate(forecast: Forecast, kind: str, records: Sequence[PastRecord]) -> Es
         ratio = forecast.amount / past.amount
         worked = origin.seconds if past.seconds is None else min(past.seconds, origin.seconds)
         shown = 0.0 if origin.node_seconds is None else max(0.0, origin.node_seconds - origin.seconds)
-        found.append(
-            _Told(shown + origin.seconds - worked + worked * ratio, f"{record.content['name']} of {record.when}", ratio)
-        )
+        basis = f"{record.content['name']} of {record.when}"
+        found.append((shown + origin.seconds - worked + worked * ratio, basis, ratio))
     return _middle(found)
 
 
@@ -55,24 +54,15 @@ def total(estimates: Sequence[Estimate]) -> tuple[float, int]:
     return sum(known), len(estimates) - len(known)
 
 
-@dataclass(frozen=True)
-class _Told:
-    """What one past run tells: seconds, whose, and by how much they are scaled."""
-
-    seconds: float
-    basis: str
-    ratio: float
-
-
-def _middle(found: Sequence[_Told]) -> Estimate:
-    """The median of what the latest past runs tell: one of them may have shared its machine with others."""
+def _middle(found: Sequence[tuple[float, str, float]]) -> Estimate:
+    """The median of what the latest past runs tell (seconds, whose, their scale): one may have shared its machine."""
     found = found[:_LATEST]
     if not found:
         return Estimate(None, NOTHING)
-    ratio = found[0].ratio
+    _, basis, ratio = found[0]
     scaled = "" if abs(ratio - 1) < 0.005 else f", scaled by {ratio:.2g}"
     others = "" if len(found) == 1 else f", and {len(found) - 1} before (median)"
-    return Estimate(median(each.seconds for each in found), f"{found[0].basis}{scaled}{others}")
+    return Estimate(median(seconds for seconds, *_ in found), f"{basis}{scaled}{others}")
 
 
 def _effort(record: PastRecord, kind: str) -> Effort | None:

@@ -3,63 +3,85 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from lib.datasets import Dataset, acquire
+from lib.datasets import Dataset, acquire, leakage_warnings, require_no_leakage
 from lib.places import Places
 from lib.profile import Graph, Profile
 from lib.profile.graph import part_of
 from lib.studies.features import FeatureNode, open_set
-from lib.studies.record import StudyFolder, open_record
-from lib.studies.run import finished_study, run_study, study_folder
-from lib.studies.study import Group, Input, Record, Study, StudySettings, Work, kind_of
+from lib.studies.record import Identity, StudyFolder, open_record
+from lib.studies.study import DatasetNote, Group, Input, Record, Study, StudySettings, Work, kind_of
 
 
 @dataclass(frozen=True)
 class ReadyNode:
-    """A node whose inputs are here: it can be cut into pieces, or run.
-
-    Attributes
-    ----------
-    inputs : mapping of str to Input
-        By role.
-    profile : mapping of str to JSON
-        The node and what it needs as a profile of its own; paths in it are absolute.
-    """
+    """A node whose inputs are here: it can be cut into pieces, or run."""
 
     name: str
     settings: StudySettings
     inputs: Mapping[str, Input]
+    """By role."""
     where: Places
     folder: StudyFolder
-    profile: Mapping[str, Any]
+
+    @property
+    def profile(self) -> Mapping[str, Any]:
+        """The node and what it needs as a profile of its own; paths in it are absolute."""
+        return self.folder.identity.profile
+
+    @property
+    def study(self) -> Study[Any]:
+        return Study(self.name, self.settings, self.inputs, self.folder, self.where)
 
     def finished(self) -> Record[Any] | None:
-        return finished_study(self.folder, self.settings, self.inputs, self.where)
+        """Its record, if it has been done already, and all that the record speaks of is still there."""
+        record, kind = self.folder.finished(), kind_of(self.settings)
+        return record if record is not None and kind.intact(self.settings, self.inputs, self.where) else None
 
     def work(self) -> Work | None:
         """Its work in units, if its kind can cut it and it is not done."""
-        if self.finished() is not None:
-            return None
-        return kind_of(self.settings).work(Study(self.name, self.settings, self.inputs, self.folder, self.where))
+        return None if self.finished() is not None else kind_of(self.settings).work(self.study)
 
     def run(self) -> Record[Any]:
-        """Run it, or find its record. Raises what `run_study` raises."""
-        return run_study(self.name, self.settings, self.inputs, self.where, self.profile)
+        """The record that is there already, or compute, draw and seal: the one way a record comes to be.
+
+        Raises LeakageError when a test image is a training image, and whatever the kind's `compute` raises.
+        """
+        if record := self.finished():
+            return record
+        for dataset in {each.dataset.digest: each.dataset for each in self.inputs.values()}.values():
+            require_no_leakage(dataset)
+        kind, folder = (
+            kind_of(self.settings),
+            StudyFolder(self.where.studies, self.folder.identity),
+        )  # timed from now on
+        study = replace(self.study, folder=folder)
+        result = kind.compute(study)
+        for item in kind.draw(result, study):
+            folder.keep(item)
+        return folder.seal(result, note_of(study.dataset))
+
+
+def note_of(dataset: Dataset) -> DatasetNote:
+    """A dataset as a record shows it."""
+    return DatasetNote(
+        dataset.name,
+        dataset.digest,
+        dataset.origin,
+        dataset.class_names,
+        {name: len(split) for name, split in dataset.splits.items()},
+        (*dataset.warnings, *leakage_warnings(dataset)),
+        dataset.understood,
+    )
 
 
 def ready_node(profile: Profile, name: str, where: Places) -> ReadyNode:
     """The node `name` with its inputs: data is acquired, feature sets and records that it needs are opened.
 
-    Raises
-    ------
-    DataError
-        When data cannot be had, or a study that it needs has no record.
-    FeatureSetError
-        When a feature set that it needs is not sealed, or damaged.
-    WeightsError
-        When weights are missing.
+    Raises DataError when data cannot be had, or a study that it needs has no record; FeatureSetError when a feature set
+    that it needs is not sealed, or damaged; WeightsError when weights are missing.
     """
     return Opened(profile, where).node(name)
 
@@ -84,9 +106,10 @@ class Opened:
         """A node that makes a record, with its inputs."""
         settings = self.graph[name].study
         inputs = {role: self.input(node.name) for role, node in self.graph.inputs(name).items()}
-        profile = self.part(name)
-        folder = study_folder(name, settings, inputs, self.where, profile)
-        return ReadyNode(name, settings, inputs, self.where, folder, profile)
+        kind = kind_of(settings)
+        digests = kind.digests(settings, inputs, self.where)
+        identity = Identity(kind.name, name, kind.version, kind.decisive(settings), digests, self.part(name))
+        return ReadyNode(name, settings, inputs, self.where, StudyFolder(self.where.studies, identity))
 
     def input(self, name: str) -> Input:
         if name not in self._inputs:

@@ -19,12 +19,8 @@ from lib.studies.study import Ahead, Group, Identified, kind_of
 class Outlook:
     """The nodes of a profile as they show before a run.
 
-    Parameters
-    ----------
-    datasets : mapping of str to Dataset or None
-        Of data nodes; None, or no entry, while data is not on this machine.
-    fetch : bool
-        Whether weights are fetched, for which digests ask, and missing ones are an error; else nothing is fetched.
+    `datasets`: of data nodes; None, or no entry, while data is not on this machine. `fetch`: whether weights are
+    fetched, for which digests ask, and missing ones are an error; else nothing is fetched.
     """
 
     def __init__(

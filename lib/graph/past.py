@@ -11,9 +11,7 @@ from typing import Any
 
 from lib.profile import Graph, parse_profile
 from lib.storage.copies import fetch
-from lib.studies.record import FORMAT, RECORD, Identity, Origin, StudyFolder, read_origin
-from lib.studies.record.folder import FOLDER_LETTERS
-from lib.studies.record.identity import NAME
+from lib.studies.record import FOLDER_LETTERS, FORMAT, ORIGIN, RECORD, Identity, Origin, StudyFolder, read_origin
 from lib.studies.study import Group
 
 KEY_LETTERS = 6
@@ -29,19 +27,13 @@ _IDLE = ("device", "batch_size", "weights_file")
 
 @dataclass(frozen=True)
 class PastRecord:
-    """A sealed record as it lies on disk.
-
-    Attributes
-    ----------
-    content : dict
-        The record's JSON, as its format has it.
-    origin : Origin or None
-        None beside records that an older probeflow made.
-    """
+    """A sealed record as it lies on disk."""
 
     folder: Path
     content: dict[str, Any]
+    """The record's JSON, as its format has it."""
     origin: Origin | None
+    """None beside records that an older probeflow made."""
 
     @property
     def when(self) -> str:
@@ -56,7 +48,7 @@ def past_records(root: Path, name: str = "*") -> list[PastRecord]:
 def _past_records(root: Path, name: str) -> tuple[list[PastRecord], int]:
     """The records of a node that can be read, the latest first, and how many cannot."""
     place = root if name == "*" else root / name
-    fetch(place, lambda path: path.endswith((f"/{RECORD}", f"/{NAME}")), deep=True)
+    fetch(place, lambda path: path.endswith((f"/{RECORD}", f"/{ORIGIN}")), deep=True)
     found = [path for path in root.glob(f"{name}/*/{RECORD}") if not path.parent.parent.name.startswith(".")]
     paths = sorted(found, key=lambda path: path.stat().st_mtime, reverse=True)
     read = [(path.parent, _content(path)) for path in paths]
@@ -130,9 +122,8 @@ def differences(wanted: Identity, origin: Origin | None) -> list[str]:
     then, now = flat(before.profile), flat(wanted.profile)
     paths = changes(then, now)
     own = tuple(f"{group}.{wanted.name}." for group in Group)
-    told = [
-        f"{path} {_value(then.get(path))} -> {_value(now.get(path))}" for path in paths if _is_of(path, own, behind)
-    ]
+    places = (*own, *(place for several in behind.values() for place in several))
+    told = [f"{path} {_value(then.get(path))} -> {_value(now.get(path))}" for path in paths if path.startswith(places)]
     for role in changed:
         # What is called otherwise than the inputs is made by the node itself: its own settings explain it, too.
         explains = behind[role] + (() if role in needs else own)
@@ -148,10 +139,6 @@ def _beside_the_profile(wanted: Identity, before: Identity) -> list[str]:
     then, now = ({f"{Group.STUDIES}.{wanted.name}": each.settings} for each in (before, wanted))
     old, new = flat(then), flat(now)
     return [f"{path} {_value(old.get(path))} -> {_value(new.get(path))}" for path in changes(old, new)]
-
-
-def _is_of(path: str, own: tuple[str, ...], behind: Mapping[str, tuple[str, ...]]) -> bool:
-    return path.startswith(own) or any(path.startswith(places) for places in behind.values())
 
 
 def _behind(graph: Graph, names: Iterable[str]) -> tuple[str, ...]:

@@ -52,29 +52,20 @@ class PiecePlan:
 
 @dataclass(frozen=True)
 class NodePlan:
-    """What one node would do.
-
-    Attributes
-    ----------
-    name, kind : str
-        The node, or "promote" or "report"; its kind of study, of data its source.
-    told : str
-        Where it is that is cached; why it is to do that is not.
-    key : str or None
-        The node's key; None when it has none, or it is not known before other nodes have run.
-    forecast : Forecast
-        How much there is to do; of a cached node nothing.
-    pieces : tuple of PiecePlan
-        As workers would share the work, where so many chunks are wanted and the node's inputs are there.
-    """
+    """What one node would do."""
 
     name: str
     kind: str
+    """The node, or "promote" or "report"; its kind of study, of data its source."""
     state: State
     told: str
+    """Where it is that is cached; why it is to do that is not."""
     key: str | None = None
+    """The node's key; None when it has none, or it is not known before other nodes have run."""
     forecast: Forecast = _NOTHING
+    """How much there is to do; of a cached node nothing."""
     pieces: tuple[PiecePlan, ...] = ()
+    """As workers would share the work, where so many chunks are wanted and the node's inputs are there."""
     estimate: Estimate = _NONE
 
 
@@ -91,16 +82,10 @@ class RunPlan:
 def plan_run(profile: Profile, only: Sequence[str] | None, where: Places, workers: Workers) -> RunPlan:
     """The plan of a run of the nodes `only` with what they need, or of everything.
 
-    Nothing is fetched, computed, written or asked of a server.
-
-    Raises
-    ------
-    ConfigError
-        For an unknown node, or what a study refuses before anything is computed.
-    DataError
-        When data on disk is not what it claims to be, or a record is damaged: a run would say so and stop.
-    ProbeflowError
-        For what else a run would refuse, as far as it shows on this machine: see `check_graph`.
+    Nothing is fetched, computed, written or asked of a server. Raises ConfigError for an unknown node, or what a study
+    refuses before anything is computed; DataError when data on disk is not what it claims to be, or a record is
+    damaged: a run would say so and stop; ProbeflowError for what else a run would refuse, as far as it shows on this
+    machine: see `check_graph`.
     """
     return _Planner(profile, where, workers).plan(profile.graph.chosen(only), whole=not only)
 

@@ -22,7 +22,7 @@ from lib.errors import ConfigError, DataError
 from lib.files import storage_errors
 from lib.graph.inputs import ready_node
 from lib.graph.summary import RunResult, studies_of
-from lib.mlp.tensor_files import read_tensors
+from lib.mlp.tensor_files import digest_tensors, read_tensors
 from lib.places import Places
 from lib.profile import Profile, parse_profile
 from lib.storage.copies import fetch_file
@@ -39,19 +39,13 @@ _TIMES = ("seconds", "per_second")
 
 @dataclass(frozen=True)
 class PastRun:
-    """A past run as its record tells it.
-
-    Attributes
-    ----------
-    profile : Profile
-        Of a single study's run, the nodes that this one needs.
-    records : dict of str to Record
-        Its nodes' in the order they run.
-    """
+    """A past run as its record tells it."""
 
     record: Record[Any]
     profile: Profile
+    """Of a single study's run, the nodes that this one needs."""
     records: dict[str, Record[Any]]
+    """Its nodes' in the order they run."""
 
 
 @dataclass(frozen=True)
@@ -66,25 +60,17 @@ class Difference:
 
 @dataclass(frozen=True)
 class Verdict:
-    """How one node came out again.
-
-    Attributes
-    ----------
-    digests : dict of str to str or None
-        What has a digest -> that digest, or None where it is another now.
-    figures : int
-        Figures that were compared: metrics of the study and of every run below it, and their curves.
-    exact : int
-        Of these, those that are the same to the last bit.
-    differences : tuple of Difference
-        Digests that differ, and figures that differ by more than `ALIKE`.
-    """
+    """How one node came out again."""
 
     name: str
     digests: dict[str, str | None]
+    """What has a digest -> that digest, or None where it is another now."""
     figures: int
+    """Figures that were compared: metrics of the study and of every run below it, and their curves."""
     exact: int
+    """Of these, those that are the same to the last bit."""
     differences: tuple[Difference, ...]
+    """Digests that differ, and figures that differ by more than `ALIKE`."""
 
     @property
     def same_bits(self) -> bool:
@@ -105,12 +91,8 @@ class Verdict:
 def past_run(folder: Path) -> PastRun:
     """The run whose record lies in `folder`, of a whole profile or of one node.
 
-    Raises
-    ------
-    ConfigError
-        When its settings are not recorded, or are none that this version of probeflow has.
-    DataError
-        When there is no record, it is damaged, or a record of a study that it needs is not there.
+    Raises ConfigError when its settings are not recorded, or are none that this version of probeflow has; DataError
+    when there is no record, it is damaged, or a record of a study that it needs is not there.
     """
     _require_format(folder)
     record = open_record(folder)
@@ -136,12 +118,7 @@ def past_run(folder: Path) -> PastRun:
 def reproduce(past: PastRun, where: Places, folder: Path) -> Iterator[Verdict]:
     """Make the nodes of `past` again in `folder`, one after another, and compare each; `where` has the downloads to use.
 
-    Raises
-    ------
-    DataError
-        When the data is gone, or is not what the run had.
-    WeightsError
-        When weights are missing.
+    Raises DataError when the data is gone, or is not what the run had; WeightsError when weights are missing.
     """
     fresh = Places(data=folder / "data", mlruns=folder / "mlruns", mirror=where.mirror, tracking_uri="")
     with storage_errors(folder):
@@ -266,16 +243,10 @@ def _timed(name: str) -> bool:
 
 
 def _tensors(path: Path) -> str | None:
-    """Digest of what a safetensors file holds; the file's own bytes may have its metadata in any order."""
     try:
-        tensors, metadata = read_tensors(path)
+        return digest_tensors(*read_tensors(path))
     except (OSError, SafetensorError):
         return None
-    digest = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
-    for name, values in sorted(tensors.items()):
-        digest.update(f"{name} {values.dtype.str} {values.shape}".encode())
-        digest.update(values.tobytes())
-    return digest.hexdigest()
 
 
 def _figures(record: Record[Any]) -> Iterator[tuple[str, float | None]]:

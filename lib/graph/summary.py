@@ -9,10 +9,9 @@ from lib.errors import DataError
 from lib.places import Places
 from lib.profile import Profile, is_built_in
 from lib.reference import Judged, judge, judged_sections
-from lib.studies.presentation import Presentation, RunNote, Section, escaped
-from lib.studies.record import Identity, StudyFolder, open_record
-from lib.studies.record.folder import FOLDER_LETTERS
-from lib.studies.study import DatasetNote, Effort, Kind, Need, Record, Result, Study, StudySettings
+from lib.studies.presentation import Presentation, RunNote, Section, escaped, table
+from lib.studies.record import FOLDER_LETTERS, Identity, StudyFolder, open_record
+from lib.studies.study import Effort, Kind, Need, Record, Result, Study, StudySettings
 
 NAME = "pipeline"
 """What a whole run's record is called, and its kind."""
@@ -30,30 +29,20 @@ class RunSettings(StudySettings):
 
 
 class RunResult(Result):
-    """What a whole run came to.
-
-    Attributes
-    ----------
-    profile : JSON
-        The profile as it was given.
-    built_in : bool
-        Whether it is a built-in profile, unchanged.
-    studies : dict of str to str
-        Name -> key of each record, in the order in which they were made; they lie beside the run's.
-    promoted : str or None
-        The study whose best network went to the gate.
-    warnings : dict of str to int
-        How many warnings each record has.
-    judged : Judged or None
-        What the records say of the claims that the profile names.
-    """
+    """What a whole run came to."""
 
     profile: dict[str, Any]
+    """The profile as it was given."""
     built_in: bool
+    """Whether it is a built-in profile, unchanged."""
     studies: dict[str, str]
+    """Name -> key of each record, in the order in which they were made; they lie beside the run's."""
     promoted: str | None
+    """The study whose best network went to the gate."""
     warnings: dict[str, int]
+    """How many warnings each record has."""
     judged: Judged | None
+    """What the records say of the claims that the profile names."""
 
     @property
     def main(self) -> str:
@@ -62,7 +51,7 @@ class RunResult(Result):
 
 
 class Run(Kind[RunSettings, RunResult]):
-    """A whole run. Its record is made by `summarise`, not by `run_study`."""
+    """A whole run. Its record is made by `summarise`, not by a node's run."""
 
     name = NAME
     settings = RunSettings
@@ -114,10 +103,7 @@ def run_identity(profile: Profile, keys: Mapping[str, str]) -> Identity:
 def summarise(profile: Profile, records: Mapping[str, Record[Any]], where: Places) -> Record[Any]:
     """The record of a run that made `records`, by name; the one that is there when nothing has changed.
 
-    Raises
-    ------
-    ConfigError
-        When there are no claims of the profile's name for them.
+    Raises ConfigError when there are no claims of the profile's name for them.
     """
     folder = StudyFolder(where.studies, run_identity(profile, {name: each.key for name, each in records.items()}))
     if record := folder.finished():
@@ -130,16 +116,14 @@ def summarise(profile: Profile, records: Mapping[str, Record[Any]], where: Place
         warnings={name: len(each.present().warnings) for name, each in records.items()},
         judged=None if profile.claims is None else judge(profile.claims, records),
     )
-    return folder.seal(result, _dataset_of(profile, records))
+    main = records.get(profile.promote or "") or next(iter(records.values()))
+    return folder.seal(result, main.dataset)
 
 
 def studies_of(record: Record[Any]) -> dict[str, Record[Any]]:
     """The records of a run's studies, which lie beside its own.
 
-    Raises
-    ------
-    DataError
-        When `record` is not of a whole run, or a study is not there.
+    Raises DataError when `record` is not of a whole run, or a study is not there.
     """
     if not isinstance(record.result, RunResult):
         raise DataError(f"{record.folder} is a record of the study {record.name}, not of a whole run")
@@ -147,16 +131,9 @@ def studies_of(record: Record[Any]) -> dict[str, Record[Any]]:
     return {name: open_record(root / name / key[:FOLDER_LETTERS]) for name, key in record.result.studies.items()}
 
 
-def _dataset_of(profile: Profile, records: Mapping[str, Record[Any]]) -> DatasetNote:
-    """The data of the study that is promoted, else of the first."""
-    main = records.get(profile.promote or "") or next(iter(records.values()))
-    return main.dataset
-
-
 def _sections(result: RunResult, shown: Mapping[str, Presentation]) -> Iterator[Section]:
     # MLflow's page shows the first 8,000 characters: results and verdicts stand first, what they rest on last.
-    lines = ["| study | result |", "|---|---|"]
-    lines += [f"| {escaped(name)} | {escaped(each.headline)} |" for name, each in shown.items()]
-    yield Section("Results", "\n".join(lines))
+    rows = [[escaped(name), escaped(each.headline)] for name, each in shown.items()]
+    yield Section("Results", table(["study", "result"], rows))
     if result.judged is not None:
         yield from judged_sections(result.judged)

@@ -45,24 +45,16 @@ class Dropout:
 
 @dataclass(frozen=True)
 class Units:
-    """What decides which units of one layer of several networks are kept.
-
-    Attributes
-    ----------
-    states : ndarray of uint64, shape (units, 1)
-        Of the first row in step 0.
-    along : ndarray of uint64, shape (1, count)
-        What later rows add.
-    least : ndarray of int64, shape (units, 1)
-        Hashes from which on a unit is kept, read as int64.
-    keep : ndarray of float64, shape (units, 1)
-        The share that is kept.
-    """
+    """What decides which units of one layer of several networks are kept."""
 
     states: States
+    """Uint64, shape (units, 1). Of the first row in step 0."""
     along: States
+    """Uint64, shape (1, count). What later rows add."""
     least: npt.NDArray[np.int64]
+    """Int64, shape (units, 1). Hashes from which on a unit is kept, read as int64."""
     keep: npt.NDArray[np.float64]
+    """Float64, shape (units, 1). The share that is kept."""
 
 
 def units_of(networks: Sequence[Dropout], layer: int, count: int) -> Units:
@@ -78,14 +70,7 @@ def units_of(networks: Sequence[Dropout], layer: int, count: int) -> Units:
 
 
 class Masks:
-    """Masks of one layer in NumPy.
-
-    Attributes
-    ----------
-    mask : ndarray, shape (units, count)
-        0 where a unit is dropped for a row, else 1 / `keep`.
-    keep : ndarray, shape (units, 1)
-    """
+    """Masks of one layer in NumPy: `mask`, (units, count), is 0 where a unit is dropped for a row, else 1 / `keep`."""
 
     def __init__(self, units: Units, dtype: np.dtype[np.floating]) -> None:
         self._units = units

@@ -6,10 +6,9 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
 from lib.errors import ConfigError
 from lib.machine import all_cores, cores, one_blas_thread
@@ -22,66 +21,39 @@ from lib.mlp.training import TrialData
 Result = TypeVar("Result")
 
 
-class Engine(Protocol):
-    """Makes programs and runs them.
+class Engine:
+    """Makes programs and runs them: on the CPU `lanes` at once, each on a core of its own; on a GPU, which one fills, in turn.
 
     `memory` is the number of bytes they may take together, if it is limited.
     """
 
-    memory: int | None
+    def __init__(
+        self, backend: Backend, device: str, memory: int | None, lanes: int = 1, pool: ThreadPoolExecutor | None = None
+    ) -> None:
+        self.memory = memory
+        self._backend, self._device, self._lanes, self._pool = backend, device, lanes, pool
 
     def rows(self, data: TrialData, dtype: np.dtype[Any]) -> Rows[Any]:
         """The rows of `data` where programs want them."""
+        X, X_validation = (np.ascontiguousarray(rows, dtype) for rows in (data.X_train, data.X_validation))
+        y, y_validation = (np.ascontiguousarray(labels, np.int64) for labels in (data.y_train, data.y_validation))
+        given: list[Any] = [X, y, X_validation, y_validation]
+        if self._backend == "torch":
+            import torch
+
+            given = [torch.from_numpy(each).to(self._device) for each in given]
+        return Rows(*given)
 
     def program(self, layout: Layout, rows: Rows[Any]) -> StackedProgram:
         """A program with parameters of zero."""
-
-    def side_by_side(self, work: Callable[[int], Result], items: Sequence[int]) -> Iterator[Result]:
-        """`work` of each item, in their order; several at once where the engine can."""
-
-
-class NumpyEngine:
-    """Programs on the CPU, `lanes` at once, each lane a thread that is busy on a core of its own."""
-
-    def __init__(self, memory: int | None, lanes: int, pool: ThreadPoolExecutor) -> None:
-        self.memory, self._lanes, self._pool = memory, lanes, pool
-
-    def rows(self, data: TrialData, dtype: np.dtype[Any]) -> Rows[npt.NDArray[Any]]:
-        X, X_validation = (np.ascontiguousarray(rows, dtype) for rows in (data.X_train, data.X_validation))
-        return Rows(X, data.y_train, X_validation, data.y_validation)
-
-    def program(self, layout: Layout, rows: Rows[npt.NDArray[Any]]) -> NumpyProgram:
-        return NumpyProgram(layout, rows)
-
-    def side_by_side(self, work: Callable[[int], Result], items: Sequence[int]) -> Iterator[Result]:
-        return self._pool.map(work, items) if self._lanes > 1 else map(work, items)
-
-
-class TorchEngine:
-    """Programs on one device: on a GPU one after the other, for each fills it; on the CPU in lanes as NumPy's."""
-
-    def __init__(self, memory: int | None, device: str, lanes: int = 1, pool: ThreadPoolExecutor | None = None) -> None:
-        self.memory, self._device, self._lanes, self._pool = memory, device, lanes, pool
-
-    def rows(self, data: TrialData, dtype: np.dtype[Any]) -> Rows[Any]:
-        import torch
-
-        def moved(values: npt.NDArray[Any], kind: npt.DTypeLike) -> torch.Tensor:
-            return torch.from_numpy(np.ascontiguousarray(values, kind)).to(self._device)
-
-        return Rows(
-            moved(data.X_train, dtype),
-            moved(data.y_train, np.int64),
-            moved(data.X_validation, dtype),
-            moved(data.y_validation, np.int64),
-        )
-
-    def program(self, layout: Layout, rows: Rows[Any]) -> StackedProgram:
+        if self._backend == "numpy":
+            return NumpyProgram(layout, rows)
         from lib.mlp.torch_program import TorchProgram
 
         return TorchProgram(layout, rows)
 
     def side_by_side(self, work: Callable[[int], Result], items: Sequence[int]) -> Iterator[Result]:
+        """`work` of each item, in their order; several at once where the engine can."""
         return self._pool.map(work, items) if self._pool is not None and self._lanes > 1 else map(work, items)
 
 
@@ -99,15 +71,12 @@ def make_engine(
 ) -> Iterator[Engine]:
     """An engine for the block that runs the programs of `groups` (see `lib.mlp.fused.train_many` for the rest).
 
-    Raises
-    ------
-    ConfigError
-        When NumPy is asked to compute on another device than the CPU.
+    Raises ConfigError when NumPy is asked to compute on another device than the CPU.
     """
     if device != "cpu":
         if backend == "numpy":
             raise ConfigError(f"backend numpy computes on the cpu only, not on {device!r}; leave backend or device out")
-        yield TorchEngine(memory, device)
+        yield Engine(backend, device, memory)
         return
     lanes = min(lanes, len(groups))
     large = len(groups) == 1 and groups[0].operations > WORTHWHILE
@@ -124,7 +93,7 @@ def make_engine(
             stack.callback(sys.setswitchinterval, sys.getswitchinterval())
             sys.setswitchinterval(_SWITCH_SECONDS)
         pool = stack.enter_context(ThreadPoolExecutor(lanes, "sweep-lane"))
-        yield NumpyEngine(memory, lanes, pool) if backend == "numpy" else TorchEngine(memory, device, lanes, pool)
+        yield Engine(backend, device, memory, lanes, pool)
 
 
 @contextmanager

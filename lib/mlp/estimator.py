@@ -83,8 +83,6 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
         train_* are means over the epoch's mini-batches as they were met, before each update (as scikit-learn's
         loss_curve_); validation_* are taken at the end of the epoch. All are plain cross-entropy, without L2,
         smoothing or weights; only train_* are with units dropped.
-    diverged_epoch_ : int or None
-        The epoch in which the loss stopped being finite; training ends there.
     """
 
     def __init__(
@@ -124,26 +122,21 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
         self.random_state = random_state
 
     diverged_epoch_: int | None
+    """The epoch in which the loss stopped being finite; training ends there."""
 
     def fit(self, X: Any, y: Any, validation: tuple[Any, Any] | None = None, on_epoch: Listener | None = None) -> Self:
         """Train for `epochs` epochs from new weights.
 
-        Parameters
-        ----------
-        X : array, shape (n, features)
-        y : array, shape (n,)
-        validation : (X, y), optional
-            Rows to evaluate after each epoch; never trained on.
-        on_epoch : callable, optional
-            Called with each epoch's record.
+        Raises ValueError for a parameter out of range or rows that do not fit; it names the parameter and the value.
 
-        Raises
-        ------
-        ValueError
-            For a parameter out of range or rows that do not fit; it names the parameter and the value.
+        X has shape (n, features), y (n,). `validation`, such a pair, is evaluated after each epoch and never trained on;
+        `on_epoch` is called with each epoch's record.
         """
         X, labels = self._start(X, y, None)
-        watched = None if validation is None else self._watched(*validation)
+        watched = None
+        if validation is not None:
+            rows, given = self._checked(*validation, reset=False)
+            watched = rows, self._encoded(given)
         for record in self._train(X, labels, watched, self.epochs):
             if on_epoch is not None:
                 on_epoch(record)
@@ -192,10 +185,7 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
     def hidden_activations(self, X: Any, layer: int = -1) -> npt.NDArray[np.floating]:
         """Activations of one hidden layer, shape (n, units); the last one by default.
 
-        Raises
-        ------
-        ValueError
-            When the network has no such layer.
+        Raises ValueError when the network has no such layer.
         """
         X = self._rows(X)
         layers = len(self.network_.sizes) - 2
@@ -295,10 +285,6 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
         y = column_or_1d(y, warn=True)
         check_classification_targets(y)
         return X, y
-
-    def _watched(self, X: Any, y: Any) -> tuple[npt.NDArray[np.floating], npt.NDArray[np.int64]]:
-        X, y = self._checked(X, y, reset=False)
-        return X, self._encoded(y)
 
     def _rows(self, X: Any) -> npt.NDArray[np.floating]:
         check_is_fitted(self, "network_")

@@ -50,18 +50,12 @@ class Rung:
 
 @dataclass(frozen=True)
 class Stopping:
-    """When trials end before their epochs are over.
-
-    Attributes
-    ----------
-    patience : int, optional
-        Epochs without a lower validation loss after which a trial ends.
-    rungs : tuple of Rung
-        Successive halving by validation loss (Jamieson and Talwalkar 2016), over all trials of the call.
-    """
+    """When trials end before their epochs are over."""
 
     patience: int | None = None
+    """Epochs without a lower validation loss after which a trial ends."""
     rungs: tuple[Rung, ...] = ()
+    """Successive halving by validation loss (Jamieson and Talwalkar 2016), over all trials of the call."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +85,8 @@ def train_many(
 ) -> list[TrialResult]:
     """Train all `trials` on `data`; results come in the order of `trials`.
 
+    Raises ConfigError when stopping needs validation rows and there are none, or a trial does not fit in `memory`.
+
     Parameters
     ----------
     data : TrialData
@@ -105,11 +101,6 @@ def train_many(
         as parameters and optimiser state alone. A call that goes on from a checkpoint keeps the programs of that.
     lanes : int, optional
         Cores that programs run on side by side, one on each; on the CPU all cores, unless said otherwise.
-
-    Raises
-    ------
-    ConfigError
-        When stopping needs validation rows and there are none, or a trial does not fit in `memory`.
     """
     stopping = stopping or Stopping()
     if stopping.patience is not None and stopping.patience < 1:
@@ -353,13 +344,9 @@ class _FusedTraining:
             prefix = f"{trial}."
             state.vectors = {name[len(prefix) :]: value for name, value in tensors.items() if name.startswith(prefix)}
         for order in self.orders.values():
-            _skip(order, self.epoch)
+            for _ in range(self.epoch):
+                next(order)
 
 
 def _or_infinite(loss: float) -> float:
     return loss if math.isfinite(loss) else math.inf
-
-
-def _skip(order: Iterator[Any], epochs: int) -> None:
-    for _ in range(epochs):
-        next(order)

@@ -63,6 +63,8 @@ def group_trials(
 ) -> list[Group]:
     """How `trials` are grouped into programs over `rows` training rows.
 
+    Raises ConfigError when one trial alone does not fit.
+
     Parameters
     ----------
     itemsize : int
@@ -75,11 +77,6 @@ def group_trials(
         Validation rows.
     backend : {"numpy", "torch"}
         What computes, on `device`.
-
-    Raises
-    ------
-    ConfigError
-        When one trial alone does not fit.
     """
     alike: dict[tuple[int, int, Kind, bool], list[int]] = {}
     for index, trial in enumerate(trials):

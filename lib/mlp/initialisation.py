@@ -63,10 +63,7 @@ def streams(seed: int) -> tuple[np.random.Generator, np.random.Generator]:
 def initial_weights(layer_sizes: Sequence[int], init: str, rng: np.random.Generator) -> list[npt.NDArray[np.float64]]:
     """One float64 matrix a layer, shape (inputs, units), input side first. Biases start at zero.
 
-    Raises
-    ------
-    ConfigError
-        For an unknown initialisation.
+    Raises ConfigError for an unknown initialisation.
     """
     if init not in INITIALISATIONS:
         raise ConfigError(f"unknown initialisation {init!r}; known: {', '.join(INITIALISATIONS)}")

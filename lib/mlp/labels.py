@@ -6,7 +6,6 @@ Labels are for reading: what is looked up, compared or stored goes by `settings_
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Collection, Iterable
 from typing import Any
 
@@ -51,30 +50,16 @@ def setting(name: str, of: Any, model: type[Trial] = Trial) -> str:
     return hyperparameter(name, model.model_fields[name]).label.format(value(of))
 
 
-def label(trial: Trial, varied: Iterable[str]) -> str:
-    """A trial named by the settings that vary among those it is compared with.
+def label(trial: Trial, varied: Iterable[str], *, rounded: bool = False) -> str:
+    """A trial named by the settings that vary among those it is compared with; `rounded` numbers have three digits.
 
     >>> label(Trial(hidden=(64,), learning_rate=0.1001), ["hidden", "learning_rate"])
     '64 units · rate 0.1001'
     """
-    return " · ".join(setting(name, getattr(trial, name), type(trial)) for name in varied)
-
-
-def wrapped(text: str, letters: int) -> str:
-    """A label in lines of so many letters at most, broken between its settings; a longer one between its layers."""
-    lines = [""]
-    for part in text.split(" · "):
-        longer = f"{lines[-1]} · {part}" if lines[-1] else part
-        if len(longer) <= letters:
-            lines[-1] = longer
-            continue
-        pieces = [""]
-        for piece in re.split("(?<=[- ])", part):
-            if pieces[-1] and len(pieces[-1] + piece.rstrip()) > letters:
-                pieces.append("")
-            pieces[-1] += piece
-        lines += pieces
-    return "\n".join(line.rstrip() for line in lines if line)
+    given = {name: getattr(trial, name) for name in varied}
+    if rounded:
+        given = {name: float(f"{of:.3g}") if isinstance(of, float) else of for name, of in given.items()}
+    return " · ".join(setting(name, of, type(trial)) for name, of in given.items())
 
 
 def params(trial: Trial) -> dict[str, str | int | float]:

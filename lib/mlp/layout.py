@@ -18,6 +18,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from lib.mlp.dropout import Dropout
+from lib.mlp.losses import balanced_weights
 from lib.mlp.trial import Trial
 
 Array = npt.NDArray[np.floating]
@@ -69,23 +71,16 @@ class Gathering:
     """How rows move between the order of bands, in which layers are kept, and the order of a layer's blocks.
 
     A padded row is taken from the row after a layer's last, which holds zeros.
-
-    Attributes
-    ----------
-    inputs : ndarray of int64
-        For each row of the blocks' inputs, the row of the layer below.
-    inputs_back : ndarray of int64
-        For each row of the layer below, the row of the blocks' inputs.
-    outputs : ndarray of int64, or None
-        For each row of the layer, the row of the blocks' outputs. None for the output layer, which keeps their order.
-    outputs_back : ndarray of int64, or None
-        For each row of the blocks' outputs, the row of the layer.
     """
 
     inputs: Index
+    """For each row of the blocks' inputs, the row of the layer below."""
     inputs_back: Index
+    """For each row of the layer below, the row of the blocks' inputs."""
     outputs: Index | None = None
+    """For each row of the layer, the row of the blocks' outputs. None for the output layer, which keeps their order."""
     outputs_back: Index | None = None
+    """For each row of the blocks' outputs, the row of the layer."""
 
 
 @dataclass(frozen=True)
@@ -144,6 +139,33 @@ class Layout:
         self.n_weights = offset
         self.bias_offsets = [offset, *(offset + total for total in accumulate(self.rows))]
         self.size = self.bias_offsets[-1]
+
+    @cached_property
+    def in_slots(self) -> Index:
+        """The trial in each slot."""
+        return np.argsort(self.slots)
+
+    @cached_property
+    def slot_seeds(self) -> Index:
+        """The place in `seeds` of the seed of each slot's trial."""
+        return np.array([self.seeds.index(self.trials[index].seed) for index in self.in_slots])
+
+    def settings(self, name: str) -> npt.NDArray[np.float64]:
+        """A setting of each trial, shape (trials,)."""
+        return np.array([getattr(trial, name) for trial in self.trials], np.float64)
+
+    @property
+    def dropout(self) -> list[Dropout]:
+        """That of the trials, which have it all or none."""
+        return [Dropout(trial.seed, trial.dropout, trial.hidden) for trial in self.trials if trial.dropout]
+
+    def class_weights(self, labels: npt.NDArray[np.int64]) -> npt.NDArray[np.float64] | None:
+        """What each slot's trial multiplies the loss of rows of each class with, shape (slots, classes), if any does."""
+        given = [trial.class_weights for trial in self.trials]
+        if all(each == "none" for each in given):
+            return None
+        balanced, none = balanced_weights(labels, self.classes), np.ones(self.classes)
+        return np.stack([none if each == "none" else balanced for each in given])[self.in_slots]
 
     def _bands(self, layer: int, key: Callable[[Trial], Any]) -> list[Band]:
         bands = []
@@ -232,7 +254,7 @@ class Layout:
     def trials_of_rows(self, layer: int) -> Index:
         """The trial of each row of a layer's output."""
         if layer == len(self.rows) - 1:
-            return np.repeat(np.argsort(self.slots), self.classes)
+            return np.repeat(self.in_slots, self.classes)
         return np.repeat(np.arange(len(self.trials)), self._units[layer])
 
     @cached_property

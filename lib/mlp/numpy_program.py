@@ -16,13 +16,13 @@ import numpy as np
 import numpy.typing as npt
 
 from lib.mlp.activations import ACTIVATIONS
-from lib.mlp.dropout import Dropout, Masks, units_of
+from lib.mlp.dropout import Masks, units_of
 from lib.mlp.layout import Band, Index, Layout
-from lib.mlp.losses import balanced_weights, smooth_labels, softmax_cross_entropy, subtract_one
+from lib.mlp.losses import smooth_labels, softmax_cross_entropy, subtract_one
 from lib.mlp.network import EVALUATION_ROWS
 from lib.mlp.optimizers import Adam, AdamW, Momentum, Stepper
 from lib.mlp.schedules import epoch_factors, is_scheduled
-from lib.mlp.stacked import STATE, Rows, epoch_figures, kind_of
+from lib.mlp.stacked import STATE, Buffers, Move, Rows, epoch_figures, kind_of
 
 Array = npt.NDArray[np.floating]
 
@@ -34,8 +34,6 @@ _EVALUATED = 1 << 20
 
 _Product = tuple[Array, Array, Array]
 """Left factor, right factor, result. A factor of three axes is a stack; a mini-batch's rows are the last axis."""
-_Move = tuple[Array, Index, Array]
-"""Rows to take from, which, and where to put them."""
 
 
 @dataclass(frozen=True)
@@ -94,17 +92,7 @@ class _SpanStepper:
 class NumpyProgram:
     """Parameters and optimiser state of many trials, and the epoch that trains them.
 
-    Parameters
-    ----------
-    layout : Layout
-    rows : Rows
-        The dtype of `rows.X` is the parameters'.
-
-    Attributes
-    ----------
-    parameters : ndarray, shape (layout.size,)
-    state : dict of str to ndarray, each of that shape
-        The optimiser's (see `lib.mlp.stacked.STATE`).
+    `parameters`, and each of `state` (see `lib.mlp.stacked.STATE`), have shape (layout.size,) and the dtype of `rows.X`.
     """
 
     def __init__(self, layout: Layout, rows: Rows[npt.NDArray[Any]]) -> None:
@@ -116,16 +104,14 @@ class NumpyProgram:
         self.first, self.blocks, self.biases = self.views(self.parameters)
         self._spaces: dict[tuple[int, bool], _Space] = {}
         self._steps = 0
-        self._in_slots = np.argsort(layout.slots)
-        self._slot_seed = np.array([layout.seeds.index(trial.seed) for trial in layout.trials])[self._in_slots]
         self._batch = min(layout.trials[0].batch_size, len(rows.X))
-        rates = np.array([trial.learning_rate for trial in layout.trials], dtype)
-        self._rates = rates[self._in_slots, None, None]
+        rates = layout.settings("learning_rate").astype(dtype)
+        self._rates = rates[layout.in_slots, None, None]
         self._scheduled = any(map(is_scheduled, layout.trials))
-        smoothing = np.array([trial.label_smoothing for trial in layout.trials], dtype)[self._in_slots]
+        smoothing = layout.settings("label_smoothing").astype(dtype)[layout.in_slots]
         self._smoothing: Array | None = smoothing if smoothing.any() else None
-        self._class_weights = self._weights_of_classes()
-        self.dropout = [Dropout(each.seed, each.dropout, each.hidden) for each in layout.trials if each.dropout]
+        weights = layout.class_weights(rows.y)
+        self._class_weights: Array | None = None if weights is None else weights.astype(dtype)
         self._steppers: list[_SpanStepper] = []
         # Plain SGD's step size goes into the output's delta once, and from there into every layer's update.
         self._output_scale: Array = np.ones((len(layout.trials), 1, 1), dtype)
@@ -142,8 +128,7 @@ class NumpyProgram:
         """One for each span of parameters, so that an optimiser's many passes over a span stay in cache."""
         layout, state = self.layout, self.state
         momenta, penalties, decays = (
-            np.array([getattr(trial, name) for trial in layout.trials], rates.dtype)
-            for name in ("momentum", "l2", "weight_decay")
+            layout.settings(name).astype(rates.dtype) for name in ("momentum", "l2", "weight_decay")
         )
         scratch = np.empty(min(_SPAN, layout.size), rates.dtype)
         for start in range(0, layout.size, _SPAN):
@@ -161,15 +146,6 @@ class NumpyProgram:
                 stepper = AdamW(rate, *vectors, decay, n_weights) if decays_here else Adam(rate, *vectors)
             penalty = self._of_span(penalties, weights) if penalties.any() and n_weights else None
             yield _SpanStepper(span, stepper, weights, penalty, scratch[:n_weights], *layout.runs_of(span))
-
-    def _weights_of_classes(self) -> Array | None:
-        """What each slot's trial multiplies the loss of rows of each class with, shape (slots, classes), if any does."""
-        trials, classes = self.layout.trials, self.layout.classes
-        if all(trial.class_weights == "none" for trial in trials):
-            return None
-        balanced, none = balanced_weights(self.rows.y, classes), np.ones(classes)
-        weights = np.stack([none if trial.class_weights == "none" else balanced for trial in trials])
-        return weights[self._in_slots].astype(self.parameters.dtype)
 
     def _of_span(self, of_trial: Array, span: slice) -> Array:
         """The value of each parameter's trial, or one number where all are equal: a wide layer's spans are of one trial."""
@@ -223,7 +199,7 @@ class NumpyProgram:
     def _schedule(self, factors: Array) -> None:
         """Take what the next step's sizes are multiplied with, shape (trials,)."""
         if self.kind == "sgd":
-            self._output_scale = -self._rates * factors[self._in_slots, None, None]
+            self._output_scale = -self._rates * factors[self.layout.in_slots, None, None]
         for each in self._steppers:
             each.schedule(factors)
 
@@ -241,14 +217,14 @@ class NumpyProgram:
         for masks in space.masks:
             masks.draw(self._steps)
         self._forward(space)
-        at = space.positions(labels, self._slot_seed)
+        at = space.positions(labels, self.layout.slot_seeds)
         loss, right = softmax_cross_entropy(space.logits, at)
         subtract_one(space.logits, at)
         if self._smoothing is not None:
             smooth_labels(space.logits, at, self._smoothing)
         scale = self._output_scale / space.count
         if self._class_weights is not None:
-            weights = np.take_along_axis(self._class_weights, labels[self._slot_seed], axis=1)
+            weights = np.take_along_axis(self._class_weights, labels[self.layout.slot_seeds], axis=1)
             scale = scale * weights[:, None]
         np.multiply(space.logits, scale, out=space.logits)
         for layer in range(len(self.biases) - 1, 0, -1):
@@ -302,7 +278,7 @@ class NumpyProgram:
             space = self._space(len(part), training=False)
             space.forward[0] = [(self.first, part.T, space.outputs[0])]
             self._forward(space)
-            at = space.positions(y[None, start : start + many], np.zeros_like(self._slot_seed))
+            at = space.positions(y[None, start : start + many], np.zeros_like(self.layout.slot_seeds))
             more, hits = softmax_cross_entropy(space.logits, at)
             loss, right = loss + more, right + hits
         slots = self.layout.slots
@@ -326,108 +302,57 @@ class NumpyProgram:
                 target[part] = piece
 
 
-class _Space:
-    """Buffers for `count` rows, and the views into them and into the parameters that a step needs.
-
-    Views are taken once: for small networks taking them costs as much as computing with them. The lists count layers
-    from 0; what is gathered before and after a layer's products is empty where its rows lie as they should.
-    """
+class _Space(Buffers):
+    """Buffers for `count` rows, and the products of a step in them."""
 
     def __init__(self, program: NumpyProgram, count: int, training: bool) -> None:
-        layout, self._dtype = program.layout, program.parameters.dtype
-        self.count = count
-        # One row more, of zeros, for padded rows to read.
-        outputs = [self._rows(rows + 1) for rows in layout.rows]
-        self.outputs = [output[:-1] for output in outputs]
-        self.logits = self.outputs[-1].reshape(len(layout.trials), layout.classes, count)
-        # The output's delta takes the logits' place; an evaluation has no others.
-        deltas = [self._rows(rows + 1) if training else self._rows(1) for rows in layout.rows[:-1]] + outputs[-1:]
-        self.deltas = [delta[:-1] for delta in deltas]
-        self.masks = self._masks(program) if training and program.dropout else []
-        self.unscaled = self._rows(max(layout.rows[:-1]) if self.masks else 0)
-        self.slices = self._slices(layout, training)
+        layout, dtype, dropout = program.layout, program.parameters.dtype, program.layout.dropout
+
+        def rows(units: int) -> Array:
+            return np.zeros((units, count), dtype)
+
+        super().__init__(layout, count, training, rows)
+        hidden = range(len(layout.rows) - 1)
+        self.masks: list[Masks] = []
+        if training and dropout:
+            self.masks = [Masks(units_of(dropout, layer, count), dtype) for layer in hidden]
+        self.unscaled = rows(max(layout.rows[:-1]) if self.masks else 0)
+        widest = max((band.stop - band.start for bands in layout.activations for band in bands), default=0)
+        self._scratch = rows(widest if training and not self.masks else 0)
+        self.slices = [[self._slice(layer, band) for band in layout.activations[layer]] for layer in hidden]
         self._tops = (np.arange(len(layout.trials)) * layout.classes * count)[:, None]
         self._columns = np.arange(count)
-        self.forward: list[list[_Product]] = [[]]
-        self.lower: list[list[_Product]] = [[]]
-        self.before, self.after, self.before_lower, self.after_lower = ([_no_moves()] for _ in range(4))
-        self.updates: list[list[_Update]] = []
-        if training:
-            self.ones = np.ones(count, self._dtype)
-            self.inputs = np.empty((len(layout.seeds), count, layout.inputs), self._dtype)
-            self.forward[0] = [
-                (program.first[band.rows], self.inputs[band.key].T, self.outputs[0][band.rows])
-                for band in layout.seed_bands
-            ]
-            self.updates.append(self._first_updates(program))
-        for layer in range(1, len(layout.rows)):
-            self._later(program, layer, outputs, deltas, training)
-
-    def _rows(self, rows: int) -> Array:
-        return np.zeros((rows, self.count), self._dtype)
-
-    def _masks(self, program: NumpyProgram) -> list[Masks]:
-        depth = len(program.layout.rows) - 1
-        return [Masks(units_of(program.dropout, layer, self.count), self._dtype) for layer in range(depth)]
-
-    def _slices(self, layout: Layout, training: bool) -> list[list[_Slice]]:
-        widest = max((band.stop - band.start for bands in layout.activations for band in bands), default=0)
-        scratch = self._rows(widest if training and not self.masks else 0)
-
-        def slice_of(band: Band, output: Array, delta: Array) -> _Slice:
-            activated = (self.unscaled if self.masks else output)[band.rows]
-            return _Slice(
-                *ACTIVATIONS[band.key],
-                output[band.rows],
-                activated,
-                delta[band.rows],
-                activated if self.masks else scratch[: band.stop - band.start],
-            )
-
-        return [
-            [slice_of(band, output, delta) for band in bands]
-            for bands, output, delta in zip(layout.activations, self.outputs, self.deltas, strict=False)
+        below, above, delta_below, delta_above = (
+            [list(map(_squeezed, views)) for views in layers]
+            for layers in (self.below, self.above, self.delta_below, self.delta_above)
+        )
+        blocks = [[], *program.blocks]
+        self.forward: list[list[_Product]] = [
+            list(zip(*factors, strict=True)) for factors in zip(blocks, below, above, strict=True)
         ]
-
-    def _later(
-        self, program: NumpyProgram, layer: int, outputs: Sequence[Array], deltas: Sequence[Array], training: bool
-    ) -> None:
-        """What layer `layer` computes: forward, and in training the delta below it and its update."""
-        later = program.layout.later[layer - 1]
-        blocks, gathering = later.blocks, later.gathering
-        below, above = self.outputs[layer - 1], self.outputs[layer]
-        delta_below, delta_above = self.deltas[layer - 1], self.deltas[layer]
-        before, after, before_lower, after_lower = (_no_moves() for _ in range(4))
-        if gathering is not None:
-            below = self._rows(len(gathering.inputs))
-            before.append((outputs[layer - 1], gathering.inputs, below))
-            if training:
-                delta_below = self._rows(len(gathering.inputs))
-                after_lower.append((delta_below, gathering.inputs_back, self.deltas[layer - 1]))
-            if gathering.outputs is not None and gathering.outputs_back is not None:
-                above = self._rows(len(gathering.outputs_back))
-                after.append((above, gathering.outputs, self.outputs[layer]))
-                if training:
-                    delta_above = self._rows(len(gathering.outputs_back))
-                    before_lower.append((deltas[layer], gathering.outputs_back, delta_above))
-        self.before.append(before)
-        self.after.append(after)
-        self.before_lower.append(before_lower)
-        self.after_lower.append(after_lower)
-
-        def cut(values: Array, rows: slice, count: int) -> Array:
-            return _squeezed(values[rows].reshape(count, -1, self.count))
-
-        weights = program.blocks[layer - 1]
-        lower = [cut(below, block.below, block.count) for block in blocks]
-        upper = [cut(above, block.above, block.count) for block in blocks]
-        self.forward.append(list(zip(weights, lower, upper, strict=True)))
+        self.lower: list[list[_Product]] = []
+        self.updates: list[list[_Update]] = []
         if not training:
             return
-        delta_lower = [cut(delta_below, block.below, block.count) for block in blocks]
-        delta_upper = [cut(delta_above, block.above, block.count) for block in blocks]
-        self.lower.append(list(zip([block.mT for block in weights], delta_upper, delta_lower, strict=True)))
-        self.updates.append(self._updates(program, layer, delta_upper, lower))
+        self.ones = np.ones(count, dtype)
+        self.inputs = np.empty((len(layout.seeds), count, layout.inputs), dtype)
+        self.forward[0] = [
+            (program.first[band.rows], self.inputs[band.key].T, self.outputs[0][band.rows])
+            for band in layout.seed_bands
+        ]
+        self.lower = [
+            [(weights.mT, upper, lower) for weights, upper, lower in zip(*factors, strict=True)]
+            for factors in zip(blocks, delta_above, delta_below, strict=True)
+        ]
+        later = range(1, len(layout.rows))
+        self.updates = [self._updates(program, layer, delta_above[layer], below[layer]) for layer in later]
+        self.updates.insert(0, self._first_updates(program))
+
+    def _slice(self, layer: int, band: Band) -> _Slice:
+        output, delta = self.outputs[layer][band.rows], self.deltas[layer][band.rows]
+        activated = self.unscaled[band.rows] if self.masks else output
+        scratch = activated if self.masks else self._scratch[: band.stop - band.start]
+        return _Slice(*ACTIVATIONS[band.key], output, activated, delta, scratch)
 
     def positions(self, labels: npt.NDArray[np.int64], label_row: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """Where in the flat logits each slot's labels are, shape (slots, count).
@@ -472,11 +397,7 @@ class _Space:
         return updates
 
 
-def _no_moves() -> list[_Move]:
-    return []
-
-
-def _move(moves: Sequence[_Move]) -> None:
+def _move(moves: Sequence[Move]) -> None:
     for rows, which, out in moves:
         np.take(rows, which, axis=0, out=out, mode="clip")  # clip: unchecked, so unbuffered
 

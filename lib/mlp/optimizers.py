@@ -130,10 +130,7 @@ def make_optimizer(
 ) -> Stepper:
     """The optimiser `name` for a parameter vector of this shape and dtype, of which the first `n_weights` decay (AdamW).
 
-    Raises
-    ------
-    ConfigError
-        For an unknown optimiser.
+    Raises ConfigError for an unknown optimiser.
     """
     like = parameters
     if name == "adam":

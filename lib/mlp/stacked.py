@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from lib.mlp.layout import Index, Layout
 from lib.mlp.trial import Trial
 
 Backend = Literal["numpy", "torch"]
@@ -63,6 +64,69 @@ class StackedProgram(Protocol):
 
     def load(self, index: int, vectors: Mapping[str, npt.NDArray[np.floating]]) -> None:
         """Put back what `export` gave; optimiser vectors that are not given stay zero."""
+
+
+Move = tuple[Any, Any, Any]
+"""Rows to take from, which, and where to put them."""
+
+
+class Buffers:
+    """Each layer's outputs for `count` rows, in training also their deltas, and the views that products need.
+
+    Views are taken once: for small networks taking them costs as much as computing with them. Lists count layers from 0.
+    Moves gather rows before and after a layer's products, where they do not lie as they should; `below`, `above` and the
+    deltas there have each block's part, shape (networks, units, rows).
+
+    `rows` makes so many rows of zeros, shape (rows, count); `index` makes an index the library's own array.
+    """
+
+    def __init__(
+        self,
+        layout: Layout,
+        count: int,
+        training: bool,
+        rows: Callable[[int], Any],
+        index: Callable[[Index], Any] = lambda index: index,
+    ) -> None:
+        self.count = count
+        # One row more, of zeros, for padded rows to read. The output's delta takes the logits' place.
+        whole = [rows(units + 1) for units in layout.rows]
+        deltas = [rows(units + 1 if training else 1) for units in layout.rows[:-1]] + whole[-1:]
+        self.outputs, self.deltas = ([each[:-1] for each in several] for several in (whole, deltas))
+        self.logits = self.outputs[-1].reshape(len(layout.trials), layout.classes, count)
+        self.before, self.after, self.before_lower, self.after_lower = (_a_layer() for _ in range(4))
+        self.below, self.above, self.delta_below, self.delta_above = (_a_layer() for _ in range(4))
+        for layer, later in enumerate(layout.later, start=1):
+            below, above = self.outputs[layer - 1], self.outputs[layer]
+            delta_below, delta_above = self.deltas[layer - 1], self.deltas[layer]
+            for moves in (self.before, self.after, self.before_lower, self.after_lower):
+                moves.append([])
+            if (gathering := later.gathering) is not None:
+                below = rows(len(gathering.inputs))
+                self.before[layer].append((whole[layer - 1], index(gathering.inputs), below))
+                if training:
+                    delta_below = rows(len(gathering.inputs))
+                    back = (delta_below, index(gathering.inputs_back), self.deltas[layer - 1])
+                    self.after_lower[layer].append(back)
+                if gathering.outputs is not None and gathering.outputs_back is not None:
+                    above = rows(len(gathering.outputs_back))
+                    self.after[layer].append((above, index(gathering.outputs), self.outputs[layer]))
+                    if training:
+                        delta_above = rows(len(gathering.outputs_back))
+                        self.before_lower[layer].append((deltas[layer], index(gathering.outputs_back), delta_above))
+            for parts, values, places in (
+                (self.below, below, [block.below for block in later.blocks]),
+                (self.above, above, [block.above for block in later.blocks]),
+                (self.delta_below, delta_below if training else below, [block.below for block in later.blocks]),
+                (self.delta_above, delta_above if training else above, [block.above for block in later.blocks]),
+            ):
+                cut = zip(later.blocks, places, strict=True)
+                parts.append([values[place].reshape(block.count, -1, count) for block, place in cut])
+
+
+def _a_layer() -> list[list[Any]]:
+    """Nothing for the first layer."""
+    return [[]]
 
 
 def epoch_figures(

@@ -44,10 +44,7 @@ class Standardiser:
     def apply_in_place(self, X: npt.NDArray[np.float32]) -> None:
         """Replace X, shape (n, features), by what `apply` gives, without a second copy of it.
 
-        Raises
-        ------
-        ValueError
-            When X is not float32, or cannot be written.
+        Raises ValueError when X is not float32, or cannot be written.
         """
         if X.dtype != np.float32 or not X.flags.writeable:
             state = "read-only" if X.dtype == np.float32 else str(X.dtype)

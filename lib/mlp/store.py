@@ -61,11 +61,7 @@ def write_vectors(
 ) -> None:
     """Write vectors as a safetensors file, atomically; they are taken one by one, so they need not be in memory together.
 
-    Parameters
-    ----------
-    sizes : mapping of str to int
-        Length of each vector by name, in the order of `vectors`.
-    dtype : float32 or float64
+    `sizes`: length of each vector by name, in the order of `vectors`. `dtype`: float32 or float64.
     """
     header: dict[str, Any] = {"__metadata__": dict(metadata)}
     stop = 0
@@ -83,10 +79,7 @@ def write_vectors(
 def load_network(path: str | Path) -> MLPClassifier:
     """Read a classifier that predicts exactly as the saved one did; its history and optimiser are not kept.
 
-    Raises
-    ------
-    DataError
-        When the file is missing, damaged, or not a probeflow network.
+    Raises DataError when the file is missing, damaged, or not a probeflow network.
     """
     try:
         tensors, metadata = read_tensors(path)
@@ -128,12 +121,11 @@ def load_result(folder: Path, key: str) -> TrialResult | None:
     try:
         content = unsealed(json.loads(path.read_text(encoding="utf-8")), must=True)
         network = load_network(folder / f"{key}.safetensors")
-        history = tuple(_restored(record) for record in content["history"])
+        history = tuple(
+            {name: math.nan if value is None else value for name, value in record.items()}
+            for record in content["history"]
+        )
         trial = Trial.model_validate(content["trial"])
         return TrialResult(trial, history, content["diverged_epoch"], network, content["ended"])
     except (DataError, ValidationError, ValueError, KeyError, TypeError):
         return None
-
-
-def _restored(record: dict[str, Any]) -> dict[str, float]:
-    return {name: math.nan if value is None else value for name, value in record.items()}

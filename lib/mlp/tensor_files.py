@@ -24,32 +24,27 @@ def write_tensors(
     """Write a safetensors file, atomically; a digest in it tells `read_tensors` of damage."""
     content = {name: np.ascontiguousarray(values) for name, values in tensors.items()}
     plain = dict(metadata or {})
-    write_bytes(path, to_bytes(content, plain | {_SEAL: _seal_of(content, plain)}))
+    write_bytes(path, to_bytes(content, plain | {_SEAL: digest_tensors(content, plain)}))
 
 
 def read_tensors(path: str | Path, must: bool = False) -> tuple[dict[str, npt.NDArray[Any]], dict[str, str]]:
     """Tensors and metadata of a safetensors file.
 
-    Parameters
-    ----------
-    must : bool
-        Whether it has to be written by `write_tensors`.
+    Raises OSError, SafetensorError when it cannot be read, or its digest does not fit.
 
-    Raises
-    ------
-    OSError, SafetensorError
-        When it cannot be read, or its digest does not fit.
+    `must`: whether it has to be written by `write_tensors`.
     """
     with safe_open(path, framework="numpy") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
         metadata = file.metadata() or {}
     seal = metadata.pop(_SEAL, None)
-    if (seal is not None or must) and seal != _seal_of(tensors, metadata):
+    if (seal is not None or must) and seal != digest_tensors(tensors, metadata):
         raise SafetensorError(f"its {_SEAL} does not fit its content")
     return tensors, metadata
 
 
-def _seal_of(tensors: Mapping[str, npt.NDArray[Any]], metadata: Mapping[str, str]) -> str:
+def digest_tensors(tensors: Mapping[str, npt.NDArray[Any]], metadata: Mapping[str, str]) -> str:
+    """Digest of what a file holds: its own bytes may have the metadata in any order."""
     digest = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
     for name, values in sorted(tensors.items()):
         digest.update(f"{name} {values.dtype.str} {values.shape}".encode())

@@ -18,14 +18,13 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from lib.mlp.dropout import MIXES, STEP, Dropout, Units, units_of
+from lib.mlp.dropout import MIXES, STEP, Units, units_of
 from lib.mlp.grouping import WIDE
-from lib.mlp.layout import Block, Index, Layout
-from lib.mlp.losses import balanced_weights
+from lib.mlp.layout import Layout
 from lib.mlp.network import EVALUATION_ROWS
 from lib.mlp.optimizers import Adam
 from lib.mlp.schedules import epoch_factors, is_scheduled
-from lib.mlp.stacked import STATE, Rows, epoch_figures, kind_of
+from lib.mlp.stacked import STATE, Buffers, Move, Rows, epoch_figures, kind_of
 from lib.mlp.trial import Trial
 
 _aten = torch.ops.aten
@@ -36,9 +35,6 @@ _WARM_UP = 3
 
 _CHUNK = 1 << 19
 """Weights of wide rows that are updated at once: their gradient stays in a core's cache between product and update."""
-
-_Move = tuple[Tensor, Tensor, Tensor]
-"""Rows to take from, which, and where to put them."""
 
 
 @dataclass(frozen=True)
@@ -94,76 +90,34 @@ class _Masks:
         torch.mul(state >= self._least, self._scale, out=self.mask)
 
 
-class _Outputs:
-    """Each layer's output for one number of rows, and the views into it that a forward pass needs.
+class _Space(Buffers):
+    """Buffers for `count` rows; of an evaluation outputs alone, in training with all else that a step needs.
 
-    Views are taken once: for small networks taking them costs as much as computing with them. The lists count layers
-    from 0; what is gathered before and after a layer's products is empty where its rows lie as they should.
+    `inputs`, shape (seeds, rows, features), has the mini-batch of each seed of the layout.
     """
 
-    def __init__(self, program: TorchProgram, count: int) -> None:
-        layout, self._like = program.layout, program.parameters
-        self.count = count
-        # One row more, of zeros, for padded rows to read.
-        self._whole = [self._rows(rows + 1) for rows in layout.rows]
-        self.outputs = [output[:-1] for output in self._whole]
-        self.logits = self.outputs[-1].view(len(layout.trials), layout.classes, count)
+    def __init__(self, program: TorchProgram, count: int, training: bool) -> None:
+        layout, like, dropout = program.layout, program.parameters, program.layout.dropout
+
+        def rows(units: int) -> Tensor:
+            return like.new_zeros((units, count))
+
+        super().__init__(layout, count, training, rows, lambda index: torch.from_numpy(index).to(like.device))
         self.masks: list[_Masks] = []
         self.activations = [
             [(ACTIVATE[band.key], output[band.rows]) for band in bands]
             for output, bands in zip(self.outputs, layout.activations, strict=False)
         ]
-        self.before: list[list[_Move]] = [[]]
-        self.after: list[list[_Move]] = [[]]
-        self.below: list[list[Tensor]] = [[]]
-        self.above: list[list[Tensor]] = [[]]
-        for layer, later in enumerate(layout.later, start=1):
-            below, above = self.outputs[layer - 1], self.outputs[layer]
-            before, after = [], []
-            if (gathering := later.gathering) is not None:
-                below = self._rows(len(gathering.inputs))
-                before.append((self._whole[layer - 1], self._index(gathering.inputs), below))
-                if gathering.outputs is not None and gathering.outputs_back is not None:
-                    above = self._rows(len(gathering.outputs_back))
-                    after.append((above, self._index(gathering.outputs), self.outputs[layer]))
-            self.before.append(before)
-            self.after.append(after)
-            self.below.append(self._cut(below, later.blocks, [block.below for block in later.blocks]))
-            self.above.append(self._cut(above, later.blocks, [block.above for block in later.blocks]))
-
-    def _rows(self, rows: int) -> Tensor:
-        return self._like.new_zeros((rows, self.count))
-
-    def _index(self, index: Index) -> Tensor:
-        return torch.from_numpy(index).to(self._like.device)
-
-    def _cut(self, values: Tensor, blocks: Sequence[Block], places: Sequence[slice]) -> list[Tensor]:
-        """Each block's part, shape (count, units, rows)."""
-        return [values[place].view(block.count, -1, self.count) for block, place in zip(blocks, places, strict=True)]
-
-
-class _Buffers(_Outputs):
-    """What a training step needs besides; a last, shorter mini-batch has its own.
-
-    Attributes
-    ----------
-    inputs : Tensor, shape (seeds, rows, features)
-        The mini-batch of each seed of the layout.
-    """
-
-    def __init__(self, program: TorchProgram, count: int) -> None:
-        super().__init__(program, count)
-        layout, like = program.layout, program.parameters
+        if not training:
+            return
         self.inputs = like.new_empty((len(layout.seeds), count, layout.inputs))
         self.columns = torch.arange(count, device=like.device)
         self.minus_one = like.new_full((len(layout.trials), 1, count), -1.0)
-        deltas = [self._rows(rows + 1) for rows in layout.rows[:-1]] + [self._whole[-1]]
-        self.deltas = [delta[:-1] for delta in deltas]
         self.below_turned = [[view.mT for view in views] for views in self.below]
-        if program.dropout:
-            self.masks = [_Masks(units_of(program.dropout, layer, count), like) for layer in range(len(layout.later))]
+        if dropout:
+            self.masks = [_Masks(units_of(dropout, layer, count), like) for layer in range(len(layout.later))]
         # What activations were before dropout scaled them.
-        self.activated = [self._rows(rows) for rows in layout.rows[:-1]] if self.masks else self.outputs
+        self.activated = [rows(units) for units in layout.rows[:-1]] if self.masks else self.outputs
         self.backward = [
             [(_BACKWARD[band.key], delta[band.rows], output[band.rows]) for band in bands]
             for delta, output, bands in zip(self.deltas, self.activated, layout.activations, strict=False)
@@ -172,39 +126,13 @@ class _Buffers(_Outputs):
             (self.inputs[band.key], self.inputs[band.key].T, self.outputs[0][band.rows], self.deltas[0][band.rows])
             for band in layout.seed_bands
         ]
-        self.before_lower: list[list[_Move]] = [[]]
-        self.after_lower: list[list[_Move]] = [[]]
-        self.delta_below: list[list[Tensor]] = [[]]
-        self.delta_above: list[list[Tensor]] = [[]]
-        for layer, later in enumerate(layout.later, start=1):
-            below, above = self.deltas[layer - 1], self.deltas[layer]
-            before, after = [], []
-            if (gathering := later.gathering) is not None:
-                below = self._rows(len(gathering.inputs))
-                after.append((below, self._index(gathering.inputs_back), self.deltas[layer - 1]))
-                if gathering.outputs_back is not None:
-                    above = self._rows(len(gathering.outputs_back))
-                    before.append((deltas[layer], self._index(gathering.outputs_back), above))
-            self.before_lower.append(before)
-            self.after_lower.append(after)
-            self.delta_below.append(self._cut(below, later.blocks, [block.below for block in later.blocks]))
-            self.delta_above.append(self._cut(above, later.blocks, [block.above for block in later.blocks]))
 
 
 class TorchProgram:
     """Parameters and optimiser state of many trials, and the epoch that trains them.
 
-    Parameters
-    ----------
-    layout : Layout
-    rows : Rows of Tensor
-        The dtype and device of `rows.X` are the program's.
-
-    Attributes
-    ----------
-    parameters : Tensor, shape (layout.size,)
-    state : dict of str to Tensor, each of that shape
-        The optimiser's (see `lib.mlp.stacked.STATE`).
+    `parameters`, and each of `state` (see `lib.mlp.stacked.STATE`), have shape (layout.size,), and dtype and device of
+    `rows.X`.
     """
 
     def __init__(self, layout: Layout, rows: Rows[Tensor]) -> None:
@@ -212,15 +140,12 @@ class TorchProgram:
         self.kind = kind_of(layout.trials[0])
         self.parameters = rows.X.new_zeros(layout.size)
         self.state = {name: torch.zeros_like(self.parameters) for name in STATE[self.kind]}
-        self._spaces: dict[int, _Buffers] = {}
-        self._evaluation: dict[int, _Outputs] = {}
+        self._spaces: dict[tuple[int, bool], _Space] = {}
         self._first, self._blocks, self._biases = self._views(self.parameters)
         self._first_of_seed = [self._first[band.rows] for band in layout.seed_bands]
         self._turned = [[weights.mT for weights in of_layer] for of_layer in self._blocks]
         device = rows.X.device
-        self._in_slots = np.argsort(layout.slots)
-        seeds = np.array([layout.seeds.index(trial.seed) for trial in layout.trials])
-        self._slot_seed = torch.from_numpy(seeds[self._in_slots]).to(device)
+        self._slot_seed = torch.from_numpy(layout.slot_seeds).to(device)
         self._class_ranks = torch.arange(layout.classes, 0, -1, device=device, dtype=torch.int16)[:, None]
         self._batch = min(layout.trials[0].batch_size, len(rows.X))
         # Where an epoch is lies on the device, so that a captured step finds its own rows and its own place for figures.
@@ -231,26 +156,22 @@ class TorchProgram:
         self._rights = rows.y.new_zeros((n_steps, len(layout.trials)))
         self._steps = torch.zeros(1, dtype=torch.float64, device=device)
         trials = layout.trials
-        self.dropout = [Dropout(trial.seed, trial.dropout, trial.hidden) for trial in trials if trial.dropout]
         # What schedules multiply each trial's step size with in each step of an epoch.
         self._factors = self.parameters.new_zeros((n_steps, len(trials))) if any(map(is_scheduled, trials)) else None
-        smoothing = np.array([trial.label_smoothing for trial in trials])[self._in_slots]
+        smoothing = layout.settings("label_smoothing")[layout.in_slots]
         self._smoothing = self._tensor(smoothing)[:, None, None] if smoothing.any() else None
-        self._class_weights: Tensor | None = None
-        if any(trial.class_weights != "none" for trial in trials):
-            balanced, none = balanced_weights(rows.y.cpu().numpy(), layout.classes), np.ones(layout.classes)
-            weights = np.stack([none if trial.class_weights == "none" else balanced for trial in trials])
-            self._class_weights = self._tensor(weights[self._in_slots])
+        weights = layout.class_weights(rows.y.cpu().numpy())
+        self._class_weights = None if weights is None else self._tensor(weights)
         self._graph: torch.cuda.CUDAGraph | None = None
         self._chunked = device.type == "cpu" and layout.inputs >= WIDE
         self._set_optimizer()
 
     def _set_optimizer(self) -> None:
-        trials, layout = self.layout.trials, self.layout
-        rates = np.array([trial.learning_rate for trial in trials])
+        layout = self.layout
+        rates = layout.settings("learning_rate")
         if self.kind == "sgd":
-            self._rate_of_logits = self._tensor(rates[self._in_slots])[:, None, None]
-            self._trial_of_slot = torch.from_numpy(self._in_slots).to(self.parameters.device)
+            self._rate_of_logits = self._tensor(rates[layout.in_slots])[:, None, None]
+            self._trial_of_slot = torch.from_numpy(layout.in_slots).to(self.parameters.device)
             return
         if self._chunked:
             self._set_runs()
@@ -258,17 +179,15 @@ class TorchProgram:
         self.gradients = torch.zeros_like(self.parameters)
         self._gradient_views = self._views(self.gradients)
         self._rates = self._tensor(layout.per_parameter(rates))
-        penalties = np.array([trial.l2 for trial in trials])
+        penalties, decays = layout.settings("l2"), layout.settings("weight_decay")
         self._has_l2 = bool(penalties.any())
         self._penalties = self._tensor(layout.per_parameter(penalties)[: layout.n_weights])
-        decays = np.array([trial.weight_decay for trial in trials])
         self._decays = self._tensor(layout.per_parameter(decays)[: layout.n_weights]) if decays.any() else None
         if self._factors is not None:
-            numbers = layout.per_parameter(np.arange(len(trials), dtype=np.int32))
+            numbers = layout.per_parameter(np.arange(len(layout.trials), dtype=np.int32))
             self._trial_of_parameter = torch.from_numpy(numbers).to(self.parameters.device)
         if self.kind == "momentum":
-            momenta = np.array([trial.momentum for trial in trials])
-            self._momenta = self._tensor(layout.per_parameter(momenta))
+            self._momenta = self._tensor(layout.per_parameter(layout.settings("momentum")))
         else:
             self._scratch = torch.empty_like(self.parameters)
 
@@ -325,10 +244,11 @@ class TorchProgram:
         ]
         return first, [[], *blocks], [cut(offset, stop - offset) for offset, stop in pairwise(layout.bias_offsets)]
 
-    def _space(self, count: int) -> _Buffers:
-        if count not in self._spaces:
-            self._spaces[count] = _Buffers(self, count)
-        return self._spaces[count]
+    def _space(self, count: int, training: bool = True) -> _Space:
+        key = (count, training)
+        if key not in self._spaces:
+            self._spaces[key] = _Space(self, count, training)
+        return self._spaces[key]
 
     @property
     def steps(self) -> int:
@@ -387,7 +307,7 @@ class TorchProgram:
             self._graph.replay()
         return 0
 
-    def _advance(self, space: _Buffers) -> None:
+    def _advance(self, space: _Space) -> None:
         """The next mini-batch of every seed: its rows, the step, its figures. On the device; nothing waits."""
         rows = self._order.index_select(1, self._start + space.columns)
         flat = rows.reshape(-1)
@@ -398,7 +318,7 @@ class TorchProgram:
         self._start += space.count
         self._step_index += 1
 
-    def _step(self, space: _Buffers, labels: Tensor) -> tuple[Tensor, Tensor]:
+    def _step(self, space: _Space, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Train all trials on the mini-batch in `space.inputs`; `labels` has shape (seeds, rows).
 
         Returns each slot's summed cross-entropy in nats (float64) and right predictions (int64), before the update.
@@ -436,20 +356,12 @@ class TorchProgram:
         return loss, right
 
     def _evaluate(self, inputs: Tensor, labels: Tensor, rows: int) -> tuple[Tensor, Tensor]:
-        """Mean cross-entropy (float64) and accuracy (float64) of each slot over rows they share, `rows` at a time.
-
-        Parameters
-        ----------
-        inputs : Tensor, shape (n, features)
-        labels : Tensor of int64, shape (n,)
-        """
+        """Mean cross-entropy and accuracy of each slot (float64) over `inputs`, (n, features), `rows` at a time."""
         loss = torch.zeros(len(self.layout.trials), dtype=torch.float64, device=inputs.device)
         right = torch.zeros_like(loss)
         for start in range(0, len(inputs), rows):
             part, truth = inputs[start : start + rows], labels[start : start + rows]
-            if len(part) not in self._evaluation:
-                self._evaluation[len(part)] = _Outputs(self, len(part))
-            space = self._evaluation[len(part)]
+            space = self._space(len(part), training=False)
             torch.mm(self._first, part.T, out=space.outputs[0])
             self._forward(space)
             log_p = torch.log_softmax(space.logits, dim=1)
@@ -494,7 +406,7 @@ class TorchProgram:
             for part, piece in self.layout.scattered(values, index):
                 target[part] = torch.from_numpy(piece).to(target)
 
-    def _forward(self, space: _Outputs) -> None:
+    def _forward(self, space: _Space) -> None:
         """From the first layer's products to the logits, in `space.outputs`."""
         for layer, biases in enumerate(self._biases):
             _move(space.before[layer])
@@ -507,7 +419,7 @@ class TorchProgram:
             if layer < len(space.masks):
                 space.outputs[layer].mul_(space.masks[layer].mask)
 
-    def _lower(self, space: _Buffers, layer: int) -> None:
+    def _lower(self, space: _Space, layer: int) -> None:
         """From the delta of `layer` to that of the layer below, by the weights as they are before the update."""
         _move(space.before_lower[layer])
         for turned, above, below in zip(
@@ -522,7 +434,7 @@ class TorchProgram:
         for backward, delta, output in space.backward[layer - 1]:
             backward(delta, output)
 
-    def _sgd(self, space: _Buffers) -> None:
+    def _sgd(self, space: _Space) -> None:
         # The step size goes into the output's delta once, and from there into every layer's update.
         rates = self._rate_of_logits / -space.count
         factors = self._step_factors()
@@ -549,7 +461,7 @@ class TorchProgram:
         factors = self._step_factors()
         return None if factors is None else factors.index_select(0, self._trial_of_parameter)
 
-    def _gradients(self, space: _Buffers) -> None:
+    def _gradients(self, space: _Space) -> None:
         """Fill `gradients` with those of the mean cross-entropy plus L2, as `Workspace.fill_gradients`."""
         space.logits.div_(space.count)
         first, blocks_of, biases_of = self._gradient_views
@@ -568,7 +480,7 @@ class TorchProgram:
             n_weights = self.layout.n_weights
             self.gradients[:n_weights].addcmul_(self._penalties, self.parameters[:n_weights], value=1 / space.count)
 
-    def _step_in_chunks(self, space: _Buffers) -> None:
+    def _step_in_chunks(self, space: _Space) -> None:
         """What `_momentum` and `_adam` do, and the penalty, while the first layer's gradient is made chunk by chunk."""
         given = self._step_factors()
         factors: list[float] = [1.0] * len(self.layout.trials) if given is None else given.tolist()
@@ -635,7 +547,7 @@ class TorchProgram:
         self.parameters.addcmul_(scratch, self._rates, value=-1)
 
 
-def _move(moves: Sequence[_Move]) -> None:
+def _move(moves: Sequence[Move]) -> None:
     for rows, which, out in moves:
         torch.index_select(rows, 0, which, out=out)
 

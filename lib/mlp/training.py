@@ -16,14 +16,7 @@ from lib.mlp.trial import Trial
 
 @dataclass(frozen=True)
 class TrialData:
-    """Rows that trials share.
-
-    Attributes
-    ----------
-    X_train, X_validation : ndarray of float32, shape (n, features)
-    y_train, y_validation : ndarray of int64, shape (n,)
-        Labels 0..n_classes-1.
-    """
+    """Rows that trials share, shape (n, features), and their labels 0..n_classes-1, shape (n,)."""
 
     X_train: npt.NDArray[np.float32]
     y_train: npt.NDArray[np.int64]

@@ -32,25 +32,17 @@ ClassWeights = Literal["none", "balanced"]
 
 @dataclass(frozen=True)
 class Hyperparameter:
-    """How a field of `Trial` is shown and searched; a field without one is shown by its name.
-
-    Attributes
-    ----------
-    label : str
-        A setting in words; "{}" stands for the value.
-    values : str
-        What a search space's values are, in words.
-    searched : bool
-        Whether grids and searches may vary it.
-    optional : bool
-        Whether nothing is done at its default. It is then left out of what is stored, and so of each key made of that:
-        such a field can be added without making any trial anew.
-    """
+    """How a field of `Trial` is shown and searched; a field without one is shown by its name."""
 
     label: str
+    """A setting in words; "{}" stands for the value."""
     values: str = ""
+    """What a search space's values are, in words."""
     searched: bool = True
+    """Whether grids and searches may vary it."""
     optional: bool = False
+    """Whether nothing is done at its default. It is then left out of what is stored, and so of each key made of
+    that: such a field can be added without making any trial anew."""
 
 
 class Trial(Frozen):
@@ -165,10 +157,7 @@ def searched_fields(model: type[Trial] = Trial) -> dict[str, FieldInfo]:
 def require_distinct(name: str, values: Iterable[Any]) -> None:
     """Refuse a value that is given twice; 0.1 and 0.10, 64 and 64.0, [64] and (64,) are one value.
 
-    Raises
-    ------
-    ValueError
-        It names the setting and the value.
+    Raises ValueError: it names the setting and the value.
     """
     seen: set[Hashable] = set()
     for value in values:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
-from typing import Any, Protocol
+from typing import Any
 
 from pydantic import BaseModel
 
@@ -14,19 +14,6 @@ from lib.studies.study import Group, Need, StudySettings, kind_of
 
 RESERVED = ("pipeline", "promote", "report")
 """Names that no node may have: what a run does beside its nodes."""
-
-
-class _Profile(Protocol):
-    """What a profile has, as far as its graph is concerned."""
-
-    @property
-    def data(self) -> Mapping[str, Any]: ...
-    @property
-    def features(self) -> Mapping[str, Any]: ...
-    @property
-    def studies(self) -> Mapping[str, Any]: ...
-    @property
-    def promote(self) -> str | None: ...
 
 
 @dataclass(frozen=True)
@@ -58,21 +45,14 @@ class Graph:
     promoted: str | None = None
 
     @classmethod
-    def of(cls, profile: _Profile) -> Graph:
-        """The graph of a profile.
+    def of(cls, groups: Mapping[Group, Mapping[str, Any]], promoted: str | None) -> Graph:
+        """The graph of a profile's groups of nodes.
 
-        Raises
-        ------
-        ValueError
-            For a name that is given twice or reserved, an unknown or unsuitable node, or a circle: in one line that names
-            the node and the fix.
+        Raises ValueError for a name that is given twice or reserved, an unknown or unsuitable node, or a circle: in one
+        line that names the node and the fix.
         """
         found: dict[str, Node] = {}
-        for group, members in (
-            (Group.DATA, profile.data),
-            (Group.FEATURES, profile.features),
-            (Group.STUDIES, profile.studies),
-        ):
+        for group, members in groups.items():
             for name, settings in members.items():
                 if name in found:
                     raise ValueError(
@@ -89,9 +69,9 @@ class Graph:
             for need in node.needs:
                 _require_suitable(node, need, found)
         order = _ordered(found)
-        graph = cls({name: found[name] for name in order}, profile.promote)
-        if profile.promote is not None:
-            graph._require_promotable(profile.promote)
+        graph = cls({name: found[name] for name in order}, promoted)
+        if promoted is not None:
+            graph._require_promotable(promoted)
         return graph
 
     def __iter__(self) -> Iterator[Node]:
@@ -134,11 +114,7 @@ class Graph:
         """What a run of these nodes is to do, in order: nodes with what they need, everything when there are none.
 
         A group's name stands for its nodes, a kind's for the studies of it; "promote" for the study that is promoted.
-
-        Raises
-        ------
-        ConfigError
-            For an unknown name.
+        Raises ConfigError for an unknown name.
         """
         wanted: list[str] = []
         for name in only or self.nodes:
@@ -169,10 +145,7 @@ class Graph:
 def part_of(profile: BaseModel, graph: Graph, names: Iterable[str], sources: Mapping[str, Any]) -> dict[str, Any]:
     """The part of a profile that the nodes `names` and what they need form, as JSON; a profile of its own.
 
-    Parameters
-    ----------
-    sources : mapping of str to JSON
-        Settings of data nodes as they were acquired, with absolute paths; of others the profile's are taken.
+    `sources`: settings of data nodes as they were acquired, with absolute paths; of others the profile's are taken.
     """
     content = profile.model_dump(mode="json")
     wanted = set(graph.with_needs(names))

@@ -64,19 +64,12 @@ def load_profile(
 ) -> Profile:
     """Build a profile: YAML, then `PROBEFLOW_*` variables, then `path=text` assignments, validated once.
 
-    Parameters
-    ----------
-    name : str
-        A built-in profile; ignored when `file` is given.
-    file : Path, optional
-        A user's YAML file. Its `extends: NAME` key, if any, names the built-in profile it changes.
-    assignments : sequence of str
-        Such as "features.pool5.weights=imagenet"; nothing after `=` empties a setting that may be empty.
+    Raises ConfigError for an unknown profile or setting, a value out of range, or nodes that form no graph; the message
+    names it.
 
-    Raises
-    ------
-    ConfigError
-        For an unknown profile or setting, a value out of range, or nodes that form no graph; the message names it.
+    `name`: a built-in profile; ignored when `file` is given. `file`: a user's YAML file. Its `extends: NAME` key, if
+    any, names the built-in profile it changes. `assignments`: such as "features.pool5.weights=imagenet"; nothing after
+    `=` empties a setting that may be empty.
     """
     content = _read_file(file) if file else _read_yaml(profile_text(name), f"profile {name}")
     given = [
@@ -108,11 +101,12 @@ def load_profile(
 
 def parse_profile(content: Mapping[str, Any]) -> Profile:
     """A profile from plain JSON. Raises ConfigError, which names what is wrong."""
-    for path, text in _texts(content):
-        if problem := not_utf8(text):
-            raise ConfigError(f"{path}: {problem}")
-    for place, value in _truths_for_numbers(content, content):
-        raise ConfigError(f"{place}: {str(value).lower()} is a truth value; give a number")
+    for path, value in _scalars(content):
+        if isinstance(value, str) and (problem := not_utf8(value)):
+            raise ConfigError(f"{'.'.join(path)}: {problem}")
+        # Pydantic would take them for 1 and 0.
+        if isinstance(value, bool) and _is_number(_annotation(Profile, path, content)):
+            raise ConfigError(f"{'.'.join(path)}: {str(value).lower()} is a truth value; give a number")
     try:
         return Profile.model_validate(dict(content))
     except ValidationError as error:
@@ -120,48 +114,30 @@ def parse_profile(content: Mapping[str, Any]) -> Profile:
         raise ConfigError(f"profile {name}: {_described(error, content)}") from None
 
 
+@dataclass(frozen=True)
 class _Given:
-    """One assignment: the path to a setting, its text, and who gave it."""
+    """One assignment: the path to a setting, its text, who gave it, and whether the path is spelled as the profile's."""
 
-    def __init__(self, path: Sequence[str], text: str, origin: str, *, exact: bool = True) -> None:
-        self.path = list(path)
-        self.text = text
-        self.origin = origin
-        self.exact = exact
+    path: Sequence[str]
+    text: str
+    origin: str
+    exact: bool = True
 
 
-def _texts(content: Any, path: str = "") -> Iterator[tuple[str, str]]:
-    """All texts in plain JSON with where they stand."""
-    if isinstance(content, str):
-        yield path, content
-    elif isinstance(content, Mapping):
+def _scalars(content: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """All scalars in plain JSON with the path to each; those of a list have the list's."""
+    if isinstance(content, Mapping):
         for name, each in content.items():
-            yield from _texts(each, f"{path}.{name}" if path else str(name))
+            yield from _scalars(each, (*path, str(name)))
     elif isinstance(content, list | tuple):
-        for place, each in enumerate(content):
-            yield from _texts(each, f"{path}.{place}")
-
-
-def _truths_for_numbers(
-    value: Any, content: Mapping[str, Any], path: tuple[str, ...] = ()
-) -> Iterator[tuple[str, bool]]:
-    """Truth values, with where they stand, of settings that are numbers: Pydantic would take them for 1 and 0."""
-    if isinstance(value, Mapping):
-        for name, each in value.items():
-            yield from _truths_for_numbers(each, content, (*path, str(name)))
-    elif path:
-        annotation = _annotation(Profile, path, content)
-        for each, what in ((value, annotation), *((item, _item(annotation)) for item in _items(value))):
-            if isinstance(each, bool) and _is_number(what):
-                yield ".".join(path), each
-
-
-def _items(value: Any) -> Sequence[Any]:
-    return value if isinstance(value, list | tuple) else ()
+        for each in content:
+            yield from _scalars(each, path)
+    else:
+        yield path, content
 
 
 def _is_number(annotation: Any) -> bool:
-    """Whether a setting is a number, and no truth value."""
+    """Whether a setting is a number or several, and no truth value."""
     if get_origin(annotation) is Annotated:
         return _is_number(get_args(annotation)[0])
     parts = (annotation, *get_args(annotation))
@@ -172,7 +148,7 @@ def _is_number(annotation: Any) -> bool:
 
 def _assign(content: dict[str, Any], given: _Given) -> list[str]:
     """Set one path, which is returned as the profile spells it; steps after the first are checked on validation."""
-    path = given.path if given.exact else _spelled(content, given.path)
+    path = list(given.path) if given.exact else _spelled(content, given.path)
     if path[0] not in Profile.model_fields:
         raise ConfigError(f"{given.origin}: unknown setting {path[0]!r}; known: {', '.join(Profile.model_fields)}")
     node = content

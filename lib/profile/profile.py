@@ -14,7 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsA
 from lib.datasets.sources import AnySource
 from lib.profile.graph import Graph
 from lib.studies.features import FeatureNode
-from lib.studies.study import StudySettings, kind_named, kind_names
+from lib.studies.study import Group, StudySettings, kind_named, kind_names
 
 NodeName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$", max_length=60)]
 
@@ -57,10 +57,15 @@ class Profile(BaseModel):
 
     @model_validator(mode="after")
     def _is_a_graph(self) -> Profile:
-        Graph.of(self)
+        _ = self.graph
         return self
 
     @property
     def graph(self) -> Graph:
         """Its nodes in the order in which they run."""
-        return Graph.of(self)
+        groups: dict[Group, Mapping[str, Any]] = {
+            Group.DATA: self.data,
+            Group.FEATURES: self.features,
+            Group.STUDIES: self.studies,
+        }
+        return Graph.of(groups, self.promote)

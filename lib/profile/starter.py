@@ -32,24 +32,16 @@ _WIDEST_PIXELS = 64 * 64 * 3
 
 @dataclass(frozen=True)
 class Budget:
-    """How much is tried.
-
-    Attributes
-    ----------
-    images : int
-        It is for so many images at most.
-    configurations, networks : int
-        Linear probes and networks with a hidden layer.
-    mapped : int
-        Rows of the map.
-    """
+    """How much is tried."""
 
     images: float
+    """It is for so many images at most."""
     epochs: int
     batch_size: int
     seeds: tuple[int, ...]
     configurations: int
     networks: int
+    """Linear probes and networks with a hidden layer."""
     hidden: tuple[tuple[int, ...], ...]
     baselines: tuple[str, ...]
     mapped: int
@@ -83,16 +75,7 @@ def write_starter(
 ) -> Profile:
     """Write a commented profile to edit; it loads as it is. Without `images` it is of bundled photographs.
 
-    Parameters
-    ----------
-    count, pixels : see `starter_text`
-
-    Raises
-    ------
-    ConfigError
-        When the file is there already.
-    StorageError
-        When it cannot be written.
+    Raises ConfigError when the file is there already; StorageError when it cannot be written.
     """
     if file.exists():
         raise ConfigError(f"{file} is there already; give another name, or remove it first")
@@ -133,16 +116,8 @@ def starter_text(
 ) -> str:
     """The YAML of the profile by which images are tried, and which a user starts from.
 
-    Parameters
-    ----------
-    file : Path
-        Where it will lie, as its comments have it.
-    images : str, optional
-        Where they are; without it they are bundled photographs.
-    count : int, optional
-        How many images there are; None where that is not known.
-    pixels : sequence of int, optional
-        Their shape, where all have one: small images are also tried as raw pixels.
+    `file` is where it will lie, as its comments have it. Without `images` these are bundled photographs; `count` of them
+    may not be known, and `pixels` is their shape, where all have one: small images are also tried as raw pixels.
     """
     size = math.prod(pixels or (_WIDEST_PIXELS + 1,))
     budget = budget_for(count or 0, quick)

@@ -142,19 +142,14 @@ class Data(Frozen):
 
 
 class Part(Frozen):
-    """A part of the study: which node of a profile answers it, its data and settings, claims, results and faults.
-
-    Attributes
-    ----------
-    settings : dict
-        Trial settings that the study's networks had, as far as they are known.
-    """
+    """A part of the study: which node of a profile answers it, its data and settings, claims, results and faults."""
 
     letter: str
     title: str
     study: str
     data: str
     settings: dict[str, Value] = Field({})
+    """Trial settings that the study's networks had, as far as they are known."""
     claims: tuple[Claim, ...] = ()
     printed: tuple[Printed, ...] = ()
     faults: tuple[str, ...] = ()
@@ -183,13 +178,7 @@ def claims_names() -> list[str]:
 
 @cache
 def claims_named(name: str) -> Claims:
-    """The claims of this name.
-
-    Raises
-    ------
-    ConfigError
-        When there are none; it names those that there are.
-    """
+    """The claims of this name. Raises ConfigError when there are none; it names those that there are."""
     if name not in claims_names():
         raise ConfigError(f"claims: there are no claims {name!r}; known: {', '.join(claims_names())}")
     text = (resources.files("lib.reference") / f"{name}.yaml").read_text(encoding="utf-8")

@@ -55,12 +55,8 @@ _FIGURES: dict[str, tuple[str, Figure]] = {
 def judge(name: str, records: Mapping[str, Record[Any]]) -> Judged:
     """Hold the studies of a run, by their names in the profile, against the claims of this name.
 
-    A part whose study the run has not, or has as another kind, is left out.
-
-    Raises
-    ------
-    ConfigError
-        When there are no such claims.
+    A part whose study the run has not, or has as another kind, is left out. Raises ConfigError when there are no such
+    claims.
     """
     claims = claims_named(name)
     findings: list[Finding] = []
@@ -128,15 +124,41 @@ def _direction(difference: Difference | PairedPredictions | None, p: float) -> D
 
 
 def _evidence(
-    figure: str,
-    pairs: Sequence[tuple[str, str]],
-    differences: Sequence[Difference | PairedPredictions | None],
-    p: Sequence[float],
+    compared: Sequence[tuple[str, str, str, Difference | PairedPredictions | None]], p: Sequence[float] | None = None
 ) -> tuple[Evidence, ...]:
+    """Comparisons, each a figure, what it is of, the other, and the difference; p by Holm's correction unless given."""
+    every = holm_of([difference for *_, difference in compared]) if p is None else p
     return tuple(
         Evidence(figure=figure, subject=one, other=other, difference=each, p=of, direction=_direction(each, of))
-        for (one, other), each, of in zip(pairs, differences, p, strict=True)
+        for (figure, one, other, each), of in zip(compared, every, strict=True)
     )
+
+
+def _on_test(pairs: Sequence[tuple[tuple[str, Scored], tuple[str, Scored]]]) -> tuple[Evidence, ...]:
+    """Test accuracies of pairs of named models, paired over seeds."""
+    return _evidence(
+        [
+            ("test accuracy", one, other, paired_difference(_accuracies(ours), _accuracies(theirs)))
+            for (one, ours), (other, theirs) in pairs
+        ]
+    )
+
+
+def _along_axis_of(
+    result: SweepResult, compared: Sequence[tuple[str, Configuration, Configuration]], corrected: bool = True
+) -> tuple[Evidence, ...]:
+    """Figures, by their names, of pairs of configurations, paired over seeds."""
+    axis, found = str(result.settings.axis), []
+    for name, one, other in compared:
+        words, figure = _FIGURES[name]
+        difference = paired_difference(_values(one, figure), _values(other, figure), result.overlap)
+        found.append((words, _label(one, axis), _label(other, axis), difference))
+    alone = [1.0 if difference is None else difference.p_value for *_, difference in found]
+    return _evidence(found, None if corrected else alone)
+
+
+def _about(ours: Estimate) -> dict[str, float | None]:
+    return {"value": ours.mean, "low": ours.low, "high": ours.high}
 
 
 # What is tested of models that were scored on test rows.
@@ -176,22 +198,14 @@ def _best_value(test: tests.BestValue, result: SweepResult) -> list[Finding]:
         return _not_comparable(Reason.NOT_TRIED)
     figures = {of: _accuracies(model) for of, model in models.items()}
     ranked = sorted(figures, key=lambda of: -float(np.mean(figures[of])))
-    ours = over_seeds(figures[test.value], SHARE)
-    about = {"value": ours.mean, "low": ours.low, "high": ours.high}
+    about = _about(over_seeds(figures[test.value], SHARE))
     if len(figures[ranked[0]]) < 2:
         return [_finding(Verdict.NOT_COMPARABLE, reason=Reason.ONE_SEED, **about)]
     # The best is picked by the figures it is tested on, so every pair counts as tested, not its own alone.
     pairs = list(combinations(ranked, 2))
-    differences = [paired_difference(figures[one], figures[other]) for one, other in pairs]
-    p = holm_of(differences)
-    shown = [place for place, (one, _) in enumerate(pairs) if one == ranked[0]]
-    evidence = _evidence(
-        "test accuracy",
-        [(value_words(pairs[place][0]), value_words(pairs[place][1])) for place in shown],
-        [differences[place] for place in shown],
-        [p[place] for place in shown],
-    )
-    ahead = {pairs[place][1] for place in shown if p[place] < LEVEL}
+    every = _on_test([((value_words(a), models[a]), (value_words(b), models[b])) for a, b in pairs])
+    of_best = {other: each for (one, other), each in zip(pairs, every, strict=True) if one == ranked[0]}
+    evidence, ahead = tuple(of_best.values()), {other for other, each in of_best.items() if each.differs}
     verdict = Verdict.NOT_SIGNIFICANT
     if ranked[0] == test.value and len(ahead) == len(ranked) - 1:
         verdict = Verdict.CONFIRMED
@@ -207,10 +221,7 @@ def _loses_to(test: tests.LosesTo, result: SweepResult) -> list[Finding]:
         return _not_comparable(Reason.NO_BASELINE)
     if min(len(theirs[of].scores) for of in values) < 2:
         return _not_comparable(Reason.ONE_SEED)
-    differences = [paired_difference(_accuracies(ours[of]), _accuracies(theirs[of])) for of in values]
-    evidence = _evidence(
-        "test accuracy", [(value_words(of), test.baseline) for of in values], differences, holm_of(differences)
-    )
+    evidence = _on_test([((value_words(of), ours[of]), (test.baseline, theirs[of])) for of in values])
     behind = sum(each.direction is Direction.LOWER for each in evidence)
     ahead = sum(each.direction is Direction.HIGHER for each in evidence)
     verdict = Verdict.NOT_SIGNIFICANT
@@ -225,18 +236,12 @@ def _baseline_equals(test: tests.BaselineEquals, result: SweepResult) -> list[Fi
     theirs = _with_settings(result, test.baseline)
     if test.value not in theirs or test.other not in theirs:
         return _not_comparable(Reason.NO_BASELINE)
-    one, other = _accuracies(theirs[test.value]), _accuracies(theirs[test.other])
-    mean = over_seeds(one, SHARE)
-    about = {"printed": test.printed, "value": mean.mean, "low": mean.low, "high": mean.high}
-    if len(one) < 2:
+    about = {"printed": test.printed} | _about(over_seeds(_accuracies(theirs[test.value]), SHARE))
+    if len(theirs[test.value].scores) < 2:
         return [_finding(Verdict.NOT_COMPARABLE, reason=Reason.ONE_SEED, **about)]
-    difference = paired_difference(one, other)
-    p = 1.0 if difference is None else difference.p_value
-    names = [f"{test.baseline} {value_words(of)}" for of in (test.value, test.other)]
-    evidence = _evidence("test accuracy", [(names[0], names[1])], [difference], [p])
-    differs = evidence[0].direction in (Direction.LOWER, Direction.HIGHER)
-    verdict = Verdict.REFUTED if differs else Verdict.NOT_SIGNIFICANT
-    return [_finding(verdict, evidence=evidence, **about)]
+    one, other = ((f"{test.baseline} {value_words(of)}", theirs[of]) for of in (test.value, test.other))
+    evidence = _on_test([(one, other)])
+    return [_finding(Verdict.REFUTED if evidence[0].differs else Verdict.NOT_SIGNIFICANT, evidence=evidence, **about)]
 
 
 def _hardly_learns(test: tests.HardlyLearns, result: SweepResult) -> list[Finding]:
@@ -278,10 +283,9 @@ def _better_than(test: tests.BetterThan, result: SweepResult) -> list[Finding]:
         if lead.over_seeds is None:
             return _not_comparable(Reason.ONE_SEED)
         difference, p = lead.over_seeds, lead.over_seeds.p_value
-    evidence = _evidence("test accuracy", [("network", test.model)], [difference], [p])
-    verdict = _ANSWERS[evidence[0].direction]
+    evidence = _evidence([("test accuracy", "network", test.model, difference)], [p])
     about = {"value": difference.estimate, "low": difference.low, "high": difference.high}
-    return [_finding(verdict, evidence=evidence, **about)]
+    return [_finding(_ANSWERS[evidence[0].direction], evidence=evidence, **about)]
 
 
 def _recalls(test: tests.Recalls, result: SweepResult) -> list[Finding]:
@@ -336,21 +340,14 @@ def _label(configuration: Configuration, axis: str) -> str:
 
 
 def _along(test: tests.Along, result: SweepResult) -> list[Finding]:
-    words, figure = _FIGURES[test.figure]
+    figure = _FIGURES[test.figure][1]
     wanted = Direction.LOWER if test.direction == "falls" else Direction.HIGHER
 
     def ask(variant: str, configurations: list[Configuration], axis: str) -> Finding:
-        steps = list(pairwise(configurations))
-        differences = [
-            paired_difference(_values(after, figure), _values(before, figure), result.overlap)
-            for before, after in steps
-        ]
-        pairs = [(_label(after, axis), _label(before, axis)) for before, after in steps]
-        evidence = _evidence(words, pairs, differences, holm_of(differences))
+        steps = [(test.figure, after, before) for before, after in pairwise(configurations)]
+        evidence = _along_axis_of(result, steps)
         kept = sum(each.direction is wanted for each in evidence)
-        against = sum(
-            each.direction in (Direction.HIGHER, Direction.LOWER) and each.direction is not wanted for each in evidence
-        )
+        against = sum(each.differs and each.direction is not wanted for each in evidence)
         trend = _trend(configurations, figure, falls=test.direction == "falls")
         throughout = kept == len(evidence)
         in_part = not against and (kept > 0 or (trend is not None and trend < LEVEL))
@@ -380,19 +377,10 @@ def _trend(configurations: Sequence[Configuration], figure: Figure, *, falls: bo
 def _last_alike(test: tests.LastAlike, result: SweepResult) -> list[Finding]:
     def ask(variant: str, configurations: list[Configuration], axis: str) -> Finding:
         before, after = configurations[-2:]
-        names = ("validation_loss", "best_validation_loss")
-        differences = [
-            paired_difference(_values(after, _FIGURES[name][1]), _values(before, _FIGURES[name][1]), result.overlap)
-            for name in names
-        ]
-        p = holm_of(differences)
-        pair = [(_label(after, axis), _label(before, axis))]
-        evidence = tuple(
-            one
-            for name, each, of in zip(names, differences, p, strict=True)
-            for one in _evidence(_FIGURES[name][0], pair, [each], [of])
+        evidence = _along_axis_of(
+            result, [(name, after, before) for name in ("validation_loss", "best_validation_loss")]
         )
-        differ = sum(each.direction in (Direction.HIGHER, Direction.LOWER) for each in evidence)
+        differ = sum(each.differs for each in evidence)
         verdict = {0: Verdict.NOT_SIGNIFICANT, 1: Verdict.PARTLY_YES, 2: Verdict.YES}[differ]
         return _finding(verdict, variant=variant, evidence=evidence)
 
@@ -407,24 +395,19 @@ def _lowest_loss(test: tests.LowestLoss, result: SweepResult) -> list[Finding]:
         leaders: list[Any] = []
         evidence: list[Evidence] = []
         for name in ("validation_loss", "best_validation_loss"):
-            words, figure = _FIGURES[name]
 
-            def mean(each: Configuration, figure: Figure = figure) -> float:
+            def mean(each: Configuration, figure: Figure = _FIGURES[name][1]) -> float:
                 found = float(np.mean(_values(each, figure)))
                 return found if math.isfinite(found) else math.inf
 
             best = min(configurations, key=mean)
             if math.isinf(mean(best)):
                 return _finding(Verdict.NOT_SIGNIFICANT, variant=variant)
-            others = [each for each in configurations if each is not best]
-            differences = [
-                paired_difference(_values(best, figure), _values(each, figure), result.overlap) for each in others
-            ]
             # Lower than all others is a claim that needs every test, so none is corrected (Berger 1982).
-            p = [1.0 if each is None else each.p_value for each in differences]
-            pairs = [(_label(best, axis), _label(each, axis)) for each in others]
-            evidence += _evidence(words, pairs, differences, p)
-            sure = all(each is None or of < LEVEL for each, of in zip(differences, p, strict=True))
+            others = [(name, best, each) for each in configurations if each is not best]
+            own = _along_axis_of(result, others, corrected=False)
+            evidence += own
+            sure = all(each.direction is not Direction.NOT_SIGNIFICANT for each in own)
             leaders.append(best.value(axis) if sure else None)
         verdict = Verdict.NOT_SIGNIFICANT
         if None not in leaders and len(set(leaders)) == 1:

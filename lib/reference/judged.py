@@ -63,43 +63,29 @@ class Direction(StrEnum):
 
 
 class Evidence(Stored):
-    """One comparison or figure.
-
-    Attributes
-    ----------
-    figure : str
-        What is compared: "test accuracy", "validation loss (mean over epochs)".
-    subject, other : str
-        Of what: values of the axis, or models, as they are shown; `other` is empty where a figure stands for itself.
-    difference : Difference, PairedPredictions or None
-        Subject less other, over seeds or on the same rows.
-    estimate : Estimate or None
-        Of a figure that stands for itself.
-    p : float or None
-        Corrected by Holm over the tests that were made at once; not where a claim needs every one of them.
-    """
+    """One comparison or figure."""
 
     figure: str
+    """What is compared: "test accuracy", "validation loss (mean over epochs)"."""
     subject: str
     other: str = ""
+    """Of what: values of the axis, or models, as they are shown; `other` is empty where a figure stands for itself."""
     difference: Difference | PairedPredictions | None = None
+    """Subject less other, over seeds or on the same rows."""
     estimate: Estimate | None = None
+    """Of a figure that stands for itself."""
     p: float | None = None
+    """Corrected by Holm over the tests that were made at once; not where a claim needs every one of them."""
     direction: Direction
+
+    @property
+    def differs(self) -> bool:
+        """Whether the two differ significantly."""
+        return self.direction in (Direction.HIGHER, Direction.LOWER)
 
 
 class Finding(Stored):
-    """A claim and what the run says of it, for one variant.
-
-    Attributes
-    ----------
-    value, low, high : float or None
-        The run's figure beside the printed one, with its 95 % interval, where there is one.
-    shown : dict of str to number
-        Figures by what they are of, e.g. images of each class.
-    trend_p : float or None
-        Page's test that the figure goes the claimed way over all values, one-sided.
-    """
+    """A claim and what the run says of it, for one variant."""
 
     part: str
     claim: str
@@ -112,9 +98,12 @@ class Finding(Stored):
     value: float | None = None
     low: float | None = None
     high: float | None = None
+    """The run's figure beside the printed one, with its 95 % interval, where there is one."""
     evidence: tuple[Evidence, ...] = ()
     trend_p: float | None = None
+    """Page's test that the figure goes the claimed way over all values, one-sided."""
     shown: dict[str, int | float] = Field({})
+    """Figures by what they are of, e.g. images of each class."""
 
 
 class Row(Stored):

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from lib.evaluation.intervals import p_words
 from lib.reference.claims import Claims, claims_named
 from lib.reference.judged import Evidence, Finding, Judged, Row, Verdict
-from lib.studies.presentation import Section, escaped
+from lib.studies.presentation import Section, escaped, table
 from lib.text import number
 
 _ELSEWHERE = {
@@ -51,25 +51,23 @@ def badge(finding: Finding) -> str:
 
 
 def _claims(claims: Claims, judged: Judged) -> str:
-    lines = ["| part | question | claimed | this run | verdict |", "|---|---|---|---|---|"]
+    rows = []
     for each in judged.findings:
         claim = claims.claim(each.claim)
-        variant = f" ({escaped(each.variant)})" if each.variant else ""
-        lines.append(
-            f"| {each.part} | {claim.question}{variant} | {claim.claimed or '–'} | {_ours(each)} | {badge(each)} |"
-        )
-    return "\n".join(lines)
+        rows.append([each.part, claim.question + _variant(each), claim.claimed or "–", _ours(each), badge(each)])
+    return table(["part", "question", "claimed", "this run", "verdict"], rows)
+
+
+def _variant(finding: Finding) -> str:
+    return f" ({escaped(finding.variant)})" if finding.variant else ""
 
 
 def _ours(finding: Finding) -> str:
     if finding.value is None:
         return ", ".join(f"{escaped(name)} {number(of)}" for name, of in list(finding.shown.items())[:10]) or "–"
-    interval = (
-        f" ({number(finding.low)} to {number(finding.high)})"
-        if finding.low is not None and finding.high is not None
-        else ""
-    )
-    return number(finding.value) + interval
+    if finding.low is None or finding.high is None:
+        return number(finding.value)
+    return f"{number(finding.value)} ({number(finding.low)} to {number(finding.high)})"
 
 
 def _details(claims: Claims, judged: Judged) -> Iterator[str]:
@@ -80,8 +78,7 @@ def _details(claims: Claims, judged: Judged) -> Iterator[str]:
     for each in judged.findings:
         if not each.evidence:
             continue
-        variant = f" ({escaped(each.variant)})" if each.variant else ""
-        yield f"\n**{each.part}. {claims.claim(each.claim).question}**{variant} {badge(each)}.\n"
+        yield f"\n**{each.part}. {claims.claim(each.claim).question}**{_variant(each)} {badge(each)}.\n"
         yield from (f"- {_evidence(one)}" for one in each.evidence)
         if each.trend_p is not None:
             yield f"- Taken together: Page's trend test, {p_words(each.trend_p)}"
@@ -100,19 +97,16 @@ def _evidence(one: Evidence) -> str:
 
 
 def _printed(judged: Judged) -> str:
-    lines = ["| part | figure | setting | model | printed | this run | case |", "|---|---|---|---|---|---|---|"]
-    return "\n".join(lines + [_printed_row(row) for row in judged.rows])
+    return table(["part", "figure", "setting", "model", "printed", "this run", "case"], map(_printed_row, judged.rows))
 
 
-def _printed_row(row: Row) -> str:
+def _printed_row(row: Row) -> list[str]:
     variant = f"{escaped(row.variant)}: " if row.variant else ""
     printed = "–" if row.printed is None else f"{row.printed:g}"
     note = f" ({row.note})" if row.note else ""
     case = ", ".join(each.value for each in row.circumstances) or "the study's"
-    return (
-        f"| {row.part} | {_FIGURES[row.figure]} | {variant}{escaped(row.value) or '–'} | {row.model} | {printed}{note} "
-        f"| {row.ours.words} | {case} |"
-    )
+    setting = variant + (escaped(row.value) or "–")
+    return [row.part, _FIGURES[row.figure], setting, row.model, printed + note, row.ours.words, case]
 
 
 def _faults(claims: Claims, judged: Judged) -> Iterator[str]:

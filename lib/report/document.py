@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import csv
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from itertools import count
 from pathlib import Path
@@ -22,12 +22,10 @@ from lib.addresses import without_credentials
 from lib.errors import DataError
 from lib.files import write_bytes
 from lib.graph import RunResult
-from lib.mlp.labels import number
 from lib.report.drawing import inline
 from lib.report.markdown import body_html
 from lib.report.tables import Table, table
-from lib.studies import presentation
-from lib.studies.presentation import Presentation
+from lib.studies.presentation import Presentation, Section
 from lib.studies.record import read_origin
 from lib.studies.study import Artifact, DatasetNote, Record
 from lib.text import listed, visible
@@ -39,12 +37,6 @@ _LARGEST_PICTURE = 1_500_000
 
 _READABLE = 0.75
 """A figure is never drawn smaller than so much of its natural size: rather one scrolls it sideways."""
-
-_VARIANTS = 40
-"""Variants whose settings are listed, at most."""
-
-_SEVERAL = 12
-"""Values of a setting that are listed; of more numbers the lowest and the highest are."""
 
 
 @dataclass(frozen=True)
@@ -59,26 +51,6 @@ class Figure:
 
 
 @dataclass(frozen=True)
-class Section:
-    """A part of the notes on the page; one that is `folded` is closed until it is opened."""
-
-    heading: str
-    body: Markup
-    folded: bool
-
-
-@dataclass(frozen=True)
-class Tried:
-    """What was tried in one variant of a study: settings that all its trials had, and those that varied."""
-
-    variant: str
-    same: str
-    varied: str
-    seeds: str
-    trials: int
-
-
-@dataclass(frozen=True)
 class Study:
     """A study on the page."""
 
@@ -90,18 +62,12 @@ class Study:
     sections: Sequence[Section]
     figures: Sequence[Figure]
     tables: Sequence[Table]
-    tried: Sequence[Tried]
 
 
 def write_report(run: Record[Any], records: Mapping[str, Record[Any]], *, anew: bool = False) -> Path:
     """Write `report.html` into the folder of a run's record, unless it is there; `anew` writes it in any case.
 
-    Raises
-    ------
-    DataError
-        When a figure or table of a study is missing or damaged.
-    StorageError
-        When it cannot be written.
+    Raises DataError when a figure or table of a study is missing or damaged; StorageError when it cannot be written.
     """
     path = run.folder / REPORT
     if anew or not path.exists():
@@ -110,19 +76,9 @@ def write_report(run: Record[Any], records: Mapping[str, Record[Any]], *, anew: 
 
 
 def render(run: Record[RunResult], records: Mapping[str, Record[Any]]) -> str:
-    """The report as one HTML page.
+    """The report of a whole run and its records, in the order they are shown, as one HTML page.
 
-    Parameters
-    ----------
-    run : Record
-        The record of the run as a whole (`lib.graph.summary`).
-    records : mapping of str to Record
-        Its records by name, in the order they are shown.
-
-    Raises
-    ------
-    DataError
-        When a figure or table of a study is missing or damaged.
+    Raises DataError when a figure or table of a study is missing or damaged.
     """
     environment = Environment(
         loader=PackageLoader("lib.report", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
@@ -177,15 +133,12 @@ def _study(name: str, record: Record[Any], shown: Presentation, numbers: Iterabl
         sections=_sections(shown, 4),
         figures=[_figure(record, each, number) for each, number in zip(record.figures, numbers, strict=False)],
         tables=[_table(record, each) for each in record.tables],
-        tried=_all_tried(shown),
     )
 
 
 def _sections(shown: Presentation, level: int) -> list[Section]:
     """Notes as HTML; their headings are of `level`, and those within them of the next."""
-    return [
-        Section(each.heading, body_html(each.body, level + bool(each.heading)), each.folded) for each in shown.sections
-    ]
+    return [replace(each, body=body_html(each.body, level + bool(each.heading))) for each in shown.sections]
 
 
 def _figure(record: Record[Any], of: Artifact, number: int) -> Figure:
@@ -224,43 +177,6 @@ def _table(record: Record[Any], of: Artifact) -> Table:
             f"table {path} is missing or damaged ({error}); delete its study's folder and run the study again"
         ) from None
     return table(of.caption, of.file, head, rows)
-
-
-def _all_tried(shown: Presentation) -> list[Tried]:
-    """What was tried in each variant, of very many in the first."""
-    tried = [_tried(each) for each in shown.tried[:_VARIANTS]]
-    if left_out := len(shown.tried) - len(tried):
-        tried.append(Tried(f"{left_out:,} more variants", "see configurations.csv", "", "", 0))
-    return tried or [_settings_of(shown)]
-
-
-def _tried(of: presentation.Tried) -> Tried:
-    varied = "; ".join(f"{name.replace('_', ' ')}: {_several(values)}" for name, values in of.varied.items())
-    return Tried(of.variant, _settings(of.same), varied, ", ".join(map(str, of.seeds)), of.trials)
-
-
-def _settings_of(shown: Presentation) -> Tried:
-    """The settings of a study without trials."""
-    settings = dict(shown.parent.params)
-    seed = settings.pop("seed", "")
-    return Tried("", _settings(settings), "", str(seed), 0)
-
-
-def _several(values: Sequence[str | int | float]) -> str:
-    numbers = [value for value in values if isinstance(value, int | float)]
-    if len(values) <= _SEVERAL:
-        return ", ".join(map(_value, values))
-    if len(numbers) == len(values):
-        return f"{len(values)} values from {_value(min(numbers))} to {_value(max(numbers))}"
-    return f"{len(values)} values"
-
-
-def _settings(settings: Mapping[str, str | int | float]) -> str:
-    return ", ".join(f"{name.replace('_', ' ')} {_value(value)}" for name, value in settings.items())
-
-
-def _value(value: str | float) -> str:
-    return number(value) if isinstance(value, float) else str(value)
 
 
 def _datasets(records: Mapping[str, Record[Any]]) -> list[tuple[DatasetNote, str, str]]:

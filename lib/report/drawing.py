@@ -44,10 +44,7 @@ class Drawing:
 def inline(content: bytes, prefix: str, name: str) -> Drawing:
     """The SVG file `content` as a `Drawing`; `prefix` sets its ids apart from those of other drawings on the page.
 
-    Raises
-    ------
-    DataError
-        When it is no SVG file.
+    Raises DataError when it is no SVG file.
     """
     try:
         root = ElementTree.fromstring(content)

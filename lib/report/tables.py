@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from lib.text import number
 
@@ -22,21 +23,15 @@ Rows = Sequence[Sequence[str]]
 
 @dataclass(frozen=True)
 class Table:
-    """A study's table: its rows, or the first of many; none when it is too wide to be shown.
-
-    Attributes
-    ----------
-    count : int
-        Rows of the file.
-    head, rows : sequence of str, sequence of sequence of str
-        As shown; `on_its_side` says that the columns are the file's rows.
-    """
+    """A study's table: its rows, or the first of many; none when it is too wide to be shown."""
 
     name: str
     file: str
     count: int
+    """Rows of the file."""
     head: Sequence[str] = ()
     rows: Rows = ()
+    """As shown; `on_its_side` says that the columns are the file's rows."""
     on_its_side: bool = False
 
     @property
@@ -60,68 +55,34 @@ def table(name: str, file: str, head: Sequence[str], rows: Rows) -> Table:
 
 
 def merged(head: Sequence[str], rows: Rows) -> tuple[list[str], list[list[str]]]:
-    """Columns `x`, `x_standard_deviation`, `x_low` and `x_high` as one, "x ± standard deviation (low to high)".
-
-    `low`, `high` and `standard_deviation` without a name belong to the column before them, as do `mean_low` and `mean_high`
-    to a column `mean_...`; ends without a figure of their own are a column "x, low to high".
-    """
-    spread: dict[str, str] = {}
-    ends: dict[str, tuple[str, str]] = {}
-    alone: dict[str, tuple[str, str]] = {}
-    for place, column in enumerate(head):
-        if column.endswith("standard_deviation") and place:
-            stem = column.removesuffix("standard_deviation").removesuffix("_")
-            if owner := _owner(stem, head[:place]):
-                spread[owner] = column
-        if column == "low" or column.endswith("_low"):
-            stem = column.removesuffix("low").removesuffix("_")
-            high = f"{stem}_high" if stem else "high"
-            if high not in head:
-                continue
-            if owner := _owner(stem, [each for each in head[:place] if each not in spread.values()]):
-                ends[owner] = (column, high)
-            else:
-                alone[column] = (column, high)
-    swallowed = {
-        *spread.values(),
-        *(end for pair in ends.values() for end in pair),
-        *(high for _, high in alone.values()),
-    }
-    kept = [column for column in head if column not in swallowed]
+    """Columns `x`, `x_standard_deviation`, `x_low` and `x_high` as one, "x ± standard deviation (low to high)"."""
     at = {column: place for place, column in enumerate(head)}
-    names = [_name(column, column in spread, column in ends, column in alone) for column in kept]
+    spread = {column: f"{column}_standard_deviation" for column in head if f"{column}_standard_deviation" in at}
+    ends = {
+        column: (f"{column}_low", f"{column}_high") for column in head if {f"{column}_low", f"{column}_high"} <= set(at)
+    }
+    kept = [column for column in head if column not in {*spread.values(), *chain.from_iterable(ends.values())}]
+    names = [
+        column.replace("_", " ")
+        + (" ± standard deviation" if column in spread else "")
+        + (" (low to high)" if column in ends else "")
+        for column in kept
+    ]
     figures = [all(map(_is_figure, column)) for column in zip(*rows, strict=True)]
-    rows = [[short(cell) if is_figure else cell for cell, is_figure in zip(row, figures, strict=True)] for row in rows]
     cells = []
-    for row in rows:
+    for given in rows:
+        row = [short(cell) if is_figure else cell for cell, is_figure in zip(given, figures, strict=True)]
         line = []
         for column in kept:
             words = row[at[column]]
             if column in spread and (deviation := row[at[spread[column]]]):
                 words += f" ± {'0' if _is_rounding(deviation, row[at[column]]) else deviation}"
-            if pair := ends.get(column) or alone.get(column):
-                low, high = (row[at[end]] for end in pair)
-                between = f"{low} to {high}" if low and high else ""
-                words = between if column in alone else f"{words} ({between})" if between else words
+            if column in ends:
+                low, high = (row[at[end]] for end in ends[column])
+                words += f" ({low} to {high})" if low and high else ""
             line.append(words)
         cells.append(line)
     return names, cells
-
-
-def _owner(stem: str, before: Sequence[str]) -> str | None:
-    """The column that a spread or an end belongs to: of its own stem; without one, the column before it."""
-    if stem in before:
-        return stem
-    if before and (not stem or before[-1].startswith(f"{stem}_")) and not before[-1].endswith(("_low", "_high")):
-        return before[-1]
-    return None
-
-
-def _name(column: str, spread: bool, ends: bool, alone: bool) -> str:
-    if alone:
-        return f"{column.removesuffix('low').replace('_', ' ').strip()}, low to high"
-    words = column.replace("_", " ")
-    return words + (" ± standard deviation" if spread else "") + (" (low to high)" if ends else "")
 
 
 def short(cell: str) -> str:

@@ -23,13 +23,7 @@ FEWEST = 4
 def importances(dimensions: Sequence[Dimension], rows: Sequence[Mapping[str, Any]]) -> dict[str, float] | None:
     """Share of each dimension in reaching the lowest objectives (PED-ANOVA, Watanabe et al. 2023), highest first.
 
-    Parameters
-    ----------
-    dimensions : sequence of Dimension
-        Those that vary.
-    rows : sequence of mapping
-        Finished configurations: a value for each dimension, and `objective`, the lower the better.
-
+    `rows` are finished configurations: a value for each dimension that varies, and `objective`, the lower the better.
     None when there are fewer than `FEWEST` rows, or the best do not stand out from the rest.
     """
     values = sorted(float(row["objective"]) for row in rows)

@@ -34,17 +34,10 @@ class OptunaSearch:
 
     A finished configuration is told to Optuna with its objective. A halved one is told as pruned, with the objective at
     the epoch where it was halved, and a diverged one as pruned with none: TPE ranks these last, where a made-up figure
-    would mislead it, and a failed trial, which it ignores, would be proposed again and again.
+    would mislead it, and a failed trial, which it ignores, would be proposed again and again. Raises DataError when the
+    journal cannot be read.
 
-    Parameters
-    ----------
-    path : Path
-        The journal; it is read when it exists. Optuna's JournalFileBackend and its dashboard read it too.
-
-    Raises
-    ------
-    DataError
-        When the journal cannot be read.
+    `path`: the journal; it is read when it exists. Optuna's JournalFileBackend and its dashboard read it too.
     """
 
     def __init__(self, settings: SearchSettings, path: Path, name: str) -> None:

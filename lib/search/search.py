@@ -13,13 +13,7 @@ from lib.storage.copies import fetch_file
 
 
 class Search(Protocol):
-    """Proposes configurations, round by round.
-
-    Attributes
-    ----------
-    dimensions : tuple of Dimension
-        What varies.
-    """
+    """Proposes configurations, round by round; its `dimensions` are what varies."""
 
     @property
     def dimensions(self) -> tuple[Dimension, ...]: ...

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from pydantic import (
     BaseModel,
@@ -31,13 +31,6 @@ Point = dict[str, Value]
 """Dimension -> value, as a sampler proposes it."""
 
 
-def _require_order(low: float, high: float, log: bool) -> None:
-    if high < low:
-        raise ValueError(f"high {high:g} lies below low {low:g}; exchange them")
-    if log and low <= 0:
-        raise ValueError(f"a logarithmic range starts above 0, got low {low:g}; raise it or set log: false")
-
-
 class FloatRange(Frozen):
     """Any number from low to high."""
 
@@ -46,22 +39,19 @@ class FloatRange(Frozen):
     log: bool = Field(False, description="Draw evenly on a logarithmic scale.")
 
     @model_validator(mode="after")
-    def _ordered(self) -> FloatRange:
-        _require_order(self.low, self.high, self.log)
+    def _ordered(self) -> Self:
+        if self.high < self.low:
+            raise ValueError(f"high {self.high:g} lies below low {self.low:g}; exchange them")
+        if self.log and self.low <= 0:
+            raise ValueError(f"a logarithmic range starts above 0, got low {self.low:g}; raise it or set log: false")
         return self
 
 
-class IntRange(Frozen):
+class IntRange(FloatRange):
     """Any whole number from low to high, both included."""
 
     low: int = Field(description="Smallest value.")
     high: int = Field(description="Largest value.")
-    log: bool = Field(False, description="Draw evenly on a logarithmic scale.")
-
-    @model_validator(mode="after")
-    def _ordered(self) -> IntRange:
-        _require_order(self.low, self.high, self.log)
-        return self
 
 
 class Layers(Frozen):
@@ -164,7 +154,7 @@ class Space(space_fields(Trial)):  # type: ignore[misc]  # its fields are made f
             value = getattr(self, name)
             if isinstance(value, Layers):
                 found += [_range("depth", value.depth), _range("units", value.units)]
-            elif isinstance(value, FloatRange | IntRange):
+            elif isinstance(value, FloatRange):
                 found.append(_range(name, value))
             else:
                 found.append(Dimension(name, tuple(map(shown, value))))
@@ -198,7 +188,7 @@ def shown(value: Any) -> Value:
     return of_dimension
 
 
-def _range(name: str, value: FloatRange | IntRange) -> Dimension:
+def _range(name: str, value: FloatRange) -> Dimension:
     return Dimension(name, (), value.low, value.high, value.log, isinstance(value, IntRange))
 
 

@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 _SEED = 0
 _SCATTER_SIDE = 32
 _SCATTERED = Shrink(_SCATTER_SIDE)
-_CLASSES, _ENDS = 30, 5
-"""Classes that notes list; of more so many of the largest and the smallest."""
+_CLASSES = 30
+"""Classes that notes list."""
 
 _UNNAMED = "images"
 """What the class of images without labels is called in figures and tables."""
@@ -56,33 +56,24 @@ class ExplorationSettings(StudySettings):
 
 
 class ExplorationResult(Result):
-    """What a dataset holds.
-
-    Attributes
-    ----------
-    counts : dict of str to dict of str to int
-        Split -> images of each class; the class "" of images without labels.
-    shapes : tuple of (tuple of int, int)
-        Shape of an image -> how many have it, the most frequent first; at most eight of `distinct_shapes`.
-    shown, scattered : tuple of int
-        Training rows in the grid of samples, and in the scatter.
-    points : tuple of (float, float)
-        Of `scattered`: first two principal components of the pixels.
-    explained_variance : tuple of float
-        Share of variance of either.
-    """
+    """What a dataset holds."""
 
     settings: ExplorationSettings
     dataset: str
     labelled: bool
     classes: tuple[str, ...]
     counts: dict[str, dict[str, int]]
+    """Split -> images of each class; the class "" of images without labels."""
     shapes: tuple[tuple[tuple[int, ...], int], ...]
+    """Shape of an image -> how many have it, the most frequent first; at most eight of `distinct_shapes`."""
     distinct_shapes: int
     shown: tuple[int, ...]
     scattered: tuple[int, ...]
+    """Training rows in the grid of samples, and in the scatter."""
     points: tuple[tuple[float, float], ...]
+    """Of `scattered`: first two principal components of the pixels."""
     explained_variance: tuple[float, float]
+    """Share of variance of either."""
 
     @property
     def images(self) -> int:
@@ -206,14 +197,10 @@ def _names(result: ExplorationResult) -> tuple[str, ...]:
 
 
 def _counts_words(counts: Mapping[str, int]) -> str:
-    """Images of each class in Markdown; of many classes the largest and the smallest."""
+    """Images of each class in Markdown; of many classes their range."""
     if len(counts) <= _CLASSES:
         return ", ".join(f"{escaped(name)} {n:,}" for name, n in counts.items())
-    ranked = sorted(counts, key=lambda name: -counts[name])
-    largest, smallest = (
-        ", ".join(f"{escaped(name)} {counts[name]:,}" for name in some) for some in (ranked[:_ENDS], ranked[-_ENDS:])
-    )
-    return f"{len(counts):,} classes (all in `classes.csv`), from {largest}, … to {smallest}"
+    return f"{len(counts):,} classes of {min(counts.values()):,} to {max(counts.values()):,} images (`classes.csv`)"
 
 
 def _shapes(result: ExplorationResult) -> str:

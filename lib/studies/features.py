@@ -68,45 +68,33 @@ class FeatureNode(StudySettings, FeatureSettings):
 
 
 class FeaturesResult(Result):
-    """A sealed feature set and what its values are like.
-
-    Attributes
-    ----------
-    settings : FeatureSettings
-        Those that decide the features; device, batch size and the path of weights are left at their defaults.
-    description : str
-        Backbone, layer and weights, for reading.
-    splits : dict of str to int
-        Rows of each split.
-    folder : str
-        Where the set lies, as shown: a URL where the data is shared.
-    constant : int
-        Features that have one value in all rows.
-    zeros : float
-        Share of values that are 0.
-    sampled : int
-        Training rows in the picture.
-    explained_variance : tuple of float
-        Share of variance of each of their first principal components.
-    """
+    """A sealed feature set and what its values are like."""
 
     settings: FeatureSettings
+    """Those that decide the features; device, batch size and the path of weights are left at their defaults."""
     dataset: str
     digest: str
     description: str
+    """Backbone, layer and weights, for reading."""
     weights_sha256: str
     width: int
     splits: dict[str, int]
+    """Rows of each split."""
     quarantined: int
     shards: tuple[Shard, ...]
     folder: str
+    """Where the set lies, as shown: a URL where the data is shared."""
     speeds: tuple[Speed, ...]
     constant: int
+    """Features that have one value in all rows."""
     zeros: float
+    """Share of values that are 0."""
     minimum: float
     maximum: float
     sampled: int
+    """Training rows in the picture."""
     explained_variance: tuple[float, ...]
+    """Share of variance of each of their first principal components."""
 
     @property
     def weights(self) -> Literal["imagenet", "random"]:
@@ -331,10 +319,7 @@ def set_folder_of(result: FeaturesResult, root: Path) -> Path:
 def open_set(dataset: Dataset, settings: FeatureNode, where: Places) -> FeatureSet:
     """The sealed set of a node; its run has read every byte.
 
-    Raises
-    ------
-    FeatureSetError
-        When it is not extracted, or a shard is gone.
+    Raises FeatureSetError when it is not extracted, or a shard is gone.
     """
     from lib.features import open_feature_set
     from lib.features.plan import set_folder

@@ -63,32 +63,24 @@ class Shown(StrEnum):
 
 
 class MapResult(Result):
-    """The map.
-
-    Attributes
-    ----------
-    network : str
-        The settings of the chosen network by which it differs from the others, for reading.
-    units : int
-        Of its last hidden layer; 0 where it has none.
-    rows : tuple of int
-        Training rows on the map; `labels` and `points` are theirs.
-    divergence : float or None
-        Kullback-Leibler divergence at the end; None where there is no map.
-    """
+    """The map."""
 
     settings: MapSettings
     dataset: str
     shown: Shown
     network: str
+    """The settings of the chosen network by which it differs from the others, for reading."""
     input: str
     units: int
+    """Of its last hidden layer; 0 where it has none."""
     classes: tuple[str, ...]
     train_rows: int
     rows: tuple[int, ...] = ()
+    """Training rows on the map; `labels` and `points` are theirs."""
     labels: tuple[int, ...] = ()
     points: tuple[tuple[float, float], ...] = ()
     divergence: float | None = None
+    """Kullback-Leibler divergence at the end; None where there is no map."""
 
 
 class Map(Kind[MapSettings, MapResult]):

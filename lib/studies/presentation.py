@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -49,27 +49,20 @@ class Rows(StrEnum):
 
 @dataclass(frozen=True)
 class RunNote:
-    """One run to be shown: its key makes logging it twice harmless.
-
-    Attributes
-    ----------
-    role, rows : Role, Rows or None
-        None for the study's own run.
-    history : tuple of mapping
-        One mapping an epoch, with "epoch" and "seconds"; values that are not finite are None.
-    below : str
-        Key of the run that this one is shown under; empty for the study's own.
-    """
+    """One run to be shown: its key makes logging it twice harmless."""
 
     key: str
     name: str
     params: dict[str, str | int | float]
     metrics: dict[str, float] = field(default_factory=dict)
     history: tuple[Mapping[str, float | None], ...] = ()
+    """One mapping an epoch, with "epoch" and "seconds"; values that are not finite are None."""
     tags: dict[str, str] = field(default_factory=dict)
     below: str = ""
+    """Key of the run that this one is shown under; empty for the study's own."""
     role: Role | None = None
     rows: Rows | None = None
+    """None for the study's own run."""
     trials: Role | None = None
     """Of a configuration: what the runs below it are."""
 
@@ -84,48 +77,24 @@ class Section:
 
 
 @dataclass(frozen=True)
-class Tried:
-    """What was tried in one variant: settings that all its trials have, those that vary, seeds, and how many trials."""
-
-    variant: str
-    same: Mapping[str, str | int | float]
-    varied: Mapping[str, Sequence[str | int | float]]
-    seeds: tuple[int, ...]
-    trials: int
-
-
-@dataclass(frozen=True)
 class Presentation:
-    """What people are shown of a study. Sections are Markdown; title, question, headline and warnings are plain text.
-
-    Attributes
-    ----------
-    title : str
-        What was studied, on what.
-    question, headline : str
-        What it asks, and the answer in one line.
-    sections : tuple of Section
-        The notes below the headline.
-    warnings : tuple of str
-        What a reader should know before believing the figures.
-    parent, runs : RunNote, tuple of RunNote
-        The study's own run, and those below it, each after the one it is below.
-    input : str
-        What went into the networks, in words; empty where none did.
-    tested : tuple of str
-        Models that were compared, a line each: score, budget, time.
-    """
+    """What people are shown of a study. Sections are Markdown; title, question, headline and warnings are plain text."""
 
     title: str
     headline: str
+    """The answer to the question, in one sentence."""
     parent: RunNote
+    """The study's own run."""
     question: str = ""
     sections: tuple[Section, ...] = ()
     warnings: tuple[str, ...] = ()
+    """What a reader should know before believing the figures."""
     runs: tuple[RunNote, ...] = ()
-    tried: tuple[Tried, ...] = ()
+    """Those below the study's own, each after the one it is below."""
     input: str = ""
+    """What went into the networks, in words; empty where none did."""
     tested: tuple[str, ...] = ()
+    """Models that were compared, a line each: score, budget, time."""
 
 
 def escaped(text: str) -> str:
@@ -147,6 +116,11 @@ def code(text: str) -> str:
     text = visible(text)
     fence = "`" * (1 + max((len(run) for run in re.findall("`+", text)), default=0))
     return f"`{text}`" if len(fence) == 1 else f"{fence} {text} {fence}"
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table in Markdown, of cells that are Markdown."""
+    return "\n".join(f"| {' | '.join(line)} |" for line in (head, ["---"] * len(head), *rows))
 
 
 def lacking_words(letters: str) -> str:

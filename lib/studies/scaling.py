@@ -18,24 +18,11 @@ from pydantic import AfterValidator, Field, PositiveInt, model_validator
 
 from lib.evaluation.intervals import Interval
 from lib.mlp.trial import Seeds, Trial
-from lib.studies.presentation import Presentation, Role, Rows, RunNote, Section, escaped
-from lib.studies.study import (
-    Ahead,
-    Drawing,
-    Effort,
-    Folder,
-    Forecast,
-    Kind,
-    Need,
-    Record,
-    Result,
-    Study,
-    Table,
-)
+from lib.studies.presentation import Presentation, Role, Rows, RunNote, Section
+from lib.studies.study import Ahead, Drawing, Effort, Folder, Forecast, Kind, Need, Record, Result, Study, Table
 from lib.studies.sweep import require_comparable, require_test
 from lib.studies.sweep.result import Representation
 from lib.studies.sweep.settings import ComparingSettings, VariantName, distinct
-from lib.text import number
 from lib.validation import Stored
 
 if TYPE_CHECKING:
@@ -86,24 +73,16 @@ class ScalingSettings(ComparingSettings):
 
 
 class Size(Stored):
-    """A size of the training set, and what came of it.
-
-    Attributes
-    ----------
-    per_class : int or None
-        Images of each class; None for all.
-    rows : int
-        Images in all; classes that have fewer give all they have.
-    accuracies : tuple of float
-        Test accuracy of each draw, in the order of the settings.
-    accuracy : Interval
-        Their mean, with a 95 % interval for other draws and other test rows together.
-    """
+    """A size of the training set, and what came of it."""
 
     per_class: int | None
+    """Images of each class; None for all."""
     rows: int
+    """Images in all; classes that have fewer give all they have."""
     accuracies: tuple[float, ...]
+    """Test accuracy of each draw, in the order of the settings."""
     accuracy: Interval
+    """Their mean, with a 95 % interval for other draws and other test rows together."""
 
 
 class Curve(Stored):
@@ -117,24 +96,15 @@ class Curve(Stored):
 
 
 class Worth(Stored):
-    """How many images a class another input needs for the accuracy that the first has with fewer.
-
-    Attributes
-    ----------
-    head : str
-    input : int
-        The other input.
-    images : float
-        Images a class of the first input, on average where classes differ.
-    needed : float or None
-        Of the other, between its sizes on a logarithmic scale; None where all its images do not reach it.
-    """
+    """How many images a class another input needs for the accuracy that the first has with fewer."""
 
     head: str
     input: int
     images: float
+    """Images a class of the first input, on average where classes differ."""
     accuracy: float
     needed: float | None
+    """Of the other, between its sizes on a logarithmic scale; None where all its images do not reach it."""
 
 
 class ScalingResult(Result):
@@ -425,26 +395,17 @@ def _present(record: Record[ScalingResult]) -> Presentation:
         f"{_name(result, best)}: test accuracy {few.accuracy.estimate:.3f} with {_images(few)} training images a class, "
         f"{every.accuracy.estimate:.3f} ({every.accuracy.low:.3f} to {every.accuracy.high:.3f}) with all {every.rows:,}"
     )
-    heads = [escaped(_name(result, curve)) for curve in result.curves]
-    lines = [f"| images a class | {' | '.join(heads)} |", "|---" * (len(heads) + 1) + "|"]
-    for place, size in enumerate(result.curves[0].sizes):
-        cells = [curve.sizes[place].accuracy for curve in result.curves]
-        words = [f"{each.estimate:.3f} ({each.low:.3f} to {each.high:.3f})" for each in cells]
-        lines.append(f"| {_images(size)} | {' | '.join(words)} |")
     how = (
         f"{len(settings.draws)} draws of images of each class, a larger one holding the smaller; {result.test_rows:,} test "
         "rows. Means over draws, with 95 % confidence intervals for other draws and other test rows together. Heads have the "
         "settings that the profile gives them: none is tuned here."
     )
-    sections = [Section("", how), Section("Accuracy by images a class", "\n".join(lines))]
-    if result.worth:
-        sections.append(Section("What the input is worth in images", "\n".join(_worth_lines(result))))
     random = [each.node for each in result.representations if each.weights is Weights.RANDOM]
     return Presentation(
         title=title,
         question=Scaling.question,
         headline=headline,
-        sections=tuple(sections),
+        sections=(Section("", how),),
         warnings=tuple(f"the weights of {name} are RANDOM" for name in random),
         parent=RunNote(
             record.key,
@@ -486,21 +447,3 @@ def _present(record: Record[ScalingResult]) -> Presentation:
         ),
         input=result.representations[0].description,
     )
-
-
-def _worth_lines(result: ScalingResult) -> Iterator[str]:
-    """One line a head and other input: the first input's sizes, and what they need of the other."""
-    first = escaped(result.representations[0].node)
-    for curve in result.curves:
-        if curve.input == 0:
-            continue
-        own = [each for each in result.worth if (each.head, each.input) == (curve.head, curve.input)]
-        words = [
-            f"{number(each.images)}: {'more than all' if each.needed is None else number(float(f'{each.needed:.2g}'))}"
-            for each in own
-        ]
-        other = escaped(result.representations[curve.input].node)
-        yield (
-            f"- {escaped(curve.head)}: images a class of {first}, and as many of {other} for the same accuracy: "
-            f"{'; '.join(words)}"
-        )

@@ -53,22 +53,15 @@ R = TypeVar("R", bound=Result)
 
 @dataclass(frozen=True)
 class Need:
-    """A node that a study needs.
-
-    Attributes
-    ----------
-    role : str
-        The setting that names it: "on", "of", "also_on.0".
-    groups : tuple of Group
-        Where the node may stand.
-    kinds : tuple of str
-        Of a study: only these kinds.
-    """
+    """A node that a study needs."""
 
     role: str
+    """The setting that names it: "on", "of", "also_on.0"."""
     node: str
     groups: tuple[Group, ...]
+    """Where the node may stand."""
     kinds: tuple[str, ...] = ()
+    """Of a study: only these kinds."""
 
     @property
     def setting(self) -> str:
@@ -78,21 +71,13 @@ class Need:
 
 @dataclass(frozen=True)
 class Input:
-    """What a node gives to the studies that need it.
-
-    Attributes
-    ----------
-    dataset : Dataset
-        The images at the root of it.
-    feature_set : FeatureSet or None
-        The sealed set, of a features node and of what is on one.
-    record : Record or None
-        Of a study.
-    """
+    """What a node gives to the studies that need it."""
 
     name: str
     dataset: Dataset
+    """The images at the root of it."""
     feature_set: FeatureSet | None = None
+    """The sealed set, of a features node and of what is on one."""
     record: Record[Any] | None = None
 
     @property
@@ -116,30 +101,18 @@ class Identified(Protocol):
 
 @dataclass(frozen=True)
 class Ahead:
-    """What is known of an input before anything is computed; `dataset` is None while it is not on this machine.
-
-    Attributes
-    ----------
-    data : str
-        The data node at the root of it.
-    splits : tuple of str, or None
-        Which splits the data has or will have; None while that is not known.
-    features : FeatureSettings or None
-        Of a features node, and of a study on one.
-    digest : str or None
-        The input's digest; None while it is not known.
-    settings : StudySettings or None
-        Of a study.
-    source : SourceSettings or None
-        Of a data node.
-    """
+    """What is known of an input before anything is computed; `dataset` is None while it is not on this machine."""
 
     name: str
     data: str
+    """The data node at the root of it."""
     dataset: Dataset | None
     splits: tuple[str, ...] | None
+    """Which splits the data has or will have; None while that is not known."""
     features: FeatureSettings | None = None
+    """Of a features node, and of a study on one."""
     digest: str | None = None
+    """The input's digest; None while it is not known."""
     settings: StudySettings | None = None
     source: SourceSettings | None = None
 
@@ -194,44 +167,31 @@ class Artifact:
 
 @dataclass(frozen=True)
 class ModelNote:
-    """A trained network in a study's folder.
-
-    Attributes
-    ----------
-    network, example : str
-        Files: the network, and a few inputs with the probabilities that it gave them.
-    description : str
-        What it was trained on, what goes in and what comes out.
-    """
+    """A trained network in a study's folder."""
 
     network: str
     example: str
+    """Files: the network, and a few inputs with the probabilities that it gave them."""
     description: str
+    """What it was trained on, what goes in and what comes out."""
 
 
 @dataclass(frozen=True)
 class Record(Generic[R]):
-    """Everything that is kept of one finished study; what is shown of it anywhere is made from this.
-
-    Attributes
-    ----------
-    kind, name : str
-        The kind of study, and what the profile calls it.
-    key : str
-        Digest of all that decides the result.
-    made : mapping of str to str
-        When, of which commit, with which versions and on what machine (`lib.provenance`).
-    """
+    """Everything that is kept of one finished study; what is shown of it anywhere is made from this."""
 
     kind: str
     name: str
+    """The kind of study, and what the profile calls it."""
     key: str
+    """Digest of all that decides the result."""
     folder: Path
     dataset: DatasetNote
     result: R
     figures: tuple[Artifact, ...] = ()
     tables: tuple[Artifact, ...] = ()
     made: Mapping[str, str] = field(default_factory=dict)
+    """When, of which commit, with which versions and on what machine (`lib.provenance`)."""
 
     @property
     def model(self) -> ModelNote | None:
@@ -307,38 +267,26 @@ class Work(Protocol):
 
 @dataclass(frozen=True)
 class Forecast:
-    """What a study would do.
-
-    Attributes
-    ----------
-    trials, stored : int or None
-        All trials that are known ahead, and those whose results are stored already; None when that is not known.
-    searched : int
-        Trials of configurations that searches will choose, stored or not.
-    shards, missing : int or None
-        All shards, and those that are missing.
-    bytes : int or None
-        About so many will be written; None when that is not known.
-    programs : sequence of object
-        The programs in which the missing trials train.
-    amount : float or None
-        How much there is to do, in a unit of the kind's own, by which past records tell how long it takes.
-    alike : str
-        Only past efforts with the same text tell, e.g. those of one device.
-    after : str
-        What cannot be known ahead.
-    """
+    """What a study would do."""
 
     trials: int | None = 0
     stored: int | None = 0
+    """All trials that are known ahead, and those whose results are stored already; None when that is not known."""
     searched: int = 0
+    """Trials of configurations that searches will choose, stored or not."""
     shards: int | None = 0
     missing: int | None = 0
+    """All shards, and those that are missing."""
     bytes: int | None = 0
+    """About so many will be written; None when that is not known."""
     programs: Sequence[Any] = ()
+    """The programs in which the missing trials train."""
     amount: float | None = None
+    """How much there is to do, in a unit of the kind's own, by which past records tell how long it takes."""
     alike: str = ""
+    """Only past efforts with the same text tell, e.g. those of one device."""
     after: str = ""
+    """What cannot be known ahead."""
 
 
 @dataclass(frozen=True)
@@ -371,22 +319,14 @@ class Kind(ABC, Generic[S, R]):
     def check(self, name: str, settings: S, inputs: Mapping[str, Ahead]) -> None:
         """Refuse, before anything is computed, what could only fail later. `inputs` are by role.
 
-        Raises
-        ------
-        ConfigError
-            Naming the study, the setting and the fix.
+        Raises ConfigError, naming the study, the setting and the fix.
         """
 
     def require_means(self, name: str, settings: S, inputs: Mapping[str, Ahead], where: Places, here: bool) -> None:
         """Refuse, before anything is computed, what there are not the means for: weights, a device, memory.
 
-        Asked of a study whose data is here and that is not done. `here` says whether this process computes it, or workers
-        of a pool.
-
-        Raises
-        ------
-        ProbeflowError
-            Naming the study, the setting and the fix.
+        Asked of a study whose data is here and that is not done. `here` says whether this process computes it, or
+        workers of a pool. Raises ProbeflowError, naming the study, the setting and the fix.
         """
 
     def decisive(self, settings: S) -> Any:
@@ -410,10 +350,7 @@ class Kind(ABC, Generic[S, R]):
     def compute(self, study: Study[S]) -> R:
         """The result. What is stored of an interrupted run is not computed again.
 
-        Raises
-        ------
-        ProbeflowError
-            For data, settings or means that cannot be used.
+        Raises ProbeflowError for data, settings or means that cannot be used.
         """
 
     def draw(self, result: R, study: Study[S]) -> Iterator[Drawing | Table]:
@@ -457,13 +394,7 @@ _OF_RUNS = {"pipeline": "lib.graph.summary"}
 
 
 def register(kind: Kind[Any, Any]) -> None:
-    """Make a kind of study known under its name.
-
-    Raises
-    ------
-    ConfigError
-        When another kind has the name.
-    """
+    """Make a kind of study known under its name. Raises ConfigError when another kind has the name."""
     known = _KINDS.get(kind.name)
     if known is not None and known is not kind:
         raise ConfigError(f"a kind of study {kind.name!r} is registered already; give yours another name")
@@ -476,13 +407,7 @@ def kind_names() -> list[str]:
 
 
 def kind_named(name: str) -> Kind[Any, Any]:
-    """The kind of this name.
-
-    Raises
-    ------
-    ConfigError
-        When there is none; it names those that there are.
-    """
+    """The kind of this name. Raises ConfigError when there is none; it names those that there are."""
     found = _KINDS.get(name) or _OF_RUNS.get(name)
     if found is None:
         raise ConfigError(f"unknown kind of study {name!r}; known: {', '.join(kind_names())}")

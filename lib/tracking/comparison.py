@@ -16,8 +16,7 @@ from lib.graph import RunResult
 from lib.graph.past import differences
 from lib.graph.summary import NAME as WHOLE_RUN
 from lib.studies.presentation import BOUNDS
-from lib.studies.record import open_record, read_origin
-from lib.studies.record.folder import FOLDER_LETTERS
+from lib.studies.record import FOLDER_LETTERS, open_record, read_origin
 from lib.tracking.past_runs import find_run
 from lib.tracking.promotion import logged_predictions, paired, significant
 from lib.tracking.store import DATA_TAG, KEY_TAG, KIND_TAG, RESULT_TAG, STUDY_TAG, Tracking, experiment_name
@@ -49,21 +48,15 @@ class Side:
 
 @dataclass(frozen=True)
 class Figure:
-    """One metric of both runs; None where a run has none of that name.
-
-    Attributes
-    ----------
-    intervals : tuple of Interval or None, a run each
-        Of the figure by itself, where the run has one.
-    difference : PairedPredictions or None
-        Right less left over the same images; its estimate alone may be known from `left` and `right`.
-    """
+    """One metric of both runs; None where a run has none of that name."""
 
     name: str
     left: float | None
     right: float | None
     intervals: tuple[Interval | None, Interval | None] = (None, None)
+    """Of the figure by itself, where the run has one."""
     difference: PairedPredictions | None = None
+    """Right less left over the same images; its estimate alone may be known from `left` and `right`."""
 
     @property
     def verdict(self) -> Verdict | None:
@@ -78,20 +71,14 @@ class Figure:
 
 @dataclass(frozen=True)
 class StudyPair:
-    """One study of two whole runs.
-
-    Attributes
-    ----------
-    keys, headlines : (left, right)
-        Empty where a run has no such study, and where MLflow does not know its result.
-    changed : tuple of str
-        In which settings and inputs the two differ, as "name left -> right", where both records are on disk and tell.
-    """
+    """One study of two whole runs."""
 
     study: str
     keys: tuple[str, str]
     headlines: tuple[str, str]
+    """Empty where a run has no such study, and where MLflow does not know its result."""
     changed: tuple[str, ...] = ()
+    """In which settings and inputs the two differ, as "name left -> right", where both records are on disk and tell."""
 
     @property
     def same(self) -> bool:
@@ -100,25 +87,19 @@ class StudyPair:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two runs: their settings as name -> (left, right), and their figures.
-
-    Attributes
-    ----------
-    whole_runs : bool
-        Whether both are whole runs of a profile.
-    studies : tuple of StudyPair
-        Of two whole runs: their studies in the order they ran; empty for other runs, and where the records are elsewhere.
-    of : str
-        Of two whole runs: the study whose figures are the runs' own.
-    """
+    """Two runs: their settings as name -> (left, right), and their figures."""
 
     left: Side
     right: Side
     params: dict[str, tuple[str | None, str | None]]
     figures: tuple[Figure, ...]
     whole_runs: bool = False
+    """Whether both are whole runs of a profile."""
     studies: tuple[StudyPair, ...] = ()
+    """Of two whole runs: their studies in the order they ran; empty for other runs, and where the records are
+    elsewhere."""
     of: str = ""
+    """Of two whole runs: the study whose figures are the runs' own."""
 
     @property
     def same_model(self) -> bool:
@@ -134,17 +115,10 @@ class Comparison:
 def compare(tracking: Tracking, left: str, right: str, studies: Path | None = None) -> Comparison:
     """Compare two runs.
 
-    Parameters
-    ----------
-    left, right : str
-        A run's id, a study record's key, the beginning of either, or its name, where only one run has it.
-    studies : Path, optional
-        Root of the records on disk, from which two whole runs' studies are known.
+    Raises ConfigError when there is no such run, or several.
 
-    Raises
-    ------
-    ConfigError
-        When there is no such run, or several.
+    `left` and `right`: a run's id, a study record's key, the beginning of either, or its name, where only one run has
+    it. `studies`: root of the records on disk, from which two whole runs' studies are known.
     """
     one, other = find_run(tracking, left), find_run(tracking, right)
     params = {

@@ -56,12 +56,8 @@ class LoadedVersion:
 def load_version(tracking: Tracking, name: str, wanted: str) -> LoadedVersion:
     """Load the version of a registered model with this number or alias.
 
-    Raises
-    ------
-    ConfigError
-        When there is none.
-    WeightsError
-        When a frozen network's weights are not those that it was trained with.
+    Raises ConfigError when there is none; WeightsError when a frozen network's weights are not those that it was
+    trained with.
     """
     version = Registry(tracking, name).version(wanted)
     path, level = list(sys.path), logging.getLogger("mlflow").level
@@ -76,10 +72,7 @@ def load_version(tracking: Tracking, name: str, wanted: str) -> LoadedVersion:
 def newer_than_champion(tracking: Tracking, name: str, *, named: bool) -> str | None:
     """A warning where what was trained last is not the champion that labels: it was refused, or is of other data.
 
-    Parameters
-    ----------
-    named : bool
-        Whether the user named the model; else it is the only one, whatever data the newest run is of.
+    `named`: whether the user named the model; else it is the only one, whatever data the newest run is of.
     """
     registry = Registry(tracking, name)
     champion, newest = registry.champion(), registry.versions()[-1]

@@ -80,21 +80,11 @@ def log_image_classifier(
 ) -> str:
     """Log the record's network with all that leads from an image to its label; returns the model's id, also a second time.
 
-    Random weights are drawn again from their seed; ImageNet's go with the model, as far as the layer needs them.
+    Random weights are drawn again from their seed; ImageNet's go with the model, as far as the layer needs them. Raises
+    WeightsError when ImageNet weights cannot be had.
 
-    Parameters
-    ----------
-    settings : FeatureSettings or None
-        Those of the extraction, by which its weights are found here; None for a classifier of raw pixels.
-    examples : sequence of bytes
-        Image files, which MLflow keeps as the input example.
-    card : str
-        The model card, which is kept beside the networks.
-
-    Raises
-    ------
-    WeightsError
-        When ImageNet weights cannot be had.
+    `settings`: those of the extraction, by which its weights are found here; None for a classifier of raw pixels.
+    `examples`: image files, which MLflow keeps as the input example. `card`: the model card, kept beside the networks.
     """
     assert record.model is not None
     if (found := _logged(tracking, run_id, IMAGE_CLASSIFIER)) is not None:

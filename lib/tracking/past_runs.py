@@ -15,8 +15,7 @@ from lib.graph.summary import NAME as WHOLE_RUN
 from lib.graph.summary import run_name
 from lib.places import Places
 from lib.storage.copies import fetch_file, shown
-from lib.studies.record import RECORD
-from lib.studies.record.folder import FOLDER_LETTERS
+from lib.studies.record import FOLDER_LETTERS, RECORD
 from lib.tracking.registry import require_absent
 from lib.tracking.store import EXPERIMENTS, KEY_TAG, ROOT_TAG, STUDY_TAG, Tracking, connect, experiment_name
 
@@ -27,10 +26,8 @@ _NAMED = 4
 def record_of_run(wanted: str, where: Places) -> Path:
     """The folder of the record that a pipeline's or a study's run shows, under the data folder of `where`.
 
-    Raises
-    ------
-    ConfigError
-        When there is no such run, or several; when it is of a single trial, or its record is not in that folder.
+    Raises ConfigError when there is no such run, or several; when it is of a single trial, or its record is not in that
+    folder.
     """
     tracking = connect(where)
     run = find_run(tracking, wanted)
@@ -53,12 +50,7 @@ def record_of_run(wanted: str, where: Places) -> Path:
 def find_run(tracking: Tracking, wanted: str) -> Run:
     """The run that `wanted` means: an id, a study record's key, the beginning of either, or a name that only one run has.
 
-    A profile's name means its newest whole run.
-
-    Raises
-    ------
-    ConfigError
-        When there is no such run, or several.
+    A profile's name means its newest whole run. Raises ConfigError when there is no such run, or several.
     """
     client = tracking.client
     if re.fullmatch("[0-9a-f]{32}", wanted):

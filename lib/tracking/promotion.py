@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -75,31 +75,26 @@ class Decision:
 
     Attributes
     ----------
-    version, challenger : str or None
-        The champion after it, and the version that was considered; the latter is None when it did not pass the basic
-        checks and was not registered.
     accuracy, champion_accuracy : Interval or None
         On the test images, of the one considered and of the champion before; None where they are not known.
-    majority : float or None
-        Share of the most frequent class among the test images.
-    champion : str or None
-        The version that was champion before.
-    difference : PairedPredictions or None
-        Accuracy of the one considered less the champion's, on the same images.
-    detail : str
-        What a person gave as the reason, or what was wrong.
     """
 
     outcome: Outcome
     model: str
     version: str | None
     challenger: str | None = None
+    """The champion after it, and the version that was considered; the latter is None when it did not pass the basic
+    checks and was not registered."""
     accuracy: Interval | None = None
     majority: float | None = None
+    """Share of the most frequent class among the test images."""
     champion: str | None = None
+    """The version that was champion before."""
     champion_accuracy: Interval | None = None
     difference: PairedPredictions | None = None
+    """Accuracy of the one considered less the champion's, on the same images."""
     detail: str = ""
+    """What a person gave as the reason, or what was wrong."""
 
     @property
     def promoted(self) -> bool:
@@ -108,9 +103,7 @@ class Decision:
     @property
     def why(self) -> str:
         """The reason in words."""
-        return self._reason(self.detail)
-
-    def _reason(self, detail: str) -> str:
+        detail = self.detail
         by_hand = f"`probeflow promote {self.challenger} --model {self.model} --reason WHY` makes it champion"
         match self.outcome:
             case Outcome.FIRST | Outcome.UNCHANGED:
@@ -158,18 +151,15 @@ class Decision:
     @property
     def sentence(self) -> str:
         """The decision in words."""
-        return self._sentence(self.why)
+        if self.promoted:
+            return f"`{self.model}` version {self.version} is champion: {self.why}."
+        considered = f" version {self.challenger}" if self.challenger else ""
+        return f"`{self.model}`{considered} was not promoted: {self.why}."
 
     @property
     def markdown(self) -> str:
         """The same, with what users wrote as Markdown that shows it as it is."""
-        return self._sentence(self._reason(escaped(self.detail)))
-
-    def _sentence(self, why: str) -> str:
-        if self.promoted:
-            return f"`{self.model}` version {self.version} is champion: {why}."
-        considered = f" version {self.challenger}" if self.challenger else ""
-        return f"`{self.model}`{considered} was not promoted: {why}."
+        return replace(self, detail=escaped(self.detail)).sentence
 
 
 def consider(
@@ -183,21 +173,11 @@ def consider(
     """Register a sweep's chosen network as challenger if it is sound, and make it champion if it beats the champion.
 
     Not sound, and not registered, is one that did not learn, that may be no better than the majority class, that was
-    tested on training images, whose images or features are no longer the record's, or whose weights are missing.
+    tested on training images, whose images or features are no longer the record's, or whose weights are missing. Raises
+    DataError when the record is not of a sweep.
 
-    Parameters
-    ----------
-    run_id : str
-        The MLflow run that shows the record.
-    on : Input
-        What the sweep is on, as it is now.
-    extraction : FeatureSettings or None
-        Settings of the feature set that it is on, with where its weights lie; None for raw pixels.
-
-    Raises
-    ------
-    DataError
-        When the record is not of a sweep.
+    `run_id`: the MLflow run that shows the record. `on`: what the sweep is on, as it is now. `extraction`: settings of
+    the feature set that it is on, with where its weights lie; None for raw pixels.
     """
     if not isinstance(record.result, SweepResult):
         raise DataError(
@@ -213,10 +193,7 @@ def consider(
 def promote_by_hand(tracking: Tracking, name: str, wanted: str, reason: str) -> Decision:
     """Make a version champion, whatever the gate says of it.
 
-    Raises
-    ------
-    ConfigError
-        When there is no such version, or it is champion already.
+    Raises ConfigError when there is no such version, or it is champion already.
     """
     registry = Registry(tracking, name)
     with _turn(tracking, registry):
@@ -232,10 +209,7 @@ def promote_by_hand(tracking: Tracking, name: str, wanted: str, reason: str) -> 
 def roll_back(tracking: Tracking, name: str, reason: str) -> Decision:
     """Make the champion before the present one champion again; the one withdrawn is not promoted by itself any more.
 
-    Raises
-    ------
-    ConfigError
-        When no champion came before.
+    Raises ConfigError when no champion came before.
     """
     registry = Registry(tracking, name)
     with _turn(tracking, registry):
@@ -402,9 +376,7 @@ def _kept(folder: Path) -> Predictions | None:
 
 
 def _accuracy(of: Interval | None) -> str:
-    return (
-        "an unknown test accuracy" if of is None else f"test accuracy {of.estimate:.4f} ({of.low:.4f} to {of.high:.4f})"
-    )
+    return "an unknown test accuracy" if of is None else f"test accuracy {of.words}"
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -13,11 +13,10 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run
 from lib.mlp.labels import number
 from lib.progress import bar
 from lib.report import REPORT
-from lib.studies.presentation import RANK, Presentation, RunNote, markdown
-from lib.studies.study import DatasetNote, Record
+from lib.studies.presentation import RANK, Presentation, Role, RunNote, escaped, markdown
+from lib.studies.study import DatasetNote, Record, kind_named
 from lib.studies.sweep.predictions import FILE as PREDICTIONS
 from lib.tracking.models import log_network
-from lib.tracking.notes import description, experiment_note
 from lib.tracking.store import (
     DATA_TAG,
     KEY_TAG,
@@ -34,9 +33,29 @@ from lib.tracking.store import (
     experiment_name,
 )
 from lib.tracking.turns import turn
-from lib.tracking.views import comparison_links, save_views
+from lib.tracking.views import Link, as_markdown, comparison_links, save_views
 
 _NOTE_TAG = "mlflow.note.content"
+
+_FIRST = (
+    "**Open first** a run without a parent: one each time the study was run with other settings or data. Its "
+    "description has the answer; under *Artifacts* are its figures, tables, notes, and of a whole run the report."
+)
+
+_COMPARE = """**Compare** by the links in that description. Or open *Views*, at the top right: "Newest" lists the last study's \
+configurations, best first; as charts it shows their curves.
+
+| `probeflow.role` | what the run is |
+|---|---|
+| (none) | the study: answer, figures, tables, model |
+| `configuration` | one setting: means over its seeds, each with `_low` and `_high` (95 % interval) and \
+`_standard_deviation`; curves are means; `rank` 1 is the best |
+| `trial` | one seed of it, judged on validation rows |
+| `final` | a winner trained again on all but test rows, judged on test rows |
+| `baseline` | another model on the same rows |
+
+`best_epoch_*` is taken at the epoch with the best validation loss, `last_epoch_*` after the last epoch, `mean_*` averaged over \
+the epochs; `train_loss`, `validation_loss` and so on are the curves, of which MLflow's table shows the last value."""
 
 _BATCH = 1000  # MLflow's limit of params, metrics and tags together in one call
 
@@ -44,10 +63,7 @@ _BATCH = 1000  # MLflow's limit of params, metrics and tags together in one call
 def log_record(tracking: Tracking, record: Record[Any], links: Mapping[str, str]) -> Run:
     """Log `record` under the experiment `probeflow/<study>` and return its finished parent run.
 
-    Parameters
-    ----------
-    links : mapping of str to str
-        Tags that lead back to the flow run, e.g. "prefect.flow_run_id".
+    `links`: tags that lead back to the flow run, e.g. "prefect.flow_run_id".
     """
     shown = record.present()
     experiment = tracking.experiment(experiment_name(record.name), experiment_note(record, shown))
@@ -170,3 +186,21 @@ def _dataset(note: DatasetNote) -> Dataset:
     source = json.dumps({"origin": note.origin, "sha256": note.digest})
     profile = json.dumps({"rows": note.rows, "classes": len(note.classes)})
     return Dataset(note.name, note.digest[:32], "probeflow", source, None, profile)  # MLflow keeps 36 characters
+
+
+def experiment_note(record: Record[Any], shown: Presentation) -> str:
+    """What the experiment of all studies with this name says: the question of their kind, and how to read its runs."""
+    compares = any(run.role is Role.CONFIGURATION for run in shown.runs)
+    # MLflow's list of experiments shows the first lines as they stand: in plain words.
+    return "\n\n".join([kind_named(record.kind).question, _FIRST, *([_COMPARE] if compares else [])])
+
+
+def description(shown: Presentation, links: Iterable[Link]) -> str:
+    """A study's own run for people: how to compare, the answer, then the notes.
+
+    MLflow shows 100 pixels of it until "Show more", of which only the first two lines can be clicked: so the links come
+    before the answer, which may be long.
+    """
+    compared = as_markdown(links)
+    head = [f"**Compare:** {compared}" if compared else "", f"**Answer:** {escaped(shown.headline)}"]
+    return "  \n".join(line for line in head if line) + f"\n\n{markdown(shown)}"

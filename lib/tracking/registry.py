@@ -119,13 +119,7 @@ def _plain(value: object) -> object:
 
 
 def registered_names(tracking: Tracking) -> list[str]:
-    """All registered models of ours, sorted.
-
-    Raises
-    ------
-    ConfigError
-        When there is none.
-    """
+    """All registered models of ours, sorted. Raises ConfigError when there is none."""
     found: list[str] = []
     token = None
     while token != "":
@@ -142,10 +136,7 @@ def registered_names(tracking: Tracking) -> list[str]:
 def registered_name(tracking: Tracking, name: str | None) -> str:
     """The registered model that is meant: the one named, or the only one there is.
 
-    Raises
-    ------
-    ConfigError
-        When there is none, or several and none was named; it says what each was trained on.
+    Raises ConfigError when there is none, or several and none was named; it says what each was trained on.
     """
     known = registered_names(tracking)
     if name is None and len(known) == 1:
@@ -193,13 +184,7 @@ class Registry:
         return sorted(versions, key=lambda each: int(each.number))
 
     def version(self, wanted: str) -> Version:
-        """The version with this number or alias.
-
-        Raises
-        ------
-        ConfigError
-            When there is none.
-        """
+        """The version with this number or alias. Raises ConfigError when there is none."""
         try:
             if wanted.isdecimal():
                 return _version(self._client.get_model_version(self.name, wanted))
@@ -268,10 +253,7 @@ class Registry:
     def roll_back(self, reason: str) -> tuple[Version, Version]:
         """Make the champion before the present one champion again; returns the one withdrawn and the one restored.
 
-        Raises
-        ------
-        ConfigError
-            When there is no champion, or none before it.
+        Raises ConfigError when there is no champion, or none before it.
         """
         current = self.champion()
         if current is None:

@@ -132,16 +132,11 @@ class Tracking:
 def connect(places: Places, *, patient: bool = False) -> Tracking:
     """Open the MLflow store of `places`; a local one is made (or migrated) on first use.
 
-    Parameters
-    ----------
-    patient : bool
-        Whether a server may be away for minutes, as while it is restarted during a run; else it answers within seconds.
+    Raises StorageError when a local store cannot be opened or written, the tracking server cannot be reached or refuses
+    this user, or a package is missing that its artifacts need.
 
-    Raises
-    ------
-    StorageError
-        When a local store cannot be opened or written, the tracking server cannot be reached or refuses this user, or a
-        package is missing that its artifacts need.
+    `patient`: whether a server may be away for minutes, as while it is restarted during a run; else it answers within
+    seconds.
     """
     uri, local = places.tracking_uri, places.tracking_uri.startswith("sqlite:")
     if local:

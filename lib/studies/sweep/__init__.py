@@ -34,10 +34,7 @@ from lib.studies.sweep.settings import SweepSettings
 def require_comparable(here: str, roles: Sequence[str], inputs: Mapping[str, Ahead]) -> None:
     """Refuse inputs that are not of the same images, or that networks cannot be trained on. `here` names the study.
 
-    Raises
-    ------
-    ConfigError
-        Naming the input and the fix.
+    Raises ConfigError, naming the input and the fix.
     """
     main = inputs[roles[0]]
     for role in roles:
@@ -64,10 +61,7 @@ def require_comparable(here: str, roles: Sequence[str], inputs: Mapping[str, Ahe
 def require_test(main: Ahead, why: str, instead: str = "") -> None:
     """Refuse data without test rows; `why` they are needed, and what one can do `instead` of adding some.
 
-    Raises
-    ------
-    ConfigError
-        Naming the data and the splits that it has.
+    Raises ConfigError, naming the data and the splits that it has.
     """
     if main.splits is not None and "test" not in main.splits:
         raise ConfigError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,16 +15,7 @@ from lib.evaluation.paired import compare_predictions
 from lib.evaluation.resampling import over_seeds_and_rows
 from lib.machine import one_blas_thread
 from lib.mlp.estimator import MLPClassifier
-from lib.studies.sweep.result import (
-    ClassScore,
-    Lead,
-    ModelRole,
-    Outcome,
-    Scored,
-    SeedScore,
-    TrialOutcome,
-    Tuning,
-)
+from lib.studies.sweep.result import ClassScore, Lead, ModelRole, Outcome, Scored, SeedScore, TrialOutcome, Tuning
 from lib.studies.sweep.settings import Baseline
 
 Labels = npt.NDArray[np.int64]
@@ -36,17 +27,10 @@ _AT_ONCE = 1 << 24
 
 @dataclass(frozen=True)
 class Answer:
-    """What one model with one seed gave to the judged rows: probabilities, shape (n, classes).
-
-    Attributes
-    ----------
-    name : str
-        Its name among the study's predictions; another model's is another.
-    seconds : float
-        How long it trained.
-    """
+    """What one model with one seed gave to the judged rows: probabilities, shape (n, classes)."""
 
     name: str
+    """Its name among the study's predictions; another model's is another."""
     seed: int
     probabilities: Probabilities
     seconds: float
@@ -171,7 +155,3 @@ def confusion_of(answer: Answer, judged: Judged, classes: int) -> Labels:
     """How often each class (rows) was predicted as each (columns), shape (classes, classes)."""
     pairs = np.bincount(judged.labels * classes + answer.predicted, minlength=classes * classes)
     return pairs.reshape(classes, classes)
-
-
-def all_answers(models: Iterable[Model]) -> list[Answer]:
-    return [answer for model in models for answer in model.answers]

@@ -87,11 +87,6 @@ def baseline_models(
 
     One that has a trial's settings comes once for each of the `wanted` with all its trials, any other once. Those in the
     folder `kept` for the same rows are not trained again.
-
-    Parameters
-    ----------
-    label : str
-        What the progress bar says.
     """
     asked: list[tuple[int | None, list[_Asked]]] = []
     for name in names:

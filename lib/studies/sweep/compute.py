@@ -6,16 +6,20 @@ at a time.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
+import numpy.typing as npt
 
 from lib.evaluation.calibration import reliability
+from lib.evaluation.checks import learned
 from lib.evaluation.metrics import most_surely_wrong
 from lib.files import digest_json
 from lib.machine import one_blas_thread
+from lib.mlp.course import objective
 from lib.mlp.estimator import MLPClassifier
 from lib.mlp.fused import Rung, Stopping
 from lib.mlp.labels import label, width
@@ -23,24 +27,14 @@ from lib.mlp.store import save_network
 from lib.mlp.trial import Trial
 from lib.search.search import Search, open_search
 from lib.studies.presentation import Rows
-from lib.studies.record.folder import keep_example
+from lib.studies.record import keep_example
 from lib.studies.study import ModelNote, Study
-from lib.studies.sweep.answers import (
-    Answer,
-    Judged,
-    Model,
-    all_answers,
-    ask,
-    class_scores,
-    confusion_of,
-    leads,
-)
+from lib.studies.sweep.answers import Answer, Judged, Model, ask, class_scores, confusion_of, leads
 from lib.studies.sweep.baselines import Wanted, baseline_models, held_out_among, held_out_of
 from lib.studies.sweep.judgement import judge, rivals_of, steps, winners, with_ranks
-from lib.studies.sweep.outcomes import configurations_of, explored, outcome
 from lib.studies.sweep.predictions import Predictions, save_predictions
 from lib.studies.sweep.remarks import remarks
-from lib.studies.sweep.result import Configuration, ModelRole, SweepResult, TrialOutcome, TunedOn, Tuning
+from lib.studies.sweep.result import Configuration, Explored, ModelRole, SweepResult, TrialOutcome, TunedOn, Tuning
 from lib.studies.sweep.rows import Candidates, Division, Source, sources_of
 from lib.studies.sweep.settings import SweepSettings
 from lib.studies.sweep.training import Trained, train_all, train_configurations
@@ -103,24 +97,17 @@ def stopping_of(settings: SweepSettings) -> Stopping:
 
 @dataclass(frozen=True)
 class _Judging:
-    """The models that were scored, and on which rows.
-
-    Attributes
-    ----------
-    rows_digest : str
-        Names the rows, whatever went into the networks.
-    models : tuple of Model
-        Winners first; `chosen` is the place of the best configuration's.
-    network : ModelNote
-        The chosen model's first seed.
-    """
+    """The models that were scored, and on which rows."""
 
     on: Rows
     judged: Judged
     rows_digest: str
+    """Names the rows, whatever went into the networks."""
     models: tuple[Model, ...]
+    """Winners first; `chosen` is the place of the best configuration's."""
     chosen: int
     network: ModelNote
+    """The chosen model's first seed."""
 
     @classmethod
     def test(
@@ -280,7 +267,7 @@ def _result(
     classes = len(dataset.class_names)
     models, chosen = judging.models, judging.chosen
     first = models[chosen].answers[0]
-    probabilities = {each.name: each.probabilities for each in all_answers(models)}
+    probabilities = {each.name: each.probabilities for model in models for each in model.answers}
     save_predictions(
         study.folder.path,
         Predictions(judging.rows_digest, judged.labels, probabilities, judged.groups, first.name),
@@ -320,4 +307,67 @@ def _result(
         remarks=remarks(configurations, scored, compared, judged, representations),
         training_seconds=sum(each.seconds for each in courses),
         network=judging.network,
+    )
+
+
+def configurations_of(
+    variant: str, settings: SweepSettings, groups: Sequence[Sequence[Trained]], candidates: Candidates
+) -> list[Configuration]:
+    """The configurations of one variant, still without ranks, from their results: groups of one result a seed."""
+    of_variant = settings.variants[variant]
+    return [
+        Configuration(
+            variant=variant,
+            number=number,
+            searched=of_variant.search is not None,
+            varied=of_variant.varied,
+            trials=tuple(outcome(each, candidates.of_seed[each.trial.seed].y_train) for each in group),
+            rank=0,
+        )
+        for number, group in enumerate(groups, start=1)
+    ]
+
+
+def outcome(trained: Trained, labels: npt.NDArray[np.int64]) -> TrialOutcome:
+    """A training as a record keeps it; `labels` are those of the rows that it had, shape (n,)."""
+    return TrialOutcome(
+        trial=trained.trial,
+        history=trained.history,
+        diverged_epoch=trained.diverged_epoch,
+        ended=trained.ended,
+        parameters=trained.parameters,
+        learned=learned(trained, labels),
+    )
+
+
+def explored(
+    variant: str, settings: SweepSettings, search: Search, configurations: Sequence[Configuration]
+) -> Explored:
+    """What one variant tried, and which of the settings that vary in it matter; `configurations` in the order asked for."""
+    dimensions = tuple(each for each in search.dimensions if each.size > 1)
+    points = tuple(search.points())
+    objectives = tuple(objective(each.trials) for each in configurations)
+    # A diverged one has no objective, and a halved one's is of an earlier epoch.
+    finished = [
+        place
+        for place, (each, value) in enumerate(zip(configurations, objectives, strict=True))
+        if math.isfinite(value) and not each.halved
+    ]
+    share, importances = 0.0, None
+    if len(dimensions) > 1:
+        from lib.search import importance  # and with it Optuna
+
+        rows = [points[place] | {"objective": objectives[place]} for place in finished]
+        share, importances = importance.best_share(len(finished)), importance.importances(dimensions, rows)
+    sampler = settings.variants[variant].search
+    return Explored(
+        variant=variant,
+        sampler="grid" if sampler is None else sampler.sampler,
+        dimensions=tuple(each.name for each in dimensions),
+        points=points,
+        objectives=objectives,
+        finished=len(finished),
+        lowest=min(finished, key=objectives.__getitem__, default=None),
+        importances=importances,
+        best_share=share,
     )

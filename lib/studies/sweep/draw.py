@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 
 from lib.evaluation.baselines import BASELINES
-from lib.mlp.labels import wrapped
 from lib.studies.presentation import Rows
 from lib.studies.study import Drawing, Study, Table
 from lib.studies.sweep.predictions import read_predictions
@@ -19,7 +18,7 @@ from lib.studies.sweep.rows import sources_of
 from lib.studies.sweep.runs import sampler_words
 from lib.studies.sweep.settings import SweepSettings
 from lib.studies.sweep.tables import tables
-from lib.studies.sweep.words import best_models, configuration_name, endings, in_order, model_name, number, rows_words
+from lib.studies.sweep.words import best_models, configuration_name, endings, in_order, model_name, rows_words
 
 if TYPE_CHECKING:
     from lib.search.space import Dimension
@@ -96,8 +95,7 @@ def _summary(result: SweepResult, title: str) -> Drawing:
 
     Baselines are lines where they were asked about the same rows.
     """
-    from lib.figures.baseline_lines import BaselineLine
-    from lib.figures.intervals import SummaryRow, axis_summary
+    from lib.figures.intervals import BaselineLine, SummaryRow, axis_summary
 
     positions, left_out = _best(result, range(len(result.configurations)), _ROWS)
     if any(each.searched for each in result.configurations):
@@ -137,7 +135,7 @@ def _training(result: SweepResult, title: str) -> Iterator[Drawing]:
             each = result.configurations[position]
             halved = f" · {endings(each.trials)}" if each.halved else ""
             name = configuration_name(result, position, variant=False) + halved
-            panels.append(Panel(wrapped(name, _PANEL_WIDTH), [trial.history for trial in each.trials]))
+            panels.append(Panel(textwrap.fill(name, _PANEL_WIDTH), [trial.history for trial in each.trials]))
         figure = training_curves(panels, f"{title}{words}\ncross-entropy{left_out}", overlap=result.overlap)
         yield Drawing(f"loss-curves{suffix}", f"Loss curves{words}", figure, variant if suffix else "")
 
@@ -151,7 +149,9 @@ def _finals(result: SweepResult, title: str) -> Iterator[Drawing]:
     trained = [at for at, model in enumerate(result.models) if model.trials]
     positions, left_out = best_models(result, trained, _PANELS)
     panels = [
-        Panel(wrapped(model_name(result, at), _PANEL_WIDTH), [trial.history for trial in result.models[at].trials])
+        Panel(
+            textwrap.fill(model_name(result, at), _PANEL_WIDTH), [trial.history for trial in result.models[at].trials]
+        )
         for at in positions
     ]
     error = training_curves(panels, f"{title}\nerror on training and test rows{left_out}", "error", "test")
@@ -177,8 +177,8 @@ def _answers(result: SweepResult, study: Study[SweepSettings], title: str) -> It
     probabilities = {name: kept.probabilities[result.models[at].answers] for name, at in compared.items()}
     curves = roc_and_precision_recall(kept.labels, probabilities, result.classes, f"{title}\n{rows}")
     yield Drawing("roc-and-precision-recall", "ROC, precision and recall", curves)
-    error = number(chosen.measured["ece"].estimate, 3)
-    words = f"{title}\nexpected calibration error of {model_name(result, result.chosen)}: {error}"
+    error = chosen.measured["ece"].estimate
+    words = f"{title}\nexpected calibration error of {model_name(result, result.chosen)}: {error:.3f}"
     networks = {name: at for name, at in compared.items() if result.models[at].role is not ModelRole.BASELINE}
     bins = {name: result.calibration[at] for name, at in networks.items()}
     yield Drawing("calibration", "Calibration", calibration_curves(bins, len(result.classes), words, rows))
@@ -210,35 +210,21 @@ def _images(study: Study[SweepSettings], result: SweepResult, rows: Sequence[int
 
 
 def _explored(result: SweepResult, explored: Explored, suffix: str, brackets: str, title: str) -> Iterator[Drawing]:
-    """What a variant tried: a search's course, and where several settings vary, where in them the low losses lie."""
-    from lib.figures.heat_map import heat_map
-    from lib.figures.search import Attempt, importance_bars, parallel_coordinates, search_history, words
+    """Where the low losses lie, in a variant in which several settings vary."""
+    from lib.figures.search import Attempt, parallel_coordinates
 
+    dimensions = _dimensions(result.settings, explored)
+    if len(dimensions) < 2:
+        return
     of_variant = [(at, each) for at, each in enumerate(result.configurations) if each.variant == explored.variant]
     attempts = [
-        Attempt(each.number, configuration_name(result, at, variant=False), point, objective, each.halved)
+        Attempt(configuration_name(result, at, variant=False), point, objective, each.halved)
         for (at, each), point, objective in zip(of_variant, explored.points, explored.objectives, strict=True)
     ]
-    variant = explored.variant if suffix else ""
-    heading = f"{title}{brackets}\n%s, {sampler_words(explored.sampler)}"
-    dimensions = {each.name: each for each in _dimensions(result.settings, explored)}
-    if len(dimensions) > 1:
-        picture = parallel_coordinates(attempts, list(dimensions.values()), heading % "configurations")
-        yield Drawing(
-            f"parallel-coordinates{suffix}", f"Settings and losses of all configurations{brackets}", picture, variant
-        )
-        shown = list(explored.importances or dimensions)[:2]
-        if (len(dimensions) == 2 or explored.importances) and explored.finished:
-            one, other = (dimensions[name] for name in shown)
-            names = f"{words(one.name)} and {words(other.name)}"
-            picture = heat_map(attempts, (one, other), heading % names)
-            yield Drawing(f"heat-map{suffix}", f"Lowest loss by {names}{brackets}", picture, variant)
-    if explored.importances:
-        picture = importance_bars(explored.importances, heading % "importance of settings")
-        yield Drawing(f"importances{suffix}", f"Importance of each setting{brackets}", picture, variant)
-    if explored.sampler != "grid":
-        picture = search_history(attempts, heading % "course")
-        yield Drawing(f"search-history{suffix}", f"Course of the search{brackets}", picture, variant)
+    heading = f"{title}{brackets}\nconfigurations, {sampler_words(explored.sampler)}"
+    picture = parallel_coordinates(attempts, dimensions, heading)
+    caption = f"Settings and losses of all configurations{brackets}"
+    yield Drawing(f"parallel-coordinates{suffix}", caption, picture, explored.variant if suffix else "")
 
 
 def _dimensions(settings: SweepSettings, explored: Explored) -> list[Dimension]:

@@ -114,10 +114,7 @@ def forecast(settings: SweepSettings, inputs: Mapping[str, Ahead], folder: Folde
 def require_memory(name: str, settings: SweepSettings, inputs: Mapping[str, Ahead]) -> None:
     """Refuse inputs whose rows, which lie in one array, are larger than the memory that is free.
 
-    Raises
-    ------
-    ConfigError
-        Naming the study, the input and the fix.
+    Raises ConfigError, naming the study, the input and the fix.
     """
     free = free_memory()
     for role in settings.roles:
@@ -246,17 +243,11 @@ def winners_ahead(settings: SweepSettings) -> int:
 
 def _after(settings: SweepSettings) -> str:
     """What is not known ahead."""
-    seeds = len(settings.seeds)
-    words = [
-        f"variant {name!r} trains {variant.search.configurations} configurations with {seeds} seed(s) each, which its "
-        f"{variant.search.sampler} search chooses"
-        for name, variant in settings.variants.items()
-        if variant.search is not None
-    ]
+    seeds, words = len(settings.seeds), []
     if settings.rungs:
         words.append("halving ends trials early, and trains the other seeds of those left only")
     if settings.test:
-        count = "" if words else f" ({winners_ahead(settings) * seeds} trials)"
+        count = "" if words or _searched(settings) else f" ({winners_ahead(settings) * seeds} trials)"
         what = "the winner" if settings.axis is None else f"the winner of each {settings.axis.replace('_', ' ')}"
         words.append(f"trains {what} again in the end{count}")
     if settings.also_on:

@@ -22,34 +22,23 @@ _FORMAT = "probeflow-predictions-1"
 
 @dataclass(frozen=True)
 class Predictions:
-    """What models said of one dataset's test rows.
-
-    Attributes
-    ----------
-    dataset_digest : str
-        The dataset whose test rows these are, in its order.
-    labels : ndarray of int64, shape (n,)
-    probabilities : mapping of str to ndarray, shape (n, classes)
-        Name of a model -> its probabilities, as they were scored.
-    groups : ndarray of int64, shape (n,), or None
-        Rows that are not independent, as the dataset's split has them.
-    chosen : str or None
-        The model that the study is about.
-    """
+    """What models said of one dataset's test rows."""
 
     dataset_digest: str
+    """The dataset whose test rows these are, in its order."""
     labels: npt.NDArray[np.int64]
+    """Int64, shape (n,)."""
     probabilities: Mapping[str, npt.NDArray[np.floating]]
+    """Mapping of str to ndarray, shape (n, classes). Name of a model -> its probabilities, as they were scored."""
     groups: npt.NDArray[np.int64] | None = None
+    """Int64, shape (n,), or None. Rows that are not independent, as the dataset's split has them."""
     chosen: str | None = None
+    """The model that the study is about."""
 
     def of(self, name: str) -> npt.NDArray[np.int64]:
         """The classes that a model predicted, shape (n,).
 
-        Raises
-        ------
-        DataError
-            When no model of that name was compared; it names those that were.
+        Raises DataError when no model of that name was compared; it names those that were.
         """
         if name not in self.probabilities:
             raise DataError(f"no predictions of {name!r} were kept (there are: {', '.join(self.probabilities)})")
@@ -63,10 +52,7 @@ class Predictions:
     def compare(self, name: str, other: Predictions, other_name: str) -> PairedPredictions:
         """A model here less one of another study, or of this one, on the test rows that both answered.
 
-        Raises
-        ------
-        DataError
-            When the two were tested on different rows, or a name is unknown.
+        Raises DataError when the two were tested on different rows, or a name is unknown.
         """
         if not self.same_rows(other):
             raise DataError(
@@ -88,13 +74,7 @@ def save_predictions(folder: Path, predictions: Predictions) -> None:
 
 
 def read_predictions(folder: Path) -> Predictions:
-    """The predictions kept in a study's folder.
-
-    Raises
-    ------
-    DataError
-        When there are none, or the file is damaged.
-    """
+    """The predictions kept in a study's folder. Raises DataError when there are none, or the file is damaged."""
     path = folder / FILE
     fetch_file(path)
     try:

@@ -37,26 +37,17 @@ class Weights(StrEnum):
 
 
 class Representation(Stored):
-    """What went into the networks.
-
-    Attributes
-    ----------
-    node : str
-        The node of the profile.
-    weights : Weights or None
-        Of the frozen network; None for raw pixels.
-    description : str
-        For reading: "raw pixels", or backbone, layer and weights.
-    standardised : bool
-        Whether each feature was scaled by training rows.
-    """
+    """What went into the networks."""
 
     node: str
     description: str
+    """For reading: "raw pixels", or backbone, layer and weights."""
     weights: Weights | None
+    """Of the frozen network; None for raw pixels."""
     width: int
     digest: str
     standardised: bool
+    """Whether each feature was scaled by training rows."""
 
     @property
     def is_pixels(self) -> bool:
@@ -75,24 +66,17 @@ class TrialOutcome(Course, Stored):
 
 
 class Configuration(Stored):
-    """One setting of one variant and its trials, one a seed.
-
-    Attributes
-    ----------
-    number : int
-        Place among the variant's configurations in the order tried, from 1.
-    varied : tuple of str
-        The settings that vary within the variant.
-    rank : int
-        Place in the study, 1 for the best by mean final validation accuracy.
-    """
+    """One setting of one variant and its trials, one a seed."""
 
     variant: str
     number: int
+    """Place among the variant's configurations in the order tried, from 1."""
     searched: bool
     varied: tuple[str, ...]
+    """The settings that vary within the variant."""
     trials: tuple[TrialOutcome, ...]
     rank: int
+    """Place in the study, 1 for the best by mean final validation accuracy."""
 
     @property
     def trial(self) -> Trial:
@@ -156,37 +140,25 @@ class Step(Stored):
 
 
 class Explored(Stored):
-    """What one variant tried.
-
-    Attributes
-    ----------
-    sampler : str
-        "grid", or the sampler of its search.
-    dimensions : tuple of str
-        What varied; `hidden` as a range is two: depth and units.
-    points : tuple of dict
-        One a configuration in the order tried: dimension -> value.
-    objectives : tuple of float
-        Mean over seeds of the best validation loss; infinite where it diverged.
-    finished : int
-        Configurations whose objectives compare: neither diverged nor halved.
-    lowest : int or None
-        Place, among the variant's points, of the lowest objective of a finished one.
-    importances : dict of str to float, or None
-        Each dimension's share in being among the best (PED-ANOVA), highest first; None where too few finished.
-    best_share : float
-        The share of finished configurations that counts as best.
-    """
+    """What one variant tried."""
 
     variant: str
     sampler: Literal["grid", "random", "tpe"]
+    """"grid", or the sampler of its search."""
     dimensions: tuple[str, ...]
+    """What varied; `hidden` as a range is two: depth and units."""
     points: tuple[dict[str, str | int | float], ...]
+    """One a configuration in the order tried: dimension -> value."""
     objectives: tuple[Number, ...]
+    """Mean over seeds of the best validation loss; infinite where it diverged."""
     finished: int
+    """Configurations whose objectives compare: neither diverged nor halved."""
     lowest: int | None
+    """Place, among the variant's points, of the lowest objective of a finished one."""
     importances: dict[str, float] | None
+    """Each dimension's share in being among the best (PED-ANOVA), highest first; None where too few finished."""
     best_share: float
+    """The share of finished configurations that counts as best."""
 
 
 class ModelRole(StrEnum):
@@ -209,80 +181,54 @@ class TunedOn(StrEnum):
 
 
 class Tuning(Stored):
-    """How a model's settings were chosen: its budget.
-
-    Attributes
-    ----------
-    tried : int
-        How many settings were tried: of a network the configurations among which it is the best, of an axis those of its
-        value.
-    seconds : float
-        How long these took, one after another.
-    at_end : tuple of str
-        Of a baseline: settings whose chosen value ends the path of what is tried, so that a better may lie beyond.
-    """
+    """How a model's settings were chosen: its budget."""
 
     tried: int
+    """How many settings were tried: of a network the configurations among which it is the best, of an axis those of
+    its value."""
     on: TunedOn
     seconds: float
+    """How long these took, one after another."""
     at_end: tuple[str, ...] = ()
+    """Of a baseline: settings whose chosen value ends the path of what is tried, so that a better may lie beyond."""
 
 
 class SeedScore(Stored):
-    """What a model with one seed scored: `lib.evaluation.measures` by name, without the rows' prefix.
-
-    Attributes
-    ----------
-    seconds : float
-        How long its training took, after its settings were chosen.
-    digest : str
-        Of its answers: models of equal digest said the same.
-    """
+    """What a model with one seed scored: `lib.evaluation.measures` by name, without the rows' prefix."""
 
     seed: int
     measures: dict[str, Number]
     right: int
     seconds: float
+    """How long its training took, after its settings were chosen."""
     digest: str
+    """Of its answers: models of equal digest said the same."""
 
 
 class Scored(Stored):
-    """A model scored on the rows that the study judges by.
-
-    Attributes
-    ----------
-    representation : int
-        Position among the study's representations.
-    configuration : int or None
-        Position of the configuration whose settings it has; None for a baseline that has none of them.
-    settings : dict
-        Of a baseline: its own settings as chosen, e.g. {"C": 1.0}; of a network they are those of its configuration.
-    trials : tuple of TrialOutcome
-        The trainings, one a seed, which watched the judged rows for their curves; empty for a baseline.
-    scores : tuple of SeedScore
-        One a seed; baselines without a seed have one.
-    accuracy : Interval
-        The first seed's, with a 95 % interval over rows: Wilson's, or a bootstrap's where rows come in groups.
-    measured : dict of str to Interval
-        The first seed's measures, each with a bootstrap interval.
-    with_both : Interval
-        The mean accuracy over seeds with a 95 % interval for both: other seeds, and other rows of the same kind.
-    answers : str
-        Its name among the study's predictions (first seed).
-    """
+    """A model scored on the rows that the study judges by."""
 
     role: ModelRole
     representation: int
+    """Position among the study's representations."""
     configuration: int | None
+    """Position of the configuration whose settings it has; None for a baseline that has none of them."""
     baseline: Baseline | None
     settings: dict[str, str | int | float]
+    """Of a baseline: its own settings as chosen, e.g. {"C": 1.0}; of a network they are those of its configuration."""
     tuning: Tuning
     trials: tuple[TrialOutcome, ...]
+    """The trainings, one a seed, which watched the judged rows for their curves; empty for a baseline."""
     scores: tuple[SeedScore, ...]
+    """One a seed; baselines without a seed have one."""
     accuracy: Interval
+    """The first seed's, with a 95 % interval over rows: Wilson's, or a bootstrap's where rows come in groups."""
     measured: dict[str, Interval]
+    """The first seed's measures, each with a bootstrap interval."""
     with_both: Interval
+    """The mean accuracy over seeds with a 95 % interval for both: other seeds, and other rows of the same kind."""
     answers: str
+    """Its name among the study's predictions (first seed)."""
 
 
 class Outcome(StrEnum):
@@ -294,26 +240,16 @@ class Outcome(StrEnum):
 
 
 class Lead(Stored):
-    """The chosen model's accuracy less another's.
-
-    Attributes
-    ----------
-    model : int
-        Position of the other among the models.
-    same_rows : PairedPredictions
-        First seeds on the same rows: a paired bootstrap's interval and McNemar's test.
-    p : float
-        McNemar's p by Holm's correction over all other models.
-    over_seeds : Difference or None
-        Paired over seeds; None where the other has not the same seeds, or there is one.
-    outcome : Outcome
-        By `p`.
-    """
+    """The chosen model's accuracy less another's."""
 
     model: int
+    """Position of the other among the models."""
     same_rows: PairedPredictions
+    """First seeds on the same rows: a paired bootstrap's interval and McNemar's test."""
     p: float
+    """McNemar's p by Holm's correction over all other models."""
     over_seeds: Difference | None
+    """Paired over seeds; None where the other has not the same seeds, or there is one."""
     outcome: Outcome
 
 
@@ -360,35 +296,7 @@ class Remark(Stored):
 
 
 class SweepResult(Result):
-    """Everything that a sweep found.
-
-    Attributes
-    ----------
-    settings : SweepSettings
-        As the sweep was run.
-    classes : tuple of str
-        Names of the classes.
-    train_rows, validation_rows, judged_rows : int
-        Rows that candidates trained on, were watched on, and that `models` are scored on.
-    held_out : bool
-        Whether validation rows were held out of the training split, which has no validation split beside it.
-    judged_on : Rows
-        TEST when the sweep tests its winners; else VALIDATION, by which the best was chosen.
-    groups : int or None
-        How many groups the judged rows come in, where they come in groups.
-    majority : float
-        Share of the most frequent class among the judged rows.
-    best : int
-        Position of the best configuration.
-    models : tuple of Scored
-        Winners (of each axis value, or the best alone), then other inputs, then baselines.
-    chosen : int
-        Position of the best configuration's model.
-    confusion : tuple of tuple of int
-        Of the chosen model's first seed: true classes in rows, predicted ones in columns.
-    calibration : tuple of tuple of Bin
-        Of each model.
-    """
+    """Everything that a sweep found."""
 
     settings: SweepSettings
     representations: tuple[Representation, ...]
@@ -396,20 +304,28 @@ class SweepResult(Result):
     train_rows: int
     validation_rows: int
     judged_rows: int
+    """Rows that candidates trained on, were watched on, and that `models` are scored on."""
     held_out: bool
+    """Whether validation rows were held out of the training split, which has no validation split beside it."""
     judged_on: Rows
+    """TEST when the sweep tests its winners; else VALIDATION, by which the best was chosen."""
     groups: int | None
+    """How many groups the judged rows come in, where they come in groups."""
     majority: float
+    """Share of the most frequent class among the judged rows."""
     configurations: tuple[Configuration, ...]
     best: int
     judgement: Judgement
     steps: tuple[Step, ...]
     explored: tuple[Explored, ...]
     models: tuple[Scored, ...]
+    """Winners (of each axis value, or the best alone), then other inputs, then baselines."""
     chosen: int
+    """Position of the best configuration's model."""
     leads: tuple[Lead, ...]
     per_class: tuple[ClassScore, ...]
     confusion: tuple[tuple[int, ...], ...]
+    """Of the chosen model's first seed: true classes in rows, predicted ones in columns."""
     calibration: tuple[tuple[Bin, ...], ...]
     most_wrong: tuple[WrongRow, ...]
     wrong_rows: int

@@ -97,10 +97,7 @@ class Source:
     def finals(self) -> Division:
         """All development rows, and the test rows; the latter are watched for curves, and nothing is chosen by them.
 
-        Raises
-        ------
-        DataError
-            When the data has no test split.
+        Raises DataError when the data has no test split.
         """
         self.dataset.require("test", "the sweep scores its winners on test rows (test: true)")
         development = tuple(self._whole(split) for split in ("train", "validation") if split in self.dataset.splits)
@@ -119,21 +116,13 @@ class Source:
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Which training rows are watched instead of trained on.
-
-    Attributes
-    ----------
-    share : float
-        Of each class.
-    seed : int
-        Draws them; of folds, which all are of one draw, the fold's place.
-    folds : int or None
-        As many folds there are; None: rows of another seed may be the same.
-    """
+    """Which training rows are watched instead of trained on."""
 
     share: float
     seed: int
+    """Draws them; of folds, which all are of one draw, the fold's place."""
     folds: int | None = None
+    """As many folds there are; None: rows of another seed may be the same."""
 
     def rows(self, dataset: Dataset) -> tuple[Positions, Positions]:
         """Rows kept and rows held out, both sorted; groups and exact duplicates stay whole."""
@@ -170,35 +159,23 @@ def _rows_key(digest: str, standardise: bool, *rows: str | float) -> str:
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows as they are trained on and watched.
-
-    Attributes
-    ----------
-    data : TrialData
-        Views of one array.
-    standardiser : Standardiser or None
-        What was done to them.
-    examples : ndarray of float32, shape (n, width)
-        The first watched rows, at most five, as they were before that.
-    """
+    """Rows as they are trained on and watched."""
 
     data: TrialData
+    """Views of one array."""
     standardiser: Standardiser | None
+    """What was done to them."""
     examples: npt.NDArray[np.float32]
+    """Float32, shape (n, width). The first watched rows, at most five, as they were before that."""
 
 
 @dataclass(frozen=True)
 class Division:
-    """Which rows of a source are trained on and which are watched; they are read when they are first asked for.
-
-    Attributes
-    ----------
-    key : str
-        Digest of what decides them.
-    """
+    """Which rows of a source are trained on and which are watched; they are read when they are first asked for."""
 
     source: Source
     key: str
+    """Digest of what decides them."""
     train: tuple[Part, ...]
     watched: tuple[Part, ...]
 
@@ -255,13 +232,7 @@ class Division:
 
 @dataclass(frozen=True)
 class Candidates:
-    """The rows that each seed's candidates train on and are watched on: the same for all, or a split of its own.
-
-    Attributes
-    ----------
-    of_seed : dict of int to Division
-        In the order of the sweep's seeds.
-    """
+    """The rows that each seed's candidates train on and are watched on: the same for all, or a split of its own."""
 
     of_seed: Mapping[int, Division]
 

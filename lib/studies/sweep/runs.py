@@ -247,12 +247,8 @@ def with_configuration(
 ) -> list[RunNote]:
     """The run of a configuration, then its trials' runs, one a seed, now below it.
 
-    Parameters
-    ----------
-    trials : sequence of RunNote
-        Of one role; params and tags in which they differ are listed, settings in which they differ left out.
-    overlap : float
-        See `SweepResult.overlap`; of candidates.
+    `trials`: of one role; params and tags in which they differ are listed, settings in which they differ left out.
+    `overlap`: see `SweepResult.overlap`; of candidates.
     """
     first = trials[0]
     shown = {

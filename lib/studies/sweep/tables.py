@@ -45,13 +45,12 @@ def tables(result: SweepResult) -> Iterator[Table]:
         yield Table("steps", "From one value of the axis to the next", step_rows(result))
     if important := importance_rows(result):
         yield Table("importances", "Importance of each setting", important)
-    if searched := search_rows(result):
-        yield Table("search", "Searches in the order tried", searched)
 
 
 def configuration_rows(result: SweepResult) -> list[Row]:
     """One row a configuration, the best first: the settings that vary anywhere, and figures over seeds."""
     varied = dict.fromkeys(name for each in result.configurations for name in each.varied)
+    leads = {rival.configuration: rival.difference for rival in result.judgement.rivals}
     rows = []
     for position in sorted(range(len(result.configurations)), key=lambda at: result.configurations[at].rank):
         each = result.configurations[position]
@@ -68,7 +67,7 @@ def configuration_rows(result: SweepResult) -> list[Row]:
         }
         for name in _STATISTICS:
             row |= _estimate(name, result.estimate(each.trials, name))
-        rows.append(row)
+        rows.append(row | _difference("best_less_this", leads.get(position)))
     return rows
 
 
@@ -217,20 +216,6 @@ def importance_rows(result: SweepResult) -> list[Row]:
         for each in result.explored
         for name, share in (each.importances or {}).items()
     ]
-
-
-def search_rows(result: SweepResult) -> list[Row]:
-    """One row a configuration of a search in the order tried: where it lies, and the objective that is minimised."""
-    searched = [each for each in result.explored if each.sampler != "grid"]
-    dimensions = dict.fromkeys(name for each in searched for name in each.dimensions)
-    rows = []
-    for each in searched:
-        of_variant = [one for one in result.configurations if one.variant == each.variant]
-        for one, point, objective in zip(of_variant, each.points, each.objectives, strict=True):
-            place = {name: point.get(name) for name in dimensions}
-            row = {"variant": each.variant, "number": one.number, **place, "objective": objective}
-            rows.append(row | {"ended": endings(one.trials)})
-    return rows
 
 
 def _estimate(name: str, of: Estimate) -> Row:

@@ -54,18 +54,10 @@ def train_all(
 ) -> list[Trained]:
     """Results of `trials` in their order: stored ones, and new ones trained as one call of the fused engine.
 
-    Parameters
-    ----------
-    division : Division
-        The rows; its key is part of the key under which each result is kept. They are read only when a trial is missing.
-    label : str
-        What the progress bar says.
-    stopping : Stopping, optional
-        Part of the key too. With rungs a trial's course depends on its rivals: results are then kept under a key that
-        names all of them, and are taken from disk only together.
-
-    Trials train on the first CUDA device if there is one, else on the CPU. Networks too large to be in memory together
-    train in several calls, unless they compete at rungs.
+    Results are kept under a key that holds those of `division`, whose rows are read only when a trial is missing, and of
+    `stopping`. With rungs a trial's course depends on its rivals: the key then names all of them, and results are taken
+    from disk only together. Trials train on the first CUDA device if there is one, else on the CPU. Networks too large to
+    be in memory together train in several calls, unless they compete at rungs.
     """
     stopping = stopping or Stopping()
     rows_key = stopped_key(trials, division.key, stopping)

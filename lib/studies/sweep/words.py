@@ -5,22 +5,18 @@ Nothing reads it back: what is looked up goes by a position, a setting or an enu
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
-from typing import Any
+from math import inf
 
 from lib.evaluation.baselines import BASELINES
-from lib.evaluation.intervals import LEVEL, Difference, Estimate, Interval, p_words
-from lib.mlp.labels import setting
-from lib.mlp.trial import Trial
+from lib.evaluation.intervals import Estimate, Interval
+from lib.mlp.labels import label
 from lib.studies.presentation import Rows
 from lib.studies.sweep.result import (
     Doubt,
-    Judgement,
     ModelRole,
     Outcome,
     Remark,
-    Rival,
     Scored,
     SweepResult,
     TrialOutcome,
@@ -29,6 +25,7 @@ from lib.studies.sweep.result import (
     Verdict,
     Weights,
 )
+from lib.text import listed
 
 OUTCOMES = {
     Outcome.AHEAD: "significantly better",
@@ -39,60 +36,28 @@ OUTCOMES = {
 _NAMED = 12
 """Trials, models and variants that warnings name one by one, at most."""
 
-
-def number(value: float, decimals: int = 4) -> str:
-    """A figure with so many decimals."""
-    return f"{value:.{decimals}f}" if math.isfinite(value) else "not finite"
-
-
-def estimate_words(of: Estimate, decimals: int = 4) -> str:
-    """Mean ± standard deviation (95 % confidence interval), such as "0.9721 ± 0.0031 (0.9690 to 0.9752)"."""
-    mean = number(of.mean, decimals)
-    if of.standard_deviation is None or of.low is None or of.high is None:
-        return mean
-    return f"{mean} ± {number(of.standard_deviation, decimals)} ({_ends(of.low, of.high, decimals)})"
+_VERDICTS = {
+    Verdict.SIGNIFICANT: "significantly better than all others",
+    Verdict.NOT_SIGNIFICANT: "not significantly better than all others",
+    Verdict.ONE_SEED: "the best with one seed, untested",
+    Verdict.ONLY: "the only configuration",
+    Verdict.NOT_FINITE: "no configuration's figures are finite with every seed",
+}
 
 
-def interval_words(of: Interval, decimals: int = 4) -> str:
-    """An estimate and its interval, such as "0.9721 (0.9690 to 0.9752)"."""
-    if not (math.isfinite(of.low) and math.isfinite(of.high)):
-        return number(of.estimate, decimals)
-    return f"{number(of.estimate, decimals)} ({_ends(of.low, of.high, decimals)})"
-
-
-def decimals_for(spread: float) -> int:
-    """Decimals by which a spread has two significant digits: from 2 to 4.
-
-    >>> decimals_for(0.031), decimals_for(0.0042), decimals_for(0.0)
-    (3, 4, 4)
-    """
-    return max(2, min(4, 1 - math.floor(math.log10(spread)))) if spread > 0 and math.isfinite(spread) else 4
-
-
-def difference_words(of: Difference) -> str:
-    """A paired difference, its 95 % confidence interval and its p-value."""
-    if of.low == of.high:
-        return f"{number(of.estimate)} with each of {of.pairs} seeds"
-    return f"{number(of.estimate)} ({_ends(of.low, of.high, 4)}), {p_words(of.p_value)}"
-
-
-def _ends(low: float, high: float, decimals: int) -> str:
-    return f"{number(low, decimals)} to {number(high, decimals)}"
-
-
-def label(trial: Trial, varied: Sequence[str], *, searched: bool) -> str:
-    """A trial by the settings that vary; numbers that a search drew with three digits."""
-
-    def shown(of: Any) -> Any:
-        return float(f"{of:.3g}") if searched and isinstance(of, float) else of
-
-    return " · ".join(setting(name, shown(getattr(trial, name)), type(trial)) for name in varied)
+def score_words(over: Estimate, rows: Interval | None = None) -> str:
+    """A score with three digits and its 95 % interval: over seeds, or of one seed over rows."""
+    if over.low is not None and over.high is not None:
+        return f"{over.mean:.3f} (95 % interval {over.low:.3f} to {over.high:.3f})"
+    if rows is None:
+        return f"{over.mean:.3f}, one seed"
+    return f"{rows.estimate:.3f} (95 % interval over rows {rows.low:.3f} to {rows.high:.3f}, one seed)"
 
 
 def configuration_name(result: SweepResult, position: int, *, variant: bool = True) -> str:
     """A configuration by what varies in its variant, and of several variants by that; of a search by its number, too."""
     of = result.configurations[position]
-    named = label(of.trial, of.varied, searched=of.searched)
+    named = label(of.trial, of.varied, rounded=of.searched)
     named = f"#{of.number} · {named}" if of.searched else named
     if variant and len(result.settings.variants) > 1:
         return f"{of.variant}: {named}" if named else of.variant
@@ -123,17 +88,12 @@ def model_name(result: SweepResult, position: int) -> str:
 
 def in_order(result: SweepResult) -> list[int]:
     """Positions of the scored models as they are listed: each winner before the baselines at its settings, then the rest."""
-    positions = list(range(len(result.models)))
-    winners = [at for at in positions if result.models[at].role is ModelRole.WINNER]
 
-    def place(at: int) -> tuple[int, int]:
+    def place(at: int) -> tuple[float, int]:
         model = result.models[at]
-        if model.role is ModelRole.ALSO_ON or model.configuration is None:
-            return len(winners), at
-        settings = [result.models[winner].configuration for winner in winners]
-        return settings.index(model.configuration), at
+        return (inf if model.role is ModelRole.ALSO_ON or model.configuration is None else model.configuration), at
 
-    return sorted(positions, key=place)
+    return sorted(range(len(result.models)), key=place)
 
 
 def best_models(result: SweepResult, positions: Sequence[int], limit: int) -> tuple[list[int], str]:
@@ -151,7 +111,7 @@ def settings_words(result: SweepResult, position: int) -> str:
     if of.configuration is None:
         return ", ".join(words)
     configuration = result.configurations[of.configuration]
-    network = label(configuration.trial, configuration.varied, searched=configuration.searched)
+    network = label(configuration.trial, configuration.varied, rounded=configuration.searched)
     if of.role is ModelRole.WINNER:
         return network
     return ", ".join([f"the network's ({network})" if network else "the network's", *words])
@@ -178,16 +138,8 @@ def plain_value(value: str | float) -> str:
 
 
 def endings(trials: Sequence[TrialOutcome]) -> str:
-    """How trials ended, each way once, with how many of several: "out of patience at epoch 11 to 12 (2 of 3), finished"."""
-    told = []
-    for ended in dict.fromkeys(each.ended for each in trials):
-        alike = [each for each in trials if each.ended == ended]
-        shortest, longest = (pick(alike, key=lambda each: len(each.history)) for pick in (min, max))
-        words = shortest.ended_words
-        if ended != "finished" and len(shortest.history) < len(longest.history):
-            words += f" to {len(longest.history)}"
-        told.append(words if len(alike) == len(trials) else f"{words} ({len(alike)} of {len(trials)})")
-    return ", ".join(told)
+    """How trials ended, each way once: "out of patience at epoch 11, finished"."""
+    return ", ".join(dict.fromkeys(each.ended_words for each in trials))
 
 
 def rows_words(result: SweepResult) -> str:
@@ -201,168 +153,71 @@ def is_random(result: SweepResult) -> bool:
 
 
 def verdict_words(result: SweepResult) -> str:
-    """Whether the best configuration is significantly better than the others, the runner-up first, with differences."""
-    judgement = result.judgement
-    plain = _without_difference(result, judgement)
-    if plain is not None:
-        return plain
-    finite = _finite(judgement)
-    near = [each for each in finite if not _significant(each)]
-    second, rest = finite[0], len(finite) - 1
-    runner_up = f"the runner-up, {_rival(result, second)}"
-    if not near:
-        more = f", and than {_the_others(rest)}" if rest else ""
-        return f"significantly better than {runner_up}{more}"
-    if second in near:
-        more = f", nor from {_the_others(len(near) - 1, rest)}" if len(near) > 1 else ""
-        return f"not significantly different from {runner_up}{more}"
-    return f"significantly better than {runner_up}, but not significantly different from {_rival(result, near[0])}"
-
-
-def brief_verdict(result: SweepResult) -> str:
-    """The same in a clause."""
-    judgement = result.judgement
-    plain = _without_difference(result, judgement)
-    if plain is not None:
-        return plain
-    second = _finite(judgement)[0]
-    name = configuration_name(result, second.configuration)
-    if judgement.verdict is Verdict.SIGNIFICANT:
-        return (
-            "significantly better than all others" if len(judgement.rivals) > 1 else f"significantly better than {name}"
-        )
-    if _significant(second):
-        return f"significantly better than the runner-up, {name}, but not than all others"
-    return f"not significantly different from the runner-up, {name}"
-
-
-def _without_difference(result: SweepResult, judgement: Judgement) -> str | None:
-    """The verdict where no difference led to it."""
-    if judgement.verdict is Verdict.ONE_SEED:
-        second = configuration_name(result, judgement.rivals[0].configuration)
-        return f"one seed cannot say whether it is better than {second}"
-    if judgement.verdict is Verdict.ONLY:
-        finite = " whose figures are finite with every seed" if judgement.rivals else ""
-        return f"the only configuration{finite}"
-    if judgement.verdict is Verdict.NOT_FINITE:
-        return "no configuration's figures are finite with every seed"
-    return None
-
-
-def _finite(judgement: Judgement) -> list[Rival]:
-    return [each for each in judgement.rivals if each.difference is not None]
-
-
-def _significant(rival: Rival) -> bool:
-    return rival.difference is not None and rival.difference.significant
-
-
-def _rival(result: SweepResult, rival: Rival) -> str:
-    assert rival.difference is not None
-    of = rival.difference
-    by = difference_words(of)
-    if of.low != of.high:
-        ends = f"{number(of.low)} to {number(of.high)}"
-        by = f"{number(of.estimate)}, 95 % confidence interval {ends}, {p_words(of.p_value)}"
-    return f"{configuration_name(result, rival.configuration)} (by {by})"
-
-
-def _the_others(count: int, of: int | None = None) -> str:
-    if of is None or count == of:
-        return "the other" if count == 1 else f"each of the other {count}"
-    return f"{count} of the other {of}"
-
-
-def step_words(difference: Difference | None, p: float) -> str:
-    """What a loss does from one value of the axis to the next; `p` is by Holm's correction."""
-    if difference is None:
-        return "a loss is not finite"
-    if p >= LEVEL:
-        return "no significant change"
-    return "falls" if difference.estimate < 0 else "rises"
+    """Whether the best configuration is significantly better than the others."""
+    of = result.judgement
+    only = of.verdict is Verdict.ONLY and of.rivals
+    return f"{_VERDICTS[of.verdict]}{' whose figures are finite with every seed' if only else ''}"
 
 
 def remarks_words(result: SweepResult) -> list[str]:
-    """What a reader should know before believing the figures, a sentence each.
-
-    Trials that did not learn are named one by one; of a variant that searches, which tries such settings on purpose, or
-    that has many, one sentence counts them.
-    """
-    alone: dict[Doubt, list[Remark]] = {}
-    for remark in result.remarks:
-        if remark.configuration is None and remark.doubt is not Doubt.HIGHER_SCORE:
-            alone.setdefault(remark.doubt, []).append(remark)
-    sentences = []
-    for remarks in alone.values():
-        more = f", and {len(remarks) - 1:,} more like it (see models.csv)" if len(remarks) > _NAMED else ""
-        sentences += [_remark_words(result, remark) + more for remark in (remarks[:1] if more else remarks)]
-    sentences += _higher_words(result)
-    of_variants: dict[str, list[Remark]] = {}
+    """What a reader should know before believing the figures, a sentence each; of many of a kind one counts them."""
+    kinds: dict[Doubt, list[Remark]] = {}
+    failed: list[Remark] = []
     for remark in result.remarks:
         if remark.configuration is not None:
-            of_variants.setdefault(result.configurations[remark.configuration].variant, []).append(remark)
-    if len(of_variants) > _NAMED:
-        among = f"configurations of {len(result.settings.variants):,} variants"
-        every = [remark for remarks in of_variants.values() for remark in remarks]
-        sentences.append(_failed(every, len(result.configurations), among))
-        return sentences
-    for variant, remarks in of_variants.items():
-        if result.settings.variants[variant].search is not None or len(remarks) > _NAMED:
-            named = f"{variant}: " if len(result.settings.variants) > 1 else ""
-            tried = sum(each.variant == variant for each in result.configurations)
-            sentences.append(named + _failed(remarks, tried, "configurations"))
+            failed.append(remark)
         else:
-            sentences += [_trial_remark(result, remark) for remark in remarks]
+            kinds.setdefault(remark.doubt, []).append(remark)
+    sentences: list[str] = []
+    for doubt, remarks in kinds.items():
+        if doubt is Doubt.HIGHER_SCORE:
+            sentences += _higher_words(result, remarks)
+        elif len(remarks) > _NAMED:
+            more = f"and {len(remarks) - 1:,} more like it (see models.csv)"
+            sentences.append(f"{_remark_words(result, remarks[0])}, {more}")
+        else:
+            sentences += [_remark_words(result, remark) for remark in remarks]
+    if len(failed) > _NAMED or (failed and any(each.search for each in result.settings.variants.values())):
+        count, every = len({remark.configuration for remark in failed}), len(result.configurations)
+        several = len(result.settings.variants)
+        of = f" of {several:,} variants" if several > 1 else ""
+        sentences.append(f"{count:,} of {every:,} configurations{of} diverged or did not learn with some seed")
+    else:
+        sentences += [_remark_words(result, remark) for remark in failed]
     return sentences
 
 
-def _failed(remarks: Sequence[Remark], tried: int, among: str) -> str:
-    count = len({remark.configuration for remark in remarks})
-    return f"{count:,} of {tried:,} {among} diverged or did not learn with some seed; configurations.csv names them"
-
-
-def _higher_words(result: SweepResult) -> Iterator[str]:
+def _higher_words(result: SweepResult, remarks: Sequence[Remark]) -> Iterator[str]:
     """The models that score higher than the chosen one: those that are significantly better, and those that are not."""
     for significant, words in ((True, "significantly higher"), (False, "higher, but not significantly,")):
         named = [
             f"{model_name(result, remark.model)} (by {remark.figure:.4f})"
-            for remark in result.remarks
-            if remark.doubt is Doubt.HIGHER_SCORE and remark.significant is significant and remark.model is not None
+            for remark in remarks
+            if remark.significant is significant and remark.model is not None
         ]
+        if len(named) > _NAMED:
+            named = [*named[:_NAMED], f"{len(named) - _NAMED:,} more"]
         if named:
-            several = named if len(named) <= _NAMED else [*named[:_NAMED], f"{len(named) - _NAMED:,} more"]
-            listed = named[0] if len(named) == 1 else f"{', '.join(several[:-1])} and {several[-1]}"
             verb = "scores" if len(named) == 1 else "score"
-            yield f"{listed} {verb} {words} than the chosen model (accuracy of the first seed)"
-
-
-def _trial_remark(result: SweepResult, remark: Remark) -> str:
-    """A training that failed: of a configuration, or of a model that was trained again."""
-    what = "diverged" if remark.doubt is Doubt.DIVERGED else "did not learn"
-    if remark.configuration is not None:
-        return f"{configuration_name(result, remark.configuration)}, seed {remark.seed}: {what}"
-    assert remark.model is not None
-    return f"final {model_name(result, remark.model)}, seed {remark.seed}: {what}"
+            yield f"{listed(named)} {verb} {words} than the chosen model (accuracy of the first seed)"
 
 
 def _remark_words(result: SweepResult, remark: Remark) -> str:
-    rows = rows_words(result)
+    rows, seed = rows_words(result), "" if remark.seed is None else f", seed {remark.seed}"
     model = "" if remark.model is None else model_name(result, remark.model)
-    count, figure = remark.count or 0, remark.figure or 0.0
+    if remark.configuration is not None:
+        model = configuration_name(result, remark.configuration)
     match remark.doubt:
         case Doubt.NOTHING_LEARNED:
-            return (
-                f"none of the {count:,} trials learned; check the learning rates and the data before reading any figure"
-            )
+            return f"none of the {remark.count:,} trials learned; check the learning rates and the data"
         case Doubt.SAME_ANSWERS:
             assert remark.other is not None
-            other = model_name(result, remark.other)
             return (
-                f"{model} and {other} gave bit-identical probabilities: one model may have been scored under two names"
+                f"{model} and {model_name(result, remark.other)} gave bit-identical probabilities: one model may have been "
+                "scored under two names"
             )
         case Doubt.BASELINE_DID_NOT_LEARN:
-            seed = "" if remark.seed is None else f", seed {remark.seed}"
-            return f"{model}{seed}: did not learn at its settings ({rows} accuracy {figure:.3f})"
+            return f"{model}{seed}: did not learn at its settings ({rows} accuracy {remark.figure:.3f})"
         case Doubt.AT_END:
             assert remark.model is not None
             of = result.models[remark.model]
@@ -370,13 +225,13 @@ def _remark_words(result: SweepResult, remark: Remark) -> str:
             return f"{model}: the chosen {ends} ends the path of what was tried; a better value may lie beyond"
         case Doubt.GROUPED_ROWS:
             return (
-                f"the {result.judged_rows:,} {rows} rows come in {count:,} groups that are not independent: intervals and "
-                "tests of whole models take groups as one, but Wilson's intervals (classes, calibration) take each row as "
-                "independent and are too narrow"
+                f"the {result.judged_rows:,} {rows} rows come in {remark.count:,} groups that are not independent: intervals "
+                "of classes and calibration, which take each row as independent, are too narrow"
             )
         case Doubt.RANDOM_WEIGHTS:
             if is_random(result):
                 return "the frozen network's weights are RANDOM: nothing here speaks for or against trained features"
             drawn = [each.node for each in result.representations if each.weights is Weights.RANDOM]
             return f"weights of {', '.join(drawn)}, in also_on, are RANDOM"
-    return _trial_remark(result, remark)
+    what = "diverged" if remark.doubt is Doubt.DIVERGED else "did not learn"
+    return f"{'final ' if remark.configuration is None else ''}{model}{seed}: {what}"

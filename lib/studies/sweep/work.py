@@ -14,7 +14,7 @@ from lib.mlp.fused import Stopping
 from lib.mlp.store import trial_key
 from lib.mlp.trial import Trial
 from lib.storage.copies import fetch_files
-from lib.studies.record.reading import is_finished
+from lib.studies.record import is_finished
 from lib.studies.study import Folder, Piece, Study
 from lib.studies.sweep.chunks import cost, cut
 from lib.studies.sweep.compute import stopping_of
@@ -41,20 +41,14 @@ def grid_trials(settings: SweepSettings) -> list[Trial]:
 
 @dataclass(frozen=True)
 class SweepWork:
-    """A sweep that has no record yet and can be cut; see `Work`.
-
-    Attributes
-    ----------
-    trials : list of Trial
-        Positions in this list name trials everywhere.
-    candidates : Candidates
-        The rows they train on; read only by who trains.
-    """
+    """A sweep that has no record yet and can be cut; see `Work`."""
 
     name: str
     folder: Folder
     trials: list[Trial]
+    """Positions in this list name trials everywhere."""
     candidates: Candidates
+    """The rows they train on; read only by who trains."""
     stopping: Stopping
 
     @property
@@ -84,10 +78,7 @@ class SweepWork:
     def do(self, positions: Sequence[int]) -> int:
         """Train those of `positions` that are missing; returns how many these were.
 
-        Raises
-        ------
-        ConfigError
-            When there is no such position.
+        Raises ConfigError when there is no such position.
         """
         if wrong := [each for each in positions if not 0 <= each < len(self.trials)]:
             raise ConfigError(f"{self.name} has trials 0 to {len(self.trials) - 1}; there is no trial {wrong[0]}")

@@ -11,8 +11,7 @@ from lib.datasets import acquire
 from lib.graph.outlook import Outlook
 from lib.graph.past import differences, past_records, records_of_key, why_to_do
 from lib.profile import parse_profile
-from lib.studies.record import note_node_time, read_origin
-from lib.studies.record.identity import NAME
+from lib.studies.record import ORIGIN, note_node_time, read_origin
 from lib.studies.study import kind_named
 from tests.image_files import write_images
 from tests.lib.graph.conftest import TINY, run_all, tiny_profile
@@ -105,7 +104,7 @@ def test_a_whole_run_is_told_by_the_studies_that_changed(ran, where):
 def test_older_and_damaged_records_are_said_to_be_so(copied):
     profile = tiny_profile(look={"grid": 9})
     (record,) = past_records(copied.studies, "look")
-    (record.folder / NAME).unlink()
+    (record.folder / ORIGIN).unlink()
     assert why(profile, "look", copied) == "earlier records do not tell their settings"
     path = record.folder / "record.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"version": 0}))
@@ -131,7 +130,7 @@ def test_a_record_is_found_by_its_key_or_the_beginning_of_it(copied, ran):
 
 def test_a_node_s_time_is_kept_by_who_made_the_record_and_by_nobody_after(copied):
     (record,) = past_records(copied.studies, "look")
-    made = (record.folder / NAME).stat().st_mtime
+    made = (record.folder / ORIGIN).stat().st_mtime
     note_node_time(record.folder, 1.5, made + 1)  # a later node, which found the record
     assert read_origin(record.folder).node_seconds is None
     note_node_time(record.folder, 2.5, made - 1)

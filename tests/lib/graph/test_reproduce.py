@@ -16,8 +16,7 @@ from lib.files import sealed
 from lib.graph import past_run, ready_node, reproduce
 from lib.graph.reproduce import compare_records, share_downloads, surroundings
 from lib.profile import parse_profile
-from lib.studies.record import open_record
-from lib.studies.record.identity import NAME
+from lib.studies.record import ORIGIN, open_record
 from tests.image_files import write_images
 from tests.lib.graph.conftest import TINY, tiny_profile
 
@@ -47,7 +46,7 @@ def altered(record, change, folder):
     change(content)
     folder.mkdir()
     (folder / "record.json").write_text(json.dumps(sealed(content)))
-    (folder / NAME).write_bytes((record.folder / NAME).read_bytes())
+    (folder / ORIGIN).write_bytes((record.folder / ORIGIN).read_bytes())
     return folder
 
 
@@ -87,7 +86,7 @@ def test_what_cannot_be_made_again_is_refused_in_one_line(ran, tmp_path):
     with pytest.raises(ConfigError, match="has format 1, and this probeflow reads"):
         past_run(folder)
     folder = altered(record, lambda content: content.update(figures=[], tables=[]), tmp_path / "bare")
-    (folder / NAME).unlink()
+    (folder / ORIGIN).unlink()
     with pytest.raises(ConfigError, match="does not record its settings"):
         past_run(folder)
     with pytest.raises(DataError, match="holds no finished study"):

@@ -171,7 +171,6 @@ def test_it_says_what_the_records_say(page, pipeline, studies):
     assert "5,000 train" in page.words
     assert "What was understood of pets before anything was computed:" in page.words
     assert all(line in page.words for line in UNDERSTOOD.lines())
-    assert "rows 60, perplexity 30" in page.words
     assert "Input: <raw> pixels." in page.words
     for name in ("commit", "machine", "python", "numpy", "torch", "prefect"):
         assert pipeline.made[name] in page.words
@@ -197,7 +196,7 @@ def test_a_whole_run_s_studies_stand_in_the_graph_s_order_with_what_the_run_says
     assert len(small_run.record.present().sections) > 1
     classifier = small_run.records["classifier"].present()
     assert f"{classifier.title}: {classifier.headline}." in page.words  # it is the one that is promoted
-    assert "learning rate: 0.001, 0.01" in page.words
+    assert "learning_rate: - 0.001 - 0.01" in page.words
     assert "features of fc8" in page.words
 
 

@@ -14,7 +14,7 @@ from pydantic import Field, ValidationError
 from lib.errors import ConfigError
 from lib.mlp.trial import Trial
 from lib.profile import Profile, load_profile
-from lib.search import grid
+from lib.search import variant
 from lib.search.space import Dimension, FloatRange, Space, space_fields
 from lib.search.variant import Variant
 
@@ -51,7 +51,7 @@ def test_shapes_may_be_choices_even_of_no_layer():
 
 
 def test_the_examples_are_true():
-    assert doctest.testmod(grid).failed == 0
+    assert doctest.testmod(variant).failed == 0
 
 
 class Regularised(Trial):

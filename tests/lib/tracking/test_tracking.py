@@ -92,7 +92,7 @@ def test_the_description_begins_with_the_comparison_and_the_answer(tracking, sho
     assert answer == f"**Answer:** {shown.headline}"
     pages = re.findall(r"\[([^]]+)\]\((#/[^)]+)\)", compare)
     assert pages == [(link.title, link.path) for link in comparison_links(tracking, parent, shown)]
-    assert any("| configuration |" in part for part in notes)
+    assert any("| model |" in part for part in notes)
 
 
 def test_notes_longer_than_a_database_takes_are_cut_between_lines_and_whole_as_an_artifact(

@@ -40,7 +40,6 @@ def rows(record: Record, name: str) -> list[dict[str, str]]:
 
 
 def test_a_tested_sweep_has_every_figure_the_accuracies_first(tested):
-    mlp = next(each for each in tested.result.explored if each.variant == "mlp")
     assert [each.file.removesuffix(".svg") for each in tested.figures] == [
         "test-accuracy",
         "summary",
@@ -53,16 +52,13 @@ def test_a_tested_sweep_has_every_figure_the_accuracies_first(tested):
         "calibration",
         "most-wrong",
         "parallel-coordinates-mlp",
-        "heat-map-mlp",
-        *([] if mlp.importances is None else ["importances-mlp"]),
     ]
     assert {each.variant for each in tested.figures} == {"", "mlp", "linear"}
 
 
-def test_a_searched_sweep_begins_with_all_configurations_and_shows_its_course(searched):
+def test_a_searched_sweep_begins_with_all_configurations(searched):
     names = [each.file.removesuffix(".svg") for each in searched.figures]
     assert names[0] == "summary"
-    assert names[-1] == "search-history"
     assert not {"test-accuracy", "error-curves"} & set(names)
 
 
@@ -134,16 +130,6 @@ def test_the_comparison_has_a_row_for_every_other_model(tested):
     result = tested.result
     others = [model_name(result, at) for at in range(len(result.models)) if at != result.chosen]
     assert [row["model"] for row in rows(tested, "comparison")] == others
-
-
-def test_the_search_s_table_has_its_points_in_the_order_tried(searched):
-    result = searched.result
-    table = rows(searched, "search")
-    assert [int(row["number"]) for row in table] == list(range(1, 13))
-    for row, each in zip(table, result.configurations, strict=True):
-        assert (int(row["units"]),) == each.trial.hidden
-        assert float(row["learning_rate"]) == each.trial.learning_rate
-        assert row["ended"].startswith("halved") is each.halved
 
 
 def test_a_step_s_change_is_scipy_s_paired_difference(tested):
