@@ -27,10 +27,7 @@ def deploy(pool: str, limit: int | None = None, template: Path | None = None) ->
     template : Path, optional
         A base job template, which makes it a pool of Kubernetes; of processes when not given.
 
-    Raises
-    ------
-    ConfigError
-        Without a Prefect server, when it refuses, or when the limit is not a positive number.
+    Raises ConfigError without a Prefect server, when it refuses, or when the limit is not a positive number.
     """
     _require_positive("--limit", limit)
     require_server(pool)
@@ -79,10 +76,8 @@ def set_up(
     webhook : str, optional
         Address that failures and lateness are reported to.
 
-    Raises
-    ------
-    ConfigError
-        Without a Prefect server, when it refuses, or for a limit, template, address or prefect.yaml that cannot be used.
+    Raises ConfigError without a Prefect server, when it refuses, or for a limit, template, address or prefect.yaml that
+    cannot be used.
     """
     _require_positive("--cpu-limit", cpu_limit)
     _require_positive("--gpu-limit", gpu_limit)

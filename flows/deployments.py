@@ -23,10 +23,7 @@ OURS = "probeflow"
 def described() -> tuple[Path, dict[str, Any]]:
     """The file prefect.yaml of this checkout, or of the current folder when probeflow is installed elsewhere, as read.
 
-    Raises
-    ------
-    ConfigError
-        When there is none, or it is no prefect.yaml.
+    Raises ConfigError when there is none, or it is no prefect.yaml.
     """
     places = [Path(__file__).resolve().parent.parent / "prefect.yaml", Path.cwd() / "prefect.yaml"]
     file = next((place for place in places if place.is_file()), None)
@@ -62,10 +59,7 @@ def chunk_entries(content: dict[str, Any], pool: str) -> list[dict[str, Any]]:
 def deploy_entries(content: dict[str, Any], entries: Sequence[dict[str, Any]]) -> list[str]:
     """Have Prefect deploy `entries` of the file; returns their names.
 
-    Raises
-    ------
-    ConfigError
-        When it refuses one, with what it says.
+    Raises ConfigError when it refuses one, with what it says.
     """
     # A file of its own: `definitions` with anchors and aliases are resolved, and entries may be others than the file's.
     with tempfile.TemporaryDirectory() as folder:

@@ -61,14 +61,8 @@ def _line(found: FoundSet) -> Sequence[str]:
 def show_set(name: str, where: Places, csv: Path | None, picture: Path | None) -> int:
     """Check a set's every byte, print what there is to say of it, and write its picture and, if wanted, a CSV file.
 
-    Raises
-    ------
-    FeatureSetError
-        When there is no such set or several, or it is not sealed or damaged.
-    ConfigError
-        When a file to be written has no fitting name.
-    StorageError
-        When it cannot be written.
+    Raises FeatureSetError when there is no such set or several, or it is not sealed or damaged; ConfigError when a file
+    to be written has no fitting name; StorageError when it cannot be written.
     """
     folder = find_set(name, where.features)
     target = folder / PICTURE if picture is None else picture

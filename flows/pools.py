@@ -26,10 +26,7 @@ QUEUES = ("urgent", "default", "nightly")
 def base_job_template(file: Path | None) -> dict[str, Any]:
     """The base job template in `file` (a JSON object with `job_configuration` and `variables`), else that of processes.
 
-    Raises
-    ------
-    ConfigError
-        When the file cannot be read or is no such object.
+    Raises ConfigError when the file cannot be read or is no such object.
     """
     if file is None:
         from prefect.workers.process import ProcessWorker
@@ -63,10 +60,7 @@ def make_pool(
     template : Path, optional
         A base job template of Kubernetes; a pool of processes when not given.
 
-    Raises
-    ------
-    ConfigError
-        When the template cannot be used, or the pool that is there is of another type than it needs.
+    Raises ConfigError when the template cannot be used, or the pool that is there is of another type than it needs.
     """
     kind = "process" if template is None else "kubernetes"
     content = base_job_template(template)

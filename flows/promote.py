@@ -34,10 +34,8 @@ def show_versions(model: str | None, where: Places) -> int:
 def promote(version: str | None, back: bool, reason: str | None, model: str | None, where: Places) -> int:
     """Make `version` champion by hand, or with `back` the champion before the present one.
 
-    Raises
-    ------
-    ConfigError
-        When the two contradict each other, there is no reason for a promotion by hand, or the registry refuses.
+    Raises ConfigError when the two contradict each other, there is no reason for a promotion by hand, or the registry
+    refuses.
     """
     if back and version is not None:
         raise ConfigError(f"--rollback goes back to the champion before; leave out the version {version!r}")

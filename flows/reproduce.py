@@ -38,12 +38,8 @@ def reproduce_run(wanted: str, keep: Path | None, where: Places) -> int:
     keep : Path, optional
         Where the new run stays; without it nothing of it does.
 
-    Raises
-    ------
-    ConfigError
-        When there is no such run or several, its settings are not recorded, or `keep` is taken.
-    DataError
-        When its record is damaged, or its data is gone or changed.
+    Raises ConfigError when there is no such run or several, its settings are not recorded, or `keep` is taken;
+    DataError when its record is damaged, or its data is gone or changed.
     """
     past = past_run(_folder(wanted, where))
     with _place(keep) as folder:

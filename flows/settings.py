@@ -26,10 +26,7 @@ AnyProfile = Annotated[ProfileName | dict[str, Any], BeforeValidator(_as_json)]
 def chosen(profile: str | dict[str, Any], changes: Sequence[str] = ()) -> Profile:
     """The profile of that name with `changes` such as "features.fc8.layer=fc7", or the one given whole.
 
-    Raises
-    ------
-    ConfigError
-        For what is wrong in it, or changes of a profile that is given whole.
+    Raises ConfigError for what is wrong in it, or changes of a profile that is given whole.
     """
     if isinstance(profile, str):
         return load_profile(profile, assignments=changes)

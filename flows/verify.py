@@ -27,10 +27,7 @@ _LONGEST_NAME = 100
 def verify_sets(name: str | None, where: Places) -> int:
     """Read one set, or all under the data folder, and print what is wrong with them.
 
-    Raises
-    ------
-    FeatureSetError
-        When there is no such set, or any is damaged or not sealed.
+    Raises FeatureSetError when there is no such set, or any is damaged or not sealed.
     """
     folders = (
         [find_set(name, where.features)] if name is not None else [each.folder for each in found_sets(where.features)]
@@ -68,10 +65,7 @@ def _lines(verdict: Verdict) -> list[str]:
 def profile_of_set(name: str, where: Places, device: str | None) -> Profile:
     """A profile of one dataset and one feature set, `name`: the data source and settings are those in its plan.
 
-    Raises
-    ------
-    FeatureSetError
-        When there is no such set, it lies elsewhere than here, or its images are others by now.
+    Raises FeatureSetError when there is no such set, it lies elsewhere than here, or its images are others by now.
     """
     folder = find_set(name, where.features)
     plan = read_plan(folder) if (folder / plans.NAME).exists() else read_manifest(folder)

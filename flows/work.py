@@ -54,11 +54,8 @@ def work(pool: str, limit: int | None = None) -> int:
     limit : int, optional
         One worker that runs so many at once and sees no GPU, for a pool of pipelines, which plan and wait.
 
-    Raises
-    ------
-    ConfigError
-        Without a Prefect server or the pool, when the pool is not for processes on this machine, or when the limit is not
-        a positive number.
+    Raises ConfigError without a Prefect server or the pool, when the pool is not for processes on this machine, or when
+    the limit is not a positive number.
     """
     if limit is not None and limit < 1:
         raise ConfigError(f"--limit {limit}: a worker must be let run one at least; give 1 or more")

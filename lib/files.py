@@ -48,10 +48,8 @@ def storage_errors(path: Path, setting: str = PLACES) -> Iterator[None]:
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on a clean exit it is fsynced and renamed to `path`, else removed.
 
-    Raises
-    ------
-    StorageError
-        When the disk is full or the folder cannot be written, or the store that the folder has copies of.
+    Raises StorageError when the disk is full or the folder cannot be written, or the store that the folder has copies
+    of.
     """
     temporary = temporary_beside(path)
     with storage_errors(path):
@@ -205,10 +203,7 @@ def sealed(content: Mapping[str, Any]) -> dict[str, Any]:
 def unsealed(content: Any, must: bool = False) -> dict[str, Any]:
     """Sealed JSON content without its seal; what was written without one passes unless it `must` have it.
 
-    Raises
-    ------
-    ValueError
-        When the content is not what was sealed.
+    Raises ValueError when the content is not what was sealed.
     """
     if not isinstance(content, dict):
         raise ValueError(f"it holds {type(content).__name__}, not fields")

@@ -27,10 +27,7 @@ def gpu_to_itself(device: str) -> Iterator[None]:
 
     Waits until nobody else holds it, and says so in the log.
 
-    Raises
-    ------
-    StorageError
-        When the lock file cannot be made.
+    Raises StorageError when the lock file cannot be made.
     """
     uuid = gpu_uuid(device)
     if uuid is None:

@@ -110,12 +110,8 @@ def places(environment: Mapping[str, str] = os.environ) -> Places:
 
     Defaults lie in the checkout; that of PROBEFLOW_CACHE, copies of what is shared at a URL, in the user's cache folder.
 
-    Raises
-    ------
-    ConfigError
-        For a URL that cannot be used, and a folder whose name is no UTF-8 or misread by MLflow.
-    StorageError
-        When the folder of copies cannot be made.
+    Raises ConfigError for a URL that cannot be used, and a folder whose name is no UTF-8 or misread by MLflow;
+    StorageError when the folder of copies cannot be made.
     """
     for variable in ("PROBEFLOW_DATA", "PROBEFLOW_CACHE", "PROBEFLOW_MLRUNS", "PROBEFLOW_MIRROR"):
         if (given := environment.get(variable, "")) and not given.strip():
@@ -168,10 +164,7 @@ def workers_here(
     PROBEFLOW_CHUNK_IMAGES says how many images a chunk of an extraction holds at least, PROBEFLOW_CHUNK_MINUTES how long
     a chunk may run.
 
-    Raises
-    ------
-    ConfigError
-        When a number is not a positive one, or there are chunks and no pool.
+    Raises ConfigError when a number is not a positive one, or there are chunks and no pool.
     """
     given = {
         "pool": pool or environment.get("PROBEFLOW_POOL"),

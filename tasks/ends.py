@@ -42,10 +42,7 @@ _UNFINISHED = [state for state in StateType if state not in TERMINAL_STATES]
 def refuse_endless_restarts() -> None:
     """Refuse to begin a deployed run again that crashed more than twice and was restarted each time.
 
-    Raises
-    ------
-    WorkerError
-        When this run has used its restarts up: what ends its process would end it again.
+    Raises WorkerError when this run has used its restarts up: what ends its process would end it again.
     """
     identity = current.get_id()
     if identity is None or (current.get_run_count() or 0) <= RESTARTS or current.get_parent_flow_run_id():

@@ -77,12 +77,8 @@ def run_on_pool(profile: Profile, name: str, workers: Workers) -> str:
     First the missing pieces of its work side by side, if its kind can cut it; then one worker does the whole, which finds
     what the pieces stored. Nothing is computed here.
 
-    Raises
-    ------
-    ConfigError
-        When there is no server, pool, deployment or worker, or this flow is itself in the pool.
-    WorkerError
-        When a child ended otherwise than well in each attempt.
+    Raises ConfigError when there is no server, pool, deployment or worker, or this flow is itself in the pool;
+    WorkerError when a child ended otherwise than well in each attempt.
     """
 
     def step() -> Record[Any]:
@@ -145,12 +141,8 @@ def on_worker(
     minutes : int, optional
         A child that runs longer hangs.
 
-    Raises
-    ------
-    WorkerError
-        When the child failed or crashed in each attempt, was cancelled or never begun, or its results are not there.
-    ChangedError
-        When the worker met a file that is not what it was when it was verified.
+    Raises WorkerError when the child failed or crashed in each attempt, was cancelled or never begun, or its results
+    are not there; ChangedError when the worker met a file that is not what it was when it was verified.
     """
     parameters = {"profile": profile, "node": node, "positions": positions, "key": key}
     part = "whole" if positions is None else title.removeprefix(node).strip()
@@ -163,10 +155,7 @@ def do(profile: dict[str, Any], node: str, positions: list[int] | None, key: str
 
     On a GPU it waits until no other chunk computes there.
 
-    Raises
-    ------
-    DataError
-        When the data or the version of probeflow is another here than where the work was cut.
+    Raises DataError when the data or the version of probeflow is another here than where the work was cut.
     """
     found = ready_node(parse_profile(profile), node, places())
     with gpu_to_itself(getattr(found.settings, "device", "auto")):
@@ -204,10 +193,7 @@ def summarise_run(profile: Profile, folders: dict[str, str]) -> str:
 def while_data_changes(step: Callable[[], _T]) -> _T:
     """Do `step`, and up to three times again when a file changed since it was verified: each time verifies anew.
 
-    Raises
-    ------
-    ChangedError
-        When files change still.
+    Raises ChangedError when files change still.
     """
     for _ in range(_AGAIN):
         try:

@@ -113,10 +113,7 @@ def require_pool(pool: str, flow: str | None = None) -> WorkPool:
 def workers_online(pool: str, flow: str) -> int:
     """Workers of `pool` that are online and can run jobs of `flow`; a pool that needs none counts as one.
 
-    Raises
-    ------
-    ConfigError
-        When there is no server, pool, deployment or worker, or this flow is itself in the pool.
+    Raises ConfigError when there is no server, pool, deployment or worker, or this flow is itself in the pool.
     """
     with get_client(sync_client=True) as client:
         end = time.monotonic() + _AWAY_SECONDS
@@ -225,13 +222,8 @@ def run_on_worker(job: Job, pool: str, minutes: int | None = None) -> dict[str, 
     minutes : int, optional
         A child that runs longer hangs: it is ended, and counts as crashed.
 
-    Raises
-    ------
-    WorkerError
-        When the job failed or crashed in each attempt, was cancelled or never begun, or its results are not where they
-        should be.
-    ChangedError
-        When the worker met an image that is not what it was when it was verified.
+    Raises WorkerError when the job failed or crashed in each attempt, was cancelled or never begun, or its results are
+    not where they should be; ChangedError when the worker met an image that is not what it was when it was verified.
     """
     # A task that lost its server finds its child again by this key; another attempt, or another run, has another child.
     root = f"{flow_run.get_root_flow_run_id()}:{flow_run.get_id()}:{flow_run.get_run_count()}"

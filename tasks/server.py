@@ -46,10 +46,7 @@ def require_server(pool: str | None = None) -> None:
     pool : str, optional
         A work pool, which needs a server; without one there need be none.
 
-    Raises
-    ------
-    ConfigError
-        With the server's address, and where it is set.
+    Raises ConfigError with the server's address, and where it is set.
     """
     url = server_address()
     if url is None:

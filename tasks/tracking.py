@@ -37,10 +37,7 @@ _LONGEST_TABLE = 200
 def require_store() -> None:
     """Open MLflow's store before anything is computed; a run of a deployment waits for a server that restarts.
 
-    Raises
-    ------
-    StorageError
-        When it cannot be opened, or the server does not answer.
+    Raises StorageError when it cannot be opened, or the server does not answer.
     """
     from lib.tracking.store import connect
 

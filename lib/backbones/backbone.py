@@ -119,13 +119,7 @@ class Backbone:
     split: Callable[[Any, str], tuple[nn.Module, nn.Module]] | None = None
 
     def cut(self, layer: str) -> Cut:
-        """The cut of that name.
-
-        Raises
-        ------
-        ConfigError
-            When there is none.
-        """
+        """The cut of that name. Raises ConfigError when there is none."""
         if layer not in self.cuts:
             raise ConfigError(f"backbone {self.name!r} has no layer {layer!r}; it has: {', '.join(self.cuts)}")
         return self.cuts[layer]

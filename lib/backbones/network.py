@@ -78,10 +78,7 @@ class _UpTo(nn.Module):
 def load_network(settings: NetworkSettings, cache: Path, mirror: str | None) -> CutNetwork:
     """The network in evaluation mode on the CPU, float32.
 
-    Raises
-    ------
-    WeightsError
-        When ImageNet weights cannot be had, or a file does not hold those that the layer needs.
+    Raises WeightsError when ImageNet weights cannot be had, or a file does not hold those that the layer needs.
     """
     if settings.weights == "random":
         network = random_network(settings.entry, settings.seed)
@@ -93,10 +90,7 @@ def load_network(settings: NetworkSettings, cache: Path, mirror: str | None) -> 
 def save_weights(settings: NetworkSettings, cache: Path, mirror: str | None, target: Path) -> None:
     """Write the ImageNet weights that the layer needs as a safetensors file, which `weights_file` takes too.
 
-    Raises
-    ------
-    WeightsError
-        As `load_network`.
+    Raises WeightsError as `load_network`.
     """
     network, needed = _pretrained(settings, cache, mirror)
     state = network.state_dict()
@@ -106,10 +100,7 @@ def save_weights(settings: NetworkSettings, cache: Path, mirror: str | None, tar
 def require_weights(settings: NetworkSettings, cache: Path, mirror: str | None) -> None:
     """Refuse ImageNet weights that cannot be had, or do not hold what the layer needs.
 
-    Raises
-    ------
-    WeightsError
-        As `load_network`, which takes its time.
+    Raises WeightsError as `load_network`, which takes its time.
     """
     with torch.device("meta"):  # names and shapes alone
         network = settings.entry.build()

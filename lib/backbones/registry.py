@@ -13,10 +13,7 @@ _BACKBONES = {each.name: each for each in (ALEXNET, RESNET18, RESNET50, VIT_B_16
 def register(backbone: Backbone) -> None:
     """Let settings name another backbone.
 
-    Raises
-    ------
-    ConfigError
-        When another one has its name, or its default is none of its cuts.
+    Raises ConfigError when another one has its name, or its default is none of its cuts.
     """
     backbone.cut(backbone.default)
     if _BACKBONES.setdefault(backbone.name, backbone) != backbone:
@@ -24,13 +21,7 @@ def register(backbone: Backbone) -> None:
 
 
 def find_backbone(name: str) -> Backbone:
-    """The backbone of that name.
-
-    Raises
-    ------
-    ConfigError
-        When there is none.
-    """
+    """The backbone of that name. Raises ConfigError when there is none."""
     if name not in _BACKBONES:
         raise ConfigError(f"unknown backbone {name!r}; there are: {', '.join(_BACKBONES)}")
     return _BACKBONES[name]

@@ -24,10 +24,7 @@ from lib.storage.copies import shown
 def weights_path(settings: NetworkSettings, cache: Path, mirror: str | None) -> Path:
     """The file of ImageNet weights: the user's, or torchvision's, fetched once and checked by the digest in its name.
 
-    Raises
-    ------
-    WeightsError
-        When there is no such file, it cannot be fetched, or it is damaged.
+    Raises WeightsError when there is no such file, it cannot be fetched, or it is damaged.
     """
     if settings.weights_file:
         return own_weights(settings.weights_file)
@@ -49,10 +46,7 @@ def _file(settings: NetworkSettings) -> RemoteFile:
 def have_weights(settings: NetworkSettings, cache: Path, mirror: str | None) -> tuple[bool, str]:
     """Whether ImageNet weights are here or can be had, and in words where, or what to do. Nothing is fetched.
 
-    Raises
-    ------
-    WeightsError
-        When the user's own file is none.
+    Raises WeightsError when the user's own file is none.
     """
     try:
         return True, shown(weights_path(settings, cache, offline(mirror)))
@@ -89,10 +83,7 @@ def weights_digest(settings: NetworkSettings, cache: Path, mirror: str | None) -
 
     Those of known networks are drawn once, then remembered; a network of the user's own may be another one by then.
 
-    Raises
-    ------
-    WeightsError
-        When ImageNet weights cannot be had.
+    Raises WeightsError when ImageNet weights cannot be had.
     """
     if settings.weights == "imagenet":
         return digest_file(weights_path(settings, cache, mirror))

@@ -59,14 +59,8 @@ def acquire(
     small_copies : sequence of Shrink
         Of large encoded images these are kept while they are verified, so that who needs them decodes nothing again.
 
-    Raises
-    ------
-    ConfigError
-        When the kind is not registered.
-    DataError
-        When the data is missing, damaged, or not what it claims to be.
-    StorageError
-        When `data_dir` cannot be written.
+    Raises ConfigError when the kind is not registered; DataError when the data is missing, damaged, or not what it
+    claims to be; StorageError when `data_dir` cannot be written.
     """
     source = _found_from_anywhere(source, mirror)
     if isinstance(source, EncodedSource):
@@ -82,10 +76,7 @@ def splits_ahead(source: SourceSettings, data_dir: Path, mirror: str | None = No
 
     None when that is not known, as of an archive or a URL. An image folder without a test split gets one.
 
-    Raises
-    ------
-    DataError
-        When a folder on this machine is not laid out as a dataset.
+    Raises DataError when a folder on this machine is not laid out as a dataset.
     """
     return look_ahead(source, data_dir / "raw", mirror)
 

@@ -70,10 +70,7 @@ def begins_as_archive(path: Path) -> bool:
 def unpack(archive: Path, target: Path) -> None:
     """Unpack `archive` to the folder `target`, which appears whole or not at all; an existing one is left alone.
 
-    Raises
-    ------
-    DataError
-        When the archive is damaged, encrypted or empty, or holds a path, link or size that is not safe.
+    Raises DataError when the archive is damaged, encrypted or empty, or holds a path, link or size that is not safe.
     """
     if target.exists():
         return

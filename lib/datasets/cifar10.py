@@ -38,10 +38,7 @@ _TAKEN = {
 def load(source: Cifar10, raw: Path, mirror: str | None) -> Dataset:
     """5,000 training and 1,000 test images of 32x32x3 for each class, labelled in the order the classes were given.
 
-    Raises
-    ------
-    ConfigError
-        For an unknown class.
+    Raises ConfigError for an unknown class.
     """
     unknown = [name for name in source.classes if name not in CIFAR10_CLASSES]
     if unknown:

@@ -97,10 +97,7 @@ class Collection:
 def dataset_of(collection: Collection, source: EncodedSource) -> Dataset:
     """Verify what is new and build the dataset.
 
-    Raises
-    ------
-    DataError
-        When an image is unreadable and the source refuses such, or a class has too few usable images.
+    Raises DataError when an image is unreadable and the source refuses such, or a class has too few usable images.
     """
     catalogue = collection.catalogue
     columns = catalogue.columns
@@ -270,10 +267,7 @@ def classes_of(
     order : sequence of str, optional
         Their order where the source tells one; else numbers by value, or names by the alphabet.
 
-    Raises
-    ------
-    DataError
-        When a wanted class does not occur, or there are fewer than two.
+    Raises DataError when a wanted class does not occur, or there are fewer than two.
     """
     labels, split = catalogue.columns["label"], catalogue.columns["split"]
     train = dict.fromkeys(catalogue.values[code] for code in np.unique(labels[(split <= 0) & (labels >= 0)]))

@@ -47,12 +47,8 @@ def find(path: str, suffix: str, mirror: str | None) -> tuple[Place, list[Contai
 
     Returns the folder that all are in, and the files by name.
 
-    Raises
-    ------
-    ConfigError
-        For a URL whose file system is not known here.
-    DataError
-        When there is none, or the place cannot be read.
+    Raises ConfigError for a URL whose file system is not known here; DataError when there is none, or the place cannot
+    be read.
     """
     filesystem, patterns = _patterns(path, mirror)
     found: dict[str, Any] = {}
@@ -97,10 +93,8 @@ class Parted:
 def parted(containers: Sequence[Container], place: Place, patterns: Patterns | None) -> Parted:
     """The containers by split, as the patterns say it, or else their names or the folders they are in.
 
-    Raises
-    ------
-    DataError
-        When names have two readings, only some tell a split, there is none of train, or patterns do not fit.
+    Raises DataError when names have two readings, only some tell a split, there is none of train, or patterns do not
+    fit.
     """
     names = [container.name for container in containers]
     if patterns is None:
@@ -117,10 +111,7 @@ def parted(containers: Sequence[Container], place: Place, patterns: Patterns | N
 def set_splits(catalogue: Catalogue, parts: Parted, place: Place) -> Reading:
     """Note each image's split in the catalogue: its container's, or what its row tells; returns what told it.
 
-    Raises
-    ------
-    DataError
-        When only some rows tell a split, or there are none of train.
+    Raises DataError when only some rows tell a split, or there are none of train.
     """
     columns = catalogue.columns
     told = columns["told"].astype(np.int64)
@@ -157,10 +148,7 @@ def container_splits(
 ) -> tuple[str, ...] | None:
     """The splits of the files of a path; None when they do not lie on this machine, or show only in their rows.
 
-    Raises
-    ------
-    DataError
-        As `parted`.
+    Raises DataError as `parted`.
     """
     if is_url(path):
         return None

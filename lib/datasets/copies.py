@@ -68,12 +68,8 @@ def keep(copy: Path, origin: Origin, offline: bool = False) -> Path:
     offline : bool
         Ask no network and make nothing.
 
-    Raises
-    ------
-    AbsentError
-        When it would have to be made and `offline` is set.
-    OSError, ProbeflowError
-        When the origin cannot be copied.
+    Raises AbsentError when it would have to be made and `offline` is set; OSError, ProbeflowError when the origin
+    cannot be copied.
     """
     if _is_current(copy, origin, offline):
         return copy

@@ -123,10 +123,7 @@ class Dataset:
     def hold_out(self, fraction: float, seed: int) -> tuple[Rows, Rows]:
         """Training rows kept and held out, both sorted; groups and exact duplicates stay whole. See `hold_out_rows`.
 
-        Raises
-        ------
-        DataError
-            When a class has too few groups to leave one on each side.
+        Raises DataError when a class has too few groups to leave one on each side.
         """
         train = self.splits["train"]
         digests, where = self.digests("train"), f"train of {self.name!r}"
@@ -135,10 +132,7 @@ class Dataset:
     def fold(self, fold: int, folds: int) -> tuple[Rows, Rows]:
         """Training rows kept and held out, both sorted, where the fold of this place is held out. See `fold_rows`.
 
-        Raises
-        ------
-        DataError
-            When a class has fewer groups than there are folds.
+        Raises DataError when a class has fewer groups than there are folds.
         """
         train = self.splits["train"]
         digests, where = self.digests("train"), f"train of {self.name!r}"
@@ -214,12 +208,8 @@ class Dataset:
         rows : ndarray of int64, shape (n,)
             Positions in the split, in any order, also repeated.
 
-        Raises
-        ------
-        ChangedError
-            When an image is no longer the one that was verified.
-        DataError
-            When the images are of several sizes, or one cannot be read.
+        Raises ChangedError when an image is no longer the one that was verified; DataError when the images are of
+        several sizes, or one cannot be read.
         """
         expected = (len(rows), math.prod(self.require_pixel_shape()))
         if out.shape != expected or out.dtype != np.float32:
@@ -229,10 +219,7 @@ class Dataset:
     def pixels(self, split: str) -> npt.NDArray[np.float32]:
         """All images of a split as float32 rows in [0, 1], shape (n, height * width * channels).
 
-        Raises
-        ------
-        DataError
-            When the images are not all of one size.
+        Raises DataError when the images are not all of one size.
         """
         rows = np.arange(len(self.splits[split]))
         pixels = np.empty((len(rows), math.prod(self.require_pixel_shape())), np.float32)

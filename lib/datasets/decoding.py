@@ -145,10 +145,8 @@ class Decoder:
     def inspect(self, data: bytes) -> Decoded:
         """The image's pixels and whether it has more frames. Raises UnreadableError.
 
-        Raises
-        ------
-        UnreadableError
-            When the bytes are empty, no image, damaged, have too many pixels, or a pixel format without an agreed meaning.
+        Raises UnreadableError when the bytes are empty, no image, damaged, have too many pixels, or a pixel format
+        without an agreed meaning.
         """
         return self._decode(data, look_for_frames=True)
 

@@ -70,12 +70,7 @@ class EncodedImages:
     def read(self, rows: Sequence[int] | Rows) -> list[npt.NDArray[np.uint8]]:
         """The images at these positions, in that order: uint8 (height, width, 3) each.
 
-        Raises
-        ------
-        ChangedError
-            When an image is no longer the one that was verified.
-        DataError
-            When it cannot be read.
+        Raises ChangedError when an image is no longer the one that was verified; DataError when it cannot be read.
         """
         wanted = [int(self._rows[row]) for row in rows]
         fetched = self._store.fetch(self._catalogue, wanted)

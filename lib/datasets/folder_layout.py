@@ -104,10 +104,7 @@ class Layout:
 def layout_of(place: Place, classes: Sequence[str] | None, hidden: Tally) -> Layout:
     """Where the splits lie, by the names of folders; a folder that is listed in `classes` is a class.
 
-    Raises
-    ------
-    DataError
-        When names have two readings, two folders are of one split, or there is none of train.
+    Raises DataError when names have two readings, two folders are of one split, or there is none of train.
     """
     base, around = b"", []
     root = contents(place, base, hidden)
@@ -267,10 +264,7 @@ def splits_in_classes(
 ) -> dict[str, dict[str, str]]:
     """Class -> sub-folder -> split, where each class folder is parted (`cat/train/…`); empty where none is.
 
-    Raises
-    ------
-    DataError
-        When only some are, or the sub-folders may be something else, unless all `classes` are listed.
+    Raises DataError when only some are, or the sub-folders may be something else, unless all `classes` are listed.
     """
     told = {name: read_names(list(found.folders)) for name, found in inside.items()}
     parted = [name for name, each in told.items() if each.splits]

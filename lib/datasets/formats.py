@@ -68,10 +68,7 @@ def require_no_pointer(file: object, head: bytes) -> None:
     head : bytes
         What the file begins with.
 
-    Raises
-    ------
-    DataError
-        When it is one.
+    Raises DataError when it is one.
     """
     if head.startswith(_LFS_POINTER):
         raise DataError(f"{file} is {_POINTER}")

@@ -94,10 +94,7 @@ def load(source: ImageFolder, raw: Path, mirror: str | None) -> Dataset:
 def splits_ahead(source: ImageFolder, raw: Path, mirror: str | None) -> tuple[str, ...] | None:
     """The splits of a folder on this machine; None for an archive or a URL.
 
-    Raises
-    ------
-    DataError
-        When the folder's layout cannot be read.
+    Raises DataError when the folder's layout cannot be read.
     """
     local = os.path.expanduser(source.path)  # noqa: PTH111 - Path's raises for homes of nobody
     if is_url(source.path) or not os.path.isdir(local):  # noqa: PTH112 - and this for names too long

@@ -319,10 +319,7 @@ def _holds_splits(parquet: Any, column: str) -> bool:
 def _pooled(place: Place, container: Container, source: ParquetImages) -> list[str]:
     """Warnings of what a column may tell of splits and is not taken as told.
 
-    Raises
-    ------
-    DataError
-        When a column is called as one of splits and holds no words of them.
+    Raises DataError when a column is called as one of splits and holds no words of them.
     """
     told = f"{place.shown}/{shown(_name(container))}"
     with _opened(place, container) as parquet:
@@ -367,10 +364,7 @@ def _require_alike(place: Place, *files: tuple[Container, Sequence[str] | None])
 def index(place: Place, container: Container, source: ParquetImages) -> Catalogue:
     """The rows of one file with their labels; the images are not read yet.
 
-    Raises
-    ------
-    DataError
-        When the file is damaged or lacks a column.
+    Raises DataError when the file is damaged or lacks a column.
     """
     names = _class_names_of(place, container, source)
     of_labels = f"{place.shown}/{shown(_name(container))}: column {source.label_column!r}"

@@ -58,10 +58,7 @@ class Patterns:
     A pattern stands for files, or for folders with all below. A file's class is the folder in the place of the first `*` or
     `**`, or the first folder below what the pattern names.
 
-    Raises
-    ------
-    DataError
-        When one is no pattern.
+    Raises DataError when one is no pattern.
 
     Examples
     --------
@@ -78,13 +75,7 @@ class Patterns:
         self._unmatched = set(globs)
 
     def match(self, path: str) -> Match | None:
-        """What they say of a file; None when none of them matches.
-
-        Raises
-        ------
-        DataError
-            When two of them do.
-        """
+        """What they say of a file; None when none of them matches. Raises DataError when two of them do."""
         found: Match | None = None
         for split, compiled in self._compiled.items():
             if (matched := compiled.fullmatch(path)) is None:

@@ -262,14 +262,8 @@ def is_local(filesystem: Any) -> bool:
 def open_filesystem(url: str, mirror: str | None = None) -> tuple[Any, str]:
     """The file system of a URL and the path within it.
 
-    Raises
-    ------
-    ConfigError
-        When no such file system is known, or its package is not installed.
-    AbsentError
-        When nothing is to be fetched from the mirror and it is not on this machine.
-    DataError
-        When its web server is silent.
+    Raises ConfigError when no such file system is known, or its package is not installed; AbsentError when nothing is
+    to be fetched from the mirror and it is not on this machine; DataError when its web server is silent.
     """
     import fsspec
 

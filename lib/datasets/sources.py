@@ -257,10 +257,7 @@ def register(settings: type[SourceSettings], loader: str | Load) -> None:
         A module's name, imported at the first use, whose `load` is taken, or such a function itself. A module may also
         have `splits_ahead` (same parameters): the splits that there will be, or None.
 
-    Raises
-    ------
-    ConfigError
-        When another kind has that name.
+    Raises ConfigError when another kind has that name.
     """
     name = settings.model_fields["source"].default
     if not isinstance(name, str):
@@ -301,10 +298,7 @@ def look_ahead(source: SourceSettings, raw: Path, mirror: str | None) -> tuple[s
 def parse_source(content: SourceSettings | Mapping[str, Any] | None) -> SourceSettings:
     """The settings of a source, of the class that `content["source"]` names.
 
-    Raises
-    ------
-    ConfigError
-        For an unknown kind or a wrong setting, in one line.
+    Raises ConfigError for an unknown kind or a wrong setting, in one line.
 
     Examples
     --------

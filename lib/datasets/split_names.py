@@ -173,10 +173,7 @@ def read_paths(paths: Sequence[str], shown: str) -> list[str] | None:
 
     Folders that all are in count only where nothing else says one. Given files of training images alone, each is "train".
 
-    Raises
-    ------
-    DataError
-        When one says two, some say none, or there is no train split among them.
+    Raises DataError when one says two, some say none, or there is no train split among them.
 
     Examples
     --------

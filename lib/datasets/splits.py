@@ -101,10 +101,7 @@ def hold_out_rows(
     class_names, where : sequence of str, str
         How errors call the classes, and what has the rows.
 
-    Raises
-    ------
-    DataError
-        When a class has too few groups to leave one on each side.
+    Raises DataError when a class has too few groups to leave one on each side.
 
     Examples
     --------
@@ -144,10 +141,7 @@ def fold_rows(
 ) -> tuple[Rows, Rows]:
     """Rows kept and rows held out, both sorted: the fold of this place, from 0, of stratified ones; see `hold_out_rows`.
 
-    Raises
-    ------
-    DataError
-        When a class has fewer groups than there are folds.
+    Raises DataError when a class has fewer groups than there are folds.
 
     Examples
     --------

@@ -121,13 +121,7 @@ def _members_may_tell(place: Place, container: Container) -> bool:
 
 
 def index(place: Place, container: Container) -> Catalogue:
-    """The samples of one tar, in its order.
-
-    Raises
-    ------
-    DataError
-        When it is compressed, damaged, or holds links.
-    """
+    """The samples of one tar, in its order. Raises DataError when it is compressed, damaged, or holds links."""
     name = container.name.encode("utf-8", "surrogateescape")
     told = f"{place.shown}/{shown(name)}"
     rows, sample = CatalogueBuilder(), _Sample("")

@@ -46,13 +46,7 @@ class CudaProgram:
         self.batch_size = batch_size or self._largest_batch()
 
     def features(self, rows: Rows, blocks: Iterable[range]) -> Iterator[Array]:
-        """See `Program.features`.
-
-        Raises
-        ------
-        ConfigError
-            When the GPU's memory is too small for the batch.
-        """
+        """See `Program.features`. Raises ConfigError when the GPU's memory is too small for the batch."""
         try:
             yield from self._features(rows, blocks)
         except torch.cuda.OutOfMemoryError:
@@ -103,10 +97,7 @@ class CudaProgram:
     def _largest_batch(self) -> int:
         """The largest power of two whose batch goes through the network, with three times its memory free.
 
-        Raises
-        ------
-        ConfigError
-            When not even a small one does.
+        Raises ConfigError when not even a small one does.
         """
         batch = _LARGEST
         while batch >= _SMALLEST:

@@ -28,14 +28,8 @@ def write_shards(
 ) -> Iterator[tuple[int, float]]:
     """Compute and write the shards of these indexes; yields each once it is on disk, and when that was (`perf_counter`).
 
-    Raises
-    ------
-    FeatureSetError
-        When the network gives a value that is not finite.
-    StorageError
-        When the disk is full or cannot be written.
-    DataError
-        When an image is not what it was when the dataset was verified.
+    Raises FeatureSetError when the network gives a value that is not finite; StorageError when the disk is full or
+    cannot be written; DataError when an image is not what it was when the dataset was verified.
     """
     waiting: deque[tuple[int, Future[float]]] = deque()
     writer = ThreadPoolExecutor(1, "write")

@@ -36,10 +36,7 @@ def write_manifest(folder: Path, plan: SetPlan, shards: tuple[Shard, ...]) -> No
 def read_manifest(folder: Path) -> Manifest:
     """The manifest of the sealed set in `folder`.
 
-    Raises
-    ------
-    FeatureSetError
-        When the set is not sealed, or its manifest is damaged.
+    Raises FeatureSetError when the set is not sealed, or its manifest is damaged.
     """
     path = folder / NAME
     try:

@@ -128,13 +128,7 @@ def write_plan(folder: Path, plan: SetPlan) -> None:
 
 
 def read_plan(folder: Path) -> SetPlan:
-    """The plan of the set in `folder`, sealed or not.
-
-    Raises
-    ------
-    FeatureSetError
-        When there is none, or it is damaged.
-    """
+    """The plan of the set in `folder`, sealed or not. Raises FeatureSetError when there is none, or it is damaged."""
     try:
         return SetPlan.model_validate_json((folder / NAME).read_bytes())
     except FileNotFoundError:
@@ -161,10 +155,7 @@ class _Settled(BaseModel):
 def settled_batch(folder: Path, kind: str) -> int | None:
     """The size of blocks that was settled for this kind of device ("cpu" or "cuda"), if one was.
 
-    Raises
-    ------
-    FeatureSetError
-        When the file that says so is damaged.
+    Raises FeatureSetError when the file that says so is damaged.
     """
     path = _settled_path(folder, kind)
     try:

@@ -31,10 +31,7 @@ def write_quarantine(folder: Path, quarantined: pa.Table | None) -> None:
 def read_quarantine(folder: Path) -> pa.Table | None:
     """The list in the set's folder: name, split, label, bytes, reason; None when nothing was quarantined.
 
-    Raises
-    ------
-    FeatureSetError
-        When the file is damaged.
+    Raises FeatureSetError when the file is damaged.
     """
     path = folder / NAME
     if not path.exists():

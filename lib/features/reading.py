@@ -89,10 +89,7 @@ class FeatureSet:
     def sample(self, sample_ids: npt.ArrayLike) -> Features:
         """The rows with these ids, in the order given; only row groups that hold one of them are read.
 
-        Raises
-        ------
-        FeatureSetError
-            When the set has no sample of such an id.
+        Raises FeatureSetError when the set has no sample of such an id.
         """
         ids = self._checked(sample_ids)
         chosen = self._empty(len(ids))
@@ -111,10 +108,7 @@ class FeatureSet:
         out : ndarray of float32, shape (n, width)
         sample_ids : ndarray of int64, shape (n,)
 
-        Raises
-        ------
-        FeatureSetError
-            When `out` has another type or shape, or the set has no sample of such an id.
+        Raises FeatureSetError when `out` has another type or shape, or the set has no sample of such an id.
         """
         ids = self._checked(sample_ids)
         shape = (len(ids), self.manifest.width)
@@ -134,10 +128,7 @@ class FeatureSet:
         wide : bool
             A column for each feature, f0000 and so on, over one array; else one column of arrays of shape (width,).
 
-        Raises
-        ------
-        FeatureSetError
-            When there is no such column.
+        Raises FeatureSetError when there is no such column.
         """
         import pandas as pd
 

@@ -73,10 +73,7 @@ def look_at(folder: Path) -> FoundSet:
 def find_set(name: str, root: Path) -> Path:
     """The folder of the set that `name` means: a folder, the beginning of a digest under `root`, or DATASET/DIGEST.
 
-    Raises
-    ------
-    FeatureSetError
-        When there is none, or several.
+    Raises FeatureSetError when there is none, or several.
     """
     folder = from_home(name)
     if folder.is_dir() and any((folder / inside).exists() for inside in (manifest.NAME, plan.NAME)):

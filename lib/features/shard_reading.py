@@ -36,10 +36,7 @@ class OpenShard:
     groups : tuple of range
         Sample ids of each row group.
 
-    Raises
-    ------
-    FeatureSetError
-        When the file is missing, or its footer is damaged or another set's.
+    Raises FeatureSetError when the file is missing, or its footer is damaged or another set's.
     """
 
     def __init__(self, folder: Path, manifest: Manifest, index: int) -> None:

@@ -77,13 +77,7 @@ class RunningStatistics:
         self._rows = total
 
     def finish(self) -> FeatureStatistics:
-        """What was seen.
-
-        Raises
-        ------
-        FeatureSetError
-            When nothing was.
-        """
+        """What was seen. Raises FeatureSetError when nothing was."""
         if not self._rows:
             raise FeatureSetError("no rows to describe; give a feature set that has some")
         deviation = np.sqrt(self._squares / self._rows)
@@ -94,10 +88,7 @@ class RunningStatistics:
 def feature_statistics(feature_set: FeatureSet, advance: Advance = silent) -> FeatureStatistics:
     """Statistics over all rows of a set, streamed; `advance` hears of rows.
 
-    Raises
-    ------
-    FeatureSetError
-        When a shard is damaged, or the set has no rows.
+    Raises FeatureSetError when a shard is damaged, or the set has no rows.
     """
     running = RunningStatistics(feature_set.manifest.width)
     for split in feature_set.manifest.splits:

@@ -49,10 +49,7 @@ def verify(folder: Path) -> Verdict:
 
     Of a set in a store every byte is downloaded again.
 
-    Raises
-    ------
-    FeatureSetError
-        When the folder holds no feature set, or its plan is damaged.
+    Raises FeatureSetError when the folder holds no feature set, or its plan is damaged.
     """
     fetch(folder, afresh=True)
     sealed, faults, entries = False, {}, {}

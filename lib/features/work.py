@@ -155,10 +155,7 @@ class ExtractionWork:
     def seal(self) -> FeatureSet:
         """Write the manifest over all shards, each read once more.
 
-        Raises
-        ------
-        FeatureSetError
-            When a shard is missing or damaged.
+        Raises FeatureSetError when a shard is missing or damaged.
         """
         fetch(self.folder)
         entries: list[Shard] = []
@@ -192,12 +189,7 @@ def plan_extraction(
 ) -> ExtractionWork | FeatureSet:
     """The sealed set of `dataset`'s features, checked, or what is to be done for it.
 
-    Raises
-    ------
-    WeightsError
-        When weights are missing.
-    StorageError
-        When `features_dir` cannot be written.
+    Raises WeightsError when weights are missing; StorageError when `features_dir` cannot be written.
     """
     require_writable(features_dir)
     cache = features_dir / ".weights"

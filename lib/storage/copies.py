@@ -43,10 +43,7 @@ def fetch(
     afresh : bool
         Download also what seems to be here.
 
-    Raises
-    ------
-    StorageError
-        When the store does not answer, or the disk is full.
+    Raises StorageError when the store does not answer, or the disk is full.
     """
     store = store_of(folder)
     if store is None:
@@ -77,10 +74,7 @@ def fetch_file(path: Path) -> None:
 def fetch_files(paths: Sequence[Path]) -> None:
     """`fetch` for these files, each asked for by its name: a folder of very many is not listed.
 
-    Raises
-    ------
-    StorageError
-        When the store does not answer, or the disk is full.
+    Raises StorageError when the store does not answer, or the disk is full.
     """
     asked = [(store, path.absolute()) for path in paths if (store := store_of(path)) is not None]
     if len(asked) <= 1:
