@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -151,8 +150,3 @@ def _server() -> str:
 
 def _print(lines: list[str], *last: str) -> None:
     sys.stdout.write("\n".join((*lines, *last)) + "\n")
-
-
-def webhook_here() -> str | None:
-    """The address in PROBEFLOW_WEBHOOK, if there is one."""
-    return os.environ.get("PROBEFLOW_WEBHOOK") or None

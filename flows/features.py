@@ -28,6 +28,15 @@ _REASONS = 5
 _NAMES = 5
 
 
+def features(name: str | None, csv: Path | None, picture: Path | None, where: Places) -> int:
+    """Describe a set, or list all. Raises what `show_set` raises; ConfigError for a file without a set."""
+    if name is not None:
+        return show_set(name, where, csv, picture)
+    if csv is not None or picture is not None:
+        raise ConfigError("--csv and --picture are of one set; name it: features SET, as `features` lists them")
+    return list_sets(where)
+
+
 def list_sets(where: Places) -> int:
     """Print a line for each set under the data folder, sealed or not."""
     sets = found_sets(where.features)

@@ -45,15 +45,13 @@ class FoundSet:
 
 
 def found_sets(root: Path) -> list[FoundSet]:
-    """All sets under `root`, by dataset and digest; those too that lie beside their place, for a name such as ".." or "."."""
+    """All sets under `root`, by dataset and digest."""
     fetch(root, lambda name: Path(name).name in (manifest.NAME, plan.NAME), deep=True)
-    beside = "[0-9a-f]" * 16
-    candidates = (*root.glob("*/*"), *root.glob(beside), *root.parent.glob(beside))
-    return [
-        look_at(each)
-        for each in sorted(candidates)
-        if any((each / name).exists() for name in (manifest.NAME, plan.NAME))
-    ]
+    return [look_at(each) for each in sorted(root.glob("*/*")) if _is_set(each)]
+
+
+def _is_set(folder: Path) -> bool:
+    return any((folder / name).exists() for name in (manifest.NAME, plan.NAME))
 
 
 def look_at(folder: Path) -> FoundSet:
@@ -76,7 +74,7 @@ def find_set(name: str, root: Path) -> Path:
     Raises FeatureSetError when there is none, or several.
     """
     folder = from_home(name)
-    if folder.is_dir() and any((folder / inside).exists() for inside in (manifest.NAME, plan.NAME)):
+    if folder.is_dir() and _is_set(folder):
         return folder
     known = found_sets(root)
     dataset, _, digest = name.rpartition("/")
