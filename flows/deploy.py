@@ -142,7 +142,6 @@ def _client(what: str) -> Iterator[Any]:
 
 
 def _server() -> str:
-    """The server's address, as shown: without a password."""
     from prefect.settings import PREFECT_API_URL
 
     return without_credentials(str(PREFECT_API_URL.value()))

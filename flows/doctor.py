@@ -25,8 +25,6 @@ _ENOUGH_DISK = 5e9
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the examination."""
-
     subject: str
     works: bool
     words: str

@@ -54,7 +54,6 @@ class _Line(logging.Formatter):
     """A log's entry in one line."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line."""
         return visible(super().format(record))
 
 

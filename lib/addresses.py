@@ -33,6 +33,14 @@ def without_credentials(text: str) -> str:
     return _CREDENTIALS.sub("", text)
 
 
+def without_secrets(url: str) -> str:
+    """A URL without user, password and query, which may hold a signature."""
+    if "::" in url or "://" not in url:
+        return url
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
 def ask_loopback_directly(environment: MutableMapping[str, str]) -> None:
     """Except this machine's own servers from the proxy that `environment` names, if it names one; children inherit it.
 

@@ -104,6 +104,11 @@ def system_words(error: OSError, path: object, *, writing: bool = False, setting
     return f"cannot {verb} {path} ({os.strerror(error.errno or 0)}): {fix.format(setting=setting)}"
 
 
+def one_line(error: object) -> str:
+    """What an error of others says, in one line; what it is called where it says nothing."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
 def program() -> str:
     """What a user types here to start this program: its script, by its path if it is not on PATH, or Python."""
     if shutil.which(_SCRIPT):

@@ -69,7 +69,6 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 def remove_file(path: Path) -> None:
-    """Remove a file that was written here, if it is there."""
     if (store := _sharing(path)) is not None:
         store.remove(path)
     path.unlink(missing_ok=True)
@@ -110,7 +109,6 @@ def sync_folder(folder: Path) -> None:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write `content` to `path` atomically."""
     with atomic_path(path) as temporary:
         temporary.write_bytes(content)
 

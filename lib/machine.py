@@ -13,7 +13,6 @@ from threadpoolctl import threadpool_limits
 
 
 def cores() -> int:
-    """Processor cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

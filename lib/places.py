@@ -61,22 +61,18 @@ class Places(BaseModel):
 
     @property
     def features(self) -> Path:
-        """Root of all feature sets."""
         return self.data / "features"
 
     @property
     def weights(self) -> Path:
-        """Folder of downloaded network weights."""
         return self.features / ".weights"
 
     @property
     def studies(self) -> Path:
-        """Root of study results: trials, figures, tables, records."""
         return self.data / "studies"
 
     @property
     def baselines(self) -> Path:
-        """Answers of baselines, which studies share."""
         return self.data / "baselines"
 
 

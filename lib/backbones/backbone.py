@@ -81,7 +81,6 @@ class PretrainedWeights:
 
     @property
     def sha256_prefix(self) -> str:
-        """What the file's sha256 begins with."""
         return self.name.rsplit("-", 1)[1].removesuffix(".pth")
 
 
@@ -132,8 +131,6 @@ class Backbone:
 
 
 def torchvision_model(name: str) -> Callable[[], nn.Module]:
-    """What builds torchvision's model of that name."""
-
     def build() -> nn.Module:
         from torchvision.models import get_model
 

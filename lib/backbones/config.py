@@ -69,7 +69,6 @@ class NetworkSettings(BaseModel):
 
     @classmethod
     def _defaults(cls, backbone: Backbone) -> dict[str, Any]:
-        """Settings whose defaults are the backbone's."""
         return {"layer": backbone.default}
 
     @field_validator("backbone")

@@ -14,7 +14,8 @@ from pathlib import Path
 from lib.addresses import without_credentials
 from lib.backbones.config import NetworkSettings
 from lib.backbones.registry import find_backbone
-from lib.datasets.download import RemoteFile, fetch, is_offline, offline, online, why_not
+from lib.datasets.copies import is_offline, offline, online
+from lib.datasets.download import RemoteFile, fetch, why_not
 from lib.errors import DataError, WeightsError
 from lib.files import digest_file, digest_json, write_json
 from lib.machine import from_home

@@ -28,7 +28,7 @@ import pyarrow as pa
 from lib.datasets import tars
 from lib.datasets.decoding import IMAGE_ENDINGS
 from lib.datasets.formats import require_no_pointer
-from lib.errors import DataError
+from lib.errors import DataError, one_line
 from lib.files import storage_errors, sync_folder
 from lib.text import not_utf8
 
@@ -277,8 +277,7 @@ def _damage(archive: Path) -> Iterator[None]:
         problem = error
     else:
         return
-    reason = " ".join(str(problem).split()) or type(problem).__name__
-    raise DataError(f"archive {archive} is damaged or no archive ({reason}); fetch or make it again")
+    raise DataError(f"archive {archive} is damaged or no archive ({one_line(problem)}); fetch or make it again")
 
 
 def _shown(name: str) -> str:

@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from lib.datasets.copies import Stamp, keep
+from lib.datasets.copies import Stamp, is_offline, keep
 from lib.datasets.dataset import Dataset, Split, build
-from lib.datasets.download import RemoteFile, fetch, is_offline
+from lib.datasets.download import RemoteFile, fetch
 from lib.datasets.sources import CIFAR10_CLASSES, Cifar10
 from lib.errors import ConfigError, DataError
 

@@ -29,6 +29,25 @@ _unasked: dict[str, float] = {}
 """Origins that could not be asked, and when: a network that is away costs a run one time-out, and one line."""
 
 
+_NOWHERE = "nowhere:"
+"""What a mirror begins with from which nothing is fetched; see `offline`."""
+
+
+def offline(mirror: str | None) -> str:
+    """The mirror as one whose copies on this machine are used, and from which nothing is fetched."""
+    return mirror if mirror is not None and is_offline(mirror) else f"{_NOWHERE}{mirror or ''}"
+
+
+def is_offline(mirror: str | None) -> bool:
+    """Whether nothing is to be fetched."""
+    return mirror is not None and mirror.startswith(_NOWHERE)
+
+
+def online(mirror: str | None) -> str | None:
+    """The mirror that `offline` was given."""
+    return (mirror or "").removeprefix(_NOWHERE) or None
+
+
 class Origin(Protocol):
     """What a copy is of."""
 
@@ -105,10 +124,7 @@ def _is_current(copy: Path, origin: Origin, offline: bool) -> bool:
 def _make(copy: Path, origin: Origin) -> None:
     try:
         stamp = origin.stamp()
-    except (
-        OSError,
-        ProbeflowError,
-    ):  # some servers tell nothing of a file; copying it says what is wrong, if anything is
+    except (OSError, ProbeflowError):  # some servers tell nothing of a file; copying it says what is wrong, if anything is
         stamp = {}
     remove_abandoned(copy.parent)
     with atomic_path(copy) as temporary:

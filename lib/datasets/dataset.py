@@ -261,7 +261,6 @@ def _only(shapes: Mapping[Shape, int], name: str) -> Shape:
 
 
 def take(split: Split, rows: Rows) -> Split:
-    """Some rows of a split."""
     groups = None if split.groups is None else split.groups[rows]
     return Split(take_images(split.images, rows), split.labels[rows], groups)
 

@@ -23,6 +23,7 @@ import numpy.typing as npt
 from lib.datasets.formats import what_it_is
 from lib.datasets.images import image_digest
 from lib.datasets.side_data import bare, lighter
+from lib.errors import one_line
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -170,7 +171,7 @@ class Decoder:
             except UnidentifiedImageError:
                 reason = what_it_is(data)
             except Exception as error:  # hostile bytes make Pillow's parsers raise nearly anything
-                reason = " ".join(str(error).split()) or type(error).__name__
+                reason = one_line(error)
         raise UnreadableError(reason)
 
     def _decoded(self, data: bytes, look_for_frames: bool) -> Decoded:

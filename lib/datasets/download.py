@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lib.datasets.copies import Origin, keep
+from lib.datasets.copies import Origin, is_offline, keep, online
 from lib.datasets.origins import UnavailableError, digest_of, origin_of
 from lib.errors import AbsentError, DataError
 from lib.files import atomic_path, digest_file
@@ -19,24 +19,6 @@ from lib.locks import alone
 
 _LONGEST_NAME = 100
 """Bytes of the name of a copy; temporary files beside it have longer ones."""
-
-_NOWHERE = "nowhere:"
-"""What a mirror begins with from which nothing is fetched; see `offline`."""
-
-
-def offline(mirror: str | None) -> str:
-    """The mirror as one whose copies on this machine are used, and from which nothing is fetched."""
-    return mirror if mirror is not None and is_offline(mirror) else f"{_NOWHERE}{mirror or ''}"
-
-
-def is_offline(mirror: str | None) -> bool:
-    """Whether nothing is to be fetched."""
-    return mirror is not None and mirror.startswith(_NOWHERE)
-
-
-def online(mirror: str | None) -> str | None:
-    """The mirror that `offline` was given."""
-    return (mirror or "").removeprefix(_NOWHERE) or None
 
 
 @dataclass(frozen=True)

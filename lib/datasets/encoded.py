@@ -92,7 +92,6 @@ class EncodedImages:
         return [found[row] for row in wanted.tolist()]
 
     def take(self, rows: Rows) -> EncodedImages:
-        """The images at these positions."""
         return EncodedImages(self._catalogue, self._rows[rows], self._store, self._decoder, self._file, self._copy)
 
     @property
@@ -115,7 +114,6 @@ class EncodedImages:
         return found
 
     def name(self, index: int) -> str:
-        """The image's name in its source."""
         return self._catalogue.name(int(self._rows[index]))
 
     def _small_copy(self, row: int, shrink: Shrink) -> npt.NDArray[np.uint8] | None:

@@ -59,7 +59,6 @@ def list_files(source: ImageFolder, place: Place) -> Listing:
 
 
 def _by_layout(source: ImageFolder, place: Place) -> Listing:
-    """The files by the layout of the folders."""
     hidden = Tally(Why.HIDDEN)
     layout = layout_of(place, source.classes, hidden)
     flat = source.classes is None and all(
@@ -135,7 +134,6 @@ def _beside_words(beside: Iterable[LeftOut]) -> list[str]:
 
 
 def _beside(layout: Layout, flat: bool) -> tuple[LeftOut, ...]:
-    """Files that are in no class folder."""
     looked_at = {} if flat else dict(layout.inside)
     if layout.by is SplitsBy.NAMES:
         looked_at = {layout.base: layout.root, **looked_at}
@@ -243,7 +241,6 @@ def _listed(
 
 
 def _sorted(rows: CatalogueBuilder) -> Catalogue:
-    """What was collected, in the order of paths."""
     found = rows.catalogue().sorted_by_path()
     catalogues.give_back()
     return found
@@ -278,7 +275,6 @@ class _Inside:
 
     @property
     def looked(self) -> ClassFolder:
-        """The same as the layout asks for it."""
         return ClassFolder({shown(name): name in self.deep for name in self.folders}, self.images)
 
 

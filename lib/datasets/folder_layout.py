@@ -35,7 +35,6 @@ class Contents:
 
     @property
     def named(self) -> dict[str, bytes]:
-        """The folders by their names as text."""
         return {shown(name): name for name in self.folders}
 
     @property
@@ -324,7 +323,6 @@ def glob(name: str) -> str:
 
 
 def listed(names: Sequence[str]) -> str:
-    """The first few names."""
     return ", ".join(names[:_LISTED]) + (", …" if len(names) > _LISTED else "")
 
 

@@ -13,28 +13,19 @@ from pathlib import Path
 
 import numpy as np
 
+from lib.addresses import without_secrets
 from lib.datasets import catalogue as catalogues
 from lib.datasets.archives import SUFFIXES, begins_as_archive, is_archive
 from lib.datasets.catalogue import Catalogue, names_of, positions_of, shown
 from lib.datasets.collection import Collection, dataset_of
-from lib.datasets.copies import keep, known_sha256
+from lib.datasets.copies import is_offline, keep, known_sha256
 from lib.datasets.dataset import Dataset
 from lib.datasets.decoding import UnreadableError
-from lib.datasets.download import RemoteFile, fetch, file_name, is_offline
+from lib.datasets.download import RemoteFile, fetch, file_name
 from lib.datasets.folder_files import list_files
 from lib.datasets.folder_layout import ClassFolder, is_table, layout_of, splits_in_classes
-from lib.datasets.origins import digest_of
-from lib.datasets.places import (
-    LocalPlace,
-    Place,
-    RemotePlace,
-    UrlOrigin,
-    is_local,
-    is_url,
-    open_filesystem,
-    remote_errors,
-    without_secrets,
-)
+from lib.datasets.origins import UnavailableError, UrlOrigin, digest_of
+from lib.datasets.places import LocalPlace, Place, RemotePlace, is_local, is_url, open_filesystem, remote_errors
 from lib.datasets.recognition import is_hidden, named_as_image
 from lib.datasets.sources import ImageFolder
 from lib.datasets.split_names import read_name
@@ -45,13 +36,10 @@ from lib.places import places
 
 
 class FileStore:
-    """A file an image."""
-
     def __init__(self, place: Place) -> None:
         self._place = place
 
     def fetch(self, catalogue: Catalogue, rows: Sequence[int]) -> Iterator[bytes | UnreadableError]:
-        """The content of each row's file."""
         return self._place.fetch((catalogue.names[row].as_py(), 0, None) for row in rows)
 
 
@@ -153,7 +141,7 @@ def _place(path: str, folder: Path, mirror: str | None) -> tuple[Place, Path | N
         filesystem, inner = open_filesystem(path, mirror)
         with remote_errors(shown_path):
             filesystem.info(inner)
-    except FileNotFoundError:
+    except (FileNotFoundError, UnavailableError):
         raise DataError(f"image folder {shown_path} not found; give an existing folder or archive") from None
     if is_local(filesystem):
         return _local_place(inner, folder, mirror)

@@ -58,7 +58,6 @@ class Subset:
 
 
 def take_images(images: Images, rows: Rows) -> Images:
-    """The images at some rows, in that order."""
     if hasattr(images, "take") and not isinstance(images, np.ndarray):
         taken: Images = images.take(rows)
     else:
@@ -112,7 +111,6 @@ def digests_of(images: Images) -> Digests:
 
 
 def shapes_of(images: Images) -> dict[tuple[int, ...], int]:
-    """How many images there are of each shape."""
     if isinstance(images, np.ndarray):
         return {images.shape[1:]: len(images)} if len(images) else {}
     known: npt.NDArray[Any] | None = getattr(images, "shapes", None)

@@ -18,7 +18,6 @@ _BELOW = rf"(?:([^/]+)/)?{_FOLDERS}[^/]+"
 
 
 def has_braces(text: str) -> bool:
-    """Whether `expanded` would write it out."""
     return _BRACES.search(text) is not None
 
 

@@ -53,12 +53,10 @@ def load(source: PhotoPatches, raw: Path, mirror: str | None) -> Dataset:
 
 
 def block_corners(height: int, width: int, block: int) -> list[tuple[int, int]]:
-    """Top left corners of the whole blocks in a photograph, row by row."""
     return [(y, x) for y in range(0, height - block + 1, block) for x in range(0, width - block + 1, block)]
 
 
 def patch_offsets(source: PhotoPatches) -> list[tuple[int, int]]:
-    """Top left corners of the patches inside a block."""
     steps = range(0, source.block - source.patch + 1, source.stride)
     return [(y, x) for y in steps for x in steps]
 

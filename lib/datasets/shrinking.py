@@ -34,7 +34,6 @@ class Shrink:
 
     @property
     def bytes(self) -> int:
-        """Of a shrunk image."""
         return 3 * self.side * self.side
 
     @property

@@ -29,7 +29,6 @@ _SHARE = 10
 
 
 def copies_folder(catalogue: Path) -> Path:
-    """Where the copies of a catalogue's images lie."""
     return catalogue.with_suffix(_SUFFIX)
 
 
@@ -75,8 +74,6 @@ def keeping(catalogue: Path, shrinks: Sequence[Shrink]) -> Iterator[Keeper]:
 
 
 class SmallCopies:
-    """The copies that are kept in a folder."""
-
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 

@@ -154,7 +154,6 @@ class SplitPatterns(BaseModel):
         return self
 
     def compiled(self) -> Patterns:
-        """The patterns, to be asked of paths."""
         return Patterns(self.model_dump(exclude_none=True))
 
 
@@ -163,6 +162,8 @@ class EncodedSource(SourceSettings):
 
     path_fields: ClassVar = ("path",)
 
+    path: str
+    classes: Classes | None = Field(None, description="Classes to take; all when not given.")
     splits: SplitPatterns | None = Field(
         None, description="Which files are train, validation and test, where their names do not tell it."
     )
@@ -190,12 +191,10 @@ class EncodedSource(SourceSettings):
 
     @property
     def decoder(self) -> Decoder:
-        """What makes pixels of the images."""
         return Decoder(self.largest_pixels, self.scaled_side)
 
     @property
     def small_copies(self) -> tuple[Shrink, ...]:
-        """The small copies of large images that are kept while these are verified."""
         return self._small_copies
 
     def keeping(self, shrinks: Sequence[Shrink]) -> Self:
@@ -210,7 +209,6 @@ class ImageFolder(EncodedSource):
 
     source: Literal["folder"] = "folder"
     path: str = Field(description="Folder or archive: a path, a URL, or a name under PROBEFLOW_MIRROR.")
-    classes: Classes | None = Field(None, description="Classes to take; all when not given.")
 
 
 class WebDataset(EncodedSource):
@@ -220,7 +218,6 @@ class WebDataset(EncodedSource):
     path: str = Field(
         description="A .tar, a folder of such, or a pattern as {000..010}.tar: a path, a URL, or under PROBEFLOW_MIRROR."
     )
-    classes: Classes | None = Field(None, description="Classes to take; all when not given.")
 
 
 class ParquetImages(EncodedSource):
@@ -232,7 +229,6 @@ class ParquetImages(EncodedSource):
     )
     image_column: str = Field("image", description="Encoded images: binary, or a struct with `bytes`.")
     label_column: str = Field("label", description="Labels: numbers or names.")
-    classes: Classes | None = Field(None, description="Classes to take; all when not given.")
 
 
 Load = Callable[[Any, Path, str | None], "Dataset"]
@@ -270,7 +266,6 @@ def register(settings: type[SourceSettings], loader: str | Load) -> None:
 
 
 def kinds() -> dict[str, type[SourceSettings]]:
-    """The settings of each kind of source by its name."""
     return {name: kind.settings for name, kind in _kinds.items()}
 
 

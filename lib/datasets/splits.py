@@ -55,7 +55,6 @@ def different_images(
 
 
 def shortages(counts: npt.NDArray[np.int64], needed: int) -> tuple[Shortage, ...]:
-    """The classes that have fewer than `needed`."""
     return tuple(Shortage(label, int(counts[label]), needed) for label in np.flatnonzero(counts < needed).tolist())
 
 

@@ -19,8 +19,6 @@ _CLASSES_SHOWN = 10
 
 
 class Why(StrEnum):
-    """Why something in a source is not taken."""
-
     NO_IMAGE = "no-image"
     HIDDEN = "hidden"
     HIDDEN_FOLDERS = "hidden-folders"
@@ -64,31 +62,25 @@ class Tally:
         self._names: list[str] = []
 
     def add(self, name: str) -> None:
-        """One more."""
         self._count += 1
         if len(self._names) < EXAMPLES:
             self._names.append(name)
 
     def take(self, other: Tally) -> None:
-        """All that another one counted."""
         self._count += other._count
         self._names = [*self._names, *other._names][:EXAMPLES]
 
     @property
     def notes(self) -> tuple[LeftOut, ...]:
-        """What was left out, if anything."""
         return left_out(self.why, self._count, self._names)
 
 
 def words(left: LeftOut) -> str:
-    """The names of the first few, and how many more."""
     more = left.count - len(left.examples)
     return ", ".join(cut(name) for name in left.examples) + (f" and {more:,} more" if more else "")
 
 
 class SplitsBy(StrEnum):
-    """What says which split an image is of."""
-
     SOURCE = "source"
     NAMES = "names"
     PATTERNS = "patterns"

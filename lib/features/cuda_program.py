@@ -125,8 +125,6 @@ class CudaProgram:
 
 @dataclass(frozen=True)
 class _Answer:
-    """Features on their way back."""
-
     host: torch.Tensor
     done: torch.cuda.Event
 

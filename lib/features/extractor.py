@@ -88,7 +88,6 @@ class _Images:
         return found
 
     def read(self, part: range) -> Pixels:
-        """The images of a part, none larger than the network's input."""
         ((name, piece),) = self._plan.parts(part)
         return read_shrunk(self._dataset.splits[name].images, piece, self._plan.settings.shrink)
 

@@ -14,8 +14,6 @@ NAME = "manifest.json"
 
 
 class Shard(Frozen):
-    """One Parquet file of the set."""
-
     name: str
     rows: int
     bytes: int

@@ -39,8 +39,6 @@ class RowGroup:
 
 
 class SplitReader(Protocol):
-    """What reads a split row group by row group; see `FeatureSet`."""
-
     def rows(self, split: str) -> range:
         """Sample ids of a split."""
 

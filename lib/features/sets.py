@@ -45,7 +45,6 @@ class FoundSet:
 
 
 def found_sets(root: Path) -> list[FoundSet]:
-    """All sets under `root`, by dataset and digest."""
     fetch(root, lambda name: Path(name).name in (manifest.NAME, plan.NAME), deep=True)
     return [look_at(each) for each in sorted(root.glob("*/*")) if _is_set(each)]
 

@@ -58,7 +58,6 @@ class OpenShard:
         self.close()
 
     def close(self) -> None:
-        """Let the file go; arrays that were read from it stay."""
         self._file.close()
 
     def labels(self, group: int) -> npt.NDArray[np.int64]:

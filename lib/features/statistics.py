@@ -32,7 +32,6 @@ class FeatureStatistics:
 
     @property
     def constant(self) -> npt.NDArray[np.bool_]:
-        """Which features have one value in all rows: they tell nothing apart."""
         return np.equal(self.minimum, self.maximum)
 
     def table(self) -> list[dict[str, Any]]:

@@ -25,7 +25,6 @@ _SLACK_SECONDS = 0.1
 
 
 def everything(name: str) -> bool:
-    """Any name is wanted."""
     return True
 
 
@@ -67,7 +66,6 @@ def fetch(
 
 
 def fetch_file(path: Path) -> None:
-    """`fetch` for one file."""
     fetch_files([path])
 
 
