@@ -25,8 +25,9 @@ from lib.storage.copies import fetch
 
 if TYPE_CHECKING:
     import pandas as pd
+    from torch.utils.data import TensorDataset
 
-    from lib.features.torch_reading import SplitDataset, SplitStream
+    from lib.features.torch_reading import SplitStream
 
 COLUMNS = ("sample_id", "label", "split", "features")
 
@@ -103,12 +104,7 @@ class FeatureSet:
         Row groups that hold one of them are read in turn, so memory beside `out` is less than one row group; what is stored
         as float16 becomes float32 in `out` itself.
 
-        Parameters
-        ----------
-        out : ndarray of float32, shape (n, width)
-        sample_ids : ndarray of int64, shape (n,)
-
-        Raises FeatureSetError when `out` has another type or shape, or the set has no sample of such an id.
+        `out` is float32, shape (n, width). Raises FeatureSetError when it has another type or shape, or the set has no sample of such an id.
         """
         ids = self._checked(sample_ids)
         shape = (len(ids), self.manifest.width)
@@ -119,15 +115,9 @@ class FeatureSet:
         self._scatter(ids, out)
 
     def frame(self, split: str, columns: Sequence[str] = COLUMNS, wide: bool = False) -> pd.DataFrame:
-        """A split for pandas.
+        """A split for pandas, with some of the columns sample_id, label, split and features; else no features are read.
 
-        Parameters
-        ----------
-        columns : sequence of str
-            Of sample_id, label, split and features; without features none are read.
-        wide : bool
-            A column for each feature, f0000 and so on, over one array; else one column of arrays of shape (width,).
-
+        Features are one column of arrays of shape (width,), or with `wide` a column each, f0000 and so on, over one array.
         Raises FeatureSetError when there is no such column.
         """
         import pandas as pd
@@ -154,15 +144,13 @@ class FeatureSet:
                 parts.append(pd.DataFrame({name: column}))
         return pd.concat(parts, axis=1) if parts else pd.DataFrame(index=range(len(rows)))
 
-    def torch_dataset(self, split: str, cache_bytes: int = 256 << 20) -> SplitDataset:
-        """A map-style torch Dataset of (features (width,), label), for any sampler and number of DataLoader workers.
+    def torch_dataset(self, split: str) -> TensorDataset:
+        """A split in memory as a map-style torch Dataset of (features (width,), label); of large ones take `torch_stream`."""
+        import torch
+        from torch.utils.data import TensorDataset
 
-        Each worker keeps row groups read last, up to `cache_bytes`. Shuffling over a larger split reads a row group for
-        almost every row: take `torch_stream`, or `load` where memory allows.
-        """
-        from lib.features.torch_reading import SplitDataset
-
-        return SplitDataset(self, split, cache_bytes)
+        loaded = self.load(split)
+        return TensorDataset(torch.from_numpy(loaded.X), torch.from_numpy(loaded.y))
 
     def torch_stream(self, split: str, batch_size: int, shuffle: bool = False, mix: int = 8) -> SplitStream:
         """A torch IterableDataset of batches (features (n, width), labels (n,)) for `DataLoader(..., batch_size=None)`.
@@ -173,7 +161,7 @@ class FeatureSet:
         """
         from lib.features.torch_reading import SplitStream
 
-        return SplitStream(self, split, batch_size, shuffle, mix)
+        return SplitStream(self.row_groups(split), self.read_row_groups, batch_size, shuffle, mix)
 
     def row_groups(self, split: str) -> tuple[RowGroup, ...]:
         """Where the rows of a split lie, in order; reads the footers of its shards."""
@@ -183,8 +171,7 @@ class FeatureSet:
                 with self._open(shard) as opened:
                     for group, held in enumerate(opened.groups):
                         if part := _overlap(wanted, held):
-                            within = slice(part.start - held.start, part.stop - held.start)
-                            found.append(RowGroup(shard, group, within, part.start))
+                            found.append(RowGroup(shard, group, slice(part.start - held.start, part.stop - held.start)))
         return tuple(found)
 
     def read_row_groups(self, groups: Iterable[RowGroup]) -> Iterator[Features]:
@@ -226,7 +213,7 @@ class FeatureSet:
                             y[target] = labels[source]
 
     def _open(self, shard: int) -> OpenShard:
-        return OpenShard(self.folder, self.manifest, shard)
+        return OpenShard(self.folder / self.manifest.shards[shard].name, self.manifest, self.manifest.cut()[shard])
 
     def _empty(self, count: int) -> Features:
         X = np.empty((count, self.manifest.width), self.manifest.settings.storage)
