@@ -152,10 +152,7 @@ def save_webhook(client: SyncPrefectClient, address: str | None) -> UUID | None:
 
     Without an address: that of the block made before, or by hand in the UI, or None.
 
-    Raises
-    ------
-    ConfigError
-        For an address that is not fetched from. It is not shown: it may hold a token.
+    Raises ConfigError for an address that is not fetched from; it is not shown, for it may hold a token.
     """
     if address:
         if not address.startswith(("http://", "https://")):

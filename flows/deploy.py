@@ -19,12 +19,8 @@ _CPU_RUNS = 16
 def deploy(pool: str, limit: int | None = None, template: Path | None = None) -> int:
     """Make the pool `pool` and the deployments of what its workers do for pipelines; again does no harm.
 
-    Parameters
-    ----------
-    limit : int, optional
-        How many chunks the pool may run at once, on all its workers; what it was before when not given.
-    template : Path, optional
-        A base job template, which makes it a pool of Kubernetes; of processes when not given.
+    `limit`: how many chunks the pool may run at once, on all its workers; what it was before when not given.
+    `template`: a base job template, which makes it a pool of Kubernetes; of processes when not given.
 
     Raises ConfigError without a Prefect server, when it refuses, or when the limit is not a positive number.
     """
@@ -64,16 +60,10 @@ def set_up(
 
     It may be run again at any time: runs under way are not touched.
 
-    Parameters
-    ----------
-    cpu_limit, gpu_limit : int, optional
-        Runs at once in pool cpu and gpu; what they were before when not given.
-    schedules : bool
-        False leaves the schedules inactive.
-    template : Path, optional
-        A base job template, which makes `gpu` a pool of Kubernetes.
-    webhook : str, optional
-        Address that failures and lateness are reported to.
+    `cpu_limit`, `gpu_limit`: runs at once in pool cpu and gpu; what they were before when not given.
+    `schedules`: False leaves the schedules inactive.
+    `template`: a base job template, which makes `gpu` a pool of Kubernetes.
+    `webhook`: address that failures and lateness are reported to.
 
     Raises ConfigError without a Prefect server, when it refuses, or for a limit, template, address or prefect.yaml that
     cannot be used.

@@ -97,10 +97,7 @@ def _side_by_side(
 
     After a failure nothing more is submitted, and what runs is waited for. Ending early (Ctrl-C) cancels it.
 
-    Raises
-    ------
-    Exception
-        Of the first node that failed.
+    Raises the error of the first node that failed.
     """
     left, done, failures = list(names), set[str](), list[BaseException]()
     running: dict[PrefectFuture[str], str] = {}

@@ -24,10 +24,8 @@ _INDENT = " " * 4
 def show_plan(profile: Profile, only: Sequence[str] | None, where: Places, workers: Workers) -> int:
     """Print the plan of a run of `profile`, or of some nodes of it with what they need.
 
-    Raises
-    ------
-    ConfigError
-        For an unknown node; when there is a Prefect server, and it does not know the pool, or not with all that it needs.
+    Raises ConfigError for an unknown node, or where there is a Prefect server that does not know the pool and all that
+    it needs.
     """
     if workers.pool is not None:
         _ask_for_pool(workers.pool)

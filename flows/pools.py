@@ -53,12 +53,8 @@ def make_pool(
 ) -> str:
     """Make the pool, or give the one that is there its limit and template; returns what was done, in words.
 
-    Parameters
-    ----------
-    limit : int, optional
-        Runs at once on all workers; None leaves a pool that is there as it is, and gives a new one `first_limit`.
-    template : Path, optional
-        A base job template of Kubernetes; a pool of processes when not given.
+    `limit`: runs at once on all workers; None leaves a pool that is there as it is, and gives a new one `first_limit`.
+    `template`: a base job template of Kubernetes; a pool of processes when not given.
 
     Raises ConfigError when the template cannot be used, or the pool that is there is of another type than it needs.
     """

@@ -30,13 +30,9 @@ _MOST = 12
 def reproduce_run(wanted: str, keep: Path | None, where: Places) -> int:
     """Make a past run again and print how it came out; the exit status is 1 when figures differ, 0 when digests alone do.
 
-    Parameters
-    ----------
-    wanted : str
-        A record: its folder, its key, or the beginning of that; or an MLflow run: its id, the beginning of that, or its
-        name, where only one run has it.
-    keep : Path, optional
-        Where the new run stays; without it nothing of it does.
+    `wanted`: a record: its folder, its key, or the beginning of that; or an MLflow run: its id, the beginning of that,
+    or its name, where only one run has it.
+    `keep`: where the new run stays; without it nothing of it does.
 
     Raises ConfigError when there is no such run or several, its settings are not recorded, or `keep` is taken;
     DataError when its record is damaged, or its data is gone or changed.

@@ -39,11 +39,8 @@ standard under "bad port"."""
 def serve(mlflow_port: int, prefect_port: int) -> int:
     """Start both servers on loopback and wait; Ctrl-C or SIGTERM ends both.
 
-    Raises
-    ------
-    ConfigError
-        When a port is taken, is none, or one that browsers refuse; when there is no record to show yet, or a server does
-        not start or ends by itself.
+    Raises ConfigError for a port that is taken, is none, or is one that browsers refuse, when there is no record to
+    show yet, or a server does not start or ends by itself.
     """
     ports_by_option = (("mlflow", mlflow_port), ("prefect", prefect_port))
     for name, port in ports_by_option:
@@ -101,12 +98,8 @@ def serve(mlflow_port: int, prefect_port: int) -> int:
 def require_prefect() -> None:
     """Import Prefect, and refuse settings of it that cannot be read or a home of it that cannot be written.
 
-    Raises
-    ------
-    ConfigError
-        Naming the file or the variable; of a file of certificates too.
-    StorageError
-        When Prefect's own folder cannot be written, and no server holds its database.
+    Raises ConfigError naming the file or the variable, also of certificates; StorageError when Prefect's own folder
+    cannot be written, and no server holds its database.
     """
     _require_certificates()
     try:
@@ -187,10 +180,7 @@ def temporary_prefect() -> Iterator[Callable[[Callable[[], object]], None]]:
     beside the caller's own imports; call what the block is given, `ready(meanwhile)`, before the first flow. It calls
     `meanwhile` if the server, which makes its database on first use, is not there yet.
 
-    Raises
-    ------
-    ConfigError
-        From `ready`, when the server does not start.
+    `ready` raises ConfigError when the server does not start.
     """
     from prefect.settings import (
         PREFECT_API_URL,

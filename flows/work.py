@@ -49,10 +49,7 @@ class Worker:
 def work(pool: str, limit: int | None = None) -> int:
     """Take runs of `pool` until Ctrl-C or SIGTERM: a worker for each GPU that this process may use.
 
-    Parameters
-    ----------
-    limit : int, optional
-        One worker that runs so many at once and sees no GPU, for a pool of pipelines, which plan and wait.
+    `limit`: one worker that runs so many at once and sees no GPU, for a pool of pipelines, which plan and wait.
 
     Raises ConfigError without a Prefect server or the pool, when the pool is not for processes on this machine, or when
     the limit is not a positive number.

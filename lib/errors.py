@@ -85,10 +85,7 @@ class WorkerError(ProbeflowError):
 def system_words(error: OSError, path: object, *, writing: bool = False, setting: str = PLACES) -> str | None:
     """What the system refused at `path`, with the fix, in one line; None where it is no fault of disk, path or rights.
 
-    Parameters
-    ----------
-    setting : str
-        What says where `path` is.
+    `setting`: what says where `path` is.
 
     Examples
     --------

@@ -156,10 +156,7 @@ def _json_bytes(content: Any) -> bytes:
 def require_writable(folder: Path, setting: str = PLACES) -> None:
     """Prove that `folder` exists or can be made, and takes a file; and its store, when it is the whole of its copies.
 
-    Raises
-    ------
-    StorageError
-        When it cannot; the fix names `setting`.
+    Raises StorageError when it cannot; the fix names `setting`.
     """
     probe = folder / f".probe.{uuid4().hex[:8]}"
     with storage_errors(folder, setting):

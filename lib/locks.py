@@ -33,10 +33,8 @@ def alone(
 
     On a file system without locks nobody waits, and who is last to make it wins.
 
-    Parameters
-    ----------
-    others : str
-        What another process does meanwhile, for who waits longer than `patience` seconds; else that it makes `path`.
+    `others`: what another process does meanwhile, for who waits longer than `patience` seconds; else that it makes
+    `path`.
     """
     lock = path.with_name(f".{path.name}.lock")
     with storage_errors(path):

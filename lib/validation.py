@@ -38,12 +38,8 @@ def describe(
 ) -> str:
     """A Pydantic error in one line: where, what is wrong, the value given.
 
-    Parameters
-    ----------
-    known : callable
-        Gives the paths of all settings, by which a misspelt one is recognised; asked only when one is unknown.
-    keep : callable
-        Whether a step of an error's location is part of a setting's name (a union's tag is not).
+    `known`: gives the paths of all settings, by which a misspelt one is recognised; asked only when one is unknown.
+    `keep`: whether a step of an error's location is part of a setting's name (a union's tag is not).
     """
     parts: dict[str, None] = {}  # a place that two models share is told once
     for item in error.errors(include_url=False):

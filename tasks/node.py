@@ -134,12 +134,8 @@ def on_worker(
 ) -> dict[str, Any]:
     """Have a worker of `pool` do some positions of a node's work, or the whole node, and wait for it.
 
-    Parameters
-    ----------
-    results : list of str
-        Files that must be there afterwards.
-    minutes : int, optional
-        A child that runs longer hangs.
+    `results`: files that must be there afterwards.
+    `minutes`: a child that runs longer hangs.
 
     Raises WorkerError when the child failed or crashed in each attempt, was cancelled or never begun, or its results
     are not there; ChangedError when the worker met a file that is not what it was when it was verified.

@@ -138,10 +138,7 @@ def workers_online(pool: str, flow: str) -> int:
 def submit_all(run: Task[..., Any], pieces: Sequence[Mapping[str, Any]], label: str) -> None:
     """Submit the task `run` with each of `pieces` as its arguments, all at once, and wait for all of them.
 
-    Raises
-    ------
-    Exception
-        That of the first one that failed, after all have ended; a ChangedError before any other.
+    Raises the error of the first one that failed, after all have ended; a ChangedError before any other.
     """
     if not pieces:
         return
@@ -217,10 +214,7 @@ def patiently(ask: Callable[[], _T]) -> _T:
 def run_on_worker(job: Job, pool: str, minutes: int | None = None) -> dict[str, Any]:
     """Have one job done by a worker of `pool` and wait for it; returns the child flow run's name and id.
 
-    Parameters
-    ----------
-    minutes : int, optional
-        A child that runs longer hangs: it is ended, and counts as crashed.
+    `minutes`: a child that runs longer hangs: it is ended, and counts as crashed.
 
     Raises WorkerError when the job failed or crashed in each attempt, was cancelled or never begun, or its results are
     not where they should be; ChangedError when the worker met an image that is not what it was when it was verified.
@@ -278,11 +272,8 @@ def _create(job: Job, pool: str, title: str, idempotency_key: str) -> UUID:
 def _wait(child: UUID, pool: str, title: str, minutes: int | None = None) -> tuple[FlowRun, State[Any]]:
     """The flow run and its state once it has ended, however it ended; one that stays pending, or hangs, ends as crashed.
 
-    Raises
-    ------
-    WorkerError
-        When the parent gives up, or the job was not begun and no worker of the pool is there to begin it. The job is
-        cancelled, so that no worker works for nobody later.
+    Raises WorkerError when the parent gives up, or the job was not begun and no worker of the pool is there to begin
+    it: it is cancelled, so that no worker works for nobody later.
     """
     pause, lonely_since, pending_since, running_since, hung_since = 0.5, None, None, None, None
     hung: State[Any] = Crashed(message=f"ended, since it ran longer than {minutes} minutes (PROBEFLOW_CHUNK_MINUTES)")

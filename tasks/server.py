@@ -41,10 +41,7 @@ def named_in() -> str:
 def require_server(pool: str | None = None) -> None:
     """Refuse to begin while the server that Prefect's settings name does not answer, or refuses this user.
 
-    Parameters
-    ----------
-    pool : str, optional
-        A work pool, which needs a server; without one there need be none.
+    `pool`: a work pool, which needs a server; without one there need be none.
 
     Raises ConfigError with the server's address, and where it is set.
     """

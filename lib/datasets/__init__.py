@@ -48,16 +48,11 @@ def acquire(
 ) -> Dataset:
     """Fetch what is missing, verify, and load; a second call downloads nothing.
 
-    Parameters
-    ----------
-    source : SourceSettings
-        Settings of a registered kind of source, see `lib.datasets.sources`.
-    data_dir : Path
-        Files land under `<data_dir>/raw`.
-    mirror : str, optional
-        "file:///…" or "https://…": taken instead of the public addresses, same relative names.
-    small_copies : sequence of Shrink
-        Of large encoded images these are kept while they are verified, so that who needs them decodes nothing again.
+    `source`: settings of a registered kind of source, see `lib.datasets.sources`.
+    `data_dir`: files land under `<data_dir>/raw`.
+    `mirror`: "file:///…" or "https://…": taken instead of the public addresses, same relative names.
+    `small_copies`: of large encoded images these are kept while they are verified, so that who needs them decodes
+    nothing again.
 
     Raises ConfigError when the kind is not registered; DataError when the data is missing, damaged, or not what it
     claims to be; StorageError when `data_dir` cannot be written.

@@ -260,12 +260,9 @@ def classes_of(
 ) -> tuple[list[str], npt.NDArray[np.int32]]:
     """The class names, and the class of each of the catalogue's label values (-1 where it is not wanted).
 
-    Parameters
-    ----------
-    wanted : sequence of str, optional
-        The classes to take, in this order; else all that occur. Names that are one text to Unicode are one, as train has it.
-    order : sequence of str, optional
-        Their order where the source tells one; else numbers by value, or names by the alphabet.
+    `wanted`: the classes to take, in this order; else all that occur. Names that are one text to Unicode are one, as
+    train has it.
+    `order`: their order where the source tells one; else numbers by value, or names by the alphabet.
 
     Raises DataError when a wanted class does not occur, or there are fewer than two.
     """

@@ -121,18 +121,11 @@ def load_containers(
 ) -> Dataset:
     """The dataset of the images in some files.
 
-    Parameters
-    ----------
-    file : Path
-        Where the catalogue is kept; `known` is what it holds.
-    index : callable
-        Lists the images of a file that is not known.
-    what : str
-        What the files are, in words.
-    class_names : sequence of str, optional
-        The order of the classes, where the files tell one.
-    notes : callable
-        Refuses splits that are not clear, or warns of them.
+    `file`: where the catalogue is kept; `known` is what it holds.
+    `index`: lists the images of a file that is not known.
+    `what`: what the files are, in words.
+    `class_names`: the order of the classes, where the files tell one.
+    `notes`: refuses splits that are not clear, or warns of them.
     """
     place, name = shards.place, _name_of(source.path, shards.place)
     with bar(f"index {name}", len(shards.containers), "file") as advance:

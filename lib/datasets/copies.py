@@ -82,10 +82,7 @@ class _Note(BaseModel):
 def keep(copy: Path, origin: Origin, offline: bool = False) -> Path:
     """Make sure that `copy`, the only file of its name in its folder that is made so, is the whole of `origin`; returns it.
 
-    Parameters
-    ----------
-    offline : bool
-        Ask no network and make nothing.
+    `offline`: ask no network and make nothing.
 
     Raises AbsentError when it would have to be made and `offline` is set; OSError, ProbeflowError when the origin
     cannot be copied.

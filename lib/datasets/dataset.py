@@ -150,13 +150,7 @@ class Dataset:
             raise too_few(short, self.class_names, f"{split} of {self.name!r}", reason)
 
     def require(self, split: str, reason: str) -> Split:
-        """The split of that name.
-
-        Raises
-        ------
-        DataError
-            When the dataset has none; `reason` says who needs it.
-        """
+        """The split of that name. Raises DataError when the dataset has none; `reason` says who needs it."""
         if split not in self.splits:
             known = ", ".join(self.splits)
             raise DataError(f"dataset {self.name!r} has no {split} split (it has: {known}), but {reason}")
@@ -189,13 +183,7 @@ class Dataset:
         return next(iter(self.shapes)) if len(self.shapes) == 1 else None
 
     def require_pixel_shape(self) -> Shape:
-        """The shape that all images have.
-
-        Raises
-        ------
-        DataError
-            When there are several; it names the most frequent ones.
-        """
+        """The shape that all images have. Raises DataError when there are several; it names the most frequent ones."""
         return _only(self.shapes, self.name)
 
     def fill(self, out: npt.NDArray[np.float32], split: str, rows: Rows) -> None:

@@ -94,10 +94,8 @@ class Decoded:
 class Decoder:
     """Decodes encoded images of up to `largest_pixels` pixels; safe to call from several threads at once.
 
-    Parameters
-    ----------
-    scaled_side : int or None
-        JPEGs are decoded at the smallest scale whose shorter side has at least so many pixels; None: at their full size.
+    `scaled_side`: JPEGs are decoded at the smallest scale whose shorter side has at least so many pixels; None: at
+    their full size.
     """
 
     def __init__(self, largest_pixels: int = LARGEST_PIXELS, scaled_side: int | None = None) -> None:

@@ -62,18 +62,11 @@ def why_not(file: RemoteFile, mirror: str | None) -> str | None:
 def fetch(file: RemoteFile, folder: Path, mirror: str | None) -> Path:
     """Make sure that the whole file is under `folder` and return its path; a right copy is left alone.
 
-    Parameters
-    ----------
-    mirror : str or None
-        "file:///…", "https://…" (perhaps with USER:PASSWORD@, never shown) or "s3://…"; when given, `<mirror>/<name>` is
-        the only place asked.
+    `mirror`: "file:///…", "https://…" (perhaps with USER:PASSWORD@, never shown) or "s3://…"; when given,
+    `<mirror>/<name>` is the only place asked.
 
-    Raises
-    ------
-    DataError
-        When no place has it, or what came is damaged. A partial download stays and is resumed next time.
-    AbsentError
-        When it is not there and the mirror is `offline`.
+    Raises DataError when no place has it, or what came is damaged (a partial download is resumed next time);
+    AbsentError when it is not there and the mirror is `offline`.
     """
     target = folder / file_name(file.name)
     if file.digest is not None and file.is_whole(target):

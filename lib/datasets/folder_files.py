@@ -50,10 +50,7 @@ class Listing:
 def list_files(source: ImageFolder, place: Place) -> Listing:
     """The files of a folder, by patterns if the source has some.
 
-    Raises
-    ------
-    DataError
-        When the folder, or a class, is not usable; it names it.
+    Raises DataError naming the folder, or a class, that is not usable.
     """
     return _by_layout(source, place) if source.splits is None else _by_patterns(source, place)
 
@@ -166,14 +163,9 @@ def _classes(
 
     A folder is that of a class if the names are one text to Unicode; the class is called as the training folder is.
 
-    Parameters
-    ----------
-    found : mapping of str to (str, sequence of str)
-        Split -> where it lies, and the class folders there.
-    patterns : mapping of str to str
-        Split -> the pattern of its files.
-    instead : str
-        What lies there where there are no classes, and what to do.
+    `found`: split -> where it lies, and the class folders there.
+    `patterns`: split -> the pattern of its files.
+    `instead`: what lies there where there are no classes, and what to do.
     """
     root, folders = found["train"][0], dict.fromkeys(found["train"][1])
     wanted = {name: matching(name, folders) for name in asked or ()}

@@ -61,12 +61,8 @@ def is_page(head: bytes) -> bool:
 def require_no_pointer(file: object, head: bytes) -> None:
     """Refuse what Git LFS leaves in place of a file that was not fetched.
 
-    Parameters
-    ----------
-    file : Path or str
-        Its name, to be shown.
-    head : bytes
-        What the file begins with.
+    `file`: its name, to be shown.
+    `head`: what the file begins with.
 
     Raises DataError when it is one.
     """

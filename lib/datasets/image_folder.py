@@ -44,13 +44,7 @@ class FileStore:
 
 
 def load(source: ImageFolder, raw: Path, mirror: str | None) -> Dataset:
-    """Find, verify and split the images.
-
-    Raises
-    ------
-    DataError
-        When the folder, a class or an image is not usable; it names it.
-    """
+    """Find, verify and split the images. Raises DataError naming the folder, a class or an image that is not usable."""
     folder = raw / "folder"
     place, copy = _place(source.path, folder, mirror)
     listing = list_files(source, place)

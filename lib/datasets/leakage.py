@@ -30,10 +30,7 @@ def require_no_leakage(dataset: Dataset) -> None:
     Binary bitmaps (`dataset.maximum` 1, such as 8x16 letters) coincide by nature: those are only warned of,
     unless more than half are shared.
 
-    Raises
-    ------
-    LeakageError
-        Naming the split, the count, and an example.
+    Raises LeakageError naming the split, the count, and an example.
     """
     for split in ("test", "validation"):
         if split not in dataset.splits:

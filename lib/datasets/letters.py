@@ -57,10 +57,7 @@ def load(source: Letters, raw: Path, mirror: str | None) -> Dataset:
 def read_csv(path: Path) -> Split:
     """Read and check one file: 129 columns, label 0-9, pixels 0 or 1.
 
-    Raises
-    ------
-    DataError
-        Naming the file, the row (its line, from 1) and what is wrong with it.
+    Raises DataError naming the file, the row (its line, from 1) and what is wrong with it.
     """
     lines = list(_lines(path))
     if not lines:

@@ -45,10 +45,7 @@ class UnavailableError(DataError):
 def origin_of(address: str, proven: bool) -> Origin:
     """What lies at an address.
 
-    Parameters
-    ----------
-    proven : bool
-        Whether a digest will prove the copy whole, so that a download may go on from a part of any version.
+    `proven`: whether a digest will prove the copy whole, so that a download may go on from a part of any version.
     """
     if address.startswith("file:"):
         return _Local(address)

@@ -247,11 +247,8 @@ _kinds: dict[str, _Kind] = {}
 def register(settings: type[SourceSettings], loader: str | Load) -> None:
     """Make a kind of source known by the default of its field `source`.
 
-    Parameters
-    ----------
-    loader : str or callable
-        A module's name, imported at the first use, whose `load` is taken, or such a function itself. A module may also
-        have `splits_ahead` (same parameters): the splits that there will be, or None.
+    `loader`: a module's name, imported at the first use, whose `load` is taken, or such a function itself. A module may
+    also have `splits_ahead` (same parameters): the splits that there will be, or None.
 
     Raises ConfigError when another kind has that name.
     """

@@ -38,12 +38,8 @@ def verify(
 
     Pillow decodes outside of Python's lock, so threads use all cores. At most a few batches of images are in memory.
 
-    Parameters
-    ----------
-    save : callable
-        Called at times and in any case at the end, also when interrupted: what was verified stays verified.
-    keeper : Keeper
-        Keeps small copies of what is decoded.
+    `save`: called at times and in any case at the end, also when interrupted: what was verified stays verified.
+    `keeper`: keeps small copies of what is decoded.
     """
     _refuse_by_size(catalogue, decoder)
     rows = np.flatnonzero(wanted & (catalogue.columns["state"] == UNVERIFIED))

@@ -237,10 +237,7 @@ def _by_shard(groups: Iterable[RowGroup]) -> Iterator[tuple[int, Iterator[RowGro
 def open_feature_set(folder: Path | str, verify: bool = True) -> FeatureSet:
     """Open the sealed set in `folder`, by default re-reading every shard's sha256; what is fetched of it is always checked.
 
-    Raises
-    ------
-    FeatureSetError
-        When it is not sealed, or a shard is missing or damaged; extraction makes just those again.
+    Raises FeatureSetError when it is not sealed, or a shard is missing or damaged; extraction makes just those again.
     """
     folder = Path(folder)
     fetch(folder, lambda name: name == manifests.NAME)

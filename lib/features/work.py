@@ -66,7 +66,7 @@ class ExtractionWork:
         """The set, if it is sealed, is the one that is planned, and nothing of it is damaged; every byte is read.
 
         What lies beside a whole set and has been lost, the plan and the shards' entries, is put there again. A dataset's name
-        is only shown: a set that was made under another one gets this one.
+        is only shown: a set may have been made under another one.
         """
         try:
             found = open_feature_set(self.folder)
@@ -79,14 +79,9 @@ class ExtractionWork:
             return None
         for entry in found.manifest.shards:
             restore_entry(self.folder / entry.name, entry)
-        renamed = found.manifest.dataset != self.plan.dataset
-        if renamed or not (self.folder / plans.NAME).exists():
+        if not (self.folder / plans.NAME).exists():
             write_plan(self.folder, self.plan)
-        if not renamed:
-            return found
-        as_made = self.plan.model_copy(update={"versions": found.manifest.versions})
-        write_manifest(self.folder, as_made, found.manifest.shards)
-        return open_feature_set(self.folder, verify=False)
+        return found
 
     def missing(self, indexes: Sequence[int] | None = None) -> list[int]:
         """Those of `indexes` (default: all) whose shards are not there whole; every byte is read."""
@@ -97,16 +92,9 @@ class ExtractionWork:
     def compute(self, indexes: Sequence[int] | None = None) -> list[int]:
         """Make those of `indexes` (default: all) that are missing; returns which these were.
 
-        Raises
-        ------
-        WeightsError
-            When weights are missing or do not fit.
-        FeatureSetError
-            When the network gives a value that is not finite.
-        StorageError
-            When the disk is full or cannot be written; the same call goes on from there.
-        DataError
-            When an image is not what it was when the dataset was verified.
+        Raises WeightsError when weights are missing or do not fit; FeatureSetError when the network gives a value that
+        is not finite; StorageError when the disk is full or cannot be written (the same call goes on from there);
+        DataError when an image is not what it was when the dataset was verified.
         """
         every = range(len(self.shards)) if indexes is None else indexes
         remove_abandoned(self.folder)

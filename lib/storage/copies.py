@@ -33,14 +33,9 @@ def fetch(
 ) -> Collection[Path]:
     """Make this machine's files in `folder` those of its store; returns which were downloaded.
 
-    Parameters
-    ----------
-    wanted : callable
-        Takes a file's name, with `deep` its path within the folder, and says whether it is to be brought.
-    deep : bool
-        Look into folders below too.
-    afresh : bool
-        Download also what seems to be here.
+    `wanted`: takes a file's name, with `deep` its path within the folder, and says whether it is to be brought.
+    `deep`: look into folders below too.
+    `afresh`: download also what seems to be here.
 
     Raises StorageError when the store does not answer, or the disk is full.
     """
