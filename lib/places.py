@@ -42,12 +42,8 @@ ENVIRONMENT = frozenset(
 class Places(BaseModel):
     """Where things are on this machine or cluster.
 
-    Attributes
-    ----------
-    data : Path
-        The folder of all data; when that is shared at the URL `store`, this machine's copies of it.
-    tracking_page : str or None
-        Where a browser finds MLflow, when that is another address than the one this machine uses.
+    `data`: the folder of all data; when that is shared at the URL `store`, this machine's copies of it.
+    `tracking_page`: where a browser finds MLflow, when that is another address than the one this machine uses.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

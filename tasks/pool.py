@@ -70,18 +70,11 @@ _creation = threading.Lock()
 class Job:
     """What one worker does by itself: part of a node's work, or a whole node.
 
-    Attributes
-    ----------
-    flow : str
-        Name of the flow that does it.
-    title : str
-        What people read, such as "heads chunk 1 of 2".
-    parameters : dict
-        The flow's, as plain JSON.
-    identity : str
-        Distinguishes the job from all others of its parent.
-    results : list of str
-        Files that must be there afterwards.
+    `flow`: name of the flow that does it.
+    `title`: what people read, such as "heads chunk 1 of 2".
+    `parameters`: the flow's, as plain JSON.
+    `identity`: distinguishes the job from all others of its parent.
+    `results`: files that must be there afterwards.
     """
 
     flow: str

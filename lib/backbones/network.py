@@ -33,14 +33,9 @@ _CUT = "is cut off or damaged; fetch it again"
 class CutNetwork(nn.Module):
     """A network up to one layer.
 
-    Attributes
-    ----------
-    trunk : Module
-        From normalised images (n, 3, size, size) to rows (n, …): the whole of it, or its first part.
-    head : Module or None
-        The second part, of backbones with a fast path.
-    width : int
-        Features of one image.
+    `trunk`: from normalised images (n, 3, size, size) to rows (n, …): the whole of it, or its first part.
+    `head`: the second part, of backbones with a fast path.
+    `width`: features of one image.
     """
 
     def __init__(self, backbone: Backbone, network: nn.Module, layer: str) -> None:

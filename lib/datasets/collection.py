@@ -52,30 +52,17 @@ _QUARANTINE = pa.schema(
 class Collection:
     """A source's images before they are a dataset.
 
-    Attributes
-    ----------
-    name : str
-        Of the dataset.
-    shown : str
-        Where it lies, to be shown.
-    origin : str
-        The same in words.
-    class_names : sequence of str
-        In the order of the dataset's labels.
-    classes : ndarray of int32, shape (len(catalogue.values),)
-        The class of each of the catalogue's label values, or -1 where it is not wanted.
-    file : Path
-        Where the catalogue is kept.
-    is_new : bool
-        Whether what is kept there lists other images.
-    reading : Reading
-        What tells the splits, and what the listing left out.
-    notes : sequence of str
-        What the listing found that a reader should know.
-    files : bool
-        Whether rows are whatever files there are, and not what the source itself calls images.
-    copy : Path or None
-        The folder they were unpacked to, of an archive's.
+    `shown`: where it lies, to be shown.
+    `origin`: the same in words.
+    `class_names`: in the order of the dataset's labels.
+    `classes` (int32, shape (len(catalogue.values),)): the class of each of the catalogue's label values, or -1 where it
+    is not wanted.
+    `file`: where the catalogue is kept.
+    `is_new`: whether what is kept there lists other images.
+    `reading`: what tells the splits, and what the listing left out.
+    `notes`: what the listing found that a reader should know.
+    `files`: whether rows are whatever files there are, and not what the source itself calls images.
+    `copy`: the folder they were unpacked to, of an archive's.
     """
 
     name: str

@@ -43,14 +43,9 @@ _MAGIC = re.compile(r"[*?\[]")
 class Shards:
     """The files of a source, by name.
 
-    Attributes
-    ----------
-    place : Place
-        The folder that all are in.
-    splits : list of str or None
-        The split of each; None when they do not tell it, so that each row may.
-    reading : Reading
-        What tells the splits, and which files are left out.
+    `place`: the folder that all are in.
+    `splits`: the split of each; None when they do not tell it, so that each row may.
+    `reading`: what tells the splits, and which files are left out.
     """
 
     place: Place

@@ -25,10 +25,7 @@ _LONGEST_NAME = 100
 class RemoteFile:
     """A file to have: its name under a mirror, its public addresses, and what proves it whole.
 
-    Attributes
-    ----------
-    digest : str or None
-        Its published digest, or the first letters of it.
+    `digest`: its published digest, or the first letters of it.
     """
 
     name: str

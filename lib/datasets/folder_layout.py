@@ -75,20 +75,12 @@ def _holds_images(place: Place, folder: bytes) -> bool:
 class Layout:
     """Where the splits lie.
 
-    Attributes
-    ----------
-    base : bytes
-        The folder in which everything lies, "" or ending in a slash.
-    root : Contents
-        What lies in it.
-    parts : mapping of bytes to str
-        Folder, ending in a slash or the base itself -> its split, train first.
-    inside : mapping of bytes to Contents
-        What lies in each of these.
-    beside : list of str
-        Folders beside those of splits, which are not taken.
-    around : list of str
-        Images beside lone folders that hold all others, which are not taken.
+    `base`: the folder in which everything lies, "" or ending in a slash.
+    `root`: what lies in it.
+    `parts`: folder, ending in a slash or the base itself -> its split, train first.
+    `inside`: what lies in each of these.
+    `beside`: folders beside those of splits, which are not taken.
+    `around`: images beside lone folders that hold all others, which are not taken.
     """
 
     base: bytes

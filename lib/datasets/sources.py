@@ -53,12 +53,8 @@ Classes = Annotated[tuple[str, ...], Field(min_length=2), AfterValidator(_once)]
 class SourceSettings(BaseModel):
     """What every kind of source has: the field `source`, a Literal whose default is the kind's name.
 
-    Attributes
-    ----------
-    known_splits : tuple of str, or None
-        The splits that each dataset of this kind has, where that is known beforehand.
-    path_fields : tuple of str
-        Fields that may hold a path on this machine.
+    `known_splits`: the splits that each dataset of this kind has, where that is known beforehand.
+    `path_fields`: fields that may hold a path on this machine.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

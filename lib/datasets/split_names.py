@@ -45,14 +45,9 @@ _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 class Name:
     """What one name says.
 
-    Attributes
-    ----------
-    splits : tuple of str
-        The splits that it names; more than one says nothing for certain.
-    weak : bool
-        Whether that is only by a word that may be something else.
-    rest : tuple of str
-        Its other words, in lower case.
+    `splits`: the splits that it names; more than one says nothing for certain.
+    `weak`: whether that is only by a word that may be something else.
+    `rest`: its other words, in lower case.
     """
 
     splits: tuple[str, ...]
@@ -110,16 +105,11 @@ def _split_of(word: str) -> tuple[str, bool]:
 class Told:
     """What names side by side say together.
 
-    Attributes
-    ----------
-    splits : mapping of str to str
-        Name -> split, of those that say one.
-    others : tuple of str
-        Those that say none, or more than one.
-    alike : bool
-        Whether those that say one differ in nothing else: `a_train` and `a_test`, not `bullet_train` and `test_tube`.
-    weak : bool
-        Whether one of them says it only by a word that may be something else.
+    `splits`: name -> split, of those that say one.
+    `others`: those that say none, or more than one.
+    `alike`: whether those that say one differ in nothing else: `a_train` and `a_test`, not `bullet_train` and
+    `test_tube`.
+    `weak`: whether one of them says it only by a word that may be something else.
     """
 
     splits: Mapping[str, str]

@@ -23,10 +23,7 @@ _NAMED = 5
 class Shortage:
     """A class with fewer different images (or groups of them) than something needs.
 
-    Attributes
-    ----------
-    label : int
-        Position in the dataset's class names.
+    `label`: position in the dataset's class names.
     """
 
     label: int

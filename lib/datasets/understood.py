@@ -99,14 +99,9 @@ SPLITS_WORDS = {
 class Reading:
     """How a source was read, beyond its images and labels.
 
-    Attributes
-    ----------
-    splits_by : SplitsBy
-        What says which split an image is of.
-    held_out : tuple of str
-        The splits that were held out of the training images, for want of their own.
-    formats : mapping of str to int
-        Images by format, by their first bytes; "" for others. Empty where nothing was encoded.
+    `splits_by`: what says which split an image is of.
+    `held_out`: the splits that were held out of the training images, for want of their own.
+    `formats`: images by format, by their first bytes; "" for others. Empty where nothing was encoded.
     """
 
     splits_by: SplitsBy = SplitsBy.SOURCE
@@ -133,14 +128,9 @@ class Sizes:
 class Understood:
     """What a dataset was understood to be.
 
-    Attributes
-    ----------
-    splits : mapping of str to int
-        Images of each split.
-    classes : mapping of str to mapping of str to int
-        Class -> split -> images. Images without labels are of the one class "".
-    sizes : Sizes or None
-        None when there is no image.
+    `splits`: images of each split.
+    `classes`: class -> split -> images. Images without labels are of the one class "".
+    `sizes`: None when there is no image.
     """
 
     splits: Mapping[str, int]

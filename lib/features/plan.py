@@ -29,17 +29,12 @@ SPLITS = ("train", "validation", "test")
 class SetPlan(Frozen):
     """What a set holds and where it comes from.
 
-    Attributes
-    ----------
-    settings : FeatureSettings
-        Those that decide the features; device and batch size are left at their defaults.
-    splits : dict of str to int
-        Rows of each split; a set's rows run through the splits in this order, and number the samples.
-    quarantined : int
-        Images that could not be read; `quarantine.parquet` lists them with reasons, and has the digest `quarantine`.
-    source : dict, optional
-        Settings of the data source, so that the set can be resumed from its folder; in `plan.json` alone, as is the
-        path of a weights file.
+    `settings`: those that decide the features; device and batch size are left at their defaults.
+    `splits`: rows of each split; a set's rows run through the splits in this order, and number the samples.
+    `quarantined`: images that could not be read; `quarantine.parquet` lists them with reasons, and has the digest
+    `quarantine`.
+    `source`: settings of the data source, so that the set can be resumed from its folder; in `plan.json` alone, as is
+    the path of a weights file.
     """
 
     digest: str

@@ -141,11 +141,7 @@ class Resizer:
 class _Matrices:
     """Which pixels are seen, and the products that enlarge them.
 
-    Attributes
-    ----------
-    down : Tensor, shape (size, rows)
-    across : Tensor, shape (3 * columns, 3 * size)
-        Keeps the three channels of a pixel together.
+    `down` is (size, rows), `across` (3 * columns, 3 * size): it keeps the three channels of a pixel together.
     """
 
     rows: slice

@@ -19,12 +19,8 @@ from lib.storage.copies import fetch, shown, sizes
 class FoundSet:
     """A set as it lies on disk, sealed or not; shards are counted, not checked.
 
-    Attributes
-    ----------
-    plan : SetPlan or None
-        None when neither its plan nor its manifest can be read; `problem` says why.
-    bytes : int
-        Of the shards that are there.
+    `plan`: None when neither its plan nor its manifest can be read; `problem` says why.
+    `bytes`: of the shards that are there.
     """
 
     folder: Path

@@ -43,10 +43,7 @@ class _FaultError(ValueError):
 class OpenShard:
     """The shard of a set with these of its rows; a context manager.
 
-    Attributes
-    ----------
-    groups : tuple of range
-        Sample ids of each row group.
+    `groups`: sample ids of each row group.
 
     Raises FeatureSetError when the file is missing, or its footer is damaged or another set's.
     """

@@ -24,12 +24,8 @@ from lib.storage.copies import fetch
 class Verdict:
     """What was found of a set.
 
-    Attributes
-    ----------
-    faults : dict of str to str
-        File name -> what is wrong with it. Without faults, a sealed set is whole.
-    missing : tuple of int
-        Indexes of shards that are to be made again: those with faults, and those that are not there.
+    `faults`: file name -> what is wrong with it. Without faults, a sealed set is whole.
+    `missing`: indexes of shards that are to be made again: those with faults, and those that are not there.
     """
 
     folder: Path

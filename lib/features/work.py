@@ -35,10 +35,7 @@ _logger = logging.getLogger(__name__)
 class ExtractionWork:
     """A set that is not sealed yet: where it lies, what it is to hold, and how it is computed.
 
-    Attributes
-    ----------
-    folder : Path
-        `<features_dir>/<dataset name>/<first 16 letters of the digest>`.
+    `folder`: `<features_dir>/<dataset name>/<first 16 letters of the digest>`.
     """
 
     folder: Path
