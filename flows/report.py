@@ -50,13 +50,6 @@ def run_and_report(profile: Profile, only: Sequence[str] | None, where: Places, 
     return 0
 
 
-class _Line(logging.Formatter):
-    """A log's entry in one line."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        return visible(super().format(record))
-
-
 def _require_tracking(where: Places) -> None:
     """Open MLflow's store now: one that is away or damaged is told before anything is computed."""
     from lib.tracking.store import connect
@@ -66,6 +59,9 @@ def _require_tracking(where: Places) -> None:
 
 class _Lines(logging.StreamHandler[TextIO]):
     """Lines for a reader who may leave, as `head` does, or a disk that fills: the run goes on, and the last line tells."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return visible(super().format(record))
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's own name
         if not isinstance(sys.exception(), OSError):
@@ -79,7 +75,7 @@ def _nodes_on_terminal() -> Iterator[None]:
         yield
         return
     loggers, handler = [logging.getLogger(name) for name in _SHOWN_LOGS], _Lines(sys.stdout)
-    handler.setFormatter(_Line("%(asctime)s %(message)s", "%H:%M:%S"))
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
     for logger in loggers:
         logger.addHandler(handler)
     try:

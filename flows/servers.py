@@ -29,27 +29,16 @@ from lib.validation import describe
 
 _HOST = "127.0.0.1"
 
-_UNSAFE = frozenset(
-    (1719, 1720, 1723, 2049, 3659, 4045, 4190, 5060, 5061, 6000, 6566, *range(6665, 6670), 6679, 6697, 10080)
-)
-"""Ports from 1024 on that browsers open no page on: Chromium's `kRestrictedPorts` (net/base/port_util.cc), as in Fetch's
-standard under "bad port"."""
-
 
 def serve(mlflow_port: int, prefect_port: int) -> int:
     """Start both servers on loopback and wait; Ctrl-C or SIGTERM ends both.
 
-    Raises ConfigError for a port that is taken, is none, or is one that browsers refuse, when there is no record to
-    show yet, or a server does not start or ends by itself.
+    Raises ConfigError for a port that is taken or none, when there is no record to show yet, or a server does not start or ends by itself.
     """
     ports_by_option = (("mlflow", mlflow_port), ("prefect", prefect_port))
     for name, port in ports_by_option:
         if not 0 < port < 1 << 16:
             raise ConfigError(f"--{name}-port {port} is no port; give one from 1 to 65535")
-        if port in _UNSAFE:
-            raise ConfigError(
-                f"port {port} opens in no browser, which hold it unsafe; choose another with --{name}-port"
-            )
     where = places()
     if where.tracking_uri.startswith("http"):
         sys.stdout.write(

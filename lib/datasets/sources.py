@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, LiteralString, Self
@@ -231,13 +230,7 @@ Load = Callable[[Any, Path, str | None], "Dataset"]
 """Finds, verifies and loads the data of some settings, under a folder for raw files, from a mirror if there is one."""
 
 
-@dataclass(frozen=True)
-class _Kind:
-    settings: type[SourceSettings]
-    loader: str | Load
-
-
-_kinds: dict[str, _Kind] = {}
+_kinds: dict[str, tuple[type[SourceSettings], str | Load]] = {}
 
 
 def register(settings: type[SourceSettings], loader: str | Load) -> None:
@@ -251,34 +244,30 @@ def register(settings: type[SourceSettings], loader: str | Load) -> None:
     name = settings.model_fields["source"].default
     if not isinstance(name, str):
         raise ConfigError(f'{settings.__name__} has no name: give it a field  source: Literal["x"] = "x"')
-    if name in _kinds and _kinds[name].settings is not settings:
-        raise ConfigError(
-            f"source {name!r} is {_kinds[name].settings.__name__} already; give {settings.__name__} another name"
-        )
-    _kinds[name] = _Kind(settings, loader)
+    there, _ = _kinds.setdefault(name, (settings, loader))
+    if there is not settings:
+        raise ConfigError(f"source {name!r} is {there.__name__} already; give {settings.__name__} another name")
 
 
 def kinds() -> dict[str, type[SourceSettings]]:
-    return {name: kind.settings for name, kind in _kinds.items()}
+    return {name: settings for name, (settings, _) in _kinds.items()}
 
 
 def loader_of(source: SourceSettings) -> Load:
     """What loads data of these settings. Raises ConfigError when their kind is not registered."""
-    kind = _kinds.get(source.source)
-    if kind is None:
+    if source.source not in _kinds:
         raise ConfigError(f"there is no source {source.source!r}; known: {', '.join(_kinds)}")
-    if isinstance(kind.loader, str):
-        load: Load = import_module(kind.loader).load
-        return load
-    return kind.loader
+    _, loader = _kinds[source.source]
+    load: Load = import_module(loader).load if isinstance(loader, str) else loader
+    return load
 
 
 def look_ahead(source: SourceSettings, raw: Path, mirror: str | None) -> tuple[str, ...] | None:
     """The splits that a source will have; None when they show only once it is fetched."""
     if source.known_splits is not None:
         return source.known_splits
-    kind = _kinds.get(source.source)
-    look = getattr(import_module(kind.loader), "splits_ahead", None) if kind and isinstance(kind.loader, str) else None
+    _, loader = _kinds.get(source.source, (None, None))
+    look = getattr(import_module(loader), "splits_ahead", None) if isinstance(loader, str) else None
     found: tuple[str, ...] | None = None if look is None else look(source, raw, mirror)
     return found
 
@@ -317,7 +306,7 @@ def _validated(content: Any) -> SourceSettings:
     name = content["source"]
     if not isinstance(name, str) or name not in _kinds:
         raise _error("source_unknown", f"there is no such source; known: {known}", ("source",), name)
-    return _kinds[name].settings.model_validate(content)
+    return _kinds[name][0].model_validate(content)
 
 
 def _error(name: LiteralString, message: str, where: tuple[str, ...], given: Any) -> ValidationError:
@@ -337,9 +326,6 @@ class _ThroughTheRegistry:
 
 AnySource = Annotated[SourceSettings, _ThroughTheRegistry()]
 """The type of a field or parameter that takes any registered kind of source."""
-
-Source = AnySource
-"""The same, as flows and tasks call it."""
 
 register(Digits, "lib.datasets.digits")
 register(PhotoPatches, "lib.datasets.photo_patches")
