@@ -55,7 +55,8 @@ def _findings(profile: Profile, names: Sequence[str], where: Places) -> Iterator
     yield from _nodes(profile, names, where, datasets)
     yield _gpu(profile, names)
     yield from _precision(profile, names)
-    yield from _servers(where)
+    yield _prefect()
+    yield _mlflow(where)
 
 
 def _disk(where: Places) -> Iterator[Finding]:
@@ -179,11 +180,6 @@ def _precision(profile: Profile, names: Sequence[str]) -> Iterator[Finding]:
         else:
             emulated = f"{words}: {chosen} is emulated, many times slower; take float32"
             yield Finding("precision", False, emulated, needed=False)
-
-
-def _servers(where: Places) -> Iterator[Finding]:
-    yield _prefect()
-    yield _mlflow(where)
 
 
 def _prefect() -> Finding:

@@ -46,8 +46,6 @@ def ask_loopback_directly(environment: MutableMapping[str, str]) -> None:
 
     What httpx cannot read is taken out, for it would raise whatever address it is asked for; see `proxies_left_out`.
 
-    Examples
-    --------
     >>> environment = {"http_proxy": "http://proxy:3128", "NO_PROXY": "intranet"}
     >>> ask_loopback_directly(environment)
     >>> environment["NO_PROXY"], environment["no_proxy"]

@@ -36,8 +36,6 @@ _CONTROLS = re.compile("[\\x00-\\x1f\\x7f-\\x9f\u2028\u2029]")
 class ProbeflowError(Exception):
     """Bad input or a missing means, told in one line, whatever names or texts of others are in it.
 
-    Examples
-    --------
     >>> str(ProbeflowError("class 'a\\nb' is empty"))
     "class 'a\\\\nb' is empty"
     """
@@ -87,8 +85,6 @@ def system_words(error: OSError, path: object, *, writing: bool = False, setting
 
     `setting`: what says where `path` is.
 
-    Examples
-    --------
     >>> system_words(OSError(errno.ENOSPC, ""), "/data")
     'disk full while writing /data: free some space and run the same command again'
     """

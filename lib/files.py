@@ -25,7 +25,6 @@ from lib.machine import lives, this_process
 from lib.storage.address import store_of
 from lib.storage.store import Store
 
-_CHUNK = 1 << 20
 _DAY = 86_400
 _SEAL = "sha256"
 
@@ -176,12 +175,9 @@ def require_writable(folder: Path, setting: str = PLACES) -> None:
 
 
 def digest_file(path: Path, algorithm: str = "sha256") -> str:
-    """Hex digest of a file's bytes, read in 1 MiB pieces."""
-    digest = hashlib.new(algorithm)
+    """Hex digest of a file's bytes."""
     with path.open("rb") as handle:
-        while chunk := handle.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
+        return hashlib.file_digest(handle, algorithm).hexdigest()
 
 
 def digest_json(content: Any) -> str:

@@ -18,24 +18,10 @@ from lib.validation import describe
 
 _ONE_SLASH = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/(?!/)")
 
-ENVIRONMENT = frozenset(
-    {
-        "PROBEFLOW_DATA",
-        "PROBEFLOW_CACHE",
-        "PROBEFLOW_MLRUNS",
-        "PROBEFLOW_MIRROR",
-        "PROBEFLOW_TEST_DATA",
-        "PROBEFLOW_STACK",
-        "PROBEFLOW_STACK_DATA",
-        "PROBEFLOW_STACK_SERVICE",
-        "PROBEFLOW_BIND",
-        "PROBEFLOW_POOL",
-        "PROBEFLOW_CHUNKS",
-        "PROBEFLOW_CHUNK_IMAGES",
-        "PROBEFLOW_CHUNK_MINUTES",
-        "PROBEFLOW_WEBHOOK",
-    }
+_NAMES = (
+    "DATA CACHE MLRUNS MIRROR TEST_DATA STACK STACK_DATA STACK_SERVICE BIND POOL CHUNKS CHUNK_IMAGES CHUNK_MINUTES WEBHOOK"
 )
+ENVIRONMENT = frozenset(f"PROBEFLOW_{name}" for name in _NAMES.split())
 """Variables that say where and who; every other PROBEFLOW_* variable is a setting of the profile."""
 
 

@@ -38,13 +38,7 @@ NO_SAMPLE = "no sample: neither an image nor a label"
 
 _TO_DEAL = "to part train and test"
 _QUARANTINE = pa.schema(
-    [
-        ("name", pa.string()),
-        ("split", pa.string()),
-        ("label", pa.string()),
-        ("bytes", pa.int64()),
-        ("reason", pa.string()),
-    ]
+    [*((name, pa.string()) for name in ("name", "split", "label")), ("bytes", pa.int64()), ("reason", pa.string())]
 )
 
 

@@ -54,20 +54,16 @@ class Origin(Protocol):
     @property
     def shown(self) -> str:
         """Its address, without secrets."""
-        ...
 
     @property
     def is_near(self) -> bool:
         """Whether it is asked without a network."""
-        ...
 
     def stamp(self) -> Stamp:
         """What tells its present version. Raises OSError or ProbeflowError when that cannot be had."""
-        ...
 
     def copy(self, target: Path) -> None:
         """Write it to the file `target`. Raises OSError or ProbeflowError."""
-        ...
 
 
 class _Note(BaseModel):

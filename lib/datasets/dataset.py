@@ -179,12 +179,21 @@ class Dataset:
         )
 
     def pixel_shape(self) -> Shape | None:
-        """The shape that all images of all splits have; None when there are several, see `shapes`."""
+        """The shape that all images of all splits have; None when there are several."""
         return next(iter(self.shapes)) if len(self.shapes) == 1 else None
 
     def require_pixel_shape(self) -> Shape:
         """The shape that all images have. Raises DataError when there are several; it names the most frequent ones."""
-        return _only(self.shapes, self.name)
+        if len(self.shapes) == 1:
+            return next(iter(self.shapes))
+        if not self.shapes:
+            raise DataError(f"dataset {self.name!r} has no images; add some")
+        shown = [f"{size_words(shape)}: {count:,}" for shape, count in list(self.shapes.items())[:_SIZES_SHOWN]]
+        more = " …" if len(self.shapes) > _SIZES_SHOWN else ""
+        raise DataError(
+            f"dataset {self.name!r} has images of several sizes ({', '.join(shown)}{more}) and pixels need one; "
+            "resize them to one size, or use features"
+        )
 
     def fill(self, out: npt.NDArray[np.float32], split: str, rows: Rows) -> None:
         """Write the pixels of some rows of a split to `out`, scaled to [0, 1], reading a few megabytes at a time.
@@ -233,19 +242,6 @@ class Dataset:
         with ThreadPoolExecutor(workers, "pixels") as pool, bar(f"read {self.name}", len(rows), "image") as advance:
             for count in pool.map(write, positions):
                 advance(count)
-
-
-def _only(shapes: Mapping[Shape, int], name: str) -> Shape:
-    if len(shapes) == 1:
-        return next(iter(shapes))
-    if not shapes:
-        raise DataError(f"dataset {name!r} has no images; add some")
-    shown = [f"{size_words(shape)}: {count:,}" for shape, count in list(shapes.items())[:_SIZES_SHOWN]]
-    more = " …" if len(shapes) > _SIZES_SHOWN else ""
-    raise DataError(
-        f"dataset {name!r} has images of several sizes ({', '.join(shown)}{more}) and pixels need one; "
-        "resize them to one size, or use features"
-    )
 
 
 def take(split: Split, rows: Rows) -> Split:

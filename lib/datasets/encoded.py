@@ -28,7 +28,6 @@ class ByteStore(Protocol):
 
     def fetch(self, catalogue: Catalogue, rows: Sequence[int]) -> Iterator[bytes | UnreadableError]:
         """The bytes of each row in order, or why there are none. Safe to call from several threads at once."""
-        ...
 
 
 class EncodedImages:

@@ -41,8 +41,6 @@ _HEAD = 1024
 def what_it_is(data: bytes) -> str:
     """The name of the format, and what to do; of what is not known only that.
 
-    Examples
-    --------
     >>> what_it_is(b"%PDF-1.7 ...")
     'a PDF, which Pillow does not read: convert it to JPEG or PNG'
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -32,12 +33,7 @@ def require_no_leakage(dataset: Dataset) -> None:
 
     Raises LeakageError naming the split, the count, and an example.
     """
-    for split in ("test", "validation"):
-        if split not in dataset.splits:
-            continue
-        shared = shared_images(dataset, split)
-        if not shared:
-            continue
+    for split, shared in _shared(dataset):
         total = len(dataset.splits[split])
         share = len(shared) / total
         what = f"{len(shared):,} of {total:,} {split} images of {dataset.name!r} ({share:.1%}) are also training images"
@@ -51,10 +47,13 @@ def require_no_leakage(dataset: Dataset) -> None:
 
 def leakage_warnings(dataset: Dataset) -> tuple[str, ...]:
     """What `require_no_leakage` tolerates, in words for the reader of results."""
-    found = []
+    return tuple(
+        f"{len(shared):,} of {len(dataset.splits[split]):,} {split} bitmaps also occur in training (by coincidence)"
+        for split, shared in _shared(dataset)
+    )
+
+
+def _shared(dataset: Dataset) -> Iterator[tuple[str, list[int]]]:
     for split in ("test", "validation"):
         if split in dataset.splits and (shared := shared_images(dataset, split)):
-            found.append(
-                f"{len(shared):,} of {len(dataset.splits[split]):,} {split} bitmaps also occur in training (by coincidence)"
-            )
-    return tuple(found)
+            yield split, shared

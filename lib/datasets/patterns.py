@@ -24,8 +24,6 @@ def has_braces(text: str) -> bool:
 def expanded(path: str, shown: str) -> list[str]:
     """The paths that `{000..010}` and `{a,b}` stand for. Raises DataError when they are too many.
 
-    Examples
-    --------
     >>> expanded("{train,test}-{08..10}.tar", "")[:4]
     ['train-08.tar', 'train-09.tar', 'train-10.tar', 'test-08.tar']
     """
@@ -59,8 +57,6 @@ class Patterns:
 
     Raises DataError when one is no pattern.
 
-    Examples
-    --------
     >>> patterns = Patterns({"train": "*/train/**", "test": "exam"})
     >>> patterns.match("cat/train/more/0.png")
     Match(split='train', folder='cat')

@@ -53,27 +53,21 @@ class Place(Protocol):
     @property
     def shown(self) -> str:
         """The root as it may be shown."""
-        ...
 
     def scan(self, folder: bytes) -> Iterator[Entry]:
         """What lies in a folder, in any order. Raises FileNotFoundError."""
-        ...
 
     def identity(self, folder: bytes) -> int:
         """The stamp of a folder. Raises FileNotFoundError."""
-        ...
 
     def fetch(self, ranges: Iterable[Range]) -> Iterator[bytes | UnreadableError]:
         """The bytes of each range, in order, or why there are none."""
-        ...
 
     def open(self, name: bytes) -> IO[bytes]:
         """A file, to be read at any position. Raises OSError or DataError."""
-        ...
 
     def is_own(self, entry: Entry) -> bool:
         """Whether this is a folder where probeflow itself writes."""
-        ...
 
 
 class LocalPlace:

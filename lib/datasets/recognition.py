@@ -41,25 +41,8 @@ FORMATS = ("", *(name for name, _ in _MAGIC))
 """Names of the formats by their codes; the first is of none that is known."""
 
 _ENDINGS = IMAGE_ENDINGS | {
-    *(
-        "jpe",
-        "jfif",
-        "jpx",
-        "j2k",
-        "jxl",
-        "heic",
-        "heif",
-        "apng",
-        "dib",
-        "pbm",
-        "pnm",
-        "ico",
-        "tga",
-        "psd",
-        "svg",
-        "exr",
-    ),
-    *("hdr", "dcm", "dng", "cr2", "cr3", "nef", "arw", "orf", "rw2", "raf"),
+    *"jpe jfif jpx j2k jxl heic heif apng dib pbm pnm ico tga psd svg exr".split(),
+    *"hdr dcm dng cr2 cr3 nef arw orf rw2 raf".split(),
 }
 """Endings of images, those included that cannot be decoded: who brings such a file means an image."""
 
@@ -67,14 +50,8 @@ _NAMED = rf"(?i)\.(?:{'|'.join(sorted(_ENDINGS))})"
 _named = re.compile(f"{_NAMED}\\Z".encode())
 
 _SYSTEM = {
-    b"thumbs.db",
-    b"ehthumbs.db",
-    b"desktop.ini",
-    b"__macosx",
-    b"@eadir",
-    b"$recycle.bin",
+    *b"thumbs.db ehthumbs.db desktop.ini __macosx @eadir $recycle.bin lost+found".split(),
     b"system volume information",
-    b"lost+found",
 }
 """Files and folders that operating systems and file servers put among others."""
 
@@ -82,8 +59,6 @@ _SYSTEM = {
 def format_of(content: bytes) -> int:
     """The code of the format that a file begins as, see `FORMATS`; 0 where it is none of them.
 
-    Examples
-    --------
     >>> FORMATS[format_of(b"GIF89a...")]
     'GIF'
     """

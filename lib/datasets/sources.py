@@ -277,8 +277,6 @@ def parse_source(content: SourceSettings | Mapping[str, Any] | None) -> SourceSe
 
     Raises ConfigError for an unknown kind or a wrong setting, in one line.
 
-    Examples
-    --------
     >>> parse_source({"source": "digits", "test_fraction": 0.5})
     Digits(source='digits', test_fraction=0.5)
     """

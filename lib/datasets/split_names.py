@@ -58,8 +58,6 @@ class Name:
 def words(name: str) -> list[str]:
     """The words of a name in lower case: runs of letters, parted also where lower case turns to upper case.
 
-    Examples
-    --------
     >>> words("MNISTTrain_Images-00001of2.tar")
     ['mnist', 'train', 'images', 'of', 'tar']
     """
@@ -69,8 +67,6 @@ def words(name: str) -> list[str]:
 def read_name(name: str) -> Name:
     """What a name says of its split.
 
-    Examples
-    --------
     >>> read_name("mnist_testset")
     Name(splits=('test',), weak=False, rest=('mnist',))
     >>> read_name("contest-latest").splits
@@ -126,8 +122,6 @@ class Told:
 def read_names(names: Sequence[str]) -> Told:
     """What names side by side say of splits; a word that may be something else counts where it completes a set.
 
-    Examples
-    --------
     >>> read_names(["Training", "test_set", "notes"]).splits
     {'Training': 'train', 'test_set': 'test'}
     >>> read_names(["de", "en", "tr"]).splits  # languages
@@ -165,8 +159,6 @@ def read_paths(paths: Sequence[str], shown: str) -> list[str] | None:
 
     Raises DataError when one says two, some say none, or there is no train split among them.
 
-    Examples
-    --------
     >>> read_paths(["test-set/mnist_train.tar", "test-set/mnist_test.tar"], "")
     ['train', 'test']
     """

@@ -39,8 +39,6 @@ def different_images(
 ) -> npt.NDArray[np.int64]:
     """How many different images, or groups that stay together, each class has: shape (classes,). See `hold_out_rows`.
 
-    Examples
-    --------
     >>> different_images(np.array([0, 0, 0, 2]), 3, groups=[7, 7, 8, 9]).tolist()
     [2, 0, 1]
     """
@@ -99,8 +97,6 @@ def hold_out_rows(
 
     Raises DataError when a class has too few groups to leave one on each side.
 
-    Examples
-    --------
     >>> hold_out_rows(np.array([0, 0, 0, 0, 1, 1, 1, 1]), 0.25, seed=0)
     (array([0, 1, 3, 4, 5, 6]), array([2, 7]))
     """
@@ -139,8 +135,6 @@ def fold_rows(
 
     Raises DataError when a class has fewer groups than there are folds.
 
-    Examples
-    --------
     >>> fold_rows(np.array([0, 0, 1, 1]), 1, 2)
     (array([1, 3]), array([0, 2]))
     """
@@ -162,8 +156,6 @@ def hold_out_where_possible(
 ) -> Rows:
     """Rows held out as `hold_out_rows` does, sorted, of those classes alone that leave some on each side.
 
-    Examples
-    --------
     >>> hold_out_where_possible(np.array([0, 0, 0, 0, 1]), 0.25, seed=0)
     array([2])
     """

@@ -169,8 +169,6 @@ def _sizes(sizes: Sizes) -> str:
 def sizes_of(shapes: Mapping[tuple[int, ...], int]) -> Sizes | None:
     """The smallest, median and largest of some shapes, each with how many images have it.
 
-    Examples
-    --------
     >>> sizes_of({(8, 8): 3, (32, 16, 3): 1, (4, 4): 1})
     Sizes(smallest=(4, 4), median=(8, 8), largest=(32, 16), distinct=3)
     """

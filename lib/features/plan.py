@@ -78,10 +78,6 @@ class SetPlan(Frozen):
             start += count
 
 
-def cut(rows: int, shard_rows: int) -> tuple[range, ...]:
-    return tuple(range(start, min(start + shard_rows, rows)) for start in range(0, rows, shard_rows))
-
-
 def feature_set_digest(dataset_digest: str, settings: FeatureSettings, weights_sha256: str) -> str:
     """SHA-256 over all that decides the features: images and order, weights, layer, size, interpolation, precision."""
     return digest_json([dataset_digest, weights_sha256, settings.identity()])
@@ -136,9 +132,13 @@ def read_plan(folder: Path) -> SetPlan:
         ) from None
 
 
-def blocks(shard: range, batch_size: int) -> list[range]:
-    """The rows of a shard that are computed together: always the same ones, for each starts where the shard does."""
-    return [shard[start : start + batch_size] for start in range(0, len(shard), batch_size)]
+def cut(rows: int, shard_rows: int) -> tuple[range, ...]:
+    return tuple(blocks(range(rows), shard_rows))
+
+
+def blocks(rows: range, size: int) -> list[range]:
+    """Rows in pieces, of which each but the last has this size: those of a shard that are computed together."""
+    return [rows[start : start + size] for start in range(0, len(rows), size)]
 
 
 class _Settled(BaseModel):
