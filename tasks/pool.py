@@ -59,7 +59,7 @@ _HUNG_SECONDS = 120.0
 _logger = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
-_given_up = threading.Event()
+given_up = threading.Event()
 """Set when the parent ends before its children: the threads that wait for them end too, and cancel them."""
 
 _creation = threading.Lock()
@@ -231,16 +231,6 @@ def run_on_worker(job: Job, pool: str, minutes: int | None = None) -> dict[str, 
     )
 
 
-def give_up() -> None:
-    """End all waiting for jobs, and cancel them."""
-    _given_up.set()
-
-
-def begin() -> None:
-    """Forget an earlier `give_up`."""
-    _given_up.clear()
-
-
 def _create(job: Job, pool: str, title: str, idempotency_key: str) -> UUID:
     with get_client(sync_client=True) as client:
         root = patiently(lambda: client.read_flow_run(UUID(flow_run.get_root_flow_run_id())))
@@ -284,7 +274,7 @@ def _wait(child: UUID, pool: str, title: str, minutes: int | None = None) -> tup
             run = patiently(lambda: client.read_flow_run(child))
             if run.state is not None and run.state.is_final():
                 return run, hung if hung_since is not None and run.state.is_cancelled() else run.state
-            if _given_up.wait(pause):
+            if given_up.wait(pause):
                 tell(Cancelling())
                 raise WorkerError(
                     f"{title} was cancelled, since its parent was interrupted; run the same command to go on"

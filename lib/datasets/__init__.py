@@ -22,6 +22,7 @@ from lib.datasets.sources import EncodedSource, SourceSettings, loader_of, look_
 from lib.datasets.splits import hold_out_rows
 from lib.datasets.understood import LeftOut, Reading, SplitsBy, Understood, Why
 from lib.errors import AbsentError
+from lib.machine import from_home
 
 __all__ = [
     "Dataset",
@@ -92,7 +93,7 @@ def _absolute(path: str, only_here: bool) -> str | None:
     if "\0" in path:
         return None
     if not os.path.exists(path):  # noqa: PTH110 - Path's raises for some names, as do the next ones'
-        path = os.path.expanduser(path)  # noqa: PTH111
+        path = str(from_home(path))
         as_pattern = re.sub(r"\{[^{}]*\}", "*", path)
         if not (os.path.exists(path) or (only_here and any(True for _ in glob.iglob(as_pattern)))):  # noqa: PTH110, PTH207
             return None

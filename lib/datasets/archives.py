@@ -21,7 +21,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
-from uuid import uuid4
 
 import pyarrow as pa
 
@@ -29,7 +28,7 @@ from lib.datasets import tars
 from lib.datasets.decoding import IMAGE_ENDINGS
 from lib.datasets.formats import require_no_pointer
 from lib.errors import DataError, one_line
-from lib.files import storage_errors, sync_folder
+from lib.files import storage_errors
 from lib.text import not_utf8
 
 SUFFIXES = (*(".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tbz", ".tar.xz", ".txz", ".tar.zst", ".tzst"),)
@@ -68,21 +67,17 @@ def begins_as_archive(path: Path) -> bool:
 
 
 def unpack(archive: Path, target: Path) -> None:
-    """Unpack `archive` to the folder `target`, which appears whole or not at all; an existing one is left alone.
+    """Unpack `archive` to the new folder `target`, of which nothing is left when that fails.
 
     Raises DataError when the archive is damaged, encrypted or empty, or holds a path, link or size that is not safe.
     """
-    if target.exists():
-        return
-    temporary = target.with_name(f".{target.name}.{uuid4().hex[:8]}.tmp")
     try:
         with storage_errors(target), _damage(archive):
-            temporary.mkdir(parents=True)
-            _write(archive, temporary)
-            temporary.rename(target)
-            sync_folder(target.parent)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+            target.mkdir(parents=True)
+            _write(archive, target)
+    except BaseException:
+        shutil.rmtree(target, ignore_errors=True)
+        raise
 
 
 @dataclass(frozen=True)

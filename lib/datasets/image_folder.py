@@ -32,6 +32,7 @@ from lib.datasets.split_names import read_name
 from lib.datasets.understood import SplitsBy, Tally, Why
 from lib.datasets.unpacked import unpacked
 from lib.errors import DataError
+from lib.machine import from_home
 from lib.places import places
 
 
@@ -78,12 +79,12 @@ def splits_ahead(source: ImageFolder, raw: Path, mirror: str | None) -> tuple[st
 
     Raises DataError when the folder's layout cannot be read.
     """
-    local = os.path.expanduser(source.path)  # noqa: PTH111 - Path's raises for homes of nobody
-    if is_url(source.path) or not os.path.isdir(local):  # noqa: PTH112 - and this for names too long
+    local = from_home(source.path)
+    if is_url(source.path) or not os.path.isdir(local):  # noqa: PTH112 - Path's raises for names too long
         return None
     if source.splits is not None:
         return names_of(positions_of(source.splits.model_dump(exclude_none=True)).values())
-    root = Path(local).resolve()
+    root = local.resolve()
     place = LocalPlace(root, _own_folders())
     layout = layout_of(place, source.classes, Tally(Why.HIDDEN))
     splits = set(layout.parts.values())
@@ -143,8 +144,7 @@ def _place(path: str, folder: Path, mirror: str | None) -> tuple[Place, Path | N
 
 
 def _local_place(name: str, folder: Path, mirror: str | None) -> tuple[Place, Path | None]:
-    # Path's own raise for names too long, and for homes of nobody.
-    local = Path(os.path.expanduser(name))  # noqa: PTH111
+    local = from_home(name)  # Path's own tests raise for names too long
     if os.path.isdir(local):  # noqa: PTH112
         root, own = local.resolve(), _own_folders()
         if root in own:

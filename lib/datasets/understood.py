@@ -5,10 +5,11 @@ Typed and made of what the dataset knows already, so that it costs nothing; `lin
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from itertools import islice
+from itertools import accumulate, islice
 
 from lib.text import cut, size_words
 
@@ -172,17 +173,12 @@ def sizes_of(shapes: Mapping[tuple[int, ...], int]) -> Sizes | None:
     >>> sizes_of({(8, 8): 3, (32, 16, 3): 1, (4, 4): 1})
     Sizes(smallest=(4, 4), median=(8, 8), largest=(32, 16), distinct=3)
     """
-    counts: dict[Side, int] = {}
+    counts: Counter[Side] = Counter()
     for shape, count in shapes.items():
-        side = (int(shape[0]), int(shape[1]))
-        counts[side] = counts.get(side, 0) + count
+        counts[int(shape[0]), int(shape[1])] += count
     if not counts:
         return None
     ordered = sorted(counts, key=lambda side: (side[0] * side[1], side))
-    half, seen, median = sum(counts.values()) / 2, 0, ordered[0]
-    for side in ordered:
-        seen += counts[side]
-        if seen >= half:
-            median = side
-            break
+    seen = accumulate(counts[side] for side in ordered)
+    median = next(side for side, upto in zip(ordered, seen, strict=True) if 2 * upto >= counts.total())
     return Sizes(ordered[0], median, ordered[-1], len(ordered))

@@ -71,13 +71,7 @@ class FeatureSet:
 
     def load(self, split: str) -> Features:
         """All rows of a split, in arrays made once."""
-        loaded = self._empty(len(self.rows(split)))
-        start = 0
-        for part in self.batches(split):
-            rows = slice(start, start + len(part))
-            loaded.X[rows], loaded.y[rows], loaded.sample_ids[rows] = part.X, part.y, part.sample_ids
-            start = rows.stop
-        return loaded
+        return self.sample(self.rows(split))
 
     def labels(self, split: str) -> npt.NDArray[np.int64]:
         """Labels int64 (n,) of a split, without reading features."""
@@ -93,10 +87,9 @@ class FeatureSet:
         Raises FeatureSetError when the set has no sample of such an id.
         """
         ids = self._checked(sample_ids)
-        chosen = self._empty(len(ids))
-        self._scatter(ids, chosen.X, chosen.y)
-        chosen.sample_ids[:] = ids
-        return chosen
+        X, y = np.empty((len(ids), self.manifest.width), self.manifest.settings.storage), np.empty(len(ids), np.int64)
+        self._scatter(ids, X, y)
+        return Features(X, y, ids.astype(np.int64))
 
     def fill(self, out: npt.NDArray[np.float32], sample_ids: npt.NDArray[np.int64]) -> None:
         """Fill an array of the caller's with the features of these samples, in the order given.
@@ -214,10 +207,6 @@ class FeatureSet:
 
     def _open(self, shard: int) -> OpenShard:
         return OpenShard(self.folder / self.manifest.shards[shard].name, self.manifest, self.manifest.cut()[shard])
-
-    def _empty(self, count: int) -> Features:
-        X = np.empty((count, self.manifest.width), self.manifest.settings.storage)
-        return Features(X, np.empty(count, np.int64), np.empty(count, np.int64))
 
 
 def _overlap(one: range, other: range) -> range:

@@ -53,8 +53,6 @@ def fetch(
         if path not in held and store.shares(path) and wanted(path.relative_to(folder).as_posix()):
             _drop(path, begun)
     lacking = [(path, item) for path, item in held.items() if afresh or not _is_here(store, path, item)]
-    if len(lacking) <= 1:
-        return [path for path, item in lacking if _download(store, path, item)]
     with ThreadPoolExecutor(_AT_ONCE, "fetch") as pool:
         came = list(pool.map(lambda each: _download(store, *each), lacking))
     return [path for (path, _), whole in zip(lacking, came, strict=True) if whole]
@@ -70,12 +68,8 @@ def fetch_files(paths: Sequence[Path]) -> None:
     Raises StorageError when the store does not answer, or the disk is full.
     """
     asked = [(store, path.absolute()) for path in paths if (store := store_of(path)) is not None]
-    if len(asked) <= 1:
-        for each in asked:
-            _fetch_one(*each)
-        return
     with ThreadPoolExecutor(_AT_ONCE, "fetch") as pool:
-        list(pool.map(_fetch_one, *zip(*asked, strict=True)))
+        list(pool.map(lambda each: _fetch_one(*each), asked))
 
 
 def _fetch_one(store: Store, path: Path) -> None:
