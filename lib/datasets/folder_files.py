@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import os
-from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -76,7 +75,10 @@ def _by_layout(source: ImageFolder, place: Place) -> Listing:
     inside = {} if flat else _class_folders_of(catalogue, positions["train"], next(iter(layout.parts)), class_names)
     parted = {}
     if by is SplitsBy.NOTHING:
-        looked = {name: each.looked for name, each in inside.items()}
+        looked = {
+            name: ClassFolder({shown(folder): folder in each.deep for folder in each.folders}, each.images)
+            for name, each in inside.items()
+        }
         parted = splits_in_classes(root, looked, source.classes)
         if not parted:
             require_no_words(map(catalogue.name, range(len(catalogue))), root, HOW_TO_SAY)
@@ -265,32 +267,22 @@ class _Inside:
     deep: frozenset[bytes]
     images: bool
 
-    @property
-    def looked(self) -> ClassFolder:
-        return ClassFolder({shown(name): name in self.deep for name in self.folders}, self.images)
-
 
 def _inside(catalogue: Catalogue, rows: range, prefix: bytes) -> _Inside:
     """What lies in a folder, by the sorted names of the files in it."""
-    names, depth = catalogue.names, prefix.count(b"/")
-    folders: dict[bytes, range] = {}
-    deep, images, row = set(), False, rows.start
-    if _depth(names, rows) == depth:
+    names = catalogue.names
+    if _depth(names, rows) == prefix.count(b"/"):
         return _Inside(prefix, {}, frozenset(), len(rows) > 0)
-    while row < rows.stop:
-        name, slash, _ = names[row].as_py()[len(prefix) :].partition(b"/")
+    folders: dict[bytes, range] = {}
+    deep, images = set(), False
+    for row in rows:
+        name, slash, rest = names[row].as_py()[len(prefix) :].partition(b"/")
         if not slash:
             images = images or named_as_image(name)
-            row += 1
             continue
-        start = prefix + name + b"/"
-        stop = bisect_left(
-            range(rows.stop), True, row, rows.stop, key=lambda at: not names[at].as_py().startswith(start)
-        )
-        folders[name] = range(row, stop)
-        if _depth(names, folders[name]) > depth + 1:
+        folders[name] = range(folders.get(name, range(row, row)).start, row + 1)
+        if b"/" in rest:
             deep.add(name)
-        row = stop
     return _Inside(prefix, folders, frozenset(deep), images)
 
 
