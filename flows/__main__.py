@@ -27,10 +27,7 @@ _ONLY = "a node, a group (data, features, studies) or a kind of study, with what
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit status.
-
-    0, 1 where a check fails, 2 for bad input or a missing means, 70 for a defect, 130 when interrupted.
-    """
+    """Run one command; its status: 1 where a check fails, 2 for bad input, 70 for a defect, 130 when interrupted."""
     given = sys.argv[1:] if arguments is None else list(arguments)
     readable_everywhere()
     try:

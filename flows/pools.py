@@ -24,10 +24,7 @@ QUEUES = ("urgent", "default", "nightly")
 
 
 def base_job_template(file: Path | None) -> dict[str, Any]:
-    """The base job template in `file` (a JSON object with `job_configuration` and `variables`), else that of processes.
-
-    Raises ConfigError when the file cannot be read or is no such object.
-    """
+    """The base job template in `file`, a JSON object, else that of processes. Raises ConfigError when it is none."""
     if file is None:
         from prefect.workers.process import ProcessWorker
 

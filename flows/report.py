@@ -24,10 +24,7 @@ _SHOWN_LOGS = ("tasks.node", "lib.studies.record.folder")
 
 
 def run_and_report(profile: Profile, only: Sequence[str] | None, where: Places, workers: Workers) -> int:
-    """Run a profile, or some nodes of it with what they need, and print the closing table; the exit status is 0.
-
-    Raises ConfigError for an unknown node, or workers without a Prefect server that they share.
-    """
+    """Run a profile and print the closing table. Raises ConfigError for an unknown node, or workers without a server."""
     wanted = profile.graph.chosen(only)  # before a server takes its seconds to start
     sys.stdout.write(f"profile {visible(profile.name)}: starting, {len(wanted)} nodes\n")  # and imports take theirs
     sys.stdout.flush()

@@ -1,7 +1,4 @@
-"""A first look at images of one's own: what they are, what a frozen network's features say of them, and the report.
-
-Or the profile alone by which that is done, to be edited.
-"""
+"""A first look at images of one's own, up to a report; or the profile alone by which that is done, to be edited."""
 
 from __future__ import annotations
 

@@ -25,10 +25,7 @@ _LONGEST_NAME = 100
 
 
 def verify_sets(name: str | None, where: Places) -> int:
-    """Read one set, or all under the data folder, and print what is wrong with them.
-
-    Raises FeatureSetError when there is no such set, or any is damaged or not sealed.
-    """
+    """Read one set, or all, and print what is wrong. Raises FeatureSetError for none, or any damaged or not sealed."""
     folders = (
         [find_set(name, where.features)] if name is not None else [each.folder for each in found_sets(where.features)]
     )

@@ -74,10 +74,7 @@ def proxies_left_out(address: str) -> str:
 
 
 def hangs(url: str) -> bool:
-    """Whether the web server at `url` is silent: it is asked for the first byte of the file, and any answer will do.
-
-    One that refuses is none: whoever asks it next learns at once what is wrong. An answer holds for a minute.
-    """
+    """Whether the web server at `url` is silent for a byte of it (a refusal is an answer); that holds for a minute."""
     parts = urlsplit(url)
     server = parts.netloc.rpartition("@")[2]
     when, silent = _silent.get(server, (-math.inf, False))

@@ -31,10 +31,7 @@ _SEAL = "sha256"
 
 @contextmanager
 def storage_errors(path: Path, setting: str = PLACES) -> Iterator[None]:
-    """Turn the OSErrors that a user can fix (full disk, no permission) into a one-line StorageError about `path`.
-
-    `setting` says where the path is.
-    """
+    """Turn the OSErrors that a user can fix into a one-line StorageError about `path`; `setting` says where that is."""
     try:
         yield
     except OSError as error:
@@ -153,10 +150,7 @@ def _json_bytes(content: Any) -> bytes:
 
 
 def require_writable(folder: Path, setting: str = PLACES) -> None:
-    """Prove that `folder` exists or can be made, and takes a file; and its store, when it is the whole of its copies.
-
-    Raises StorageError when it cannot; the fix names `setting`.
-    """
+    """Prove that `folder` takes a file, and the store that it has copies of. Raises StorageError naming `setting`."""
     probe = folder / f".probe.{uuid4().hex[:8]}"
     with storage_errors(folder, setting):
         try:
@@ -192,10 +186,7 @@ def sealed(content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def unsealed(content: Any, must: bool = False) -> dict[str, Any]:
-    """Sealed JSON content without its seal; what was written without one passes unless it `must` have it.
-
-    Raises ValueError when the content is not what was sealed.
-    """
+    """Sealed JSON content without its seal; without one it passes unless it `must`. Raises ValueError when it changed."""
     if not isinstance(content, dict):
         raise ValueError(f"it holds {type(content).__name__}, not fields")
     if (_SEAL in content or must) and content.get(_SEAL) != sealed(content)[_SEAL]:

@@ -1,7 +1,4 @@
-"""Turns: what several processes must not do at once, one of them does while the others wait.
-
-A lock is a file taken with flock: the kernel drops it however its holder ends.
-"""
+"""Turns: one process does what several must not at once; the kernel drops its lock (flock) however it ends."""
 
 from __future__ import annotations
 

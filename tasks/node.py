@@ -37,10 +37,7 @@ _T = TypeVar("_T")
 
 @task(name="check", task_run_name="data and studies", **POLICY)
 def check(profile: Profile, names: Sequence[str], workers: Workers) -> list[str]:
-    """Fetch and verify the data of the nodes `names`, and refuse what could only fail later; the nodes that are to compute.
-
-    What was understood of the data and what is to be done is logged, and shown as an artifact.
-    """
+    """Fetch, verify and refuse ahead; the nodes that are to compute. What was understood is logged, and an artifact."""
     with _logged("data") as log:
         ahead = check_graph(profile, names, places(), here=workers.pool is None)
         left = [node.name for node in ahead.nodes if node.forecast is not None]
@@ -100,10 +97,7 @@ def run_on_pool(profile: Profile, name: str, workers: Workers) -> str:
 
 
 def _cut(name: str, work: Work | None, workers: Workers) -> list[dict[str, Any]]:
-    """The pieces of a node's work that hold something not yet stored, each as parameters of `on_worker`.
-
-    None when there is but one such piece: who does the whole node does that as well, in one process.
-    """
+    """Pieces with something not stored yet, as parameters of `on_worker`; none for one, which the whole node's worker does."""
     assert workers.pool is not None
     online = workers_online(workers.pool, CHUNK_FLOW)
     if work is None:
@@ -187,10 +181,7 @@ def summarise_run(profile: Profile, folders: dict[str, str]) -> str:
 
 
 def while_data_changes(step: Callable[[], _T]) -> _T:
-    """Do `step`, and up to three times again when a file changed since it was verified: each time verifies anew.
-
-    Raises ChangedError when files change still.
-    """
+    """Do `step`, and again up to three times when a file changed since it was verified; then raise ChangedError."""
     for _ in range(_AGAIN):
         try:
             return step()

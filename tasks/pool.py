@@ -129,10 +129,7 @@ def workers_online(pool: str, flow: str) -> int:
 
 
 def submit_all(run: Task[..., Any], pieces: Sequence[Mapping[str, Any]], label: str) -> None:
-    """Submit the task `run` with each of `pieces` as its arguments, all at once, and wait for all of them.
-
-    Raises the error of the first one that failed, after all have ended; a ChangedError before any other.
-    """
+    """Submit `run` with each of `pieces`, and wait for all; then raise the first error, a ChangedError before any other."""
     if not pieces:
         return
     show = _progress(label, len(pieces))
@@ -148,10 +145,7 @@ def submit_all(run: Task[..., Any], pieces: Sequence[Mapping[str, Any]], label: 
 
 
 def _progress(label: str, total: int) -> Callable[[int], None]:
-    """A bar on the flow run's page of how many pieces are done, shown by calling this with the number.
-
-    Only the work counts: when the bar cannot be written, it is left out.
-    """
+    """A bar on the flow run's page, moved by calling this with how many are done; left out when it cannot be written."""
     if flow_run.get_id() is None:
         return lambda _: None
     try:
@@ -169,10 +163,7 @@ def _progress(label: str, total: int) -> Callable[[int], None]:
 
 
 def await_predecessors(flow: str, pool: str) -> None:
-    """Wait for what this run submitted before it crashed and was begun again, so that nothing is done twice at once.
-
-    How these end is all one: what they stored is found by the plan that follows, and what they did not is planned.
-    """
+    """Wait for what this run submitted before it crashed, however that ends: what it stored is found by the plan."""
     root = UUID(flow_run.get_root_flow_run_id())
     with get_client(sync_client=True) as client:
         if patiently(lambda: client.read_flow_run(root)).run_count <= 1:

@@ -35,10 +35,7 @@ _LONGEST_TABLE = 200
 
 
 def require_store() -> None:
-    """Open MLflow's store before anything is computed; a run of a deployment waits for a server that restarts.
-
-    Raises StorageError when it cannot be opened, or the server does not answer.
-    """
+    """Open MLflow's store first; a deployment's run waits for a server that restarts. Raises StorageError when it is away."""
     from lib.tracking.store import connect
 
     connect(places(), patient=deployment.get_id() is not None)

@@ -71,10 +71,7 @@ class _UpTo(nn.Module):
 
 
 def load_network(settings: NetworkSettings, cache: Path, mirror: str | None) -> CutNetwork:
-    """The network in evaluation mode on the CPU, float32.
-
-    Raises WeightsError when ImageNet weights cannot be had, or a file does not hold those that the layer needs.
-    """
+    """The network, float32 on the CPU, for evaluation. Raises WeightsError when its weights cannot be had, or lack some."""
     if settings.weights == "random":
         network = random_network(settings.entry, settings.seed)
     else:
@@ -83,20 +80,14 @@ def load_network(settings: NetworkSettings, cache: Path, mirror: str | None) -> 
 
 
 def save_weights(settings: NetworkSettings, cache: Path, mirror: str | None, target: Path) -> None:
-    """Write the ImageNet weights that the layer needs as a safetensors file, which `weights_file` takes too.
-
-    Raises WeightsError as `load_network`.
-    """
+    """Write the ImageNet weights that the layer needs as a safetensors file. Raises WeightsError as `load_network`."""
     network, needed = _pretrained(settings, cache, mirror)
     state = network.state_dict()
     write_bytes(target, safetensors_bytes({name: state[name].contiguous() for name in needed}))
 
 
 def require_weights(settings: NetworkSettings, cache: Path, mirror: str | None) -> None:
-    """Refuse ImageNet weights that cannot be had, or do not hold what the layer needs.
-
-    Raises WeightsError as `load_network`, which takes its time.
-    """
+    """Refuse ImageNet weights as `load_network` would, sooner: that cannot be had, or lack what the layer needs."""
     with torch.device("meta"):  # names and shapes alone
         network = settings.entry.build()
     _chosen(network, settings, weights_path(settings, cache, mirror))

@@ -97,10 +97,7 @@ _BACKBONES = {
 
 
 def register(backbone: Backbone) -> None:
-    """Let settings name another backbone.
-
-    Raises ConfigError when another one has its name, or its default is none of its cuts.
-    """
+    """Let settings name another backbone. Raises ConfigError when its name is taken, or its default is no cut of it."""
     backbone.cut(backbone.default)
     if _BACKBONES.setdefault(backbone.name, backbone) != backbone:
         raise ConfigError(f"there is a backbone {backbone.name!r} already; give yours another name")

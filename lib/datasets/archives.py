@@ -1,7 +1,4 @@
-"""Unpacking archives safely: no path leaves the target, no links or devices, no bomb; all or nothing.
-
-What an archive is, its content tells and not its name: a zip, or a tar that is plain or compressed.
-"""
+"""Unpacking zips and tars, known by content, safely: nothing outside the target, no links or devices, no bomb."""
 
 from __future__ import annotations
 
@@ -67,10 +64,7 @@ def begins_as_archive(path: Path) -> bool:
 
 
 def unpack(archive: Path, target: Path) -> None:
-    """Unpack `archive` to the new folder `target`, of which nothing is left when that fails.
-
-    Raises DataError when the archive is damaged, encrypted or empty, or holds a path, link or size that is not safe.
-    """
+    """Unpack to the new folder `target`, or nothing of it. Raises DataError for what is damaged, encrypted, empty, unsafe."""
     try:
         with storage_errors(target), _damage(archive):
             target.mkdir(parents=True)

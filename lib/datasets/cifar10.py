@@ -1,7 +1,4 @@
-"""CIFAR-10, any two or more of its classes.
-
-The original archive holds pickles; they are read only after its md5 has matched, once, into our own .npz.
-"""
+"""CIFAR-10, any of its classes. Its archive holds pickles, read only once its md5 has matched, into our own .npz."""
 
 from __future__ import annotations
 
@@ -36,10 +33,7 @@ _TAKEN = {
 
 
 def load(source: Cifar10, raw: Path, mirror: str | None) -> Dataset:
-    """5,000 training and 1,000 test images of 32x32x3 for each class, labelled in the order the classes were given.
-
-    Raises ConfigError for an unknown class.
-    """
+    """5,000 training, 1,000 test images (32, 32, 3) a class, in the order given. Raises ConfigError for unknown ones."""
     unknown = [name for name in source.classes if name not in CIFAR10_CLASSES]
     if unknown:
         raise ConfigError(f"CIFAR-10 has no class {unknown[0]!r}; it has: {', '.join(CIFAR10_CLASSES)}")

@@ -76,10 +76,7 @@ class Collection:
 
 
 def dataset_of(collection: Collection, source: EncodedSource) -> Dataset:
-    """Verify what is new and build the dataset.
-
-    Raises DataError when an image is unreadable and the source refuses such, or a class has too few usable images.
-    """
+    """Verify what is new. Raises DataError for unreadable images that are refused, or a class with too few usable."""
     catalogue = collection.catalogue
     columns = catalogue.columns
     classes = np.append(collection.classes, np.int32(-1))[columns["label"]]  # label -1 takes the last one

@@ -82,10 +82,7 @@ def _by_split(source: EncodedSource, place: Place, containers: list[Container]) 
 def splits_of(
     source: EncodedSource, suffix: str, rows_may_tell: Callable[[Place, Container], bool]
 ) -> tuple[str, ...] | None:
-    """The splits of a source's files; None when they do not lie on this machine, or show only in their rows.
-
-    Raises DataError when the names of the files do not fit together.
-    """
+    """The splits of a source's files; None when not on this machine, or told by rows. Raises DataError for odd names."""
     if is_url(source.path):
         return None
     try:
@@ -172,10 +169,7 @@ def _catalogue(
 
 
 def _set_splits(catalogue: Catalogue, shards: Shards) -> Reading:
-    """Note each image's split in the catalogue: its container's, or what its row tells; returns what told it.
-
-    Raises DataError when only some rows tell a split, or there are none of train.
-    """
+    """Note each image's split, its container's or its row's; what told it. Raises DataError when only some do, or no train."""
     columns, where = catalogue.columns, shards.place.shown
     told = columns["told"].astype(np.int64)
     if shards.splits is not None:

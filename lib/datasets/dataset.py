@@ -1,7 +1,4 @@
-"""What every source yields: named splits of uint8 images with labels, and a digest of their content.
-
-Digits, letters and photographs are all images here; `fill` and `pixels` are the view an MLP trains on.
-"""
+"""What every source yields: splits of uint8 images with labels, and a digest of their content."""
 
 from __future__ import annotations
 
@@ -121,19 +118,13 @@ class Dataset:
         return self._digests[split]
 
     def hold_out(self, fraction: float, seed: int) -> tuple[Rows, Rows]:
-        """Training rows kept and held out, both sorted; groups and exact duplicates stay whole. See `hold_out_rows`.
-
-        Raises DataError when a class has too few groups to leave one on each side.
-        """
+        """Training rows kept and held out, sorted; groups and duplicates whole. Raises DataError as `hold_out_rows`."""
         train = self.splits["train"]
         digests, where = self.digests("train"), f"train of {self.name!r}"
         return hold_out_rows(train.labels, fraction, seed, train.groups, digests, self.class_names, where)
 
     def fold(self, fold: int, folds: int) -> tuple[Rows, Rows]:
-        """Training rows kept and held out, both sorted, where the fold of this place is held out. See `fold_rows`.
-
-        Raises DataError when a class has fewer groups than there are folds.
-        """
+        """Training rows kept, and held out in the fold of this place, sorted. Raises DataError as `fold_rows`."""
         train = self.splits["train"]
         digests, where = self.digests("train"), f"train of {self.name!r}"
         return fold_rows(train.labels, fold, folds, train.groups, digests, self.class_names, where)
@@ -214,10 +205,7 @@ class Dataset:
         self._fill(out, self.splits[split].images, rows)
 
     def pixels(self, split: str) -> npt.NDArray[np.float32]:
-        """All images of a split as float32 rows in [0, 1], shape (n, height * width * channels).
-
-        Raises DataError when the images are not all of one size.
-        """
+        """A split as float32 rows in [0, 1], (n, height * width * channels). Raises DataError for several sizes."""
         rows = np.arange(len(self.splits[split]))
         pixels = np.empty((len(rows), math.prod(self.require_pixel_shape())), np.float32)
         self.fill(pixels, split, rows)

@@ -130,10 +130,7 @@ class Decoder:
         return self._decode(data, look_for_frames=False).pixels
 
     def digest(self, data: bytes, pixels: npt.NDArray[np.uint8]) -> bytes:
-        """16-byte digest of an image, of its pixels.
-
-        Of more than four million: of some of them, of the file without its side data, and of what decodes it.
-        """
+        """16 bytes: of the pixels; of over four million, of some of them, the file without side data, and the decoder."""
         if pixels.shape[0] * pixels.shape[1] <= _COPIED:
             return image_digest(pixels)
         digest = hashlib.blake2b(self.identity.encode(), digest_size=16)

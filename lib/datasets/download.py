@@ -23,10 +23,7 @@ _LONGEST_NAME = 100
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A file to have: its name under a mirror, its public addresses, and what proves it whole.
-
-    `digest`: its published digest, or the first letters of it.
-    """
+    """A file to have: its name under a mirror, its public addresses, and (the beginning of) its published digest."""
 
     name: str
     urls: Sequence[str] = ()

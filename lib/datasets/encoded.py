@@ -67,19 +67,13 @@ class EncodedImages:
         return self.read([index])[0]
 
     def read(self, rows: Sequence[int] | Rows) -> list[npt.NDArray[np.uint8]]:
-        """The images at these positions, in that order: uint8 (height, width, 3) each.
-
-        Raises ChangedError when an image is no longer the one that was verified; DataError when it cannot be read.
-        """
+        """Images (height, width, 3), uint8, in order. Raises ChangedError for one that is another now; DataError."""
         wanted = [int(self._rows[row]) for row in rows]
         fetched = self._store.fetch(self._catalogue, wanted)
         return [self._decoded(row, data) for row, data in zip(wanted, fetched, strict=True)]
 
     def shrunk(self, rows: Sequence[int] | Rows, shrink: Shrink) -> list[npt.NDArray[np.uint8]]:
-        """What `shrink` makes of the images at these positions; one that was kept as a small copy is not decoded again.
-
-        At most one image is in memory at its full size. Raises what `read` raises.
-        """
+        """What `shrink` makes of images; small copies are not decoded again, and one is large in memory. Raises as `read`."""
         wanted = self._rows[np.asarray(rows, np.int64)]
         found: dict[int, npt.NDArray[np.uint8]] = {}
         for row in wanted.tolist():

@@ -47,10 +47,7 @@ class Listing:
 
 
 def list_files(source: ImageFolder, place: Place) -> Listing:
-    """The files of a folder, by patterns if the source has some.
-
-    Raises DataError naming the folder, or a class, that is not usable.
-    """
+    """The files of a folder, by patterns or layout. Raises DataError naming the folder, or a class, that is not usable."""
     return _by_layout(source, place) if source.splits is None else _by_patterns(source, place)
 
 

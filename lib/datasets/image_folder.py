@@ -75,10 +75,7 @@ def load(source: ImageFolder, raw: Path, mirror: str | None) -> Dataset:
 
 
 def splits_ahead(source: ImageFolder, raw: Path, mirror: str | None) -> tuple[str, ...] | None:
-    """The splits of a folder on this machine; None for an archive or a URL.
-
-    Raises DataError when the folder's layout cannot be read.
-    """
+    """The splits of a folder on this machine; None of an archive or URL. Raises DataError when it cannot be read."""
     local = from_home(source.path)
     if is_url(source.path) or not os.path.isdir(local):  # noqa: PTH112 - Path's raises for names too long
         return None

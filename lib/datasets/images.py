@@ -66,10 +66,7 @@ def take_images(images: Images, rows: Rows) -> Images:
 
 
 def read_images(images: Images, rows: range | Rows) -> Image | Sequence[Image]:
-    """Several images in order: an array (n, height, width[, 3]) where they lie in one, else a list.
-
-    Of a range of an array it is a view.
-    """
+    """Images in order: an array (n, height, width[, 3]) where they lie in one (of a range a view), else a list."""
     if isinstance(images, np.ndarray):
         return images[rows.start : rows.stop] if isinstance(rows, range) else images[rows]
     if hasattr(images, "read"):

@@ -55,10 +55,7 @@ def load(source: Letters, raw: Path, mirror: str | None) -> Dataset:
 
 
 def read_csv(path: Path) -> Split:
-    """Read and check one file: 129 columns, label 0-9, pixels 0 or 1.
-
-    Raises DataError naming the file, the row (its line, from 1) and what is wrong with it.
-    """
+    """Read a file of 129 columns: label 0-9, pixels 0 or 1. Raises DataError naming file, row (from 1) and fault."""
     lines = list(_lines(path))
     if not lines:
         raise DataError(f"{path.name} is empty; it should hold rows of a label and {_PIXELS} pixels")

@@ -43,10 +43,7 @@ class UnavailableError(DataError):
 
 
 def origin_of(address: str, proven: bool) -> Origin:
-    """What lies at an address.
-
-    `proven`: whether a digest will prove the copy whole, so that a download may go on from a part of any version.
-    """
+    """What lies at an address; of a copy that a digest will prove whole, a download may go on from any version's part."""
     if address.startswith("file:"):
         return _Local(address)
     return UrlOrigin(address) if address.startswith("s3:") else _OnWeb(address, proven)

@@ -342,10 +342,7 @@ class _Tables:
         return next(iter(named), None) or next((name for name in texts if _holds_splits(parquet, name)), None)
 
     def pooled(self, container: Container) -> list[str]:
-        """Warnings of what a column may tell of splits and is not taken as told.
-
-        Raises DataError when a column is called as one of splits and holds no words of them.
-        """
+        """Warnings of a column that may tell splits and is not taken; of one called so, with other words, a DataError."""
         with self.opened(container) as parquet:
             schema, column = parquet.schema_arrow, self.split_column(parquet)
             if column is not None:

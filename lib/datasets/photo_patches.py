@@ -20,10 +20,7 @@ _LIGHTEST_TINT, _DARKEST_TINT = 160, 96
 
 
 def load(source: PhotoPatches, raw: Path, mirror: str | None) -> Dataset:
-    """Cut, deal and tint the patches.
-
-    Raises ConfigError when the patch does not fit the block, or too few blocks fit the photographs.
-    """
+    """Cut, deal and tint the patches. Raises ConfigError when a patch does not fit the block, or too few blocks fit."""
     from sklearn.datasets import load_sample_image
 
     if source.patch > source.block:

@@ -29,10 +29,7 @@ _OF_COLOURS = {0xE0: (b"JFIF\0", 14), 0xEE: (b"Adobe", 12)}
 
 
 def lighter(data: bytes) -> Iterator[bytes]:
-    """The same image file with less side data: first none but what turns it (Exif, XMP), then none at all.
-
-    Nothing for other formats, or where there is no side data to leave out.
-    """
+    """The file with less side data, if it has some: first none but what turns it (Exif, XMP), then none at all."""
     for turned in (True, False):
         content = _without(data, turned)
         if len(content) < len(data):

@@ -21,10 +21,7 @@ _NAMED = 5
 
 @dataclass(frozen=True)
 class Shortage:
-    """A class with fewer different images (or groups of them) than something needs.
-
-    `label`: position in the dataset's class names.
-    """
+    """A class, by its position in the class names, with fewer different images (or groups of them) than are needed."""
 
     label: int
     found: int
@@ -189,10 +186,7 @@ def _names(labels: Rows, groups: Sequence[object] | Rows | Digests | None, diges
 
 
 def _merged(names: Rows, keys: Rows) -> Rows:
-    """Groups numbered from 0, shape (n,), with those made one that share a key, directly or through others.
-
-    They keep the order of their smallest number, so that without a shared key nothing changes.
-    """
+    """Groups (n,) from 0, those that share a key, also through others, made one, in the order of their smallest number."""
     groups, distinct = names.max(initial=-1) + 1, keys.max(initial=-1) + 1
     if distinct == len(keys):
         return names

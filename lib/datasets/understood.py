@@ -1,7 +1,4 @@
-"""What a dataset was understood to be: splits, classes, sizes, formats, and what was left out and why.
-
-Typed and made of what the dataset knows already, so that it costs nothing; `lines` says it in a few words, last.
-"""
+"""What a dataset was understood to be, made of what it knows already; said in words last."""
 
 from __future__ import annotations
 

@@ -18,10 +18,7 @@ from lib.locks import alone
 
 
 def unpacked(archive: Path, folder: Path, sha256: str | None = None) -> Path:
-    """The folder under `folder` that holds just what the archive does, whose `sha256` may be known.
-
-    Raises DataError when the archive is damaged or not safe, or changed meanwhile.
-    """
+    """The folder that holds just what the archive does. Raises DataError when that is damaged, unsafe, or changed meanwhile."""
     before = _version(archive)
     target = folder / (sha256 or digest_file(archive))[:16]
     if _is_sealed(target):

@@ -183,10 +183,7 @@ class _Sample:
 
 @lru_cache
 def _told(folder: str) -> int:
-    """What a folder within a tar tells of the split of its samples: 1 + its position in `SPLITS`, or 0.
-
-    Folders may be classes, so that only one that is called as a split and nothing else counts.
-    """
+    """1 + the position in `SPLITS` that a folder tells, or 0: classes may be called so, so nothing else may be in its name."""
     read = map(read_name, folder.split("/"))
     found = {split for said in read if not said.rest and not said.weak for split in said.splits}
     return 1 + SPLITS.index(found.pop()) if len(found) == 1 else 0

@@ -95,10 +95,7 @@ class CudaProgram:
         return _Answer(host, done)
 
     def _largest_batch(self) -> int:
-        """The largest power of two whose batch goes through the network, with three times its memory free.
-
-        Raises ConfigError when not even a small one does.
-        """
+        """The largest power of two that fits with three times its memory free. Raises ConfigError when no small one does."""
         batch = _LARGEST
         while batch >= _SMALLEST:
             self.batch_size = batch
@@ -170,10 +167,7 @@ def _pinned(shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
 
 
 def _reading(rows: Rows, blocks: Iterable[range], pool: ThreadPoolExecutor) -> Iterator[tuple[range, range, Pixels]]:
-    """Block, part of it, and the part's images, in order, while threads read the parts that follow.
-
-    Two for each thread are read ahead: parts are bounded in bytes, blocks are not.
-    """
+    """Block, part, its images, in order; two parts a thread are read ahead, which are bounded in bytes, blocks are not."""
     ahead: deque[tuple[range, range, Future[Pixels]]] = deque()
     for block in blocks:
         for part in rows.parts(block, _READ):

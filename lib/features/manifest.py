@@ -32,10 +32,7 @@ def write_manifest(folder: Path, plan: SetPlan, shards: tuple[Shard, ...]) -> No
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """The manifest of the sealed set in `folder`.
-
-    Raises FeatureSetError when the set is not sealed, or its manifest is damaged.
-    """
+    """The manifest of the set in `folder`. Raises FeatureSetError when it is not sealed, or its manifest is damaged."""
     path = folder / NAME
     try:
         return Manifest.model_validate_json(json.dumps(unsealed(json.loads(path.read_bytes()))))

@@ -164,10 +164,7 @@ def settled_batch(folder: Path, kind: str) -> int | None:
 
 
 def settle_batch(folder: Path, kind: str, batch_size: int) -> int:
-    """Settle the size of blocks for this kind of device; returns the one that holds, which is whichever came first.
-
-    All who compute a set on one kind of device use one size, so that a row has the same bits whoever computed it.
-    """
+    """The size of blocks for this kind of device: whichever comes first holds, so that all who compute give equal bits."""
     write_json_once(_settled_path(folder, kind), _Settled(batch_size=batch_size).model_dump())
     return settled_batch(folder, kind) or batch_size
 

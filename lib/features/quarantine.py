@@ -29,10 +29,7 @@ def write_quarantine(folder: Path, quarantined: pa.Table | None) -> None:
 
 
 def read_quarantine(folder: Path) -> pa.Table | None:
-    """The list in the set's folder: name, split, label, bytes, reason; None when nothing was quarantined.
-
-    Raises FeatureSetError when the file is damaged.
-    """
+    """Name, split, label, bytes, reason of each; None when there are none. Raises FeatureSetError for a damaged file."""
     path = folder / NAME
     if not path.exists():
         return None

@@ -82,10 +82,7 @@ class FeatureSet:
         return np.concatenate(parts)
 
     def sample(self, sample_ids: npt.ArrayLike) -> Features:
-        """The rows with these ids, in the order given; only row groups that hold one of them are read.
-
-        Raises FeatureSetError when the set has no sample of such an id.
-        """
+        """The rows with these ids, in this order, out of their row groups. Raises FeatureSetError for an id it lacks."""
         ids = self._checked(sample_ids)
         X, y = np.empty((len(ids), self.manifest.width), self.manifest.settings.storage), np.empty(len(ids), np.int64)
         self._scatter(ids, X, y)
@@ -224,10 +221,7 @@ def _by_shard(groups: Iterable[RowGroup]) -> Iterator[tuple[int, Iterator[RowGro
 
 
 def open_feature_set(folder: Path | str, verify: bool = True) -> FeatureSet:
-    """Open the sealed set in `folder`, by default re-reading every shard's sha256; what is fetched of it is always checked.
-
-    Raises FeatureSetError when it is not sealed, or a shard is missing or damaged; extraction makes just those again.
-    """
+    """The sealed set in `folder`, by default with every sha256 read. Raises FeatureSetError for a missing or damaged shard."""
     folder = Path(folder)
     fetch(folder, lambda name: name == manifests.NAME)
     manifest = read_manifest(folder)

@@ -31,10 +31,7 @@ _REACH = 3
 
 
 class Resizer:
-    """Turns uint8 images into the network's input (n, 3, size, size), normalised, channels-last, of `dtype`.
-
-    No image may be larger than what it is resized to; `FeatureSettings.shrink` sees to that.
-    """
+    """Turns uint8 images that `FeatureSettings.shrink` left into the network's input (n, 3, size, size), channels-last."""
 
     def __init__(self, settings: FeatureSettings, device: torch.device, dtype: torch.dtype) -> None:
         self._size, self._mode = settings.input_size, settings.interpolation
@@ -139,10 +136,7 @@ class Resizer:
 
 @dataclass(frozen=True)
 class _Matrices:
-    """Which pixels are seen, and the products that enlarge them.
-
-    `down` is (size, rows), `across` (3 * columns, 3 * size): it keeps the three channels of a pixel together.
-    """
+    """The pixels seen, and the products that enlarge them: `down` (size, rows), `across` (3 * columns, 3 * size)."""
 
     rows: slice
     columns: slice

@@ -64,10 +64,7 @@ def look_at(folder: Path) -> FoundSet:
 
 
 def find_set(name: str, root: Path) -> Path:
-    """The folder of the set that `name` means: a folder, the beginning of a digest under `root`, or DATASET/DIGEST.
-
-    Raises FeatureSetError when there is none, or several.
-    """
+    """The set that `name` means: a folder, the beginning of a digest, or DATASET/DIGEST. Raises FeatureSetError."""
     folder = from_home(name)
     if folder.is_dir() and _is_set(folder):
         return folder

@@ -39,10 +39,7 @@ def shard_name(index: int) -> str:
 
 
 def write_shard(path: Path, content: ShardContent, plan: SetPlan) -> Shard:
-    """Write one shard atomically, and its manifest entry beside it; returns the entry.
-
-    The entry comes first, so that a shard that appears can be checked to its last bit from then on.
-    """
+    """Write a shard atomically, and before it its manifest entry, so that it can be checked from its first moment."""
     flat = pa.array(np.ascontiguousarray(content.features).reshape(-1))
     columns = {
         "sample_id": pa.array(np.arange(content.rows.start, content.rows.stop, dtype=np.int64)),

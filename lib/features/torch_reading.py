@@ -1,7 +1,4 @@
-"""A split of a feature set as a stream for torch's DataLoader. Apart, so that others need no torch.
-
-It is handed to workers by fork or spawn, and holds no open file.
-"""
+"""A feature set's split as a stream for torch's DataLoader, by fork or spawn. Apart, so that others need no torch."""
 
 from __future__ import annotations
 

@@ -33,10 +33,7 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class ExtractionWork:
-    """A set that is not sealed yet: where it lies, what it is to hold, and how it is computed.
-
-    `folder`: `<features_dir>/<dataset name>/<first 16 letters of the digest>`.
-    """
+    """A set that is not sealed yet, in `<features_dir>/<dataset>/<16 letters of the digest>`, and how it is computed."""
 
     folder: Path
     plan: SetPlan
@@ -138,10 +135,7 @@ class ExtractionWork:
         return missing
 
     def seal(self) -> FeatureSet:
-        """Write the manifest over all shards, each read once more.
-
-        Raises FeatureSetError when a shard is missing or damaged.
-        """
+        """Write the manifest over all shards, read once more. Raises FeatureSetError when one is missing or damaged."""
         fetch(self.folder)
         entries: list[Shard] = []
         for index in range(len(self.shards)):
@@ -172,10 +166,7 @@ class ExtractionWork:
 def plan_extraction(
     dataset: Dataset, settings: FeatureSettings, features_dir: Path, mirror: str | None = None
 ) -> ExtractionWork | FeatureSet:
-    """The sealed set of `dataset`'s features, checked, or what is to be done for it.
-
-    Raises WeightsError when weights are missing; StorageError when `features_dir` cannot be written.
-    """
+    """The sealed set, checked, or what is to be done for it. Raises WeightsError, or StorageError for `features_dir`."""
     require_writable(features_dir)
     cache = features_dir / ".weights"
     plan = plan_set(dataset, settings, weights_digest(settings, cache, mirror))

@@ -63,10 +63,7 @@ def fetch_file(path: Path) -> None:
 
 
 def fetch_files(paths: Sequence[Path]) -> None:
-    """`fetch` for these files, each asked for by its name: a folder of very many is not listed.
-
-    Raises StorageError when the store does not answer, or the disk is full.
-    """
+    """`fetch` for these files by name: their folders are not listed. Raises StorageError as `fetch`."""
     asked = [(store, path.absolute()) for path in paths if (store := store_of(path)) is not None]
     with ThreadPoolExecutor(_AT_ONCE, "fetch") as pool:
         list(pool.map(lambda each: _fetch_one(*each), asked))
