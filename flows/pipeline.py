@@ -1,7 +1,6 @@
 """The main job: a profile's graph node by node, then promotion, the run's own record, and the report.
 
-Run it as `python -m flows run`, as `python flows/pipeline.py`, or as a deployment. Each node does only what is missing, so
-running it again after a crash or a change goes on from there.
+`python -m flows run`, `python flows/pipeline.py`, or a deployment. What is done is not done again.
 """
 
 from __future__ import annotations

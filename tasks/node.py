@@ -1,7 +1,6 @@
 """Prefect's side of a profile's nodes: checked, then each run here or by the workers of a pool (see `pool`).
 
-Nothing here knows what a node is: kinds of study state their work, `lib.graph` finds what a node needs. A record is what a
-task returns, as the folder that it lies in.
+A record is what a task returns, as the folder that it lies in.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """Work on a Prefect work pool: jobs as child flow runs, waited for, and submitted again when they are lost.
 
-A job is run by a deployment that is named as its pool; `probeflow deploy` makes it. Nothing but names and
-positions travels: results lie in a folder that all machines share. What the jobs are is decided in `node`.
+A job is run by the deployment that is named as its pool. Nothing but names and positions travels: results lie in a shared folder.
 """
 
 from __future__ import annotations

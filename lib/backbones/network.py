@@ -1,8 +1,4 @@
-"""A backbone as a network that ends at a layer, with weights that are always named: ImageNet's or seeded random ones.
-
-Weights files are read with `weights_only`, so a file cannot run code; of their tensors only those that the layer needs are
-asked for.
-"""
+"""A backbone as a network that ends at a layer, with weights that are always named: ImageNet's or seeded random ones."""
 
 from __future__ import annotations
 

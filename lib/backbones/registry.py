@@ -1,8 +1,7 @@
 """The backbones that settings can name: torchvision's, with the numbers of its weights, and any that is registered.
 
-Anything but AlexNet needs nothing but torchvision's own feature extraction. AlexNet has a fast path: on a CPU its convolutions
-want a few images, whose activations stay in cache; its fully connected layers want as many as make reading 58 million weights
-worth while.
+AlexNet has a fast path: on a CPU its convolutions want a few images, whose activations stay in cache, its fully connected layers
+as many as make reading 58 million weights worth while.
 """
 
 from __future__ import annotations

@@ -1,8 +1,4 @@
-"""Data sources: each yields a verified Dataset with a content digest, downloaded once or taken from a mirror.
-
-A new kind of source is one module with `load` and one line `sources.register(settings, module)`. What a dataset was
-understood to be (splits, classes, sizes, formats, what was left out) is its `understood`, an `Understood`.
-"""
+"""Data sources: each yields a verified Dataset with a content digest, downloaded once or taken from a mirror."""
 
 from __future__ import annotations
 

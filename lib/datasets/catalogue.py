@@ -1,8 +1,7 @@
-"""What a source of encoded images holds: one row an image, in columns, so that a million images take some 100 MB.
+"""What a source of encoded images holds: one row an image, so that a million images take some 200 MB.
 
-A row says where the image lies, its label and split, and, once it was verified, the digest of its decoded pixels or the
-reason why it is no usable image. The catalogue is kept on disk as one Parquet file; what is unchanged since, by size and
-stamp, is not decoded again.
+A row says where an image lies, its label and split, and, once verified, its digest or why it is no usable image. It is kept on
+disk as one Parquet file; what is unchanged since, by size and stamp, is not decoded again.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 """One encoded image to uint8 RGB, or the reason why not: whatever the bytes are, a caller gets one of the two.
 
-EXIF orientation is applied, alpha is laid on white, 16-bit grey is cut to 8 bits, and of several frames the first is
-taken. The number of pixels is checked by the header before anything is decoded. Pixels decide: side data that is broken
-or too large, such as texts and colour profiles, is left out. A large JPEG is decoded at a half, quarter
-or eighth of its size: libjpeg then skips the finest frequencies, which the shrinking to a network's input would average away.
+EXIF orientation is applied, alpha is laid on white, 16-bit grey is cut to 8 bits, the first of several frames is taken, and side
+data that is broken or too large is left out. A large JPEG is decoded at a part of its size: libjpeg then skips the finest
+frequencies, which the shrinking to a network's input would average away.
 """
 
 from __future__ import annotations

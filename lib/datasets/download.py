@@ -1,7 +1,6 @@
 """Fetching one file: from the mirror when there is one, else from its public addresses; resumed, checked, atomic.
 
-A file with a published digest is compared with it at each use; any other is a copy that is compared with its origin
-(`lib.datasets.copies`), in a folder of its own for each address.
+A file with a published digest is compared with it at each use; any other with its origin (`lib.datasets.copies`).
 """
 
 from __future__ import annotations

@@ -1,8 +1,4 @@
-"""Images that lie encoded in files, archives or tables, decoded on access; nothing of them stays in memory.
-
-Every image that is read is compared with the digest it was verified with: a feature never belongs to other pixels than
-the ones in the dataset's digest.
-"""
+"""Images that lie encoded in files, archives or tables, decoded on access and compared with their digest at each reading."""
 
 from __future__ import annotations
 

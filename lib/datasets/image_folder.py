@@ -1,8 +1,7 @@
 """Your own images: a folder of one folder a class, or an archive of one; decoded on access, verified once.
 
-Layouts: `train/<class>/…` with `test/<class>/…` and `validation/<class>/…`, called so in any usual way; or `<class>/…` (or train
-alone), which is split by class with identical images kept on one side; see `folder_layout`. Or any other, by patterns of paths
-in the setting `splits`. Images without any class folder have no labels. What is no image, and what is hidden, is left out.
+Layouts: `train/<class>/…` with `test/<class>/…` and `validation/<class>/…`, or `<class>/…`, which is split with identical images
+on one side; see `folder_layout`. Or any other, by the setting `splits`. Images without any class folder have no labels.
 """
 
 from __future__ import annotations

@@ -1,8 +1,4 @@
-"""Sequences of uint8 images, in one array or decoded on access, and how to read many of them in bounded parts.
-
-What an image sequence knows of its images (`digests`, `shapes`, `decoded_bytes`) is asked of it; only what it does not
-know is decoded.
-"""
+"""Sequences of uint8 images, in one array or decoded on access; only what one does not know of its images is decoded."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 """OCR letters: 8x16 binary pixels, ten classes; the study's CSV pair, or the public archive it was drawn from.
 
-The CSVs have no header: label 0-9, then 128 pixels, as any spreadsheet writes them (byte order mark, line ends, quotes,
-delimiters, blank lines). The study's own code took the first row for a header and lost it; here a header is refused, and a
-file that looks as if it had lost a row is warned of.
+The CSVs have no header: label 0-9, then 128 pixels, as any spreadsheet writes them. The study's own code took the first row for a
+header and lost it; here a header is refused, and a file that looks as if it had lost a row is warned of.
 """
 
 from __future__ import annotations

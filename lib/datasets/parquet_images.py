@@ -1,7 +1,6 @@
 """Parquet files with a column of encoded images and one of labels, read in place, a few megabytes at a time.
 
-Rows of one row group can only be read from its beginning, so each group that is being read keeps its reader: images are
-cheap in order, and dear at random where row groups are large.
+A row group can only be read from its beginning: images are cheap in order, and dear at random where groups are large.
 """
 
 from __future__ import annotations

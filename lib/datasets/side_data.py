@@ -1,7 +1,6 @@
-"""PNG and JPEG files without their side data: texts, colour profiles, previews, dates decide no pixel.
+"""PNG and JPEG files without texts, colour profiles, previews, dates, over which readers may trip.
 
-A reader may trip over side data that is broken or very large while the pixels are whole. What decides pixels is kept byte
-for byte, damage included, so that a damaged image stays a damaged image.
+What decides pixels is kept byte for byte, damage included, so that a damaged image stays a damaged image.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """Small copies of large images, kept while these are verified, so that a run decodes a photo once.
 
-A copy belongs to the digest of the image that it was made from, and has a checksum of its own: one that is damaged, or of
-another image, is as good as none. The files may be deleted at any time.
+Each belongs to the digest of its image and has a checksum; the files may be deleted at any time.
 """
 
 from __future__ import annotations

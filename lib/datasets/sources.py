@@ -1,7 +1,6 @@
 """The settings of each kind of data source, and the registry that knows the kinds.
 
-A new kind is one module with `load`, its settings, and one line `register(MySettings, "module.with.load")`. Settings are
-typed, validated once, and drawn as a form by the Prefect UI; a kind's module is imported when data of it is acquired.
+A new kind is one module with `load`, its settings, and one line `register(MySettings, "module.with.load")`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """What archives hold, as folders: each archive is unpacked once, and what was unpacked is compared before each use.
 
-Beside the folder lies its seal, a digest of the names, sizes and times of all that is in it: what was changed, cut or lost
-there is unpacked anew from the archive, which is known by its content.
+Beside the folder lies its seal, a digest of the names, sizes and times of all that is in it.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Reading a sealed feature set: as one array, row group by row group, by sample id, as a frame, or for torch.
 
-What is copied: Parquet's pages are decoded once, out of the mapped file into Arrow's memory. Arrays from `batches` are views
-of that memory and read-only. `load` copies what is wanted of each row group into arrays made once; `sample` and `fill` do so
-while it is decoded, so beside those arrays they hold less than a row group. float16 stays float16, but for `fill`.
+Pages are decoded once, out of the mapped file. `batches` gives read-only views of that memory; `sample` and `fill` write to one
+array, and hold less than a row group beside it. float16 stays float16, but for `fill`.
 """
 
 from __future__ import annotations

@@ -1,9 +1,7 @@
 """Images as the network wants them: a normalised square on its device, from uint8.
 
-Resizing is linear in the pixels and does one axis after the other, so enlarging images of one size is two products with small
-matrices, which are what `torch.nn.functional.interpolate` does to the identity: the same result, several times faster on a
-CPU, already channels-last, and of a crop only what is seen. Larger images were shrunk when they were read
-(`FeatureSettings.shrink`): they have their size already.
+Resizing is linear, one axis after the other, so enlarging images of one size is two products with small matrices, which are what
+`interpolate` does to the identity: the same result, several times faster on a CPU. Larger images were shrunk when read.
 """
 
 from __future__ import annotations

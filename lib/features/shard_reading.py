@@ -1,8 +1,4 @@
-"""One shard, open for reading: its footer is checked against the set's plan, every page it gives against its checksum.
-
-So a flipped bit is found whether or not the file's sha256 was verified before; what a flip of a bit cannot do to the rows
-(in padding, in statistics that nobody reads) is not looked for here.
-"""
+"""One shard, open for reading: its footer is checked against the set's plan, every page it gives against its checksum."""
 
 from __future__ import annotations
 

@@ -1,9 +1,7 @@
 """Feature shards: Parquet files written atomically, the same bytes for the same content.
 
-Schema: sample_id int64, label int64, split dictionary<string>, features fixed_size_list<float32 | float16>[width];
-the file's metadata holds the set's digest, its description and the class names. `part-00000.json` beside a shard is its
-entry of the manifest, so that a set that is not sealed yet can be checked too. pandas, Polars and DuckDB read the files
-as they are.
+Schema: sample_id int64, label int64, split dictionary<string>, features fixed_size_list<float32 | float16>[width]; in the
+metadata the set's digest, description and class names. `part-00000.json` beside a shard is its entry of the manifest.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """From a dataset to its sealed feature set: what is missing is computed, here or by many machines, then sealed.
 
-A shard is owned by (set digest, index). It appears whole, by a rename, and everybody who makes it makes the same bytes, so
-neither a crash nor a second worker on the same shard changes the result.
+A shard appears whole, by a rename, and all who make it make the same bytes, so neither a crash nor a second worker changes any.
 """
 
 from __future__ import annotations

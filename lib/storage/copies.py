@@ -1,7 +1,6 @@
-"""This machine's copies of a store's files: brought when they are lacking or were replaced, dropped when they are gone.
+"""This machine's copies of a store's files: brought when lacking or replaced, dropped when gone; a plain folder has none.
 
-All of it does nothing to a plain folder, which is its own truth. Beside the copies, `.copies` remembers which version of
-an object each file is, so that what is here is not downloaded twice.
+`.copies` remembers which version of an object each file is, so that what is here is not downloaded twice.
 """
 
 from __future__ import annotations
