@@ -81,7 +81,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("-v", "--verbose", action="store_true", help="show the flows' own log")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    def add(name: str, target: object, text: str, writes: bool = False, prefect: bool = False) -> argparse.ArgumentParser:
+    def add(
+        name: str, target: object, text: str, writes: bool = False, prefect: bool = False
+    ) -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=text, description=text)
         sub.set_defaults(target=target, writes=writes, prefect=prefect, console="CRITICAL")
         return sub

@@ -127,7 +127,13 @@ def _programs(plan: RunPlan) -> Iterator[str]:
         for (depth, batch_size, optimiser), same in shapes.items():
             parameters, held = ([getattr(each, name) for each in same] for name in ("parameters", "bytes"))
             memory = "?" if None in held else f"{'to ' if len(set(held)) > 1 else ''}{size(max(held))}"
-            trained = (f"{len(same):,}", f"{sum(each.trials for each in same):,}", str(depth), f"{batch_size:,}", optimiser)
+            trained = (
+                f"{len(same):,}",
+                f"{sum(each.trials for each in same):,}",
+                str(depth),
+                f"{batch_size:,}",
+                optimiser,
+            )
             rows.append((node.name, *trained, "?" if None in parameters else f"{sum(parameters):,}", memory))
     if rows:
         yield ""

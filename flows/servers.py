@@ -33,7 +33,7 @@ _HOST = "127.0.0.1"
 def serve(mlflow_port: int, prefect_port: int) -> int:
     """Start both servers on loopback and wait; Ctrl-C or SIGTERM ends both.
 
-    Raises ConfigError for a port that is taken or none, when there is no record to show yet, or a server does not start or ends by itself.
+    Raises ConfigError for a port that is taken or none, without a record to show, or when a server does not start or ends.
     """
     ports_by_option = (("mlflow", mlflow_port), ("prefect", prefect_port))
     for name, port in ports_by_option:

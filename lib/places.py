@@ -18,9 +18,7 @@ from lib.validation import describe
 
 _ONE_SLASH = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/(?!/)")
 
-_NAMES = (
-    "DATA CACHE MLRUNS MIRROR TEST_DATA STACK STACK_DATA STACK_SERVICE BIND POOL CHUNKS CHUNK_IMAGES CHUNK_MINUTES WEBHOOK"
-)
+_NAMES = "DATA CACHE MLRUNS MIRROR TEST_DATA STACK STACK_DATA STACK_SERVICE BIND POOL CHUNKS CHUNK_IMAGES CHUNK_MINUTES WEBHOOK"
 ENVIRONMENT = frozenset(f"PROBEFLOW_{name}" for name in _NAMES.split())
 """Variables that say where and who; every other PROBEFLOW_* variable is a setting of the profile."""
 

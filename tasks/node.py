@@ -16,8 +16,8 @@ from prefect import task
 from prefect.artifacts import create_markdown_artifact
 
 from lib.errors import ChangedError, DataError
-from lib.locks import gpu_to_itself
 from lib.graph import check_graph, ready_node, summarise
+from lib.locks import gpu_to_itself
 from lib.places import Workers, places
 from lib.profile import Profile, parse_profile
 from lib.storage.copies import shown

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from lib.datasets.dataset import Dataset, Split, hold_out, take
 from lib.datasets.copies import offline
+from lib.datasets.dataset import Dataset, Split, hold_out, take
 from lib.datasets.leakage import leakage_warnings, require_no_leakage, shared_images
 from lib.datasets.places import is_url
 from lib.datasets.shrinking import Shrink

@@ -14,21 +14,30 @@ from typing import Any
 
 import numpy as np
 
+from lib.addresses import without_secrets
 from lib.datasets import catalogue as catalogues
 from lib.datasets.catalogue import WHOLE, Catalogue, Container, names_of, positions_of, shown
 from lib.datasets.collection import Collection, classes_of, dataset_of
-from lib.datasets.dataset import Dataset
 from lib.datasets.copies import is_offline, offline
+from lib.datasets.dataset import Dataset
 from lib.datasets.encoded import ByteStore
 from lib.datasets.image_folder import root_name
 from lib.datasets.origins import digest_of
 from lib.datasets.patterns import expanded, has_braces
-from lib.datasets.places import LocalPlace, Place, RemotePlace, is_local, is_url, open_filesystem, remote_errors, stamp_of
+from lib.datasets.places import (
+    LocalPlace,
+    Place,
+    RemotePlace,
+    is_local,
+    is_url,
+    open_filesystem,
+    remote_errors,
+    stamp_of,
+)
 from lib.datasets.recognition import is_hidden
 from lib.datasets.sources import EncodedSource
 from lib.datasets.split_names import HOW_TO_SAY, SPLITS, read_paths
 from lib.datasets.understood import Reading, SplitsBy, Why, left_out
-from lib.addresses import without_secrets
 from lib.errors import DataError
 from lib.machine import from_home
 from lib.progress import bar

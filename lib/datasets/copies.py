@@ -117,7 +117,10 @@ def _is_current(copy: Path, origin: Origin, offline: bool) -> bool:
 def _make(copy: Path, origin: Origin) -> None:
     try:
         stamp = origin.stamp()
-    except (OSError, ProbeflowError):  # some servers tell nothing of a file; copying it says what is wrong, if anything is
+    except (
+        OSError,
+        ProbeflowError,
+    ):  # some servers tell nothing of a file; copying it says what is wrong, if anything is
         stamp = {}
     remove_abandoned(copy.parent)
     with atomic_path(copy) as temporary:

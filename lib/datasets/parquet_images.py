@@ -134,7 +134,9 @@ class ParquetStore:
         if file is not None:
             self._files.move_to_end(container)
             return file
-        parquet = pq.ParquetFile(self._place.open(self._containers[container].path), buffer_size=_BUFFER, pre_buffer=False)
+        parquet = pq.ParquetFile(
+            self._place.open(self._containers[container].path), buffer_size=_BUFFER, pre_buffer=False
+        )
         paths = [parquet.schema.column(number).path for number in range(len(parquet.schema))]
         # A column of lists has its leaf further down.
         leaves = (f"{self._column}.bytes", self._column)
@@ -261,7 +263,9 @@ class _Tables:
         except (OSError, pa.ArrowException, ValueError, OverflowError, MemoryError) as error:
             with suppress(OSError), self._place.open(container.path) as file:
                 require_no_pointer(told, file.read(_HEAD))
-            raise DataError(f"{told} is damaged or cannot be read ({one_line(error)}); fetch or make it again") from None
+            raise DataError(
+                f"{told} is damaged or cannot be read ({one_line(error)}); fetch or make it again"
+            ) from None
 
     def class_names(self, container: Container) -> list[str] | None:
         """The class names, if a file tells them. Raises DataError when it lacks a column, or one is of the wrong type."""

@@ -41,8 +41,25 @@ FORMATS = ("", *(name for name, _ in _MAGIC))
 """Names of the formats by their codes; the first is of none that is known."""
 
 _ENDINGS = IMAGE_ENDINGS | {
-    *"jpe jfif jpx j2k jxl heic heif apng dib pbm pnm ico tga psd svg exr".split(),
-    *"hdr dcm dng cr2 cr3 nef arw orf rw2 raf".split(),
+    *[
+        "jpe",
+        "jfif",
+        "jpx",
+        "j2k",
+        "jxl",
+        "heic",
+        "heif",
+        "apng",
+        "dib",
+        "pbm",
+        "pnm",
+        "ico",
+        "tga",
+        "psd",
+        "svg",
+        "exr",
+    ],
+    *["hdr", "dcm", "dng", "cr2", "cr3", "nef", "arw", "orf", "rw2", "raf"],
 }
 """Endings of images, those included that cannot be decoded: who brings such a file means an image."""
 

@@ -93,7 +93,7 @@ class FeatureSet:
         Row groups that hold one of them are read in turn, so memory beside `out` is less than one row group; what is stored
         as float16 becomes float32 in `out` itself.
 
-        `out` is float32, shape (n, width). Raises FeatureSetError when it has another type or shape, or the set has no sample of such an id.
+        `out` is float32, shape (n, width). Raises FeatureSetError when it is not, or the set has no sample of such an id.
         """
         ids = self._checked(sample_ids)
         shape = (len(ids), self.manifest.width)

@@ -7,12 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from flows.features import list_sets
 from flows.verify import profile_of_set, verify_sets
 from lib.datasets import acquire
 from lib.datasets.sources import ImageFolder
 from lib.errors import FeatureSetError, program
-from lib.features import FeatureSet, FeatureSettings, extract, plan_extraction
+from lib.features import FeatureSettings, extract
 from lib.places import places
 from tests.command_line import flows
 from tests.image_files import write_images

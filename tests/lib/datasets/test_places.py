@@ -227,5 +227,8 @@ class TestWhatCannotBeHad:
         assert on_disk(WebDataset(path=f"{memory}/shards"), tmp_path) is None
 
     def test_passwords_and_signatures_are_not_shown(self):
-        assert addresses.without_secrets("https://me:secret@host:80/a/b.tar?X-Amz-Signature=1") == "https://host:80/a/b.tar"
+        assert (
+            addresses.without_secrets("https://me:secret@host:80/a/b.tar?X-Amz-Signature=1")
+            == "https://host:80/a/b.tar"
+        )
         assert addresses.without_secrets("/a/b?.tar") == "/a/b?.tar"

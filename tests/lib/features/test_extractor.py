@@ -22,7 +22,7 @@ from lib.datasets.dataset import Dataset, Split, build
 from lib.errors import ConfigError, FeatureSetError, WeightsError
 from lib.features import FeatureSet, FeatureSettings, extract, extractor, open_feature_set, plan_extraction
 from lib.features.cpu_program import CpuProgram
-from lib.features.plan import feature_set_digest, read_plan, write_plan
+from lib.features.plan import feature_set_digest, write_plan
 from lib.features.programs import make_program
 from lib.features.resize import Resizer
 from lib.features.sets import found_sets
