@@ -145,10 +145,6 @@ def _parser() -> argparse.ArgumentParser:
         sub.add_argument("--quarantine", action="store_true", help="set unreadable images aside, counted and listed")
     features = add("features", "flows.features:features", "list the feature sets, or describe one, with a picture")
     features.add_argument("name", nargs="?", metavar="SET", help="its folder, or the beginning of its digest")
-    features.add_argument("--csv", type=Path, metavar="FILE", help="write the statistics of every feature there")
-    features.add_argument(
-        "--picture", type=Path, metavar="FILE.png", help="where the picture goes (default: features.png in its folder)"
-    )
     verify = add(
         "verify",
         "flows.verify:verify_sets",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
@@ -21,7 +21,7 @@ from lib.features.config import FeatureSettings
 from lib.features.device import device_name
 from lib.features.program import Array, Rows
 from lib.features.resize import Pixels, Resizer
-from lib.machine import cores
+from lib.machine import cores, in_turn
 
 _LARGEST, _SMALLEST = 2048, 16
 _READ = 128
@@ -168,15 +168,8 @@ def _pinned(shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
 
 def _reading(rows: Rows, blocks: Iterable[range], pool: ThreadPoolExecutor) -> Iterator[tuple[range, range, Pixels]]:
     """Block, part, its images, in order; two parts a thread are read ahead, which are bounded in bytes, blocks are not."""
-    ahead: deque[tuple[range, range, Future[Pixels]]] = deque()
-    for block in blocks:
-        for part in rows.parts(block, _READ):
-            ahead.append((block, part, pool.submit(rows.read, part)))
-            if len(ahead) > 2 * cores():
-                first, piece, images = ahead.popleft()
-                yield first, piece, images.result()
-    for first, piece, images in ahead:
-        yield first, piece, images.result()
+    parts = ((block, part) for block in blocks for part in rows.parts(block, _READ))
+    return in_turn(pool, lambda each: (*each, rows.read(each[1])), parts, 2 * cores())
 
 
 @contextmanager
