@@ -93,17 +93,13 @@ class Verified(NamedTuple):
 class Catalogue:
     """Columns of n images; see the module.
 
-    Attributes
-    ----------
-    names : LargeBinaryArray of n
-        Path under the root, as bytes: file names need not be UTF-8.
-    columns : structured ndarray, shape (n,)
-        "split" (position in `SPLITS`, or `WHOLE`), "label" (position in `values`, or -1), "container" and "offset" (for
-        images within `containers`), "size" in bytes, "stamp" (changes when the image does), "told" (1 + position of the
-        split that the row itself tells, or 0), "state", and of images that were looked at "format" (see `recognition`), of
-        usable ones "height", "width", "several" (the file has more frames) and "digest" (of the decoded pixels, uint8 (16,)).
-    values : list of str
-        The labels as the source writes them.
+    `names`: path under the root, as bytes: file names need not be UTF-8.
+    `columns` (structured ndarray, shape (n,)): "split" (position in `SPLITS`, or `WHOLE`), "label" (position in
+    `values`, or -1), "container" and "offset" (for images within `containers`), "size" in bytes, "stamp" (changes when
+    the image does), "told" (1 + position of the split that the row itself tells, or 0), "state", and of images that
+    were looked at "format" (see `recognition`), of usable ones "height", "width", "several" (the file has more frames)
+    and "digest" (of the decoded pixels, uint8 (16,)).
+    `values`: the labels as the source writes them.
     """
 
     names: Any

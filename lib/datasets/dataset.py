@@ -41,14 +41,10 @@ _SIZES_SHOWN = 3
 class Split:
     """One split of a dataset.
 
-    Attributes
-    ----------
-    images : Images
-        n images; a (n, height, width[, 3]) uint8 array, or files decoded on access.
-    labels : ndarray of int64, shape (n,)
-        Index into the dataset's class names.
-    groups : ndarray of int64, shape (n,), or None
-        Images of one group (overlapping patches of one block) must never be parted between splits.
+    `images`: n images; a (n, height, width[, 3]) uint8 array, or files decoded on access.
+    `labels` (int64, shape (n,)): index into the dataset's class names.
+    `groups` (int64, shape (n,), or None): images of one group (overlapping patches of one block) must never be parted
+    between splits.
     """
 
     images: Images
@@ -67,30 +63,18 @@ class Split:
 class Dataset:
     """A verified dataset in memory or on disk.
 
-    Attributes
-    ----------
-    name : str
-        The source's name, e.g. "mnist".
-    class_names : tuple of str
-        One per label value.
-    splits : mapping of str to Split
-        "train" always; "validation" and "test" where the source has them.
-    digest : str
-        SHA-256 over class names and every split's images and labels in order.
-    origin : str
-        Where the data came from, in words.
-    maximum : int
-        The largest pixel value the source uses (255, or 16 for scikit-learn's digits, 1 for binary letters).
-    warnings : tuple of str
-        What a reader of results should know, e.g. unreadable files that were set aside.
-    quarantined : pyarrow.Table, or None
-        The images that were set aside: name, split (null when not dealt yet), label (the class's name), bytes, reason.
-    source : dict, or None
-        The settings that it was acquired with.
-    reading : Reading
-        How the source was read: what tells the splits, formats, and what was left out. See `understood`.
-    mirror : str, or None
-        The mirror under which paths of `source` are names, perhaps with credentials; None when none is.
+    `name`: the source's name, e.g. "mnist".
+    `class_names`: one per label value.
+    `splits`: "train" always; "validation" and "test" where the source has them.
+    `digest`: SHA-256 over class names and every split's images and labels in order.
+    `origin`: where the data came from, in words.
+    `maximum`: the largest pixel value the source uses (255, or 16 for scikit-learn's digits, 1 for binary letters).
+    `warnings`: what a reader of results should know, e.g. unreadable files that were set aside.
+    `quarantined`: the images that were set aside: name, split (null when not dealt yet), label (the class's name),
+    bytes, reason.
+    `source`: the settings that it was acquired with.
+    `reading`: how the source was read: what tells the splits, formats, and what was left out. See `understood`.
+    `mirror`: the mirror under which paths of `source` are names, perhaps with credentials; None when none is.
     """
 
     name: str
@@ -189,12 +173,8 @@ class Dataset:
     def fill(self, out: npt.NDArray[np.float32], split: str, rows: Rows) -> None:
         """Write the pixels of some rows of a split to `out`, scaled to [0, 1], reading a few megabytes at a time.
 
-        Parameters
-        ----------
-        out : ndarray of float32, shape (n, height * width * channels)
-            All of it is written: value / `maximum` in float32.
-        rows : ndarray of int64, shape (n,)
-            Positions in the split, in any order, also repeated.
+        `out` (float32, shape (n, height * width * channels)): all of it is written: value / `maximum` in float32.
+        `rows` (int64, shape (n,)): positions in the split, in any order, also repeated.
 
         Raises ChangedError when an image is no longer the one that was verified; DataError when the images are of
         several sizes, or one cannot be read.

@@ -29,14 +29,9 @@ class ByteStore(Protocol):
 class EncodedImages:
     """The images at some rows of a verified catalogue; safe to use from several threads at once.
 
-    Parameters
-    ----------
-    rows : ndarray of int64, shape (n,)
-        Rows of the catalogue, all of them fit for use.
-    file : Path
-        Where the catalogue is kept: an image found changed is struck from it.
-    copy : Path, optional
-        The folder that an archive was unpacked to: after a change in it it is unpacked anew.
+    `rows` (int64, shape (n,)): rows of the catalogue, all of them fit for use.
+    `file`: where the catalogue is kept: an image found changed is struck from it.
+    `copy`: the folder that an archive was unpacked to: after a change in it it is unpacked anew.
     """
 
     def __init__(

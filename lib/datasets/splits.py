@@ -81,16 +81,11 @@ def hold_out_rows(
 ) -> tuple[Rows, Rows]:
     """Rows kept and rows held out, both sorted, about `fraction` of each class held out.
 
-    Parameters
-    ----------
-    labels : ndarray of int64, shape (n,)
-    groups : sequence of n hashable values, optional
-        Rows of one group stay together.
-    digests : ndarray, shape (n,), dtype S16, optional
-        Rows of one digest, exact duplicates, stay together, and with them their groups. Where all digests differ, the
-        rows are those chosen without them.
-    class_names, where : sequence of str, str
-        How errors call the classes, and what has the rows.
+    `labels` are int64, shape (n,).
+    `groups`: rows of one group stay together.
+    `digests` (shape (n,), dtype S16): rows of one digest, exact duplicates, stay together, and with
+    them their groups. Where all digests differ, the rows are those chosen without them.
+    `class_names`, `where`: how errors call the classes, and what has the rows.
 
     Raises DataError when a class has too few groups to leave one on each side.
 

@@ -50,8 +50,9 @@ def verify(
         return batch, [_note(decoder, data, keeper) for data in store.fetch(catalogue, batch)]
 
     batches = (rows[start : start + _BATCH].tolist() for start in range(0, len(rows), _BATCH))
+    pool = ThreadPoolExecutor(cores(), "verify")
     try:
-        with ThreadPoolExecutor(cores(), "verify") as pool, bar(f"verify {label}", len(rows), "image") as advance:
+        with bar(f"verify {label}", len(rows), "image") as advance:
             for batch, notes in in_turn(pool, check, batches, 2 * cores()):
                 for row, note in zip(batch, notes, strict=True):
                     if isinstance(note, Verified):
@@ -63,6 +64,7 @@ def verify(
                     save()
                     saved = time.monotonic()
     finally:
+        pool.shutdown(cancel_futures=True)
         save()
     return True
 
