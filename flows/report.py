@@ -94,7 +94,9 @@ def closing_table(result: Mapping[str, Any], where: Places) -> Iterable[str]:
         yield from _line(name, outcome["headline"], width)
         for model in outcome["tested"]:
             yield from _line("", f"- {model}", width)
-        yield from _line("", _time(outcome["seconds"], outcome["training_seconds"]), width)
+        training = outcome["training_seconds"]
+        trained = "" if training is None else f"; all its trials took {training:.1f} s"  # side by side, perhaps earlier
+        yield from _line("", f"{outcome['seconds']:.1f} s in this run{trained}", width)
         for warning in dict.fromkeys((*outcome["warnings"], *outcome["data_warnings"])):
             if warning not in shown:
                 yield from _line("", f"! {warning}", width)
@@ -132,11 +134,6 @@ def closing_table(result: Mapping[str, Any], where: Places) -> Iterable[str]:
         yield from _line(
             "both UIs", f"{program()} ui" + (" (the links need it, on its default port)" if needed else ""), width
         )
-
-
-def _time(seconds: float, training: float | None) -> str:
-    trained = "" if training is None else f"; all its trials took {training:.1f} s"  # side by side, perhaps earlier
-    return f"{seconds:.1f} s in this run{trained}"
 
 
 def _line(label: str, text: str, width: int) -> Iterable[str]:

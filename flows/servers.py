@@ -95,7 +95,9 @@ def require_prefect() -> None:
         Path.home()  # where Prefect looks for settings, whatever PREFECT_HOME says
     except RuntimeError:
         raise ConfigError("this user has no home folder: set HOME to a folder of yours") from None
-    for file in _settings_files():
+    home = os.environ.get("PREFECT_HOME") or "~/.prefect"
+    profiles = os.environ.get("PREFECT_PROFILES_PATH") or f"{home}/profiles.toml"
+    for file in (Path(profiles).expanduser(), Path("prefect.toml"), Path("pyproject.toml")):
         try:
             tomllib.loads(file.read_text(encoding="utf-8"))
         except (FileNotFoundError, NotADirectoryError):
@@ -119,9 +121,9 @@ def require_prefect() -> None:
     except ValueError as error:  # an address that Python itself cannot take apart
         raise ConfigError(f"Prefect's settings cannot be used: {error}; correct PREFECT_API_URL") from None
     sys.stderr.write(said.getvalue())
-    home = _home_of_database()
-    if not PREFECT_API_URL.value() and home is not None:
-        require_writable(home, "PREFECT_HOME")
+    database = _home_of_database()
+    if not PREFECT_API_URL.value() and database is not None:
+        require_writable(database, "PREFECT_HOME")
 
 
 def _home_of_database() -> Path | None:
@@ -152,13 +154,6 @@ def _require_certificates() -> None:
         except OSError as error:  # an SSLError is one
             reason = "no certificates in it" if isinstance(error, ssl.SSLError) else error.strerror
             raise ConfigError(f"{name}={file!r} cannot be read ({reason}); correct it, or unset it") from None
-
-
-def _settings_files() -> list[Path]:
-    """Where Prefect reads settings from, but for variables."""
-    home = os.environ.get("PREFECT_HOME") or "~/.prefect"
-    profiles = os.environ.get("PREFECT_PROFILES_PATH") or f"{home}/profiles.toml"
-    return [Path(profiles).expanduser(), Path("prefect.toml"), Path("pyproject.toml")]
 
 
 @contextmanager

@@ -133,15 +133,11 @@ def _members(archive: Path) -> Iterator[_Member]:
             yield from _of_tar(archive, file)
 
 
-def _zstd(file: IO[bytes]) -> Any:
-    return pa.CompressedInputStream(pa.PythonFile(file, "r"), "zstd")
-
-
 _COMPRESSIONS: dict[bytes, Callable[[IO[bytes]], Any]] = {
     b"\x1f\x8b": gzip.open,
     b"BZh": bz2.open,
     b"\xfd7zXZ\0": lzma.open,
-    b"\x28\xb5\x2f\xfd": _zstd,
+    b"\x28\xb5\x2f\xfd": lambda file: pa.CompressedInputStream(pa.PythonFile(file, "r"), "zstd"),
 }
 
 

@@ -37,11 +37,6 @@ class Contents:
     def named(self) -> dict[str, bytes]:
         return {shown(name): name for name in self.folders}
 
-    @property
-    def is_empty(self) -> bool:
-        """Whether there can be no image in it."""
-        return not self.folders and not self.images
-
 
 def contents(place: Place, folder: bytes, hidden: Tally) -> Contents:
     """What lies in a folder of a place; what else is hidden is counted."""
@@ -218,7 +213,7 @@ def _require_splits(place: Place, base: bytes, root: Contents, told: Told, insid
     where = f"{place.shown}/{shown(base)}".rstrip("/")
     beside = {name: contents(place, base + root.named[name] + b"/", Tally(Why.HIDDEN)) for name in told.others}
     deep = all(each.folders for each in inside.values())
-    if any(not each.is_empty for each in beside.values()):
+    if any(each.folders or each.images for each in beside.values()):
         clear = deep and told.whole and not told.weak
     else:
         clear = deep or (told.alike and not told.weak)

@@ -183,7 +183,12 @@ class RemotePlace:
         while wanted := list(islice(rest, _AT_ONCE)):
             found = self._fetch(wanted)
             for attempt in range(1, _ATTEMPTS):
-                failed = [position for position, content in enumerate(found) if _may_recover(content)]
+                failed = [
+                    position
+                    for position, content in enumerate(found)
+                    if isinstance(content, BaseException)
+                    and not isinstance(content, FileNotFoundError | PermissionError)
+                ]
                 if not failed:
                     break
                 time.sleep(0.5 * 2**attempt)
@@ -311,10 +316,6 @@ def unreadable(error: BaseException) -> UnreadableError:
         return UnreadableError(NO_PERMISSION)
     reason = error.strerror if isinstance(error, OSError) and error.strerror else one_line(error)
     return UnreadableError(f"{CANNOT_READ}{reason}")
-
-
-def _may_recover(content: object) -> bool:
-    return isinstance(content, BaseException) and not isinstance(content, FileNotFoundError | PermissionError)
 
 
 def _identity(status: os.stat_result) -> int:

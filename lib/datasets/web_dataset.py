@@ -164,7 +164,11 @@ class _Sample:
         if not self.key:
             return
         if self.image is None:
-            self.image = next((member for member in self.others if _begins_as_image(member, file)), None)
+            for member in self.others:
+                file.seek(member.offset_data)
+                if format_of(file.read(min(HEAD, member.size))):
+                    self.image = member
+                    break
         problem = self.problem
         if self.image is None:
             stray = self.label is None and problem is None
@@ -187,11 +191,6 @@ def _told(folder: str) -> int:
     read = map(read_name, folder.split("/"))
     found = {split for said in read if not said.rest and not said.weak for split in said.splits}
     return 1 + SPLITS.index(found.pop()) if len(found) == 1 else 0
-
-
-def _begins_as_image(member: tarfile.TarInfo, file: IO[bytes]) -> bool:
-    file.seek(member.offset_data)
-    return format_of(file.read(min(HEAD, member.size))) > 0
 
 
 def _members(file: IO[bytes], told: str) -> Iterator[tarfile.TarInfo]:

@@ -63,7 +63,10 @@ class CudaProgram:
             uploads = deque(_Upload(self._device) for _ in range(_AHEAD))
             answers: deque[_Answer] = deque()
             batch: torch.Tensor | None = None
-            for block, part, images in _reading(rows, blocks, pool):
+            # Parts are bounded in bytes, blocks are not.
+            parts = ((block, part) for block in blocks for part in rows.parts(block, _READ))
+            reading = in_turn(pool, lambda each: (*each, rows.read(each[1])), parts, 2 * cores())
+            for block, part, images in reading:
                 batch = self._empty() if batch is None else batch
                 upload = uploads[0]
                 uploads.rotate(-1)
@@ -164,12 +167,6 @@ class _Upload:
 def _pinned(shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
     """Memory of the host that the GPU reads and writes by itself."""
     return torch.empty(shape, dtype=dtype, pin_memory=True)
-
-
-def _reading(rows: Rows, blocks: Iterable[range], pool: ThreadPoolExecutor) -> Iterator[tuple[range, range, Pixels]]:
-    """Block, part, its images, in order; two parts a thread are read ahead, which are bounded in bytes, blocks are not."""
-    parts = ((block, part) for block in blocks for part in rows.parts(block, _READ))
-    return in_turn(pool, lambda each: (*each, rows.read(each[1])), parts, 2 * cores())
 
 
 @contextmanager
