@@ -102,7 +102,6 @@ def remove_undescribed(client: SyncPrefectClient, entries: Sequence[dict[str, An
 
 
 def our_deployments(client: SyncPrefectClient) -> dict[str, DeploymentResponse]:
-    """The server's deployments that carry our tag, by their whole names."""
     found: list[DeploymentResponse] = []
     page = 100
     while len(batch := client.read_deployments(limit=page, offset=len(found))) == page:

@@ -76,7 +76,6 @@ def _disk(where: Places) -> Iterator[Finding]:
 
 
 def _data(profile: Profile, names: Sequence[str], where: Places, datasets: dict[str, Dataset]) -> Iterator[Finding]:
-    """Each dataset, which is then in `datasets` if it can be had."""
     from lib.datasets import acquire, require_no_leakage
 
     yield Finding(
@@ -183,7 +182,6 @@ def _precision(profile: Profile, names: Sequence[str]) -> Iterator[Finding]:
 
 
 def _prefect() -> Finding:
-    """Whether the server that Prefect's settings name answers, and answers this user."""
     from flows.servers import require_prefect
 
     try:

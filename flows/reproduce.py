@@ -39,7 +39,11 @@ def reproduce_run(wanted: str, keep: Path | None, where: Places) -> int:
     """
     past = past_run(_folder(wanted, where))
     with _place(keep) as folder:
-        sys.stdout.write("\n".join(_begin(past, folder, keep)) + "\n")
+        what = (
+            f"{past.record.name!r} of {past.record.made.get('when', 'unknown date')} again: {shown(past.record.folder)}"
+        )
+        gone = "" if keep else ", which is removed at the end (--keep FOLDER keeps it)"
+        sys.stdout.write(f"probeflow · makes {what}\nin {folder}{gone}; nothing is logged to MLflow\n")
         sys.stdout.flush()
         verdicts = []
         for verdict in reproduce(past, where, folder):
@@ -80,12 +84,6 @@ def _place(keep: Path | None) -> Iterator[Path]:
         )
     require_writable(keep)
     yield keep.absolute()
-
-
-def _begin(past: PastRun, folder: Path, keep: Path | None) -> Iterable[str]:
-    record = past.record
-    yield f"probeflow · makes {record.name!r} of {record.made.get('when', 'unknown date')} again: {shown(record.folder)}"
-    yield f"in {folder}{'' if keep else ', which is removed at the end (--keep FOLDER keeps it)'}; nothing is logged to MLflow"
 
 
 def _lines(past: PastRun, verdicts: Sequence[Verdict]) -> Iterable[str]:

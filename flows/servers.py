@@ -246,7 +246,6 @@ def _start(command: list[str], log: Path, environment: Mapping[str, str]) -> sub
 
 
 def _wait(port: int, server: subprocess.Popen[bytes], seconds: float = 120) -> bool:
-    """Whether the server listens before it ends or the time is over."""
     end = time.monotonic() + seconds
     while not _taken(port):
         if server.poll() is not None or time.monotonic() > end:

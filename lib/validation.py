@@ -67,7 +67,6 @@ def _place(location: Sequence[str | int], keep: Callable[[str], bool]) -> str:
 
 
 def shortened(value: object) -> str:
-    """A value as a message shows it, however large it is."""
     text = repr(value)
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 

@@ -134,7 +134,6 @@ def _slug(name: str) -> str:
 
 
 def _links() -> dict[str, str]:
-    """Tags that lead from an MLflow run back to the flow run that made it."""
     links = {
         "prefect.flow_run_id": flow_run.get_id() or "",
         "prefect.root_flow_run_id": flow_run.get_root_flow_run_id() or "",

@@ -52,7 +52,6 @@ _WITHOUT = "unpack it yourself and give the folder"
 
 
 def is_archive(path: Path) -> bool:
-    """Whether the name ends as an archive's does."""
     return path.name.lower().endswith(SUFFIXES)
 
 

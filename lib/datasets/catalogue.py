@@ -189,7 +189,6 @@ class Catalogue:
         return self.taken(order.to_numpy())
 
     def taken(self, rows: npt.NDArray[np.integer[Any]]) -> Catalogue:
-        """Some rows of a new catalogue, in this order."""
         return Catalogue(self.names.take(pa.array(rows)), self.columns[rows], self.values)
 
     def same_rows(self, other: Catalogue) -> bool:
@@ -225,7 +224,6 @@ class CatalogueBuilder:
         reason: str | None = None,
         told: int = 0,
     ) -> None:
-        """One more image; with a reason, when it is known to be of no use."""
         if reason is not None:
             self._reasons.append((len(self._columns["size"]), reason))
         code = -1 if label is None else self._values.setdefault(label, len(self._values))

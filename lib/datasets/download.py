@@ -30,7 +30,6 @@ class RemoteFile:
     digest: str | None = None
 
     def is_whole(self, path: Path) -> bool:
-        """Whether `path` has the published digest."""
         return path.is_file() and digest_file(path, self.algorithm).startswith(self.digest or "")
 
 

@@ -138,7 +138,6 @@ def _beside(layout: Layout, flat: bool) -> tuple[LeftOut, ...]:
 
 
 def _classes_by_layout(source: ImageFolder, place: Place, layout: Layout) -> _Classes:
-    """The class names, by the folders of each part."""
     found = {
         split: (_joined(place, prefix), _utf8(layout.inside[prefix].folders, _joined(place, prefix)))
         for prefix, split in layout.parts.items()
@@ -284,7 +283,6 @@ def _inside(catalogue: Catalogue, rows: range, prefix: bytes) -> _Inside:
 
 
 def _depth(names: Any, rows: range) -> int:
-    """The most slashes in the names of some rows."""
     return pc.max(pc.count_substring(names.slice(rows.start, len(rows)), b"/")).as_py() or 0
 
 

@@ -165,7 +165,6 @@ _PACKED = (b".zip", b".tar", b".gz", b".tgz", b".bz2", b".xz", b".zst", b".7z", 
 
 
 def is_table(name: bytes) -> bool:
-    """Whether a file may be a table of labels, by its ending."""
     return name.lower().endswith(_TABLES)
 
 

@@ -52,7 +52,6 @@ def what_it_is(data: bytes) -> str:
 
 
 def is_page(head: bytes) -> bool:
-    """Whether a file that begins so is a web page."""
     return head.lstrip().lower().startswith((b"<html", b"<!doctype html"))
 
 

@@ -114,7 +114,6 @@ def shapes_of(images: Images) -> dict[tuple[int, ...], int]:
 
 
 def packed(digests: Sequence[bytes]) -> Digests:
-    """Digests of 16 bytes each as one array, shape (n,), dtype S16."""
     return np.frombuffer(b"".join(digests), "S16")
 
 

@@ -17,7 +17,6 @@ NATURAL_LIMIT = 0.5
 
 
 def shared_images(dataset: Dataset, split: str) -> list[int]:
-    """Positions in `split` of images that are also training images."""
     digests, train = dataset.digests(split), np.sort(dataset.digests("train"))
     if not len(train):
         return []

@@ -41,7 +41,6 @@ _TRAIN_A_CLASS, _VALIDATION_A_CLASS = 900, 100
 
 
 def load(source: Letters, raw: Path, mirror: str | None) -> Dataset:
-    """Training and validation letters; there is no test split."""
     if source.origin == "archive":
         return _from_archive(raw / "letters", mirror)
     splits, warnings, words = {}, [], []

@@ -239,8 +239,6 @@ def _require_alike(names: dict[str, list[str] | None]) -> None:
 
 
 class _Tables:
-    """Files with the columns that a source names."""
-
     def __init__(self, place: Place, source: ParquetImages) -> None:
         self._place = place
         self._image, self._label = source.image_column, source.label_column

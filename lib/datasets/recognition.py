@@ -83,7 +83,6 @@ def format_of(content: bytes) -> int:
 
 
 def named_as_image(name: bytes) -> bool:
-    """Whether a file's ending is that of an image."""
     return _named.search(name) is not None
 
 

@@ -262,7 +262,6 @@ def loader_of(source: SourceSettings) -> Load:
 
 
 def look_ahead(source: SourceSettings, raw: Path, mirror: str | None) -> tuple[str, ...] | None:
-    """The splits that a source will have; None when they show only once it is fetched."""
     if source.known_splits is not None:
         return source.known_splits
     _, loader = _kinds.get(source.source, (None, None))

@@ -115,7 +115,6 @@ class Told:
 
     @property
     def whole(self) -> bool:
-        """Whether there are training images and others."""
         return _whole(self.splits.values())
 
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from lib.datasets.images import Digests, Rows
 from lib.errors import DataError
+from lib.text import listed
 
 TO_VALIDATE = "to hold one out for validation"
 """What two different training images of each class are needed for, where there is no validation split."""
@@ -58,10 +59,9 @@ def too_few(short: Sequence[Shortage], class_names: Sequence[str] | None, where:
     needed = f"{short[0].needed} {reason}"
     if list(class_names or ()) == [""]:
         return DataError(f"{where} has too few different images ({short[0].found:,}): it needs {needed}; add some")
-    more = f" and {len(named) - _NAMED:,} more" if len(named) > _NAMED else ""
     classes = "class" if len(named) == 1 else f"{len(named):,} classes"
     return DataError(
-        f"{where} has too few different images of {classes} {', '.join(named[:_NAMED])}{more}: each needs {needed}; add images, "
+        f"{where} has too few different images of {classes} {listed(named, _NAMED)}: each needs {needed}; add images, "
         "or list the other classes in the setting classes"
     )
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import accumulate, islice
 
-from lib.text import cut, size_words
+from lib.text import cut, listed, size_words
 
 EXAMPLES = 5
 """Names that are told of what is left out."""
@@ -114,8 +114,6 @@ Side = tuple[int, int]
 
 @dataclass(frozen=True)
 class Sizes:
-    """Images by number of pixels; `distinct` counts the different shapes."""
-
     smallest: Side
     median: Side
     largest: Side
@@ -137,15 +135,13 @@ class Understood:
     reading: Reading
 
     def lines(self) -> list[str]:
-        """The same in a few lines of plain text."""
         held = dict.fromkeys(self.reading.held_out, " held out of train")
         splits = ", ".join(f"{split} {count:,}{held.get(split, '')}" for split, count in self.splits.items())
         by = SPLITS_WORDS[self.reading.splits_by]
         lines = [f"splits{f', {by}' if by else ''}: {splits}"]
         if len(self.classes) > 1:
-            shown = [f"{name} {sum(rows.values()):,}" for name, rows in list(self.classes.items())[:_CLASSES_SHOWN]]
-            more = f" and {len(self.classes) - _CLASSES_SHOWN:,} more" if len(self.classes) > _CLASSES_SHOWN else ""
-            lines.append(f"{len(self.classes):,} classes: {', '.join(shown)}{more}")
+            shown = [f"{name} {sum(rows.values()):,}" for name, rows in self.classes.items()]
+            lines.append(f"{len(self.classes):,} classes: {listed(shown, _CLASSES_SHOWN)}")
         else:
             lines.append("no labels")
         if self.sizes is not None:

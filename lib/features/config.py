@@ -70,7 +70,6 @@ class FeatureSettings(NetworkSettings):
 
     @property
     def shrink(self) -> Shrink:
-        """What becomes of an image that is larger than the network's input, before all else."""
         if self.preprocessing == "crop":
             return Shrink(self.shorter_side, self.input_size, self.interpolation)
         return Shrink(self.input_size, None, self.interpolation)

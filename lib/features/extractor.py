@@ -66,8 +66,6 @@ def _shards(
 
 
 class _Images:
-    """The rows of a set as images; see `program.Rows`."""
-
     def __init__(self, plan: SetPlan, dataset: Dataset) -> None:
         self._plan, self._dataset = plan, dataset
 

@@ -104,7 +104,6 @@ def plan_set(dataset: Dataset, settings: FeatureSettings, weights_sha256: str) -
 
 
 def set_folder(root: Path, plan: SetPlan) -> Path:
-    """Where the set lies under the root of all sets."""
     return root / folder_name(plan.dataset) / plan.digest[:16]
 
 

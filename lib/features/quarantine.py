@@ -40,7 +40,6 @@ def read_quarantine(folder: Path) -> pa.Table | None:
 
 
 def quarantine_is_whole(folder: Path, digest: str | None) -> bool:
-    """Whether the list in the set's folder is the one with this digest."""
     try:
         return quarantine_digest(read_quarantine(folder)) == digest
     except FeatureSetError:

@@ -13,6 +13,7 @@ from lib.features.plan import SetPlan, read_plan
 from lib.features.shards import shard_name
 from lib.machine import from_home
 from lib.storage.copies import fetch, shown, sizes
+from lib.text import listed
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,6 @@ class FoundSet:
 
     @property
     def digest(self) -> str:
-        """Its digest; of a damaged set, as much as its folder says."""
         return self.folder.name if self.plan is None else self.plan.digest
 
 
@@ -78,11 +78,8 @@ def find_set(name: str, root: Path) -> Path:
     if len(fitting) == 1:
         return fitting[0].folder
     if fitting:
-        if len({each.digest for each in fitting}) == 1:
-            same = " or ".join(f"{each.folder.parent.name}/{digest}" for each in fitting)
-            raise FeatureSetError(f"{len(fitting)} feature sets of equal content have the digest {name!r}: give {same}")
         raise FeatureSetError(
-            f"{name!r} begins the digests of {len(fitting)} feature sets ({_names(fitting)}): give more"
+            f"{name!r} begins the digests of {len(fitting)} feature sets ({_names(fitting)}): give more, or DATASET/DIGEST"
         )
     if name and folder.is_dir():
         raise FeatureSetError(f"{name!r} is a folder but no feature set (no {manifest.NAME}); {_those(known, root)}")
@@ -95,5 +92,4 @@ def _those(known: Sequence[FoundSet], root: Path) -> str:
 
 
 def _names(sets: Sequence[FoundSet]) -> str:
-    shown = [f"{each.digest[:16]} of {each.folder.parent.name}" for each in sets[:4]]
-    return ", ".join(shown) + (f" and {len(sets) - 4} more" if len(sets) > 4 else "")
+    return listed([f"{each.digest[:16]} of {each.folder.parent.name}" for each in sets], 4)

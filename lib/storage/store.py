@@ -73,12 +73,10 @@ class Store:
             self._filesystem.rm_file(self._key(path))
 
     def get(self, path: Path, target: Path) -> None:
-        """Download `path` as the file `target`. Raises FileNotFoundError when the store does not have it."""
         with self._errors(f"read {self.shown(path)}"):
             self._filesystem.get_file(self._key(path), str(target))
 
     def item(self, path: Path) -> Item | None:
-        """What the store has at `path`; None when it has no such file."""
         try:
             with self._errors(f"look for {self.shown(path)}"):
                 found = self._filesystem.info(self._key(path))
