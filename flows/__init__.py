@@ -1,8 +1,7 @@
 """What happens, in which order, where. `python -m flows` is the command line; each flow is also a deployment.
 
-Flows describe their parameters under `Args:`, the one form of docstring that Prefect shows in its form.
-
-The defaults below must be in the environment before Prefect or MLflow is imported; a user's own values win.
+Flows describe their parameters under `Args:`, which Prefect shows in its form. The defaults below must be in the environment
+before Prefect or MLflow is imported; a user's own values win.
 """
 
 import logging as _logging

@@ -32,6 +32,7 @@ SILENCE_SECONDS = 120
 """Silence after which a running flow counts as lost: four heartbeats."""
 
 _FLOWS = ("pipeline", "chunk")
+_BY_FLOW: dict[str, Any] = {"prefect.resource.role": "flow", "prefect.resource.name": list(_FLOWS)}
 _RESTART_SECONDS = 15
 """From a crash to the restart."""
 _PENDING_MINUTES = 10
@@ -40,14 +41,11 @@ _LATE_MINUTES = 15
 _LONGEST_HOURS = 24
 
 _FINAL = ("Completed", "Failed", "Cancelled", "Crashed", "TimedOut")
-_EARLIER_NAME = "crash lost runs of "
-"""How these began before they had one name; there was one for each deployment."""
 
 
 def described(parents: Sequence[UUID], webhook: UUID | None) -> list[AutomationCore]:
     """The automations of a server with the deployments `parents` that are started again, and the webhook that is called."""
-    by_flow = [{"prefect.resource.role": "flow", "prefect.resource.name": list(_FLOWS)}]
-    by_parent = [{"prefect.resource.id": [f"prefect.deployment.{each}" for each in sorted(parents, key=str)]}]
+    by_parent = {"prefect.resource.id": [f"prefect.deployment.{each}" for each in sorted(parents, key=str)]}
     found = [lost_runs()]
     if not parents:
         return found
@@ -56,7 +54,7 @@ def described(parents: Sequence[UUID], webhook: UUID | None) -> list[AutomationC
             "restart crashed runs",
             f"Schedules a crashed run of a deployment again; the run itself refuses to begin a restart after {RESTARTS}.",
             # Not at once: the worker is busy with the crashed run for some seconds, and reports it a second time.
-            _proactive(
+            _trigger(
                 by_parent,
                 {"Crashed"},
                 {RESTARTING, "Scheduled", "AwaitingRetry", "Pending", "Running", "Completed", "Failed", "Cancelled"},
@@ -69,7 +67,7 @@ def described(parents: Sequence[UUID], webhook: UUID | None) -> list[AutomationC
         _automation(
             "crash stuck runs",
             f"A run that a worker accepted and has not begun for {_PENDING_MINUTES} minutes is lost.",
-            _proactive(by_flow, {"Pending"}, {"Running", *_FINAL}, timedelta(minutes=_PENDING_MINUTES)),
+            _trigger(_BY_FLOW, {"Pending"}, {"Running", *_FINAL}, timedelta(minutes=_PENDING_MINUTES)),
             ChangeFlowRunState(
                 state=StateType.CRASHED, message=f"accepted by a worker, not begun for {_PENDING_MINUTES} minutes"
             ),
@@ -77,14 +75,14 @@ def described(parents: Sequence[UUID], webhook: UUID | None) -> list[AutomationC
         _automation(
             "cancel endless runs",
             f"A deployed run that has not ended {_LONGEST_HOURS} hours after it began hangs.",
-            _proactive(by_parent, {"Running"}, set(_FINAL), timedelta(hours=_LONGEST_HOURS)),
+            _trigger(by_parent, {"Running"}, set(_FINAL), timedelta(hours=_LONGEST_HOURS)),
             CancelFlowRun(),
         ),
         _automation(
             "late runs",
             f"Notes, and reports to the webhook if there is one, that a run was not begun {_LATE_MINUTES} minutes after it was "
             "due: no worker is online, or all are busy.",
-            _proactive(by_parent, {"Late"}, {"Pending", "Running", *_FINAL}, timedelta(minutes=_LATE_MINUTES)),
+            _trigger(by_parent, {"Late"}, {"Pending", "Running", *_FINAL}, timedelta(minutes=_LATE_MINUTES)),
             _call(webhook, f"not begun {_LATE_MINUTES} minutes after it was due") if webhook else DoNothing(),
         ),
     ]
@@ -93,7 +91,7 @@ def described(parents: Sequence[UUID], webhook: UUID | None) -> list[AutomationC
             _automation(
                 "report failures",
                 f"Tells the webhook (block {WEBHOOK!r}) of every deployed run that failed or crashed.",
-                _reactive(by_parent, _events("Failed", "Crashed", "TimedOut")),
+                _trigger(by_parent, set(), {"Failed", "Crashed", "TimedOut"}, timedelta(0), Posture.Reactive),
                 _call(webhook, "ended"),
             )
         )
@@ -105,22 +103,11 @@ def lost_runs() -> AutomationCore:
 
     Prefect has no such watch by itself: a run whose machine or worker is gone would stay "running", and be waited for.
     """
-    heartbeat = "prefect.flow-run.heartbeat"
+    heartbeat = "heartbeat"
     return _automation(
         LOST.removeprefix(OURS),
         f"A running flow of probeflow that is silent for {SILENCE_SECONDS} s is lost.",
-        EventTrigger(
-            match=ResourceSpecification({"prefect.resource.id": ["prefect.flow-run.*"]}),
-            match_related=[
-                ResourceSpecification({"prefect.resource.role": "flow", "prefect.resource.name": list(_FLOWS)})
-            ],
-            for_each={"prefect.resource.id"},
-            after={heartbeat},
-            expect={heartbeat} | _events(*_FINAL),
-            posture=Posture.Proactive,
-            threshold=1,
-            within=timedelta(seconds=SILENCE_SECONDS),
-        ),
+        _trigger(_BY_FLOW, {heartbeat}, {heartbeat, *_FINAL}, timedelta(seconds=SILENCE_SECONDS)),
         ChangeFlowRunState(state=StateType.CRASHED, message=f"no heartbeat for {SILENCE_SECONDS} s"),
     )
 
@@ -141,7 +128,7 @@ def make_automations(
             client.update_automation(old.id, automation)
         lines.append(f"automation {automation.name}")
     for name, old in there.items():
-        if name not in names and name.startswith((OURS, _EARLIER_NAME) if all_of_them else _EARLIER_NAME):
+        if all_of_them and name not in names and name.startswith(OURS):
             client.delete_automation(old.id)
             lines.append(f"removed    automation {name}")
     return lines
@@ -152,10 +139,7 @@ def save_webhook(client: SyncPrefectClient, address: str | None) -> UUID | None:
 
     Without an address: that of the block made before, or by hand in the UI, or None.
 
-    Raises
-    ------
-    ConfigError
-        For an address that is not fetched from. It is not shown: it may hold a token.
+    Raises ConfigError for an address that is not fetched from; it is not shown, for it may hold a token.
     """
     if address:
         if not address.startswith(("http://", "https://")):
@@ -177,31 +161,18 @@ def _automation(name: str, text: str, trigger: EventTrigger, *actions: ActionTyp
     )
 
 
-def _events(*states: str) -> set[str]:
-    return {f"prefect.flow-run.{state}" for state in states}
-
-
-def _reactive(related: list[dict[str, Any]], events: set[str]) -> EventTrigger:
+def _trigger(
+    related: dict[str, Any], after: set[str], expect: set[str], within: timedelta, posture: Posture = Posture.Proactive
+) -> EventTrigger:
+    """Fires for a run with an event of `after` and within that time none of `expect`; reactive, for one of `expect`."""
+    after, expect = ({f"prefect.flow-run.{event}" for event in events} for events in (after, expect))
     return EventTrigger(
         match=ResourceSpecification({"prefect.resource.id": ["prefect.flow-run.*"]}),
-        match_related=[ResourceSpecification(each) for each in related],
+        match_related=[ResourceSpecification(related)],
         for_each={"prefect.resource.id"},
-        expect=events,
-        posture=Posture.Reactive,
-        threshold=1,
-        within=timedelta(0),
-    )
-
-
-def _proactive(related: list[dict[str, Any]], after: set[str], expect: set[str], within: timedelta) -> EventTrigger:
-    """Fires for a run that went into one of the states `after` and within that time into none of `expect`."""
-    return EventTrigger(
-        match=ResourceSpecification({"prefect.resource.id": ["prefect.flow-run.*"]}),
-        match_related=[ResourceSpecification(each) for each in related],
-        for_each={"prefect.resource.id"},
-        after=_events(*after),
-        expect=_events(*expect),
-        posture=Posture.Proactive,
+        after=after,
+        expect=expect,
+        posture=posture,
         threshold=1,
         within=within,
     )

@@ -17,13 +17,7 @@ _WIDTH = 118
 
 
 def show_comparison(left: str, right: str, where: Places) -> int:
-    """Print the settings and figures of two runs side by side.
-
-    Raises
-    ------
-    ConfigError
-        When there is no such run, or several.
-    """
+    """Print two runs side by side. Raises ConfigError when there is no such run, or several."""
     sys.stdout.write("\n".join(_lines(compare(connect(where), left, right, where.studies))) + "\n")
     return 0
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,17 +19,10 @@ _CPU_RUNS = 16
 def deploy(pool: str, limit: int | None = None, template: Path | None = None) -> int:
     """Make the pool `pool` and the deployments of what its workers do for pipelines; again does no harm.
 
-    Parameters
-    ----------
-    limit : int, optional
-        How many chunks the pool may run at once, on all its workers; what it was before when not given.
-    template : Path, optional
-        A base job template, which makes it a pool of Kubernetes; of processes when not given.
+    `limit`: how many chunks the pool may run at once, on all its workers; what it was before when not given.
+    `template`: a base job template, which makes it a pool of Kubernetes; of processes when not given.
 
-    Raises
-    ------
-    ConfigError
-        Without a Prefect server, when it refuses, or when the limit is not a positive number.
+    Raises ConfigError without a Prefect server, when it refuses, or when the limit is not a positive number.
     """
     _require_positive("--limit", limit)
     require_server(pool)
@@ -68,21 +60,13 @@ def set_up(
 
     It may be run again at any time: runs under way are not touched.
 
-    Parameters
-    ----------
-    cpu_limit, gpu_limit : int, optional
-        Runs at once in pool cpu and gpu; what they were before when not given.
-    schedules : bool
-        False leaves the schedules inactive.
-    template : Path, optional
-        A base job template, which makes `gpu` a pool of Kubernetes.
-    webhook : str, optional
-        Address that failures and lateness are reported to.
+    `cpu_limit`, `gpu_limit`: runs at once in pool cpu and gpu; what they were before when not given.
+    `schedules`: False leaves the schedules inactive.
+    `template`: a base job template, which makes `gpu` a pool of Kubernetes.
+    `webhook`: address that failures and lateness are reported to.
 
-    Raises
-    ------
-    ConfigError
-        Without a Prefect server, when it refuses, or for a limit, template, address or prefect.yaml that cannot be used.
+    Raises ConfigError without a Prefect server, when it refuses, or for a limit, template, address or prefect.yaml that
+    cannot be used.
     """
     _require_positive("--cpu-limit", cpu_limit)
     _require_positive("--gpu-limit", gpu_limit)
@@ -148,7 +132,6 @@ def _client(what: str) -> Iterator[Any]:
 
 
 def _server() -> str:
-    """The server's address, as shown: without a password."""
     from prefect.settings import PREFECT_API_URL
 
     return without_credentials(str(PREFECT_API_URL.value()))
@@ -156,8 +139,3 @@ def _server() -> str:
 
 def _print(lines: list[str], *last: str) -> None:
     sys.stdout.write("\n".join((*lines, *last)) + "\n")
-
-
-def webhook_here() -> str | None:
-    """The address in PROBEFLOW_WEBHOOK, if there is one."""
-    return os.environ.get("PROBEFLOW_WEBHOOK") or None

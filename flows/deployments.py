@@ -21,13 +21,7 @@ OURS = "probeflow"
 
 
 def described() -> tuple[Path, dict[str, Any]]:
-    """The file prefect.yaml of this checkout, or of the current folder when probeflow is installed elsewhere, as read.
-
-    Raises
-    ------
-    ConfigError
-        When there is none, or it is no prefect.yaml.
-    """
+    """prefect.yaml of this checkout, or else the current folder, as read. Raises ConfigError when there is none usable."""
     places = [Path(__file__).resolve().parent.parent / "prefect.yaml", Path.cwd() / "prefect.yaml"]
     file = next((place for place in places if place.is_file()), None)
     if file is None:
@@ -60,13 +54,7 @@ def chunk_entries(content: dict[str, Any], pool: str) -> list[dict[str, Any]]:
 
 
 def deploy_entries(content: dict[str, Any], entries: Sequence[dict[str, Any]]) -> list[str]:
-    """Have Prefect deploy `entries` of the file; returns their names.
-
-    Raises
-    ------
-    ConfigError
-        When it refuses one, with what it says.
-    """
+    """Have Prefect deploy `entries` of the file; their names. Raises ConfigError with what it says when it refuses one."""
     # A file of its own: `definitions` with anchors and aliases are resolved, and entries may be others than the file's.
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "prefect.yaml"
@@ -102,10 +90,7 @@ def forget_schedules(client: SyncPrefectClient, entries: Sequence[dict[str, Any]
 
 
 def remove_undescribed(client: SyncPrefectClient, entries: Sequence[dict[str, Any]]) -> list[str]:
-    """Delete our deployments in the pools of `entries` that are not among these; returns a line for each.
-
-    Runs of a deployment that is gone go on. Deployments of other pools, or without our tag, are left alone.
-    """
+    """Delete our deployments in these pools that are not among `entries`, not their runs; a line for each."""
     pools = {entry["work_pool"]["name"] for entry in entries}
     names = {entry_name(entry) for entry in entries}
     lines = []
@@ -117,7 +102,6 @@ def remove_undescribed(client: SyncPrefectClient, entries: Sequence[dict[str, An
 
 
 def our_deployments(client: SyncPrefectClient) -> dict[str, DeploymentResponse]:
-    """The server's deployments that carry our tag, by their whole names."""
     found: list[DeploymentResponse] = []
     page = 100
     while len(batch := client.read_deployments(limit=page, offset=len(found))) == page:

@@ -25,8 +25,6 @@ _ENOUGH_DISK = 5e9
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the examination."""
-
     subject: str
     works: bool
     words: str
@@ -57,7 +55,8 @@ def _findings(profile: Profile, names: Sequence[str], where: Places) -> Iterator
     yield from _nodes(profile, names, where, datasets)
     yield _gpu(profile, names)
     yield from _precision(profile, names)
-    yield from _servers(where)
+    yield _prefect()
+    yield _mlflow(where)
 
 
 def _disk(where: Places) -> Iterator[Finding]:
@@ -77,7 +76,6 @@ def _disk(where: Places) -> Iterator[Finding]:
 
 
 def _data(profile: Profile, names: Sequence[str], where: Places, datasets: dict[str, Dataset]) -> Iterator[Finding]:
-    """Each dataset, which is then in `datasets` if it can be had."""
     from lib.datasets import acquire, require_no_leakage
 
     yield Finding(
@@ -183,13 +181,7 @@ def _precision(profile: Profile, names: Sequence[str]) -> Iterator[Finding]:
             yield Finding("precision", False, emulated, needed=False)
 
 
-def _servers(where: Places) -> Iterator[Finding]:
-    yield _prefect()
-    yield _mlflow(where)
-
-
 def _prefect() -> Finding:
-    """Whether the server that Prefect's settings name answers, and answers this user."""
     from flows.servers import require_prefect
 
     try:

@@ -26,10 +26,7 @@ _OWN = ("flows", "tasks", "lib")
 
 
 def require_surroundings() -> None:
-    """Refuse to begin where the current folder is gone, or no temporary file can be made. Raises ConfigError.
-
-    Output that is closed (`2>&-`) is thrown away.
-    """
+    """Raise ConfigError where no current or temporary folder is; output that is closed (`2>&-`) is thrown away."""
     if sys.stdout is None:
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 - as long as the process
     if sys.stderr is None:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flows.tables import aligned, size
-from lib.errors import ConfigError, command
+from lib.errors import command
 from lib.features.manifest import Manifest
 from lib.features.quarantine import read_quarantine
 from lib.features.reading import FeatureSet, open_feature_set
@@ -26,6 +26,11 @@ from lib.text import number
 PICTURE = "features.png"
 _REASONS = 5
 _NAMES = 5
+
+
+def features(name: str | None, where: Places) -> int:
+    """Describe a set, or list all. Raises what `show_set` raises."""
+    return list_sets(where) if name is None else show_set(name, where)
 
 
 def list_sets(where: Places) -> int:
@@ -58,33 +63,20 @@ def _line(found: FoundSet) -> Sequence[str]:
     )  # fmt: skip
 
 
-def show_set(name: str, where: Places, csv: Path | None, picture: Path | None) -> int:
-    """Check a set's every byte, print what there is to say of it, and write its picture and, if wanted, a CSV file.
+def show_set(name: str, where: Places) -> int:
+    """Check a set's every byte, print what there is to say of it, and put its picture into its folder.
 
-    Raises
-    ------
-    FeatureSetError
-        When there is no such set or several, or it is not sealed or damaged.
-    ConfigError
-        When a file to be written has no fitting name.
-    StorageError
-        When it cannot be written.
+    Raises FeatureSetError when there is no such set or several, or it is not sealed or damaged; StorageError when it cannot
+    be written.
     """
     folder = find_set(name, where.features)
-    target = folder / PICTURE if picture is None else picture
-    _require_file(target, ".png")
-    if csv is not None:
-        _require_file(csv, ".csv")
     feature_set = open_feature_set(folder)
-    require_writable(target.parent)  # before a large set is read
-    if csv is not None:
-        require_writable(csv.parent)
+    require_writable(folder)  # before a large set is read
 
     from lib.features.statistics import feature_statistics
     from lib.figures.features import feature_portrait
     from lib.figures.raster import save_png
     from lib.studies.features import sample_of_set
-    from lib.studies.record import write_csv
 
     manifest = feature_set.manifest
     with bar(f"features of {manifest.dataset}", manifest.rows, "image") as advance:
@@ -94,20 +86,10 @@ def show_set(name: str, where: Places, csv: Path | None, picture: Path | None) -
     sys.stdout.write("\n".join(_lines(feature_set, statistics, len(X), shares)) + "\n")
     title = f"{manifest.description}, {manifest.settings.precision} arithmetic, stored as {manifest.settings.storage}"
     portrait = feature_portrait(statistics, X, labels, manifest.class_names, points, shares, title, sampled)
-    with atomic_path(target) as temporary:
+    with atomic_path(folder / PICTURE) as temporary:
         save_png(portrait, temporary)
-    sys.stdout.write(f"\npicture: {target}\n")
-    if csv is not None:
-        write_csv(csv, statistics.table())
-        sys.stdout.write(f"statistics of every feature: {csv}\n")
+    sys.stdout.write(f"\npicture: {folder / PICTURE}\n")
     return 0
-
-
-def _require_file(path: Path, suffix: str) -> None:
-    if path.suffix.lower() != suffix:
-        raise ConfigError(f"file {str(path)!r} would hold {suffix[1:].upper()}; give a name that ends in {suffix}")
-    if path.is_dir():
-        raise ConfigError(f"file {str(path)!r} is a folder; give the name of a file in it")
 
 
 def _lines(

@@ -1,7 +1,6 @@
 """The main job: a profile's graph node by node, then promotion, the run's own record, and the report.
 
-Run it as `python -m flows run`, as `python flows/pipeline.py`, or as a deployment. Each node does only what is missing, so
-running it again after a crash or a change goes on from there.
+`python -m flows run`, `python flows/pipeline.py`, or a deployment. What is done is not done again.
 """
 
 from __future__ import annotations
@@ -9,23 +8,59 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from prefect import flow
 from prefect.futures import PrefectFuture, as_completed
+from prefect.runtime import flow_run
+from pydantic import BaseModel, BeforeValidator, WithJsonSchema
 
-from flows.settings import AnyProfile, chosen, profile_and_nodes
+from lib.errors import ConfigError
 from lib.places import Workers, workers_here
-from lib.profile import Graph, Profile
+from lib.profile import Graph, Profile, load_profile, parse_profile, profile_names
 from lib.studies.record import note_node_time
 from lib.studies.study import Group
 from tasks.ends import ENDS, refuse_endless_restarts
 from tasks.node import CHUNK_FLOW, check, run_here, run_on_pool, summarise_run
-from tasks.pool import await_predecessors, begin, give_up
+from tasks.pool import await_predecessors, given_up
 from tasks.tracking import promote, require_store, show_study
 
 Ended = Callable[[str, str], None]
 """Called with a node's name and its record's folder."""
+
+
+def _as_json(value: Any) -> Any:
+    return value.model_dump(mode="json") if isinstance(value, BaseModel) else value
+
+
+ProfileName = Annotated[str, WithJsonSchema({"type": "string", "enum": profile_names()})]
+"""A built-in profile; a form offers their names, and the flow itself says in one line what else was wrong."""
+
+AnyProfile = Annotated[ProfileName | dict[str, Any], BeforeValidator(_as_json)]
+"""A built-in profile's name, or a whole profile."""
+
+
+def chosen(profile: str | dict[str, Any], changes: Sequence[str] = ()) -> Profile:
+    """The profile of that name with `changes` such as "features.fc8.layer=fc7", or the one given whole.
+
+    Raises ConfigError for what is wrong in it, or changes of a profile that is given whole.
+    """
+    if isinstance(profile, str):
+        return load_profile(profile, assignments=changes)
+    if changes:
+        raise ConfigError(
+            f"changes {list(changes)} are of a built-in profile, but profile {profile.get('name')!r} is given whole; "
+            "put them into it"
+        )
+    return parse_profile(profile)
+
+
+def profile_and_nodes() -> str:
+    """A run's name: the flow's and the profile's, and the nodes that are asked for."""
+    given = flow_run.get_parameters()
+    profile, only = given.get("profile", "embedded"), given.get("only") or []
+    name = profile if isinstance(profile, str) else str(_as_json(profile).get("name", ""))
+    return " ".join([str(flow_run.get_flow_name()), name, *(f"· {node}" for node in only)])
 
 
 @flow(name="pipeline", flow_run_name=profile_and_nodes, **ENDS)
@@ -97,10 +132,7 @@ def _side_by_side(
 
     After a failure nothing more is submitted, and what runs is waited for. Ending early (Ctrl-C) cancels it.
 
-    Raises
-    ------
-    Exception
-        Of the first node that failed.
+    Raises the error of the first node that failed.
     """
     left, done, failures = list(names), set[str](), list[BaseException]()
     running: dict[PrefectFuture[str], str] = {}
@@ -112,7 +144,7 @@ def _side_by_side(
                 began[name] = time.time()
                 running[run_on_pool.submit(profile, name, workers)] = name
 
-    begin()
+    given_up.clear()
     try:
         submit_ready()
         while running:
@@ -127,7 +159,7 @@ def _side_by_side(
             submit_ready()  # before the record is shown, which may take a while
             ended(name, folder)
     except BaseException:
-        give_up()
+        given_up.set()
         raise
     if failures:
         raise failures[0]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import textwrap
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -24,10 +23,8 @@ _INDENT = " " * 4
 def show_plan(profile: Profile, only: Sequence[str] | None, where: Places, workers: Workers) -> int:
     """Print the plan of a run of `profile`, or of some nodes of it with what they need.
 
-    Raises
-    ------
-    ConfigError
-        For an unknown node; when there is a Prefect server, and it does not know the pool, or not with all that it needs.
+    Raises ConfigError for an unknown node, or where there is a Prefect server that does not know the pool and all that
+    it needs.
     """
     if workers.pool is not None:
         _ask_for_pool(workers.pool)
@@ -124,42 +121,25 @@ def _programs(plan: RunPlan) -> Iterator[str]:
     """Programs of one shape in one line, with their number and their sums."""
     rows = []
     for node in plan.nodes:
-        for shape in Counter(map(_shape, node.forecast.programs)):
-            same = [program for program in node.forecast.programs if _shape(program) == shape]
-            depth, batch_size, optimiser = shape
-            rows.append(
-                (
-                    node.name,
-                    f"{len(same):,}",
-                    f"{sum(each.trials for each in same):,}",
-                    str(depth),
-                    f"{batch_size:,}",
-                    optimiser,
-                    _sum([each.parameters for each in same]),
-                    _largest([each.bytes for each in same]),
-                )
+        shapes: dict[tuple[int, int, str], list[Any]] = {}
+        for program in node.forecast.programs:
+            shapes.setdefault((program.depth, program.batch_size, program.optimiser), []).append(program)
+        for (depth, batch_size, optimiser), same in shapes.items():
+            parameters, held = ([getattr(each, name) for each in same] for name in ("parameters", "bytes"))
+            memory = "?" if None in held else f"{'to ' if len(set(held)) > 1 else ''}{size(max(held))}"
+            trained = (
+                f"{len(same):,}",
+                f"{sum(each.trials for each in same):,}",
+                str(depth),
+                f"{batch_size:,}",
+                optimiser,
             )
+            rows.append((node.name, *trained, "?" if None in parameters else f"{sum(parameters):,}", memory))
     if rows:
         yield ""
         yield "The trials of a program train side by side; programs of one shape share a line:"
         heads = (">programs", ">trials", ">hidden layers", ">batch size", "optimiser", ">parameters", ">memory of each")
         yield from aligned(("node", *heads), rows)
-
-
-def _shape(program: Any) -> tuple[int, int, str]:
-    return program.depth, program.batch_size, program.optimiser
-
-
-def _sum(counts: Sequence[int | None]) -> str:
-    known = [count for count in counts if count is not None]
-    return f"{sum(known):,}" if len(known) == len(counts) else "?"
-
-
-def _largest(counts: Sequence[int | None]) -> str:
-    known = [count for count in counts if count is not None]
-    if len(known) < len(counts):
-        return "?"
-    return f"{'to ' if len(set(known)) > 1 else ''}{size(max(known))}"
 
 
 def _times(plan: RunPlan) -> Iterator[str]:

@@ -24,13 +24,7 @@ QUEUES = ("urgent", "default", "nightly")
 
 
 def base_job_template(file: Path | None) -> dict[str, Any]:
-    """The base job template in `file` (a JSON object with `job_configuration` and `variables`), else that of processes.
-
-    Raises
-    ------
-    ConfigError
-        When the file cannot be read or is no such object.
-    """
+    """The base job template in `file`, a JSON object, else that of processes. Raises ConfigError when it is none."""
     if file is None:
         from prefect.workers.process import ProcessWorker
 
@@ -56,17 +50,10 @@ def make_pool(
 ) -> str:
     """Make the pool, or give the one that is there its limit and template; returns what was done, in words.
 
-    Parameters
-    ----------
-    limit : int, optional
-        Runs at once on all workers; None leaves a pool that is there as it is, and gives a new one `first_limit`.
-    template : Path, optional
-        A base job template of Kubernetes; a pool of processes when not given.
+    `limit`: runs at once on all workers; None leaves a pool that is there as it is, and gives a new one `first_limit`.
+    `template`: a base job template of Kubernetes; a pool of processes when not given.
 
-    Raises
-    ------
-    ConfigError
-        When the template cannot be used, or the pool that is there is of another type than it needs.
+    Raises ConfigError when the template cannot be used, or the pool that is there is of another type than it needs.
     """
     kind = "process" if template is None else "kubernetes"
     content = base_job_template(template)

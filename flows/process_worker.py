@@ -35,7 +35,6 @@ def make_worker(pool: str, name: str, limit: int) -> Any:
 
 
 def main() -> None:
-    """Work until SIGINT or SIGTERM."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--pool", required=True)
     parser.add_argument("--limit", type=int, required=True)

@@ -8,7 +8,7 @@ import textwrap
 from lib.errors import ConfigError
 from lib.places import Places
 from lib.text import visible
-from lib.tracking.promotion import Decision, promote_by_hand, roll_back
+from lib.tracking.promotion import promote_by_hand, roll_back
 from lib.tracking.registry import DECISION_TAG, Registry, registered_name, registered_names
 from lib.tracking.store import connect
 
@@ -32,23 +32,23 @@ def show_versions(model: str | None, where: Places) -> int:
 
 
 def promote(version: str | None, back: bool, reason: str | None, model: str | None, where: Places) -> int:
-    """Make `version` champion by hand, or with `back` the champion before the present one.
+    """Make `version` champion by hand, or with `back` the champion before the present one; else list the versions.
 
-    Raises
-    ------
-    ConfigError
-        When the two contradict each other, there is no reason for a promotion by hand, or the registry refuses.
+    Raises ConfigError when the two contradict each other, there is no reason for a promotion by hand, or the registry
+    refuses.
     """
+    if version is None and not back:
+        return show_versions(model, where)
     if back and version is not None:
         raise ConfigError(f"--rollback goes back to the champion before; leave out the version {version!r}")
     if version is not None and not reason:
         raise ConfigError(f"promoting version {version!r} by hand needs a reason, which is kept: --reason WHY")
     tracking = connect(where)
     name = registered_name(tracking, model)
-    decision: Decision
-    if version is None:
-        decision = roll_back(tracking, name, reason or "no reason given")
-    else:
-        decision = promote_by_hand(tracking, name, version, str(reason))
+    decision = (
+        roll_back(tracking, name, reason or "no reason given")
+        if version is None
+        else promote_by_hand(tracking, name, version, str(reason))
+    )
     sys.stdout.write(decision.sentence + "\n")
     return 0

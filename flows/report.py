@@ -24,13 +24,7 @@ _SHOWN_LOGS = ("tasks.node", "lib.studies.record")
 
 
 def run_and_report(profile: Profile, only: Sequence[str] | None, where: Places, workers: Workers) -> int:
-    """Run a profile, or some nodes of it with what they need, and print the closing table; the exit status is 0.
-
-    Raises
-    ------
-    ConfigError
-        For an unknown node, or workers without a Prefect server that they share.
-    """
+    """Run a profile and print the closing table. Raises ConfigError for an unknown node, or workers without a server."""
     wanted = profile.graph.chosen(only)  # before a server takes its seconds to start
     sys.stdout.write(f"profile {visible(profile.name)}: starting, {len(wanted)} nodes\n")  # and imports take theirs
     sys.stdout.flush()
@@ -53,14 +47,6 @@ def run_and_report(profile: Profile, only: Sequence[str] | None, where: Places, 
     return 0
 
 
-class _Line(logging.Formatter):
-    """A log's entry in one line."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """The line."""
-        return visible(super().format(record))
-
-
 def _require_tracking(where: Places) -> None:
     """Open MLflow's store now: one that is away or damaged is told before anything is computed."""
     from lib.tracking.store import connect
@@ -70,6 +56,9 @@ def _require_tracking(where: Places) -> None:
 
 class _Lines(logging.StreamHandler[TextIO]):
     """Lines for a reader who may leave, as `head` does, or a disk that fills: the run goes on, and the last line tells."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return visible(super().format(record))
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's own name
         if not isinstance(sys.exception(), OSError):
@@ -83,7 +72,7 @@ def _nodes_on_terminal() -> Iterator[None]:
         yield
         return
     loggers, handler = [logging.getLogger(name) for name in _SHOWN_LOGS], _Lines(sys.stdout)
-    handler.setFormatter(_Line("%(asctime)s %(message)s", "%H:%M:%S"))
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
     for logger in loggers:
         logger.addHandler(handler)
     try:
@@ -105,7 +94,9 @@ def closing_table(result: Mapping[str, Any], where: Places) -> Iterable[str]:
         yield from _line(name, outcome["headline"], width)
         for model in outcome["tested"]:
             yield from _line("", f"- {model}", width)
-        yield from _line("", _time(outcome["seconds"], outcome["training_seconds"]), width)
+        training = outcome["training_seconds"]
+        trained = "" if training is None else f"; all its trials took {training:.1f} s"  # side by side, perhaps earlier
+        yield from _line("", f"{outcome['seconds']:.1f} s in this run{trained}", width)
         for warning in dict.fromkeys((*outcome["warnings"], *outcome["data_warnings"])):
             if warning not in shown:
                 yield from _line("", f"! {warning}", width)
@@ -143,11 +134,6 @@ def closing_table(result: Mapping[str, Any], where: Places) -> Iterable[str]:
         yield from _line(
             "both UIs", f"{program()} ui" + (" (the links need it, on its default port)" if needed else ""), width
         )
-
-
-def _time(seconds: float, training: float | None) -> str:
-    trained = "" if training is None else f"; all its trials took {training:.1f} s"  # side by side, perhaps earlier
-    return f"{seconds:.1f} s in this run{trained}"
 
 
 def _line(label: str, text: str, width: int) -> Iterable[str]:

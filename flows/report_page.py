@@ -18,12 +18,8 @@ from lib.studies.study import Record
 def make_report(folder: Path | None, where: Places) -> int:
     """Write `report.html` into the folder of a whole run's record, of the latest run if none is given, and print its path.
 
-    Raises
-    ------
-    DataError
-        When there is no such record, or one of its studies is not there.
-    StorageError
-        When the report cannot be written.
+    Raises DataError when there is no such record, or one of its studies is not there; StorageError when the report
+    cannot be written.
     """
     record = _latest(where) if folder is None else open_record(folder)
     sys.stdout.write(f"{shown(write_report(record, studies_of(record), anew=True))}\n")

@@ -30,24 +30,20 @@ _MOST = 12
 def reproduce_run(wanted: str, keep: Path | None, where: Places) -> int:
     """Make a past run again and print how it came out; the exit status is 1 when figures differ, 0 when digests alone do.
 
-    Parameters
-    ----------
-    wanted : str
-        A record: its folder, its key, or the beginning of that; or an MLflow run: its id, the beginning of that, or its
-        name, where only one run has it.
-    keep : Path, optional
-        Where the new run stays; without it nothing of it does.
+    `wanted`: a record: its folder, its key, or the beginning of that; or an MLflow run: its id, the beginning of that,
+    or its name, where only one run has it.
+    `keep`: where the new run stays; without it nothing of it does.
 
-    Raises
-    ------
-    ConfigError
-        When there is no such run or several, its settings are not recorded, or `keep` is taken.
-    DataError
-        When its record is damaged, or its data is gone or changed.
+    Raises ConfigError when there is no such run or several, its settings are not recorded, or `keep` is taken;
+    DataError when its record is damaged, or its data is gone or changed.
     """
     past = past_run(_folder(wanted, where))
     with _place(keep) as folder:
-        sys.stdout.write("\n".join(_begin(past, folder, keep)) + "\n")
+        what = (
+            f"{past.record.name!r} of {past.record.made.get('when', 'unknown date')} again: {shown(past.record.folder)}"
+        )
+        gone = "" if keep else ", which is removed at the end (--keep FOLDER keeps it)"
+        sys.stdout.write(f"probeflow · makes {what}\nin {folder}{gone}; nothing is logged to MLflow\n")
         sys.stdout.flush()
         verdicts = []
         for verdict in reproduce(past, where, folder):
@@ -88,12 +84,6 @@ def _place(keep: Path | None) -> Iterator[Path]:
         )
     require_writable(keep)
     yield keep.absolute()
-
-
-def _begin(past: PastRun, folder: Path, keep: Path | None) -> Iterable[str]:
-    record = past.record
-    yield f"probeflow · makes {record.name!r} of {record.made.get('when', 'unknown date')} again: {shown(record.folder)}"
-    yield f"in {folder}{'' if keep else ', which is removed at the end (--keep FOLDER keeps it)'}; nothing is logged to MLflow"
 
 
 def _lines(past: PastRun, verdicts: Sequence[Verdict]) -> Iterable[str]:

@@ -29,30 +29,16 @@ from lib.validation import describe
 
 _HOST = "127.0.0.1"
 
-_UNSAFE = frozenset(
-    (1719, 1720, 1723, 2049, 3659, 4045, 4190, 5060, 5061, 6000, 6566, *range(6665, 6670), 6679, 6697, 10080)
-)
-"""Ports from 1024 on that browsers open no page on: Chromium's `kRestrictedPorts` (net/base/port_util.cc), as in Fetch's
-standard under "bad port"."""
-
 
 def serve(mlflow_port: int, prefect_port: int) -> int:
     """Start both servers on loopback and wait; Ctrl-C or SIGTERM ends both.
 
-    Raises
-    ------
-    ConfigError
-        When a port is taken, is none, or one that browsers refuse; when there is no record to show yet, or a server does
-        not start or ends by itself.
+    Raises ConfigError for a port that is taken or none, without a record to show, or when a server does not start or ends.
     """
     ports_by_option = (("mlflow", mlflow_port), ("prefect", prefect_port))
     for name, port in ports_by_option:
         if not 0 < port < 1 << 16:
             raise ConfigError(f"--{name}-port {port} is no port; give one from 1 to 65535")
-        if port in _UNSAFE:
-            raise ConfigError(
-                f"port {port} opens in no browser, which hold it unsafe; choose another with --{name}-port"
-            )
     where = places()
     if where.tracking_uri.startswith("http"):
         sys.stdout.write(
@@ -101,19 +87,17 @@ def serve(mlflow_port: int, prefect_port: int) -> int:
 def require_prefect() -> None:
     """Import Prefect, and refuse settings of it that cannot be read or a home of it that cannot be written.
 
-    Raises
-    ------
-    ConfigError
-        Naming the file or the variable; of a file of certificates too.
-    StorageError
-        When Prefect's own folder cannot be written, and no server holds its database.
+    Raises ConfigError naming the file or the variable, also of certificates; StorageError when Prefect's own folder
+    cannot be written, and no server holds its database.
     """
     _require_certificates()
     try:
         Path.home()  # where Prefect looks for settings, whatever PREFECT_HOME says
     except RuntimeError:
         raise ConfigError("this user has no home folder: set HOME to a folder of yours") from None
-    for file in _settings_files():
+    home = os.environ.get("PREFECT_HOME") or "~/.prefect"
+    profiles = os.environ.get("PREFECT_PROFILES_PATH") or f"{home}/profiles.toml"
+    for file in (Path(profiles).expanduser(), Path("prefect.toml"), Path("pyproject.toml")):
         try:
             tomllib.loads(file.read_text(encoding="utf-8"))
         except (FileNotFoundError, NotADirectoryError):
@@ -137,9 +121,9 @@ def require_prefect() -> None:
     except ValueError as error:  # an address that Python itself cannot take apart
         raise ConfigError(f"Prefect's settings cannot be used: {error}; correct PREFECT_API_URL") from None
     sys.stderr.write(said.getvalue())
-    home = _home_of_database()
-    if not PREFECT_API_URL.value() and home is not None:
-        require_writable(home, "PREFECT_HOME")
+    database = _home_of_database()
+    if not PREFECT_API_URL.value() and database is not None:
+        require_writable(database, "PREFECT_HOME")
 
 
 def _home_of_database() -> Path | None:
@@ -172,13 +156,6 @@ def _require_certificates() -> None:
             raise ConfigError(f"{name}={file!r} cannot be read ({reason}); correct it, or unset it") from None
 
 
-def _settings_files() -> list[Path]:
-    """Where Prefect reads settings from, but for variables."""
-    home = os.environ.get("PREFECT_HOME") or "~/.prefect"
-    profiles = os.environ.get("PREFECT_PROFILES_PATH") or f"{home}/profiles.toml"
-    return [Path(profiles).expanduser(), Path("prefect.toml"), Path("pyproject.toml")]
-
-
 @contextmanager
 def temporary_prefect() -> Iterator[Callable[[Callable[[], object]], None]]:
     """A Prefect API for the block, on Prefect's local database; none when an API is configured.
@@ -187,10 +164,7 @@ def temporary_prefect() -> Iterator[Callable[[Callable[[], object]], None]]:
     beside the caller's own imports; call what the block is given, `ready(meanwhile)`, before the first flow. It calls
     `meanwhile` if the server, which makes its database on first use, is not there yet.
 
-    Raises
-    ------
-    ConfigError
-        From `ready`, when the server does not start.
+    `ready` raises ConfigError when the server does not start.
     """
     from prefect.settings import (
         PREFECT_API_URL,
@@ -247,19 +221,10 @@ def temporary_prefect() -> Iterator[Callable[[Callable[[], object]], None]]:
         yield ready
 
 
-_FEW_SERVICES = {
-    f"PREFECT_SERVER_SERVICES_{name}_ENABLED": "false"
-    for name in (
-        "CANCELLATION_CLEANUP",
-        "CLEANUP_RECONCILER",
-        "FOREMAN",
-        "LATE_RUNS",
-        "PAUSE_EXPIRATIONS",
-        "REPOSSESSOR",
-        "SCHEDULER",
-        "TRIGGERS",
-    )
-} | {"PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "[]"}
+_LEFT_OUT = "CANCELLATION_CLEANUP CLEANUP_RECONCILER FOREMAN LATE_RUNS PAUSE_EXPIRATIONS REPOSSESSOR SCHEDULER TRIGGERS"
+_FEW_SERVICES = {f"PREFECT_SERVER_SERVICES_{name}_ENABLED": "false" for name in _LEFT_OUT.split()} | {
+    "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "[]"
+}
 """Schedules, pools and automations are for servers that stay: a run's own server leaves them out, and half its time idle."""
 
 
@@ -281,7 +246,6 @@ def _start(command: list[str], log: Path, environment: Mapping[str, str]) -> sub
 
 
 def _wait(port: int, server: subprocess.Popen[bytes], seconds: float = 120) -> bool:
-    """Whether the server listens before it ends or the time is over."""
     end = time.monotonic() + seconds
     while not _taken(port):
         if server.poll() is not None or time.monotonic() > end:

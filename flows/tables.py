@@ -16,13 +16,11 @@ def aligned(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def filled(cell: str, width: int, right: bool = False) -> str:
-    """A cell with spaces up to so many columns."""
     room = " " * (width - columns(cell))
     return room + cell if right else cell + room
 
 
 def size(count: int) -> str:
-    """A number of bytes in words."""
     for unit, factor in (("GB", 1e9), ("MB", 1e6)):
         if count >= factor:
             return f"{count / factor:,.1f} {unit}"

@@ -1,7 +1,4 @@
-"""A first look at images of one's own: what they are, what a frozen network's features say of them, and the report.
-
-Or the profile alone by which that is done, to be edited.
-"""
+"""A first look at images of one's own, up to a report; or the profile alone by which that is done, to be edited."""
 
 from __future__ import annotations
 
@@ -32,14 +29,8 @@ def try_images(
 ) -> int:
     """Explore images, extract features, train linear and small networks against baselines, and report.
 
-    Raises
-    ------
-    WeightsError
-        When the weights cannot be had, before anything is computed.
-    DataError
-        When the images are no dataset.
-    ConfigError
-        For settings that contradict each other.
+    Raises WeightsError when the weights cannot be had, before anything is computed; DataError when the images are no
+    dataset; ConfigError for settings that contradict each other.
     """
     name = Path(images.rstrip("/")).name
     file = where.data / "tried" / f"{profile_name(name)}.yaml"
@@ -73,14 +64,8 @@ def try_images(
 def write_profile(file: Path, images: str | None, weights_file: str | None, where: Places) -> int:
     """Write the profile by which images are tried, with what suits them where they are here already.
 
-    Raises
-    ------
-    WeightsError
-        When the file of weights is none.
-    ConfigError
-        When the profile's file is there already.
-    StorageError
-        When it cannot be written.
+    Raises WeightsError when the file of weights is none; ConfigError when the profile's file is there already;
+    StorageError when it cannot be written.
     """
     dataset: Dataset | None = None
     told = ""

@@ -6,6 +6,7 @@ import re
 import sys
 from pathlib import Path
 
+from flows.report import run_and_report
 from lib.datasets import acquire
 from lib.datasets.sources import SourceSettings, parse_source
 from lib.errors import ConfigError, FeatureSetError, command
@@ -15,8 +16,7 @@ from lib.features.manifest import read_manifest
 from lib.features.plan import SetPlan, read_plan
 from lib.features.sets import find_set, found_sets
 from lib.features.verify import Verdict, verify
-from lib.files import storage_errors
-from lib.places import Places
+from lib.places import Places, Workers
 from lib.profile import Profile, parse_profile
 from lib.storage.copies import shown
 
@@ -25,13 +25,7 @@ _LONGEST_NAME = 100
 
 
 def verify_sets(name: str | None, where: Places) -> int:
-    """Read one set, or all under the data folder, and print what is wrong with them.
-
-    Raises
-    ------
-    FeatureSetError
-        When there is no such set, or any is damaged or not sealed.
-    """
+    """Read one set, or all, and print what is wrong. Raises FeatureSetError for none, or any damaged or not sealed."""
     folders = (
         [find_set(name, where.features)] if name is not None else [each.folder for each in found_sets(where.features)]
     )
@@ -65,13 +59,15 @@ def _lines(verdict: Verdict) -> list[str]:
     return lines + ([f"  and {len(faults) - _SHOWN:,} more"] if len(faults) > _SHOWN else [])
 
 
+def resume_set(name: str, device: str | None, where: Places, workers: Workers) -> int:
+    """Make what is missing or damaged of a set, and seal it. Raises what `profile_of_set` raises."""
+    return run_and_report(profile_of_set(name, where, device), ["features"], where, workers)
+
+
 def profile_of_set(name: str, where: Places, device: str | None) -> Profile:
     """A profile of one dataset and one feature set, `name`: the data source and settings are those in its plan.
 
-    Raises
-    ------
-    FeatureSetError
-        When there is no such set, it lies elsewhere than here, or its images are others by now.
+    Raises FeatureSetError when there is no such set, it lies elsewhere than here, or its images are others by now.
     """
     folder = find_set(name, where.features)
     plan = read_plan(folder) if (folder / plans.NAME).exists() else read_manifest(folder)
@@ -90,21 +86,8 @@ def profile_of_set(name: str, where: Places, device: str | None) -> Profile:
             "which makes another set"
         )
     if work.folder.resolve() != folder.resolve():
-        _put_in_its_place(folder, work.folder, where)
-    return profile
-
-
-def _put_in_its_place(folder: Path, place: Path, where: Places) -> None:
-    """Move a set that an older probeflow put elsewhere under the data folder, for its dataset's name."""
-    here = [each.folder.resolve() for each in found_sets(where.features)]
-    if where.store is not None or folder.resolve() not in here:
         raise FeatureSetError(f"{folder} is not under {where.features}: set PROBEFLOW_DATA to the folder that holds it")
-    if place.exists():
-        raise FeatureSetError(f"{folder} is also in {place}, where it belongs: remove the former, or resume the latter")
-    with storage_errors(place):
-        place.parent.mkdir(parents=True, exist_ok=True)
-        folder.rename(place)
-    sys.stdout.write(f"{folder} is moved to {place}, where it belongs\n")
+    return profile
 
 
 def _source(plan: SetPlan, folder: Path) -> SourceSettings:

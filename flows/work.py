@@ -49,16 +49,10 @@ class Worker:
 def work(pool: str, limit: int | None = None) -> int:
     """Take runs of `pool` until Ctrl-C or SIGTERM: a worker for each GPU that this process may use.
 
-    Parameters
-    ----------
-    limit : int, optional
-        One worker that runs so many at once and sees no GPU, for a pool of pipelines, which plan and wait.
+    `limit`: one worker that runs so many at once and sees no GPU, for a pool of pipelines, which plan and wait.
 
-    Raises
-    ------
-    ConfigError
-        Without a Prefect server or the pool, when the pool is not for processes on this machine, or when the limit is not
-        a positive number.
+    Raises ConfigError without a Prefect server or the pool, when the pool is not for processes on this machine, or when
+    the limit is not a positive number.
     """
     if limit is not None and limit < 1:
         raise ConfigError(f"--limit {limit}: a worker must be let run one at least; give 1 or more")
@@ -72,7 +66,8 @@ def work(pool: str, limit: int | None = None) -> int:
         )
     if limit is not None:
         _say(f"work pool {pool}: one worker, {limit} run(s) at once, on the CPU")
-        return supervise([parents_worker(pool, limit)])
+        # None of them sees a GPU: those belong to the chunks.
+        return supervise([_worker(pool, limit, "CPU", "cpu", {"CUDA_VISIBLE_DEVICES": ""})])
     gpus = gpus_here()
     _say(
         f"work pool {pool}: {len(gpus)} GPU(s), one worker for each"
@@ -96,11 +91,6 @@ def workers_for(pool: str, gpus: Sequence[str]) -> list[Worker]:
     """A worker that sees one GPU alone for each of `gpus`, or one as it is."""
     places = [(f"GPU {gpu}", f"gpu {gpu}", {"CUDA_VISIBLE_DEVICES": gpu}) for gpu in gpus] or [("CPU", "cpu", {})]
     return [_worker(pool, 1, title, name, own) for title, name, own in places]
-
-
-def parents_worker(pool: str, limit: int) -> Worker:
-    """A worker that runs `limit` at once, none of which sees a GPU: those belong to the chunks."""
-    return _worker(pool, limit, "CPU", "cpu", {"CUDA_VISIBLE_DEVICES": ""})
 
 
 def _worker(pool: str, limit: int, title: str, name: str, own: Mapping[str, str]) -> Worker:

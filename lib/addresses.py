@@ -33,13 +33,19 @@ def without_credentials(text: str) -> str:
     return _CREDENTIALS.sub("", text)
 
 
+def without_secrets(url: str) -> str:
+    """A URL without user, password and query, which may hold a signature."""
+    if "::" in url or "://" not in url:
+        return url
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
 def ask_loopback_directly(environment: MutableMapping[str, str]) -> None:
     """Except this machine's own servers from the proxy that `environment` names, if it names one; children inherit it.
 
     What httpx cannot read is taken out, for it would raise whatever address it is asked for; see `proxies_left_out`.
 
-    Examples
-    --------
     >>> environment = {"http_proxy": "http://proxy:3128", "NO_PROXY": "intranet"}
     >>> ask_loopback_directly(environment)
     >>> environment["NO_PROXY"], environment["no_proxy"]
@@ -68,10 +74,7 @@ def proxies_left_out(address: str) -> str:
 
 
 def hangs(url: str) -> bool:
-    """Whether the web server at `url` is silent: it is asked for the first byte of the file, and any answer will do.
-
-    One that refuses is none: whoever asks it next learns at once what is wrong. An answer holds for a minute.
-    """
+    """Whether the web server at `url` is silent for a byte of it (a refusal is an answer); that holds for a minute."""
     parts = urlsplit(url)
     server = parts.netloc.rpartition("@")[2]
     when, silent = _silent.get(server, (-math.inf, False))

@@ -36,8 +36,6 @@ _CONTROLS = re.compile("[\\x00-\\x1f\\x7f-\\x9f\u2028\u2029]")
 class ProbeflowError(Exception):
     """Bad input or a missing means, told in one line, whatever names or texts of others are in it.
 
-    Examples
-    --------
     >>> str(ProbeflowError("class 'a\\nb' is empty"))
     "class 'a\\\\nb' is empty"
     """
@@ -85,13 +83,8 @@ class WorkerError(ProbeflowError):
 def system_words(error: OSError, path: object, *, writing: bool = False, setting: str = PLACES) -> str | None:
     """What the system refused at `path`, with the fix, in one line; None where it is no fault of disk, path or rights.
 
-    Parameters
-    ----------
-    setting : str
-        What says where `path` is.
+    `setting`: what says where `path` is.
 
-    Examples
-    --------
     >>> system_words(OSError(errno.ENOSPC, ""), "/data")
     'disk full while writing /data: free some space and run the same command again'
     """
@@ -102,6 +95,11 @@ def system_words(error: OSError, path: object, *, writing: bool = False, setting
         return None
     verb = "write" if writing else "use"
     return f"cannot {verb} {path} ({os.strerror(error.errno or 0)}): {fix.format(setting=setting)}"
+
+
+def one_line(error: object) -> str:
+    """What an error of others says, in one line; what it is called where it says nothing."""
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def program() -> str:

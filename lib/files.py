@@ -25,17 +25,13 @@ from lib.machine import lives, this_process
 from lib.storage.address import store_of
 from lib.storage.store import Store
 
-_CHUNK = 1 << 20
 _DAY = 86_400
 _SEAL = "sha256"
 
 
 @contextmanager
 def storage_errors(path: Path, setting: str = PLACES) -> Iterator[None]:
-    """Turn the OSErrors that a user can fix (full disk, no permission) into a one-line StorageError about `path`.
-
-    `setting` says where the path is.
-    """
+    """Turn the OSErrors that a user can fix into a one-line StorageError about `path`; `setting` says where that is."""
     try:
         yield
     except OSError as error:
@@ -48,10 +44,8 @@ def storage_errors(path: Path, setting: str = PLACES) -> Iterator[None]:
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on a clean exit it is fsynced and renamed to `path`, else removed.
 
-    Raises
-    ------
-    StorageError
-        When the disk is full or the folder cannot be written, or the store that the folder has copies of.
+    Raises StorageError when the disk is full or the folder cannot be written, or the store that the folder has copies
+    of.
     """
     temporary = temporary_beside(path)
     with storage_errors(path):
@@ -71,7 +65,6 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 def remove_file(path: Path) -> None:
-    """Remove a file that was written here, if it is there."""
     if (store := _sharing(path)) is not None:
         store.remove(path)
     path.unlink(missing_ok=True)
@@ -112,7 +105,6 @@ def sync_folder(folder: Path) -> None:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write `content` to `path` atomically."""
     with atomic_path(path) as temporary:
         temporary.write_bytes(content)
 
@@ -158,13 +150,7 @@ def _json_bytes(content: Any) -> bytes:
 
 
 def require_writable(folder: Path, setting: str = PLACES) -> None:
-    """Prove that `folder` exists or can be made, and takes a file; and its store, when it is the whole of its copies.
-
-    Raises
-    ------
-    StorageError
-        When it cannot; the fix names `setting`.
-    """
+    """Prove that `folder` takes a file, and the store that it has copies of. Raises StorageError naming `setting`."""
     probe = folder / f".probe.{uuid4().hex[:8]}"
     with storage_errors(folder, setting):
         try:
@@ -183,12 +169,9 @@ def require_writable(folder: Path, setting: str = PLACES) -> None:
 
 
 def digest_file(path: Path, algorithm: str = "sha256") -> str:
-    """Hex digest of a file's bytes, read in 1 MiB pieces."""
-    digest = hashlib.new(algorithm)
+    """Hex digest of a file's bytes."""
     with path.open("rb") as handle:
-        while chunk := handle.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
+        return hashlib.file_digest(handle, algorithm).hexdigest()
 
 
 def digest_json(content: Any) -> str:
@@ -203,13 +186,7 @@ def sealed(content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def unsealed(content: Any, must: bool = False) -> dict[str, Any]:
-    """Sealed JSON content without its seal; what was written without one passes unless it `must` have it.
-
-    Raises
-    ------
-    ValueError
-        When the content is not what was sealed.
-    """
+    """Sealed JSON content without its seal; without one it passes unless it `must`. Raises ValueError when it changed."""
     if not isinstance(content, dict):
         raise ValueError(f"it holds {type(content).__name__}, not fields")
     if (_SEAL in content or must) and content.get(_SEAL) != sealed(content)[_SEAL]:

@@ -5,18 +5,22 @@ from __future__ import annotations
 import os
 import platform
 import threading
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 from threadpoolctl import threadpool_limits
 
 
 def cores() -> int:
-    """Processor cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
 _every_core = threading.RLock()
 
 
@@ -36,6 +40,19 @@ def one_blas_thread() -> Iterator[None]:
     """Products of matrices have the same bits wherever they are computed: the last ones depend on the number of threads."""
     with all_cores(), threadpool_limits(1, user_api="blas"):
         yield
+
+
+def in_turn(
+    pool: Executor, function: Callable[[_Item], _Result], items: Iterable[_Item], ahead: int
+) -> Iterator[_Result]:
+    """What a function makes of each item, in order, while a pool computes so many that follow; no more are held."""
+    waiting: deque[Future[_Result]] = deque()
+    for item in items:
+        waiting.append(pool.submit(function, item))
+        if len(waiting) > ahead:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
 
 
 def from_home(path: str | Path) -> Path:

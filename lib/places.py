@@ -18,38 +18,19 @@ from lib.validation import describe
 
 _ONE_SLASH = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/(?!/)")
 
-ENVIRONMENT = frozenset(
-    {
-        "PROBEFLOW_DATA",
-        "PROBEFLOW_CACHE",
-        "PROBEFLOW_MLRUNS",
-        "PROBEFLOW_MIRROR",
-        "PROBEFLOW_TEST_DATA",
-        "PROBEFLOW_STACK_DATA",
-        "PROBEFLOW_COMMIT",
-        "PROBEFLOW_LOCKS",
-        "PROBEFLOW_BIND",
-        "PROBEFLOW_POOL",
-        "PROBEFLOW_CHUNKS",
-        "PROBEFLOW_CHUNK_IMAGES",
-        "PROBEFLOW_CHUNK_MINUTES",
-        "PROBEFLOW_WEBHOOK",
-    }
+_NAMES = (
+    "DATA CACHE MLRUNS MIRROR TEST_DATA STACK_DATA COMMIT LOCKS BIND POOL CHUNKS CHUNK_IMAGES CHUNK_MINUTES WEBHOOK"
 )
+ENVIRONMENT = frozenset(f"PROBEFLOW_{name}" for name in _NAMES.split())
 """Variables that say where and who; every other PROBEFLOW_* variable is a setting of the profile."""
 
 
 class Places(BaseModel):
     """Where things are on this machine or cluster.
 
-    Attributes
-    ----------
-    data : Path
-        The folder of all data; when that is shared at the URL `store`, this machine's copies of it.
-    tracking_page : str or None
-        Where a browser finds MLflow, when that is another address than the one this machine uses.
-    locks : Path or None
-        Where chunks take turns on a GPU, when those of this machine share no /tmp.
+    `data`: the folder of all data; when that is shared at the URL `store`, this machine's copies of it.
+    `tracking_page`: where a browser finds MLflow, when that is another address than the one this machine uses.
+    `locks`: where chunks take turns on a GPU, when those of this machine share no /tmp.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -64,22 +45,18 @@ class Places(BaseModel):
 
     @property
     def features(self) -> Path:
-        """Root of all feature sets."""
         return self.data / "features"
 
     @property
     def weights(self) -> Path:
-        """Folder of downloaded network weights."""
         return self.features / ".weights"
 
     @property
     def studies(self) -> Path:
-        """Root of study results: trials, figures, tables, records."""
         return self.data / "studies"
 
     @property
     def baselines(self) -> Path:
-        """Answers of baselines, which studies share."""
         return self.data / "baselines"
 
 
@@ -113,12 +90,8 @@ def places(environment: Mapping[str, str] = os.environ) -> Places:
 
     Defaults lie in the checkout; that of PROBEFLOW_CACHE, copies of what is shared at a URL, in the user's cache folder.
 
-    Raises
-    ------
-    ConfigError
-        For a URL that cannot be used, and a folder whose name is no UTF-8 or misread by MLflow.
-    StorageError
-        When the folder of copies cannot be made.
+    Raises ConfigError for a URL that cannot be used, and a folder whose name is no UTF-8 or misread by MLflow;
+    StorageError when the folder of copies cannot be made.
     """
     for variable in ("PROBEFLOW_DATA", "PROBEFLOW_CACHE", "PROBEFLOW_MLRUNS", "PROBEFLOW_MIRROR"):
         if (given := environment.get(variable, "")) and not given.strip():
@@ -172,10 +145,7 @@ def workers_here(
     PROBEFLOW_CHUNK_IMAGES says how many images a chunk of an extraction holds at least, PROBEFLOW_CHUNK_MINUTES how long
     a chunk may run.
 
-    Raises
-    ------
-    ConfigError
-        When a number is not a positive one, or there are chunks and no pool.
+    Raises ConfigError when a number is not a positive one, or there are chunks and no pool.
     """
     given = {
         "pool": pool or environment.get("PROBEFLOW_POOL"),

@@ -1,7 +1,4 @@
-"""Progress of long work: loops report to a callback, and a bar is one listener among others.
-
-On a terminal a bar shows; elsewhere a line comes every half minute, so logs stay readable and short work is silent.
-"""
+"""Progress: a bar on a terminal; elsewhere a line every half minute, so that logs stay readable."""
 
 from __future__ import annotations
 

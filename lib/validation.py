@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-import itertools
+import os
 from collections.abc import Callable, Iterable, Sequence
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -38,12 +38,8 @@ def describe(
 ) -> str:
     """A Pydantic error in one line: where, what is wrong, the value given.
 
-    Parameters
-    ----------
-    known : callable
-        Gives the paths of all settings, by which a misspelt one is recognised; asked only when one is unknown.
-    keep : callable
-        Whether a step of an error's location is part of a setting's name (a union's tag is not).
+    `known`: gives the paths of all settings, by which a misspelt one is recognised; asked only when one is unknown.
+    `keep`: whether a step of an error's location is part of a setting's name (a union's tag is not).
     """
     parts: dict[str, None] = {}  # a place that two models share is told once
     for item in error.errors(include_url=False):
@@ -71,7 +67,6 @@ def _place(location: Sequence[str | int], keep: Callable[[str], bool]) -> str:
 
 
 def shortened(value: object) -> str:
-    """A value as a message shows it, however large it is."""
     text = repr(value)
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
@@ -84,12 +79,8 @@ def _meant(steps: Sequence[str], known: Iterable[Path]) -> str:
     if close:
         return f"; did you mean {'.'.join([*steps[:-1], *close])!r}?"
     close = difflib.get_close_matches(steps[-1], sorted({place[-1] for place in places}), n=1)
-    found = {place: _shared(place, steps) for place in places if close and place[-1] == close[0]}
+    alike = [place for place in places if close and place[-1] == close[0]]
+    found = {place: len(os.path.commonprefix([place, tuple(steps)])) for place in alike}  # noqa: RUF071 - steps, not letters
     names = [".".join(place) for place, shared in found.items() if shared == max(found.values())]
     more = f" ({len(names) - _OFFERED} more have that name)" if len(names) > _OFFERED else ""
     return f"; did you mean {' or '.join(map(repr, names[:_OFFERED]))}?{more}" if names else ""
-
-
-def _shared(one: Sequence[str], other: Sequence[str]) -> int:
-    """How many steps two paths have in common from the first on."""
-    return sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))

@@ -40,13 +40,7 @@ _UNFINISHED = [state for state in StateType if state not in TERMINAL_STATES]
 
 
 def refuse_endless_restarts() -> None:
-    """Refuse to begin a deployed run again that crashed more than twice and was restarted each time.
-
-    Raises
-    ------
-    WorkerError
-        When this run has used its restarts up: what ends its process would end it again.
-    """
+    """Raise WorkerError for a deployed run that crashed more than twice: what ends its process would end it again."""
     identity = current.get_id()
     if identity is None or (current.get_run_count() or 0) <= RESTARTS or current.get_parent_flow_run_id():
         return
@@ -82,10 +76,7 @@ def unfinished_children(client: SyncPrefectClient, run: UUID) -> Iterator[FlowRu
 
 
 def cancel_children(run: FlowRun) -> list[FlowRun]:
-    """Cancel what `run` started and nobody waits for any more; returns the runs that were cancelled.
-
-    A run of a deployment has a worker, which ends its process; one that ran in its parent's process ended with it.
-    """
+    """Cancel what `run` started and nobody waits for: a worker ends a deployment's process; others ended with it."""
     cancelled = []
     with get_client(sync_client=True) as client:
         for child in unfinished_children(client, run.id):

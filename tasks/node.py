@@ -1,7 +1,6 @@
 """Prefect's side of a profile's nodes: checked, then each run here or by the workers of a pool (see `pool`).
 
-Nothing here knows what a node is: kinds of study state their work, `lib.graph` finds what a node needs. A record is what a
-task returns, as the folder that it lies in.
+A record is what a task returns, as the folder that it lies in.
 """
 
 from __future__ import annotations
@@ -17,8 +16,8 @@ from prefect import task
 from prefect.artifacts import create_markdown_artifact
 
 from lib.errors import ChangedError, DataError
-from lib.gpu import gpu_to_itself
 from lib.graph import check_graph, ready_node, summarise
+from lib.locks import gpu_to_itself
 from lib.places import Workers, places
 from lib.profile import Profile, parse_profile
 from lib.storage.copies import shown
@@ -37,10 +36,7 @@ _T = TypeVar("_T")
 
 @task(name="check", task_run_name="data and studies", **POLICY)
 def check(profile: Profile, names: Sequence[str], workers: Workers) -> list[str]:
-    """Fetch and verify the data of the nodes `names`, and refuse what could only fail later; the nodes that are to compute.
-
-    What was understood of the data and what is to be done is logged, and shown as an artifact.
-    """
+    """Fetch, verify and refuse ahead; the nodes that are to compute. What was understood is logged, and an artifact."""
     with _logged("data") as log:
         ahead = check_graph(profile, names, places(), here=workers.pool is None)
         left = [node.name for node in ahead.nodes if node.forecast is not None]
@@ -77,12 +73,8 @@ def run_on_pool(profile: Profile, name: str, workers: Workers) -> str:
     First the missing pieces of its work side by side, if its kind can cut it; then one worker does the whole, which finds
     what the pieces stored. Nothing is computed here.
 
-    Raises
-    ------
-    ConfigError
-        When there is no server, pool, deployment or worker, or this flow is itself in the pool.
-    WorkerError
-        When a child ended otherwise than well in each attempt.
+    Raises ConfigError when there is no server, pool, deployment or worker, or this flow is itself in the pool;
+    WorkerError when a child ended otherwise than well in each attempt.
     """
 
     def step() -> Record[Any]:
@@ -104,10 +96,7 @@ def run_on_pool(profile: Profile, name: str, workers: Workers) -> str:
 
 
 def _cut(name: str, work: Work | None, workers: Workers) -> list[dict[str, Any]]:
-    """The pieces of a node's work that hold something not yet stored, each as parameters of `on_worker`.
-
-    None when there is but one such piece: who does the whole node does that as well, in one process.
-    """
+    """Pieces with something not stored yet, as parameters of `on_worker`; none for one, which the whole node's worker does."""
     assert workers.pool is not None
     online = workers_online(workers.pool, CHUNK_FLOW)
     if work is None:
@@ -138,19 +127,11 @@ def on_worker(
 ) -> dict[str, Any]:
     """Have a worker of `pool` do some positions of a node's work, or the whole node, and wait for it.
 
-    Parameters
-    ----------
-    results : list of str
-        Files that must be there afterwards.
-    minutes : int, optional
-        A child that runs longer hangs.
+    `results`: files that must be there afterwards.
+    `minutes`: a child that runs longer hangs.
 
-    Raises
-    ------
-    WorkerError
-        When the child failed or crashed in each attempt, was cancelled or never begun, or its results are not there.
-    ChangedError
-        When the worker met a file that is not what it was when it was verified.
+    Raises WorkerError when the child failed or crashed in each attempt, was cancelled or never begun, or its results
+    are not there; ChangedError when the worker met a file that is not what it was when it was verified.
     """
     parameters = {"profile": profile, "node": node, "positions": positions, "key": key}
     part = "whole" if positions is None else title.removeprefix(node).strip()
@@ -163,10 +144,7 @@ def do(profile: dict[str, Any], node: str, positions: list[int] | None, key: str
 
     On a GPU it waits until no other chunk computes there.
 
-    Raises
-    ------
-    DataError
-        When the data or the version of probeflow is another here than where the work was cut.
+    Raises DataError when the data or the version of probeflow is another here than where the work was cut.
     """
     where = places()
     found = ready_node(parse_profile(profile), node, where)
@@ -203,13 +181,7 @@ def summarise_run(profile: Profile, folders: dict[str, str]) -> str:
 
 
 def while_data_changes(step: Callable[[], _T]) -> _T:
-    """Do `step`, and up to three times again when a file changed since it was verified: each time verifies anew.
-
-    Raises
-    ------
-    ChangedError
-        When files change still.
-    """
+    """Do `step`, and again up to three times when a file changed since it was verified; then raise ChangedError."""
     for _ in range(_AGAIN):
         try:
             return step()

@@ -1,7 +1,6 @@
 """Work on a Prefect work pool: jobs as child flow runs, waited for, and submitted again when they are lost.
 
-A job is run by a deployment that is named as its pool; `probeflow deploy` makes it. Nothing but names and
-positions travels: results lie in a folder that all machines share. What the jobs are is decided in `node`.
+A job is run by the deployment that is named as its pool. Nothing but names and positions travels: results lie in a shared folder.
 """
 
 from __future__ import annotations
@@ -59,7 +58,7 @@ _HUNG_SECONDS = 120.0
 _logger = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
-_given_up = threading.Event()
+given_up = threading.Event()
 """Set when the parent ends before its children: the threads that wait for them end too, and cancel them."""
 
 _creation = threading.Lock()
@@ -70,18 +69,11 @@ _creation = threading.Lock()
 class Job:
     """What one worker does by itself: part of a node's work, or a whole node.
 
-    Attributes
-    ----------
-    flow : str
-        Name of the flow that does it.
-    title : str
-        What people read, such as "heads chunk 1 of 2".
-    parameters : dict
-        The flow's, as plain JSON.
-    identity : str
-        Distinguishes the job from all others of its parent.
-    results : list of str
-        Files that must be there afterwards.
+    `flow`: name of the flow that does it.
+    `title`: what people read, such as "heads chunk 1 of 2".
+    `parameters`: the flow's, as plain JSON.
+    `identity`: distinguishes the job from all others of its parent.
+    `results`: files that must be there afterwards.
     """
 
     flow: str
@@ -113,10 +105,7 @@ def require_pool(pool: str, flow: str | None = None) -> WorkPool:
 def workers_online(pool: str, flow: str) -> int:
     """Workers of `pool` that are online and can run jobs of `flow`; a pool that needs none counts as one.
 
-    Raises
-    ------
-    ConfigError
-        When there is no server, pool, deployment or worker, or this flow is itself in the pool.
+    Raises ConfigError when there is no server, pool, deployment or worker, or this flow is itself in the pool.
     """
     with get_client(sync_client=True) as client:
         end = time.monotonic() + _AWAY_SECONDS
@@ -139,13 +128,7 @@ def workers_online(pool: str, flow: str) -> int:
 
 
 def submit_all(run: Task[..., Any], pieces: Sequence[Mapping[str, Any]], label: str) -> None:
-    """Submit the task `run` with each of `pieces` as its arguments, all at once, and wait for all of them.
-
-    Raises
-    ------
-    Exception
-        That of the first one that failed, after all have ended; a ChangedError before any other.
-    """
+    """Submit `run` with each of `pieces`, and wait for all; then raise the first error, a ChangedError before any other."""
     if not pieces:
         return
     show = _progress(label, len(pieces))
@@ -161,10 +144,7 @@ def submit_all(run: Task[..., Any], pieces: Sequence[Mapping[str, Any]], label: 
 
 
 def _progress(label: str, total: int) -> Callable[[int], None]:
-    """A bar on the flow run's page of how many pieces are done, shown by calling this with the number.
-
-    Only the work counts: when the bar cannot be written, it is left out.
-    """
+    """A bar on the flow run's page, moved by calling this with how many are done; left out when it cannot be written."""
     if flow_run.get_id() is None:
         return lambda _: None
     try:
@@ -182,10 +162,7 @@ def _progress(label: str, total: int) -> Callable[[int], None]:
 
 
 def await_predecessors(flow: str, pool: str) -> None:
-    """Wait for what this run submitted before it crashed and was begun again, so that nothing is done twice at once.
-
-    How these end is all one: what they stored is found by the plan that follows, and what they did not is planned.
-    """
+    """Wait for what this run submitted before it crashed, however that ends: what it stored is found by the plan."""
     root = UUID(flow_run.get_root_flow_run_id())
     with get_client(sync_client=True) as client:
         if patiently(lambda: client.read_flow_run(root)).run_count <= 1:
@@ -220,18 +197,10 @@ def patiently(ask: Callable[[], _T]) -> _T:
 def run_on_worker(job: Job, pool: str, minutes: int | None = None) -> dict[str, Any]:
     """Have one job done by a worker of `pool` and wait for it; returns the child flow run's name and id.
 
-    Parameters
-    ----------
-    minutes : int, optional
-        A child that runs longer hangs: it is ended, and counts as crashed.
+    `minutes`: a child that runs longer hangs: it is ended, and counts as crashed.
 
-    Raises
-    ------
-    WorkerError
-        When the job failed or crashed in each attempt, was cancelled or never begun, or its results are not where they
-        should be.
-    ChangedError
-        When the worker met an image that is not what it was when it was verified.
+    Raises WorkerError when the job failed or crashed in each attempt, was cancelled or never begun, or its results are
+    not where they should be; ChangedError when the worker met an image that is not what it was when it was verified.
     """
     # A task that lost its server finds its child again by this key; another attempt, or another run, has another child.
     root = f"{flow_run.get_root_flow_run_id()}:{flow_run.get_id()}:{flow_run.get_run_count()}"
@@ -250,16 +219,6 @@ def run_on_worker(job: Job, pool: str, minutes: int | None = None) -> dict[str, 
         f"{job.title} ended {state.name} in attempt {attempt} of {ATTEMPTS}{reason}; "
         f"flow run {child.name!r} ({child.id}) on pool {pool!r} has the log; run the same command again to go on"
     )
-
-
-def give_up() -> None:
-    """End all waiting for jobs, and cancel them."""
-    _given_up.set()
-
-
-def begin() -> None:
-    """Forget an earlier `give_up`."""
-    _given_up.clear()
 
 
 def _create(job: Job, pool: str, title: str, idempotency_key: str) -> UUID:
@@ -286,11 +245,8 @@ def _create(job: Job, pool: str, title: str, idempotency_key: str) -> UUID:
 def _wait(child: UUID, pool: str, title: str, minutes: int | None = None) -> tuple[FlowRun, State[Any]]:
     """The flow run and its state once it has ended, however it ended; one that stays pending, or hangs, ends as crashed.
 
-    Raises
-    ------
-    WorkerError
-        When the parent gives up, or the job was not begun and no worker of the pool is there to begin it. The job is
-        cancelled, so that no worker works for nobody later.
+    Raises WorkerError when the parent gives up, or the job was not begun and no worker of the pool is there to begin
+    it: it is cancelled, so that no worker works for nobody later.
     """
     pause, lonely_since, pending_since, running_since, hung_since = 0.5, None, None, None, None
     hung: State[Any] = Crashed(message=f"ended, since it ran longer than {minutes} minutes (PROBEFLOW_CHUNK_MINUTES)")
@@ -308,7 +264,7 @@ def _wait(child: UUID, pool: str, title: str, minutes: int | None = None) -> tup
             run = patiently(lambda: client.read_flow_run(child))
             if run.state is not None and run.state.is_final():
                 return run, hung if hung_since is not None and run.state.is_cancelled() else run.state
-            if _given_up.wait(pause):
+            if given_up.wait(pause):
                 tell(Cancelling())
                 raise WorkerError(
                     f"{title} was cancelled, since its parent was interrupted; run the same command to go on"

@@ -16,7 +16,7 @@ from prefect.settings import (
 )
 
 from lib.addresses import proxies_left_out, without_credentials
-from lib.errors import ConfigError
+from lib.errors import ConfigError, one_line
 
 _PATIENCE = 5.0
 """Seconds that a server may take to answer one question."""
@@ -41,15 +41,9 @@ def named_in() -> str:
 def require_server(pool: str | None = None) -> None:
     """Refuse to begin while the server that Prefect's settings name does not answer, or refuses this user.
 
-    Parameters
-    ----------
-    pool : str, optional
-        A work pool, which needs a server; without one there need be none.
+    `pool`: a work pool, which needs a server; without one there need be none.
 
-    Raises
-    ------
-    ConfigError
-        With the server's address, and where it is set.
+    Raises ConfigError with the server's address, and where it is set.
     """
     url = server_address()
     if url is None:
@@ -82,7 +76,7 @@ def require_server(pool: str | None = None) -> None:
     except httpx.TimeoutException:
         raise ConfigError(f"{here} does not answer within {_PATIENCE:g} s{proxies_left_out(url)}: {fix}") from None
     except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
-        problem = f"{' '.join(str(error).split())}{proxies_left_out(url)}"
+        problem = f"{one_line(error)}{proxies_left_out(url)}"
         raise ConfigError(f"{here} does not answer ({problem}): {fix}") from None
     if not isinstance(version, str):
         raise ConfigError(f"{here} {no_api} (it sent no version)")
@@ -96,8 +90,7 @@ def lost_server(error: BaseException) -> str | None:
     answered = isinstance(error, httpx.HTTPStatusError) and error.response.status_code < 500
     if answered or not isinstance(error, httpx.TransportError | httpx.HTTPStatusError):
         return None
-    problem = " ".join(str(error).split()) or type(error).__name__
     return (
-        f"Prefect server {url} no longer answers ({problem}); see to it, then run the same command again, which goes on "
+        f"Prefect server {url} no longer answers ({one_line(error)}); see to it, then run the same command again, which goes on "
         "from what is done"
     )

@@ -35,13 +35,7 @@ _LONGEST_TABLE = 200
 
 
 def require_store() -> None:
-    """Open MLflow's store before anything is computed; a run of a deployment waits for a server that restarts.
-
-    Raises
-    ------
-    StorageError
-        When it cannot be opened, or the server does not answer.
-    """
+    """Open MLflow's store first; a deployment's run waits for a server that restarts. Raises StorageError when it is away."""
     from lib.tracking.store import connect
 
     connect(places(), patient=deployment.get_id() is not None)
@@ -140,7 +134,6 @@ def _slug(name: str) -> str:
 
 
 def _links() -> dict[str, str]:
-    """Tags that lead from an MLflow run back to the flow run that made it."""
     links = {
         "prefect.flow_run_id": flow_run.get_id() or "",
         "prefect.root_flow_run_id": flow_run.get_root_flow_run_id() or "",

@@ -1,7 +1,4 @@
-"""Frozen networks by name: where each can be cut, how wide that is, what it wants images to be, and its weights.
-
-Light to import: settings are checked without PyTorch. `lib.backbones.network` builds networks, and imports it.
-"""
+"""Frozen networks by name, as data that needs no PyTorch; `lib.backbones.network` builds them."""
 
 from lib.backbones.backbone import Backbone, Cut, Preprocessing, PretrainedWeights, torchvision_model
 from lib.backbones.config import NetworkSettings

@@ -22,14 +22,10 @@ IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
 class Cut:
     """Where a network can be cut.
 
-    Attributes
-    ----------
-    node : str
-        The node of the network's graph whose output is taken, as torchvision's `get_graph_node_names` lists them.
-    width : int
-        Features of one image.
-    pool : {"flatten", "mean", "first"}
-        How that output becomes one row an image: as it is, its mean over height and width, or its first token.
+    `node`: the node of the network's graph whose output is taken, as torchvision's `get_graph_node_names` lists them.
+    `width`: features of one image.
+    `pool` ({"flatten", "mean", "first"}): how that output becomes one row an image: as it is, its mean over height and
+    width, or its first token.
     """
 
     node: str
@@ -41,14 +37,9 @@ class Cut:
 class Preprocessing:
     """What a network wants images to be, as torchvision's weights state it.
 
-    Attributes
-    ----------
-    mean, deviation : tuple of float
-        Of each channel in [0, 1], taken off and divided by.
-    input_size : int
-        Side of the square that the network was trained on, in pixels.
-    resize_size : int
-        Length of the shorter side before the square is cut out of the middle, in pixels.
+    `mean`, `deviation`: of each channel in [0, 1], taken off and divided by.
+    `input_size`: side of the square that the network was trained on, in pixels.
+    `resize_size`: length of the shorter side before the square is cut out of the middle, in pixels.
     """
 
     mean: tuple[float, float, float] = IMAGENET_MEAN
@@ -81,7 +72,6 @@ class PretrainedWeights:
 
     @property
     def sha256_prefix(self) -> str:
-        """What the file's sha256 begins with."""
         return self.name.rsplit("-", 1)[1].removesuffix(".pth")
 
 
@@ -89,23 +79,14 @@ class PretrainedWeights:
 class Backbone:
     """A frozen network.
 
-    Attributes
-    ----------
-    title : str
-        How it is written in tables and figures.
-    build : callable
-        Makes the network with random weights, as its library initialises it; imports what it needs when called.
-    cuts : mapping of str to Cut
-        By the names that settings use.
-    default : str
-        The cut that is taken when none is given.
-    weights : PretrainedWeights or None
-        None when the network has only files of the user's, or random weights.
-    input_sizes : tuple of int
-        Smallest and largest side of the input, in pixels.
-    split : callable, optional
-        The fast path of networks that want batches of different size in two parts: (network, cut's name) -> its trunk,
-        which takes a few images at a time, and its head, which takes the trunk's rows of a whole block.
+    `title`: how it is written in tables and figures.
+    `build`: makes the network with random weights, as its library initialises it; imports what it needs when called.
+    `cuts`: by the names that settings use.
+    `default`: the cut that is taken when none is given.
+    `weights`: None when the network has only files of the user's, or random weights.
+    `input_sizes`: smallest and largest side of the input, in pixels.
+    `split`: the fast path of networks that want batches of different size in two parts: (network, cut's name) -> its
+    trunk, which takes a few images at a time, and its head, which takes the trunk's rows of a whole block.
     """
 
     name: str
@@ -119,13 +100,7 @@ class Backbone:
     split: Callable[[Any, str], tuple[nn.Module, nn.Module]] | None = None
 
     def cut(self, layer: str) -> Cut:
-        """The cut of that name.
-
-        Raises
-        ------
-        ConfigError
-            When there is none.
-        """
+        """The cut of that name. Raises ConfigError when there is none."""
         if layer not in self.cuts:
             raise ConfigError(f"backbone {self.name!r} has no layer {layer!r}; it has: {', '.join(self.cuts)}")
         return self.cuts[layer]
@@ -138,8 +113,6 @@ class Backbone:
 
 
 def torchvision_model(name: str) -> Callable[[], nn.Module]:
-    """What builds torchvision's model of that name."""
-
     def build() -> nn.Module:
         from torchvision.models import get_model
 

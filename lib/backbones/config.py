@@ -30,17 +30,11 @@ def _as_value_errors() -> Iterator[None]:
 class NetworkSettings(BaseModel):
     """Which network, cut where, with which weights.
 
-    Attributes
-    ----------
-    backbone : str
-        A name of the registry (`lib.backbones`).
-    layer : str
-        One of the backbone's cuts; the backbone's default when none is given.
-    weights : {"imagenet", "random"}
-        What tells random weights from pretrained ones: ask this, never a description.
-    weights_file : str, optional
-        A local file with ImageNet weights under torchvision's names, PyTorch's own kind or safetensors; `~` is the home
-        folder. It need hold no more than the layer needs.
+    `backbone`: a name of the registry (`lib.backbones`).
+    `layer`: one of the backbone's cuts; the backbone's default when none is given.
+    `weights` ({"imagenet", "random"}): what tells random weights from pretrained ones: ask this, never a description.
+    `weights_file`: a local file with ImageNet weights under torchvision's names, PyTorch's own kind or safetensors; `~`
+    is the home folder. It need hold no more than the layer needs.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -69,7 +63,6 @@ class NetworkSettings(BaseModel):
 
     @classmethod
     def _defaults(cls, backbone: Backbone) -> dict[str, Any]:
-        """Settings whose defaults are the backbone's."""
         return {"layer": backbone.default}
 
     @field_validator("backbone")

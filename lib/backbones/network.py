@@ -1,8 +1,4 @@
-"""A backbone as a network that ends at a layer, with weights that are always named: ImageNet's or seeded random ones.
-
-Weights files are read with `weights_only`, so a file cannot run code; of their tensors only those that the layer needs are
-asked for.
-"""
+"""A backbone as a network that ends at a layer, with weights that are always named: ImageNet's or seeded random ones."""
 
 from __future__ import annotations
 
@@ -33,14 +29,9 @@ _CUT = "is cut off or damaged; fetch it again"
 class CutNetwork(nn.Module):
     """A network up to one layer.
 
-    Attributes
-    ----------
-    trunk : Module
-        From normalised images (n, 3, size, size) to rows (n, …): the whole of it, or its first part.
-    head : Module or None
-        The second part, of backbones with a fast path.
-    width : int
-        Features of one image.
+    `trunk`: from normalised images (n, 3, size, size) to rows (n, …): the whole of it, or its first part.
+    `head`: the second part, of backbones with a fast path.
+    `width`: features of one image.
     """
 
     def __init__(self, backbone: Backbone, network: nn.Module, layer: str) -> None:
@@ -76,13 +67,7 @@ class _UpTo(nn.Module):
 
 
 def load_network(settings: NetworkSettings, cache: Path, mirror: str | None) -> CutNetwork:
-    """The network in evaluation mode on the CPU, float32.
-
-    Raises
-    ------
-    WeightsError
-        When ImageNet weights cannot be had, or a file does not hold those that the layer needs.
-    """
+    """The network, float32 on the CPU, for evaluation. Raises WeightsError when its weights cannot be had, or lack some."""
     if settings.weights == "random":
         network = random_network(settings.entry, settings.seed)
     else:
@@ -91,26 +76,14 @@ def load_network(settings: NetworkSettings, cache: Path, mirror: str | None) -> 
 
 
 def save_weights(settings: NetworkSettings, cache: Path, mirror: str | None, target: Path) -> None:
-    """Write the ImageNet weights that the layer needs as a safetensors file, which `weights_file` takes too.
-
-    Raises
-    ------
-    WeightsError
-        As `load_network`.
-    """
+    """Write the ImageNet weights that the layer needs as a safetensors file. Raises WeightsError as `load_network`."""
     network, needed = _pretrained(settings, cache, mirror)
     state = network.state_dict()
     write_bytes(target, safetensors_bytes({name: state[name].contiguous() for name in needed}))
 
 
 def require_weights(settings: NetworkSettings, cache: Path, mirror: str | None) -> None:
-    """Refuse ImageNet weights that cannot be had, or do not hold what the layer needs.
-
-    Raises
-    ------
-    WeightsError
-        As `load_network`, which takes its time.
-    """
+    """Refuse ImageNet weights as `load_network` would, sooner: that cannot be had, or lack what the layer needs."""
     with torch.device("meta"):  # names and shapes alone
         network = settings.entry.build()
     _chosen(network, settings, weights_path(settings, cache, mirror))

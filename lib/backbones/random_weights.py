@@ -1,8 +1,7 @@
 """A network with random weights: its library's own initialisation, drawn from a generator of its own.
 
-The global generator is the whole process's: drawn from by two threads at once it would give neither its numbers. So each draw
-that the constructor makes is given the seeded generator instead, by a dispatch mode, which is the thread's own. The numbers
-are those that the constructor gives after `torch.manual_seed(seed)`.
+The global generator is the whole process's, so each draw of the constructor is given the seeded generator instead, by a
+dispatch mode of the thread. The numbers are those that it gives after `torch.manual_seed(seed)`.
 """
 
 from __future__ import annotations

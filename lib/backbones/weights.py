@@ -1,7 +1,4 @@
-"""Where a network's weights come from, and the digest that names them in every feature set.
-
-Apart from the network, so that a run with nothing to compute need not import PyTorch.
-"""
+"""A network's weights and the digest that names them in feature sets; apart, so that planning needs no PyTorch."""
 
 from __future__ import annotations
 
@@ -14,7 +11,8 @@ from pathlib import Path
 from lib.addresses import without_credentials
 from lib.backbones.config import NetworkSettings
 from lib.backbones.registry import find_backbone
-from lib.datasets.download import RemoteFile, fetch, is_offline, offline, online, why_not
+from lib.datasets.copies import is_offline, offline, online
+from lib.datasets.download import RemoteFile, fetch, why_not
 from lib.errors import DataError, WeightsError
 from lib.files import digest_file, digest_json, write_json
 from lib.machine import from_home
@@ -22,13 +20,7 @@ from lib.storage.copies import shown
 
 
 def weights_path(settings: NetworkSettings, cache: Path, mirror: str | None) -> Path:
-    """The file of ImageNet weights: the user's, or torchvision's, fetched once and checked by the digest in its name.
-
-    Raises
-    ------
-    WeightsError
-        When there is no such file, it cannot be fetched, or it is damaged.
-    """
+    """ImageNet weights: the user's file, or torchvision's, checked by its digest. Raises WeightsError when not to be had."""
     if settings.weights_file:
         return own_weights(settings.weights_file)
     try:
@@ -47,13 +39,7 @@ def _file(settings: NetworkSettings) -> RemoteFile:
 
 
 def have_weights(settings: NetworkSettings, cache: Path, mirror: str | None) -> tuple[bool, str]:
-    """Whether ImageNet weights are here or can be had, and in words where, or what to do. Nothing is fetched.
-
-    Raises
-    ------
-    WeightsError
-        When the user's own file is none.
-    """
+    """Whether ImageNet weights can be had, and where, or what to do; nothing is fetched. Raises WeightsError for own ones."""
     try:
         return True, shown(weights_path(settings, cache, offline(mirror)))
     except WeightsError:
@@ -89,10 +75,7 @@ def weights_digest(settings: NetworkSettings, cache: Path, mirror: str | None) -
 
     Those of known networks are drawn once, then remembered; a network of the user's own may be another one by then.
 
-    Raises
-    ------
-    WeightsError
-        When ImageNet weights cannot be had.
+    Raises WeightsError when ImageNet weights cannot be had.
     """
     if settings.weights == "imagenet":
         return digest_file(weights_path(settings, cache, mirror))

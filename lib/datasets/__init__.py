@@ -1,8 +1,4 @@
-"""Data sources: each yields a verified Dataset with a content digest, downloaded once or taken from a mirror.
-
-A new kind of source is one module with `load` and one line `sources.register(settings, module)`. What a dataset was
-understood to be (splits, classes, sizes, formats, what was left out) is its `understood`, an `Understood`.
-"""
+"""Data sources: each yields a verified Dataset with a content digest, downloaded once or taken from a mirror."""
 
 from __future__ import annotations
 
@@ -13,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from lib.datasets.copies import offline
 from lib.datasets.dataset import Dataset, Split, hold_out, take
-from lib.datasets.download import offline
 from lib.datasets.leakage import leakage_warnings, require_no_leakage, shared_images
 from lib.datasets.places import is_url
 from lib.datasets.shrinking import Shrink
@@ -22,6 +18,7 @@ from lib.datasets.sources import EncodedSource, SourceSettings, loader_of, look_
 from lib.datasets.splits import hold_out_rows
 from lib.datasets.understood import LeftOut, Reading, SplitsBy, Understood, Why
 from lib.errors import AbsentError
+from lib.machine import from_home
 
 __all__ = [
     "Dataset",
@@ -48,25 +45,14 @@ def acquire(
 ) -> Dataset:
     """Fetch what is missing, verify, and load; a second call downloads nothing.
 
-    Parameters
-    ----------
-    source : SourceSettings
-        Settings of a registered kind of source, see `lib.datasets.sources`.
-    data_dir : Path
-        Files land under `<data_dir>/raw`.
-    mirror : str, optional
-        "file:///…" or "https://…": taken instead of the public addresses, same relative names.
-    small_copies : sequence of Shrink
-        Of large encoded images these are kept while they are verified, so that who needs them decodes nothing again.
+    `source`: settings of a registered kind of source, see `lib.datasets.sources`.
+    `data_dir`: files land under `<data_dir>/raw`.
+    `mirror`: "file:///…" or "https://…": taken instead of the public addresses, same relative names.
+    `small_copies`: of large encoded images these are kept while they are verified, so that who needs them decodes
+    nothing again.
 
-    Raises
-    ------
-    ConfigError
-        When the kind is not registered.
-    DataError
-        When the data is missing, damaged, or not what it claims to be.
-    StorageError
-        When `data_dir` cannot be written.
+    Raises ConfigError when the kind is not registered; DataError when the data is missing, damaged, or not what it
+    claims to be; StorageError when `data_dir` cannot be written.
     """
     source = _found_from_anywhere(source, mirror)
     if isinstance(source, EncodedSource):
@@ -82,10 +68,7 @@ def splits_ahead(source: SourceSettings, data_dir: Path, mirror: str | None = No
 
     None when that is not known, as of an archive or a URL. An image folder without a test split gets one.
 
-    Raises
-    ------
-    DataError
-        When a folder on this machine is not laid out as a dataset.
+    Raises DataError when a folder on this machine is not laid out as a dataset.
     """
     return look_ahead(source, data_dir / "raw", mirror)
 
@@ -106,7 +89,7 @@ def _absolute(path: str, only_here: bool) -> str | None:
     if "\0" in path:
         return None
     if not os.path.exists(path):  # noqa: PTH110 - Path's raises for some names, as do the next ones'
-        path = os.path.expanduser(path)  # noqa: PTH111
+        path = str(from_home(path))
         as_pattern = re.sub(r"\{[^{}]*\}", "*", path)
         if not (os.path.exists(path) or (only_here and any(True for _ in glob.iglob(as_pattern)))):  # noqa: PTH110, PTH207
             return None

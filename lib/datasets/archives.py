@@ -1,7 +1,4 @@
-"""Unpacking archives safely: no path leaves the target, no links or devices, no bomb; all or nothing.
-
-What an archive is, its content tells and not its name: a zip, or a tar that is plain or compressed.
-"""
+"""Unpacking zips and tars, known by content, safely: nothing outside the target, no links or devices, no bomb."""
 
 from __future__ import annotations
 
@@ -21,15 +18,14 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
-from uuid import uuid4
 
 import pyarrow as pa
 
 from lib.datasets import tars
 from lib.datasets.decoding import IMAGE_ENDINGS
 from lib.datasets.formats import require_no_pointer
-from lib.errors import DataError
-from lib.files import storage_errors, sync_folder
+from lib.errors import DataError, one_line
+from lib.files import storage_errors
 from lib.text import not_utf8
 
 SUFFIXES = (*(".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tbz", ".tar.xz", ".txz", ".tar.zst", ".tzst"),)
@@ -56,7 +52,6 @@ _WITHOUT = "unpack it yourself and give the folder"
 
 
 def is_archive(path: Path) -> bool:
-    """Whether the name ends as an archive's does."""
     return path.name.lower().endswith(SUFFIXES)
 
 
@@ -68,24 +63,14 @@ def begins_as_archive(path: Path) -> bool:
 
 
 def unpack(archive: Path, target: Path) -> None:
-    """Unpack `archive` to the folder `target`, which appears whole or not at all; an existing one is left alone.
-
-    Raises
-    ------
-    DataError
-        When the archive is damaged, encrypted or empty, or holds a path, link or size that is not safe.
-    """
-    if target.exists():
-        return
-    temporary = target.with_name(f".{target.name}.{uuid4().hex[:8]}.tmp")
+    """Unpack to the new folder `target`, or nothing of it. Raises DataError for what is damaged, encrypted, empty, unsafe."""
     try:
         with storage_errors(target), _damage(archive):
-            temporary.mkdir(parents=True)
-            _write(archive, temporary)
-            temporary.rename(target)
-            sync_folder(target.parent)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+            target.mkdir(parents=True)
+            _write(archive, target)
+    except BaseException:
+        shutil.rmtree(target, ignore_errors=True)
+        raise
 
 
 @dataclass(frozen=True)
@@ -147,15 +132,11 @@ def _members(archive: Path) -> Iterator[_Member]:
             yield from _of_tar(archive, file)
 
 
-def _zstd(file: IO[bytes]) -> Any:
-    return pa.CompressedInputStream(pa.PythonFile(file, "r"), "zstd")
-
-
 _COMPRESSIONS: dict[bytes, Callable[[IO[bytes]], Any]] = {
     b"\x1f\x8b": gzip.open,
     b"BZh": bz2.open,
     b"\xfd7zXZ\0": lzma.open,
-    b"\x28\xb5\x2f\xfd": _zstd,
+    b"\x28\xb5\x2f\xfd": lambda file: pa.CompressedInputStream(pa.PythonFile(file, "r"), "zstd"),
 }
 
 
@@ -280,8 +261,7 @@ def _damage(archive: Path) -> Iterator[None]:
         problem = error
     else:
         return
-    reason = " ".join(str(problem).split()) or type(problem).__name__
-    raise DataError(f"archive {archive} is damaged or no archive ({reason}); fetch or make it again")
+    raise DataError(f"archive {archive} is damaged or no archive ({one_line(problem)}); fetch or make it again")
 
 
 def _shown(name: str) -> str:

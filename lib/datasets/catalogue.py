@@ -1,8 +1,7 @@
-"""What a source of encoded images holds: one row an image, in columns, so that a million images take some 100 MB.
+"""What a source of encoded images holds: one row an image, so that a million images take some 200 MB.
 
-A row says where the image lies, its label and split, and, once it was verified, the digest of its decoded pixels or the
-reason why it is no usable image. The catalogue is kept on disk as one Parquet file; what is unchanged since, by size and
-stamp, is not decoded again.
+A row says where an image lies, its label and split, and, once verified, its digest or why it is no usable image. It is kept on
+disk as one Parquet file; what is unchanged since, by size and stamp, is not decoded again.
 """
 
 from __future__ import annotations
@@ -51,10 +50,17 @@ UNVERIFIED, FINE = 0, 1
 UNKNOWN_SIZE, NOT_REGULAR = -1, -2
 """In place of a size: of images within tables until they are read; of what must not be read, such as a pipe."""
 
-_COLUMNS = (
-    *("split", "label", "container", "offset", "size", "stamp", "told"),
-    *("state", "format", "height", "width", "several"),
+_ROW = np.dtype(
+    [
+        *((name, "i1") for name in ("split", "told", "format", "several")),
+        *((name, "<i4") for name in ("label", "container", "state", "height", "width")),
+        *((name, "<i8") for name in ("offset", "size", "stamp")),
+        ("digest", "u1", 16),
+    ]
 )
+_SEEN = ["format", "height", "width", "several", "digest"]
+"""What verification finds."""
+
 _WINDOW = 1 << 13
 _FEW = 1 << 11
 _writing = threading.Lock()
@@ -68,10 +74,13 @@ class Container:
     size: int
     stamp: int
 
+    @property
+    def path(self) -> bytes:
+        """Its name as bytes: file names need not be UTF-8."""
+        return self.name.encode("utf-8", "surrogateescape")
+
 
 class Verified(NamedTuple):
-    """What verification finds of a usable image."""
-
     digest: bytes
     size: int
     format: int
@@ -84,58 +93,53 @@ class Verified(NamedTuple):
 class Catalogue:
     """Columns of n images; see the module.
 
-    Attributes
-    ----------
-    names : LargeBinaryArray of n
-        Path under the root, as bytes: file names need not be UTF-8.
-    columns : mapping of str to integer ndarray, shape (n,)
-        "split" (position in `SPLITS`, or `WHOLE`), "label" (position in `values`, or -1), "container" and "offset" (for
-        images within `containers`), "size" in bytes, "stamp" (changes when the image does), "told" (1 + position of the
-        split that the row itself tells, or 0), "state", and of images that were looked at "format" (see `recognition`), of
-        usable ones "height", "width" and "several" (the file has more frames).
-    digests : ndarray of uint8, shape (n, 16)
-        Of the decoded pixels, where the state is `FINE`.
-    values : list of str
-        The labels as the source writes them.
+    `names`: path under the root, as bytes: file names need not be UTF-8.
+    `columns` (structured ndarray, shape (n,)): "split" (position in `SPLITS`, or `WHOLE`), "label" (position in
+    `values`, or -1), "container" and "offset" (for images within `containers`), "size" in bytes, "stamp" (changes when
+    the image does), "told" (1 + position of the split that the row itself tells, or 0), "state", and of images that
+    were looked at "format" (see `recognition`), of usable ones "height", "width", "several" (the file has more frames)
+    and "digest" (of the decoded pixels, uint8 (16,)).
+    `values`: the labels as the source writes them.
     """
 
     names: Any
-    columns: dict[str, npt.NDArray[Any]]
-    digests: npt.NDArray[np.uint8]
+    columns: npt.NDArray[Any]
     values: list[str]
     containers: list[Container] = field(default_factory=list)
     reasons: list[str] = field(default_factory=list)
+    decoder: str = ""
     _reason_states: dict[str, int] = field(default_factory=dict, repr=False)
 
     @classmethod
     def listed(cls, names: Any, values: Sequence[str], **columns: npt.ArrayLike) -> Catalogue:
         """New rows, not yet verified. A column that is not given is 0; so is one of a single value, repeated."""
-        count = len(names)
-        # np.zeros asks for no memory until a column is written.
-        full = {name: np.zeros(count, _dtype(name)) for name in _COLUMNS}
+        rows = np.zeros(len(names), _ROW)
         for name, column in columns.items():
-            if column is not None and np.any(column):
-                full[name][:] = column
-        return cls(names.cast(pa.large_binary()), full, np.zeros((count, 16), np.uint8), list(values))
+            rows[name] = column
+        return cls(names.cast(pa.large_binary()), rows, list(values))
 
     def __len__(self) -> int:
         return len(self.names)
+
+    @property
+    def digests(self) -> npt.NDArray[np.uint8]:
+        """Of the decoded pixels, where the state is `FINE`: shape (n, 16)."""
+        digests: npt.NDArray[np.uint8] = self.columns["digest"]
+        return digests
 
     def name(self, row: int) -> str:
         """The image's name to be shown; bytes that are no UTF-8 are written as escapes."""
         return shown(self.names[int(row)].as_py())
 
     def reason(self, row: int) -> str:
-        """Why the image is not usable; empty when it is."""
         state = int(self.columns["state"][row])
         return self.reasons[state - FINE - 1] if state > FINE else ""
 
     def accept(self, row: int, found: Verified) -> None:
-        """Note what the image is."""
-        self.columns["state"][row] = FINE
+        noted = self.columns[row]
+        noted["state"], noted["digest"] = FINE, np.frombuffer(found.digest, np.uint8)
         for name in ("size", "format", "height", "width", "several"):
-            self.columns[name][row] = getattr(found, name)
-        self.digests[row] = np.frombuffer(found.digest, np.uint8)
+            noted[name] = getattr(found, name)
 
     def refuse(self, row: int, reason: str, size: int | None = None, form: int = 0) -> None:
         """Note why the image is not usable, and as what format it begins."""
@@ -156,33 +160,27 @@ class Catalogue:
 
     def adopt(self, known: Catalogue) -> None:
         """Take from `known` what was verified of rows of the same name, size and stamp."""
-        if self.names.equals(known.names):
-            positions = np.arange(len(self))
-        else:
+        at = np.arange(len(self))
+        if not self.names.equals(known.names):
             found = pc.index_in(self.names, value_set=known.names)
-            positions = found.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
-        for start in range(0, len(self), _WINDOW):
-            rows = np.arange(start, min(start + _WINDOW, len(self)))
-            at = positions[rows]
-            rows, at = rows[at >= 0], at[at >= 0]
-            same = known.columns["state"][at] != UNVERIFIED
-            for name in ("size", "stamp"):
-                same &= known.columns[name][at] == self.columns[name][rows]
-            rows, at = rows[same], at[same]
-            for name in ("format", "height", "width", "several"):
-                self.columns[name][rows] = known.columns[name][at]
-            self.digests[rows] = known.digests[at]
-            self.columns["state"][rows] = np.minimum(known.columns["state"][at], FINE)
-            for row, there in zip(*(each[known.columns["state"][at] > FINE] for each in (rows, at)), strict=True):
-                self.refuse(int(row), known.reason(int(there)), form=int(known.columns["format"][there]))
+            at = found.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+        rows = np.flatnonzero(at >= 0)
+        at = at[rows]
+        same = known.columns["state"][at] != UNVERIFIED
+        for name in ("size", "stamp"):
+            same &= known.columns[name][at] == self.columns[name][rows]
+        rows, at = rows[same], at[same]
+        self.columns[_SEEN][rows] = known.columns[_SEEN][at]
+        self.columns["state"][rows] = np.minimum(known.columns["state"][at], FINE)
+        refused = known.columns["state"][at] > FINE
+        for row, there in zip(rows[refused].tolist(), at[refused].tolist(), strict=True):
+            self.refuse(row, known.reason(there), form=int(known.columns["format"][there]))
 
     def part(self, container: int) -> Catalogue:
-        """The rows of one container, as they are."""
-        start, stop = np.searchsorted(self.columns["container"], [container, container + 1])
-        rows = slice(int(start), int(stop))
-        columns = {name: column[rows] for name, column in self.columns.items()}
-        names = self.names.slice(rows.start, rows.stop - rows.start)
-        return Catalogue(names, columns, self.digests[rows], self.values, reasons=self.reasons)
+        start, stop = np.searchsorted(self.columns["container"], [container, container + 1]).tolist()
+        return Catalogue(
+            self.names.slice(start, stop - start), self.columns[start:stop], self.values, reasons=self.reasons
+        )
 
     def sorted_by_path(self) -> Catalogue:
         """The rows of a new catalogue in the order of their paths, compared part by part."""
@@ -191,9 +189,7 @@ class Catalogue:
         return self.taken(order.to_numpy())
 
     def taken(self, rows: npt.NDArray[np.integer[Any]]) -> Catalogue:
-        """Some rows of a new catalogue, in this order."""
-        columns = {name: column[rows] if column.any() else column[: len(rows)] for name, column in self.columns.items()}
-        return Catalogue(self.names.take(pa.array(rows)), columns, self.digests[: len(rows)], self.values)
+        return Catalogue(self.names.take(pa.array(rows)), self.columns[rows], self.values)
 
     def same_rows(self, other: Catalogue) -> bool:
         """Whether both list the same images with the same stamps, whatever is known of them."""
@@ -228,7 +224,6 @@ class CatalogueBuilder:
         reason: str | None = None,
         told: int = 0,
     ) -> None:
-        """One more image; with a reason, when it is known to be of no use."""
         if reason is not None:
             self._reasons.append((len(self._columns["size"]), reason))
         code = -1 if label is None else self._values.setdefault(label, len(self._values))
@@ -243,7 +238,6 @@ class CatalogueBuilder:
         self._names.clear()
 
     def catalogue(self) -> Catalogue:
-        """What was collected."""
         self._close()
         columns = {name: np.frombuffer(column, column.typecode) for name, column in self._columns.items()}
         found = Catalogue.listed(pa.concat_arrays(self._windows), list(self._values), **columns)
@@ -257,30 +251,21 @@ def shown(name: bytes) -> str:
     return name.decode("utf-8", "backslashreplace")
 
 
-def _dtype(name: str) -> type[np.signedinteger[Any]]:
-    if name in ("split", "told", "format", "several"):
-        return np.int8
-    return np.int64 if name in ("offset", "size", "stamp") else np.int32
-
-
 def join_rows(parts: Sequence[Catalogue], containers: Sequence[Container] = ()) -> Catalogue:
     """The rows of several catalogues, with one list of labels; of containers, if given, each part is one."""
     values: dict[str, int] = {}
-    names = [part.names for part in parts]
-    whole = Catalogue.listed(names[0] if len(names) == 1 else pa.concat_arrays(names), ())
+    names = parts[0].names if len(parts) == 1 else pa.concat_arrays([part.names for part in parts])
+    whole = Catalogue(names, np.concatenate([part.columns for part in parts]), [])
     start = 0
     for number, part in enumerate(parts):
-        rows = slice(start, start + len(part))
+        rows = whole.columns[start : start + len(part)]
         codes = np.array([*(values.setdefault(value, len(values)) for value in part.values), -1], np.int32)
-        for name in _COLUMNS:
-            _put(whole.columns[name], rows, part.columns[name])
-        whole.columns["label"][rows] = codes[part.columns["label"]]  # -1 takes the last one
+        rows["label"] = codes[part.columns["label"]]  # -1 takes the last one
         if containers:
-            whole.columns["container"][rows] = number
-        _put(whole.digests, rows, part.digests)
+            rows["container"] = number
         for row in np.flatnonzero(part.columns["state"] > FINE).tolist():
             whole.refuse(start + row, part.reason(row), form=int(part.columns["format"][row]))
-        start = rows.stop
+        start += len(part)
     whole.values, whole.containers = list(values), list(containers)
     return whole
 
@@ -300,50 +285,34 @@ def give_back() -> None:
     pa.default_memory_pool().release_unused()
 
 
-def _put(column: npt.NDArray[Any], rows: slice, content: npt.NDArray[Any]) -> None:
-    if content.any():  # what stays 0 takes no memory
-        column[rows] = content
-
-
 def save(catalogue: Catalogue, path: Path, decoder: str) -> None:
     """Write the catalogue atomically. Raises StorageError."""
     metadata = {
-        "probeflow.decoder": decoder,
-        "probeflow.values": json.dumps(catalogue.values),
-        "probeflow.reasons": json.dumps(catalogue.reasons),
-        "probeflow.containers": json.dumps([[each.name, each.size, each.stamp] for each in catalogue.containers]),
+        "decoder": decoder,
+        "values": json.dumps(catalogue.values),
+        "reasons": json.dumps(catalogue.reasons),
+        "containers": json.dumps([[each.name, each.size, each.stamp] for each in catalogue.containers]),
+        "digest": _digest(catalogue, decoder),
+        "row": str(_ROW.descr),
     }
-    metadata["probeflow.digest"] = _digest(catalogue, decoder)
-    digests = pa.FixedSizeBinaryArray.from_buffers(
-        pa.binary(16), len(catalogue), [None, pa.py_buffer(np.ascontiguousarray(catalogue.digests))]
-    )
-    columns = {name: pa.array(column) for name, column in catalogue.columns.items()}
-    table = pa.table({"name": catalogue.names, **columns, "digest": digests}).replace_schema_metadata(metadata)
+    packed = pa.py_buffer(np.ascontiguousarray(catalogue.columns))
+    rows = pa.FixedSizeBinaryArray.from_buffers(pa.binary(_ROW.itemsize), len(catalogue), [None, packed])
+    table = pa.table({"name": catalogue.names, "row": rows}).replace_schema_metadata(metadata)
+    options = {"compression": "zstd", "use_dictionary": False, "write_page_checksum": True}
     with _writing, atomic_path(path) as temporary:
-        pq.write_table(
-            table,
-            temporary,
-            row_group_size=_WINDOW,
-            compression="zstd",
-            use_dictionary=False,
-            write_page_checksum=True,
-        )
+        pq.write_table(table, temporary, row_group_size=_WINDOW, **options)
 
 
 def read(path: Path, decoder: str | None) -> Catalogue | None:
     """The catalogue on disk; None when there is none, it is damaged, or another decoder verified it."""
     try:
         with pq.ParquetFile(path, pre_buffer=False, page_checksum_verification=True) as file:
-            stored = file.schema_arrow.metadata
-            metadata = {name: stored[f"probeflow.{name}".encode()].decode() for name in _METADATA}
-            if decoder is not None and metadata["decoder"] != decoder:
+            metadata = {name.decode(): value.decode() for name, value in file.schema_arrow.metadata.items()}
+            if (decoder is not None and metadata["decoder"] != decoder) or metadata["row"] != str(_ROW.descr):
                 return None
-            catalogue = Catalogue.listed(_column(file, "name"), json.loads(metadata["values"]))
-            for name in _COLUMNS:  # one at a time, so that little lies in memory twice
-                catalogue.columns[name][:] = _column(file, name).to_numpy()
-            digests = _column(file, "digest")
-        flat = np.frombuffer(digests.buffers()[1], np.uint8)[16 * digests.offset :][: 16 * len(digests)]
-        catalogue.digests[:] = flat.reshape(-1, 16)
+            rows, names = _column(file, "row"), _column(file, "name")
+        columns = np.frombuffer(rows.buffers()[1], _ROW)[rows.offset :][: len(rows)].copy()
+        catalogue = Catalogue(names, columns, json.loads(metadata["values"]), decoder=metadata["decoder"])
         catalogue.reasons = json.loads(metadata["reasons"])
         catalogue.containers = [Container(*each) for each in json.loads(metadata["containers"])]
     except Exception:  # a damaged file makes Arrow raise what it likes
@@ -356,9 +325,6 @@ def read(path: Path, decoder: str | None) -> Catalogue | None:
     return catalogue
 
 
-_METADATA = ("decoder", "values", "reasons", "containers", "digest")
-
-
 def _digest(catalogue: Catalogue, decoder: str) -> str:
     """Of all that is kept: a bit that a disk lost must not make another dataset."""
     digest = hashlib.sha256(repr((decoder, catalogue.values, catalogue.reasons, catalogue.containers)).encode())
@@ -366,8 +332,7 @@ def _digest(catalogue: Catalogue, decoder: str) -> str:
         names = catalogue.names.slice(start, _WINDOW)
         digest.update(pc.binary_length(names).to_numpy().tobytes())
         digest.update(b"".join(names.to_pylist()))
-    for column in (*(catalogue.columns[name] for name in _COLUMNS), catalogue.digests):
-        digest.update(np.ascontiguousarray(column).data)
+    digest.update(np.ascontiguousarray(catalogue.columns).view(np.uint8).data)
     return digest.hexdigest()
 
 
@@ -389,9 +354,4 @@ def forget(path: Path, name: bytes, container: int | None) -> None:
         listed = known.containers[container]
         known.containers[container] = Container(listed.name, -1, 0)
     with suppress(StorageError):
-        save(known, path, _decoder_of(path))
-
-
-def _decoder_of(path: Path) -> str:
-    metadata: dict[bytes, bytes] = pq.read_schema(path).metadata
-    return metadata[b"probeflow.decoder"].decode()
+        save(known, path, known.decoder)

@@ -1,22 +1,18 @@
-"""CIFAR-10, any two or more of its classes.
-
-The original archive holds pickles; they are read only after its md5 has matched, once, into our own .npz.
-"""
+"""CIFAR-10, any of its classes. Its archive holds pickles, read only once its md5 has matched, into our own .npz."""
 
 from __future__ import annotations
 
 import pickle
 import tarfile
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from lib.datasets.copies import Stamp, keep
+from lib.datasets.copies import Stamp, is_offline, keep
 from lib.datasets.dataset import Dataset, Split, build
-from lib.datasets.download import RemoteFile, fetch, is_offline
+from lib.datasets.download import RemoteFile, fetch
 from lib.datasets.sources import CIFAR10_CLASSES, Cifar10
 from lib.errors import ConfigError, DataError
 
@@ -36,17 +32,14 @@ _TAKEN = {
 
 
 def load(source: Cifar10, raw: Path, mirror: str | None) -> Dataset:
-    """5,000 training and 1,000 test images of 32x32x3 for each class, labelled in the order the classes were given.
-
-    Raises
-    ------
-    ConfigError
-        For an unknown class.
-    """
+    """5,000 training, 1,000 test images (32, 32, 3) a class, in the order given. Raises ConfigError for unknown ones."""
     unknown = [name for name in source.classes if name not in CIFAR10_CLASSES]
     if unknown:
         raise ConfigError(f"CIFAR-10 has no class {unknown[0]!r}; it has: {', '.join(CIFAR10_CLASSES)}")
-    arrays = _arrays(raw / "cifar10", mirror)
+    folder = raw / "cifar10"
+    kept = keep(folder / f"cifar10-{str(_ARCHIVE.digest)[:8]}.npz", _Unpickled(folder, mirror), is_offline(mirror))
+    with np.load(kept, allow_pickle=False) as stored:
+        arrays = {name: stored[name] for name in stored.files}
     wanted = [CIFAR10_CLASSES.index(name) for name in source.classes]
     splits = {}
     for split in ("train", "test"):
@@ -74,7 +67,9 @@ class _Unpickled:
         content: dict[str, Any] = {}
         with tarfile.open(archive) as tar:
             for split, names in _BATCHES.items():
-                batches = [_Batch(BytesIO(_member(tar, name)), encoding="latin1").load() for name in names]
+                # They are there, for the archive's md5 has matched.
+                members = [tar.extractfile(f"{_FOLDER}/{name}") for name in names]
+                batches = [_Batch(member, encoding="latin1").load() for member in members if member is not None]
                 pixels = np.concatenate([batch["data"] for batch in batches])
                 content[f"{split}_images"] = pixels.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
                 content[f"{split}_labels"] = np.concatenate([np.array(batch["labels"], np.int64) for batch in batches])
@@ -89,15 +84,3 @@ class _Batch(pickle.Unpickler):
         if (module.replace("numpy._core", "numpy.core"), name) not in _TAKEN:
             raise DataError(f"CIFAR-10's archive holds {module}.{name}, which is not taken; fetch the original")
         return super().find_class(module, name)
-
-
-def _member(tar: tarfile.TarFile, name: str) -> bytes:
-    content = tar.extractfile(f"{_FOLDER}/{name}")
-    assert content is not None  # the archive's md5 has matched
-    return content.read()
-
-
-def _arrays(folder: Path, mirror: str | None) -> dict[str, np.ndarray]:
-    kept = keep(folder / f"cifar10-{str(_ARCHIVE.digest)[:8]}.npz", _Unpickled(folder, mirror), is_offline(mirror))
-    with np.load(kept, allow_pickle=False) as stored:
-        return {name: stored[name] for name in stored.files}

@@ -11,8 +11,6 @@ _TOLD = 5
 def matching(name: str, names: Collection[str]) -> str | None:
     """The one of some names that is this name, or that is the same text in Unicode's normal form; None when there is none.
 
-    Examples
-    --------
     >>> matching("caf\\u00e9", ["cafe\\u0301", "bar"]) == "cafe\\u0301"
     True
     """
@@ -27,8 +25,6 @@ def matching(name: str, names: Collection[str]) -> str | None:
 def looks(name: str) -> str:
     """What a name looks like: without case, spaces around it, and characters that take no room.
 
-    Examples
-    --------
     >>> looks("Cat\\u200b ")
     'cat'
     """
@@ -39,8 +35,6 @@ def looks(name: str) -> str:
 def alike(names: Sequence[str]) -> list[str]:
     """A warning of classes whose names look alike; none where all look different.
 
-    Examples
-    --------
     >>> alike(["cat", "dog", "cat "])
     ["classes that look alike are taken as different ones: 'cat' and 'cat '; give the images of one class one name"]
     """

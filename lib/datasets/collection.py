@@ -38,13 +38,7 @@ NO_SAMPLE = "no sample: neither an image nor a label"
 
 _TO_DEAL = "to part train and test"
 _QUARANTINE = pa.schema(
-    [
-        ("name", pa.string()),
-        ("split", pa.string()),
-        ("label", pa.string()),
-        ("bytes", pa.int64()),
-        ("reason", pa.string()),
-    ]
+    [*((name, pa.string()) for name in ("name", "split", "label")), ("bytes", pa.int64()), ("reason", pa.string())]
 )
 
 
@@ -52,30 +46,17 @@ _QUARANTINE = pa.schema(
 class Collection:
     """A source's images before they are a dataset.
 
-    Attributes
-    ----------
-    name : str
-        Of the dataset.
-    shown : str
-        Where it lies, to be shown.
-    origin : str
-        The same in words.
-    class_names : sequence of str
-        In the order of the dataset's labels.
-    classes : ndarray of int32, shape (len(catalogue.values),)
-        The class of each of the catalogue's label values, or -1 where it is not wanted.
-    file : Path
-        Where the catalogue is kept.
-    is_new : bool
-        Whether what is kept there lists other images.
-    reading : Reading
-        What tells the splits, and what the listing left out.
-    notes : sequence of str
-        What the listing found that a reader should know.
-    files : bool
-        Whether rows are whatever files there are, and not what the source itself calls images.
-    copy : Path or None
-        The folder they were unpacked to, of an archive's.
+    `shown`: where it lies, to be shown.
+    `origin`: the same in words.
+    `class_names`: in the order of the dataset's labels.
+    `classes` (int32, shape (len(catalogue.values),)): the class of each of the catalogue's label values, or -1 where it
+    is not wanted.
+    `file`: where the catalogue is kept.
+    `is_new`: whether what is kept there lists other images.
+    `reading`: what tells the splits, and what the listing left out.
+    `notes`: what the listing found that a reader should know.
+    `files`: whether rows are whatever files there are, and not what the source itself calls images.
+    `copy`: the folder they were unpacked to, of an archive's.
     """
 
     name: str
@@ -95,13 +76,7 @@ class Collection:
 
 
 def dataset_of(collection: Collection, source: EncodedSource) -> Dataset:
-    """Verify what is new and build the dataset.
-
-    Raises
-    ------
-    DataError
-        When an image is unreadable and the source refuses such, or a class has too few usable images.
-    """
+    """Verify what is new. Raises DataError for unreadable images that are refused, or a class with too few usable."""
     catalogue = collection.catalogue
     columns = catalogue.columns
     classes = np.append(collection.classes, np.int32(-1))[columns["label"]]  # label -1 takes the last one
@@ -263,17 +238,11 @@ def classes_of(
 ) -> tuple[list[str], npt.NDArray[np.int32]]:
     """The class names, and the class of each of the catalogue's label values (-1 where it is not wanted).
 
-    Parameters
-    ----------
-    wanted : sequence of str, optional
-        The classes to take, in this order; else all that occur. Names that are one text to Unicode are one, as train has it.
-    order : sequence of str, optional
-        Their order where the source tells one; else numbers by value, or names by the alphabet.
+    `wanted`: the classes to take, in this order; else all that occur. Names that are one text to Unicode are one, as
+    train has it.
+    `order`: their order where the source tells one; else numbers by value, or names by the alphabet.
 
-    Raises
-    ------
-    DataError
-        When a wanted class does not occur, or there are fewer than two.
+    Raises DataError when a wanted class does not occur, or there are fewer than two.
     """
     labels, split = catalogue.columns["label"], catalogue.columns["split"]
     train = dict.fromkeys(catalogue.values[code] for code in np.unique(labels[(split <= 0) & (labels >= 0)]))

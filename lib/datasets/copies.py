@@ -29,26 +29,41 @@ _unasked: dict[str, float] = {}
 """Origins that could not be asked, and when: a network that is away costs a run one time-out, and one line."""
 
 
+_NOWHERE = "nowhere:"
+"""What a mirror begins with from which nothing is fetched; see `offline`."""
+
+
+def offline(mirror: str | None) -> str:
+    """The mirror as one whose copies on this machine are used, and from which nothing is fetched."""
+    return mirror if mirror is not None and is_offline(mirror) else f"{_NOWHERE}{mirror or ''}"
+
+
+def is_offline(mirror: str | None) -> bool:
+    """Whether nothing is to be fetched."""
+    return mirror is not None and mirror.startswith(_NOWHERE)
+
+
+def online(mirror: str | None) -> str | None:
+    """The mirror that `offline` was given."""
+    return (mirror or "").removeprefix(_NOWHERE) or None
+
+
 class Origin(Protocol):
     """What a copy is of."""
 
     @property
     def shown(self) -> str:
         """Its address, without secrets."""
-        ...
 
     @property
     def is_near(self) -> bool:
         """Whether it is asked without a network."""
-        ...
 
     def stamp(self) -> Stamp:
         """What tells its present version. Raises OSError or ProbeflowError when that cannot be had."""
-        ...
 
     def copy(self, target: Path) -> None:
         """Write it to the file `target`. Raises OSError or ProbeflowError."""
-        ...
 
 
 class _Note(BaseModel):
@@ -63,17 +78,10 @@ class _Note(BaseModel):
 def keep(copy: Path, origin: Origin, offline: bool = False) -> Path:
     """Make sure that `copy`, the only file of its name in its folder that is made so, is the whole of `origin`; returns it.
 
-    Parameters
-    ----------
-    offline : bool
-        Ask no network and make nothing.
+    `offline`: ask no network and make nothing.
 
-    Raises
-    ------
-    AbsentError
-        When it would have to be made and `offline` is set.
-    OSError, ProbeflowError
-        When the origin cannot be copied.
+    Raises AbsentError when it would have to be made and `offline` is set; OSError, ProbeflowError when the origin
+    cannot be copied.
     """
     if _is_current(copy, origin, offline):
         return copy

@@ -1,7 +1,4 @@
-"""What every source yields: named splits of uint8 images with labels, and a digest of their content.
-
-Digits, letters and photographs are all images here; `fill` and `pixels` are the view an MLP trains on.
-"""
+"""What every source yields: splits of uint8 images with labels, and a digest of their content."""
 
 from __future__ import annotations
 
@@ -44,14 +41,10 @@ _SIZES_SHOWN = 3
 class Split:
     """One split of a dataset.
 
-    Attributes
-    ----------
-    images : Images
-        n images; a (n, height, width[, 3]) uint8 array, or files decoded on access.
-    labels : ndarray of int64, shape (n,)
-        Index into the dataset's class names.
-    groups : ndarray of int64, shape (n,), or None
-        Images of one group (overlapping patches of one block) must never be parted between splits.
+    `images`: n images; a (n, height, width[, 3]) uint8 array, or files decoded on access.
+    `labels` (int64, shape (n,)): index into the dataset's class names.
+    `groups` (int64, shape (n,), or None): images of one group (overlapping patches of one block) must never be parted
+    between splits.
     """
 
     images: Images
@@ -70,30 +63,18 @@ class Split:
 class Dataset:
     """A verified dataset in memory or on disk.
 
-    Attributes
-    ----------
-    name : str
-        The source's name, e.g. "mnist".
-    class_names : tuple of str
-        One per label value.
-    splits : mapping of str to Split
-        "train" always; "validation" and "test" where the source has them.
-    digest : str
-        SHA-256 over class names and every split's images and labels in order.
-    origin : str
-        Where the data came from, in words.
-    maximum : int
-        The largest pixel value the source uses (255, or 16 for scikit-learn's digits, 1 for binary letters).
-    warnings : tuple of str
-        What a reader of results should know, e.g. unreadable files that were set aside.
-    quarantined : pyarrow.Table, or None
-        The images that were set aside: name, split (null when not dealt yet), label (the class's name), bytes, reason.
-    source : dict, or None
-        The settings that it was acquired with.
-    reading : Reading
-        How the source was read: what tells the splits, formats, and what was left out. See `understood`.
-    mirror : str, or None
-        The mirror under which paths of `source` are names, perhaps with credentials; None when none is.
+    `name`: the source's name, e.g. "mnist".
+    `class_names`: one per label value.
+    `splits`: "train" always; "validation" and "test" where the source has them.
+    `digest`: SHA-256 over class names and every split's images and labels in order.
+    `origin`: where the data came from, in words.
+    `maximum`: the largest pixel value the source uses (255, or 16 for scikit-learn's digits, 1 for binary letters).
+    `warnings`: what a reader of results should know, e.g. unreadable files that were set aside.
+    `quarantined`: the images that were set aside: name, split (null when not dealt yet), label (the class's name),
+    bytes, reason.
+    `source`: the settings that it was acquired with.
+    `reading`: how the source was read: what tells the splits, formats, and what was left out. See `understood`.
+    `mirror`: the mirror under which paths of `source` are names, perhaps with credentials; None when none is.
     """
 
     name: str
@@ -121,25 +102,13 @@ class Dataset:
         return self._digests[split]
 
     def hold_out(self, fraction: float, seed: int) -> tuple[Rows, Rows]:
-        """Training rows kept and held out, both sorted; groups and exact duplicates stay whole. See `hold_out_rows`.
-
-        Raises
-        ------
-        DataError
-            When a class has too few groups to leave one on each side.
-        """
+        """Training rows kept and held out, sorted; groups and duplicates whole. Raises DataError as `hold_out_rows`."""
         train = self.splits["train"]
         digests, where = self.digests("train"), f"train of {self.name!r}"
         return hold_out_rows(train.labels, fraction, seed, train.groups, digests, self.class_names, where)
 
     def fold(self, fold: int, folds: int) -> tuple[Rows, Rows]:
-        """Training rows kept and held out, both sorted, where the fold of this place is held out. See `fold_rows`.
-
-        Raises
-        ------
-        DataError
-            When a class has fewer groups than there are folds.
-        """
+        """Training rows kept, and held out in the fold of this place, sorted. Raises DataError as `fold_rows`."""
         train = self.splits["train"]
         digests, where = self.digests("train"), f"train of {self.name!r}"
         return fold_rows(train.labels, fold, folds, train.groups, digests, self.class_names, where)
@@ -156,13 +125,7 @@ class Dataset:
             raise too_few(short, self.class_names, f"{split} of {self.name!r}", reason)
 
     def require(self, split: str, reason: str) -> Split:
-        """The split of that name.
-
-        Raises
-        ------
-        DataError
-            When the dataset has none; `reason` says who needs it.
-        """
+        """The split of that name. Raises DataError when the dataset has none; `reason` says who needs it."""
         if split not in self.splits:
             known = ", ".join(self.splits)
             raise DataError(f"dataset {self.name!r} has no {split} split (it has: {known}), but {reason}")
@@ -191,35 +154,30 @@ class Dataset:
         )
 
     def pixel_shape(self) -> Shape | None:
-        """The shape that all images of all splits have; None when there are several, see `shapes`."""
+        """The shape that all images of all splits have; None when there are several."""
         return next(iter(self.shapes)) if len(self.shapes) == 1 else None
 
     def require_pixel_shape(self) -> Shape:
-        """The shape that all images have.
-
-        Raises
-        ------
-        DataError
-            When there are several; it names the most frequent ones.
-        """
-        return _only(self.shapes, self.name)
+        """The shape that all images have. Raises DataError when there are several; it names the most frequent ones."""
+        if len(self.shapes) == 1:
+            return next(iter(self.shapes))
+        if not self.shapes:
+            raise DataError(f"dataset {self.name!r} has no images; add some")
+        shown = [f"{size_words(shape)}: {count:,}" for shape, count in list(self.shapes.items())[:_SIZES_SHOWN]]
+        more = " …" if len(self.shapes) > _SIZES_SHOWN else ""
+        raise DataError(
+            f"dataset {self.name!r} has images of several sizes ({', '.join(shown)}{more}) and pixels need one; "
+            "resize them to one size, or use features"
+        )
 
     def fill(self, out: npt.NDArray[np.float32], split: str, rows: Rows) -> None:
         """Write the pixels of some rows of a split to `out`, scaled to [0, 1], reading a few megabytes at a time.
 
-        Parameters
-        ----------
-        out : ndarray of float32, shape (n, height * width * channels)
-            All of it is written: value / `maximum` in float32.
-        rows : ndarray of int64, shape (n,)
-            Positions in the split, in any order, also repeated.
+        `out` (float32, shape (n, height * width * channels)): all of it is written: value / `maximum` in float32.
+        `rows` (int64, shape (n,)): positions in the split, in any order, also repeated.
 
-        Raises
-        ------
-        ChangedError
-            When an image is no longer the one that was verified.
-        DataError
-            When the images are of several sizes, or one cannot be read.
+        Raises ChangedError when an image is no longer the one that was verified; DataError when the images are of
+        several sizes, or one cannot be read.
         """
         expected = (len(rows), math.prod(self.require_pixel_shape()))
         if out.shape != expected or out.dtype != np.float32:
@@ -227,13 +185,7 @@ class Dataset:
         self._fill(out, self.splits[split].images, rows)
 
     def pixels(self, split: str) -> npt.NDArray[np.float32]:
-        """All images of a split as float32 rows in [0, 1], shape (n, height * width * channels).
-
-        Raises
-        ------
-        DataError
-            When the images are not all of one size.
-        """
+        """A split as float32 rows in [0, 1], (n, height * width * channels). Raises DataError for several sizes."""
         rows = np.arange(len(self.splits[split]))
         pixels = np.empty((len(rows), math.prod(self.require_pixel_shape())), np.float32)
         self.fill(pixels, split, rows)
@@ -260,21 +212,7 @@ class Dataset:
                 advance(count)
 
 
-def _only(shapes: Mapping[Shape, int], name: str) -> Shape:
-    if len(shapes) == 1:
-        return next(iter(shapes))
-    if not shapes:
-        raise DataError(f"dataset {name!r} has no images; add some")
-    shown = [f"{size_words(shape)}: {count:,}" for shape, count in list(shapes.items())[:_SIZES_SHOWN]]
-    more = " …" if len(shapes) > _SIZES_SHOWN else ""
-    raise DataError(
-        f"dataset {name!r} has images of several sizes ({', '.join(shown)}{more}) and pixels need one; "
-        "resize them to one size, or use features"
-    )
-
-
 def take(split: Split, rows: Rows) -> Split:
-    """Some rows of a split."""
     groups = None if split.groups is None else split.groups[rows]
     return Split(take_images(split.images, rows), split.labels[rows], groups)
 

@@ -1,9 +1,8 @@
 """One encoded image to uint8 RGB, or the reason why not: whatever the bytes are, a caller gets one of the two.
 
-EXIF orientation is applied, alpha is laid on white, 16-bit grey is cut to 8 bits, and of several frames the first is
-taken. The number of pixels is checked by the header before anything is decoded. Pixels decide: side data that is broken
-or too large, such as texts and colour profiles, is left out. A large JPEG is decoded at a half, quarter
-or eighth of its size: libjpeg then skips the finest frequencies, which the shrinking to a network's input would average away.
+EXIF orientation is applied, alpha is laid on white, 16-bit grey is cut to 8 bits, the first of several frames is taken, and side
+data that is broken or too large is left out. A large JPEG is decoded at a part of its size: libjpeg then skips the finest
+frequencies, which the shrinking to a network's input would average away.
 """
 
 from __future__ import annotations
@@ -23,6 +22,7 @@ import numpy.typing as npt
 from lib.datasets.formats import what_it_is
 from lib.datasets.images import image_digest
 from lib.datasets.side_data import bare, lighter
+from lib.errors import one_line
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -93,10 +93,8 @@ class Decoded:
 class Decoder:
     """Decodes encoded images of up to `largest_pixels` pixels; safe to call from several threads at once.
 
-    Parameters
-    ----------
-    scaled_side : int or None
-        JPEGs are decoded at the smallest scale whose shorter side has at least so many pixels; None: at their full size.
+    `scaled_side`: JPEGs are decoded at the smallest scale whose shorter side has at least so many pixels; None: at
+    their full size.
     """
 
     def __init__(self, largest_pixels: int = LARGEST_PIXELS, scaled_side: int | None = None) -> None:
@@ -131,10 +129,7 @@ class Decoder:
         return self._decode(data, look_for_frames=False).pixels
 
     def digest(self, data: bytes, pixels: npt.NDArray[np.uint8]) -> bytes:
-        """16-byte digest of an image, of its pixels.
-
-        Of more than four million: of some of them, of the file without its side data, and of what decodes it.
-        """
+        """16 bytes: of the pixels; of over four million, of some of them, the file without side data, and the decoder."""
         if pixels.shape[0] * pixels.shape[1] <= _COPIED:
             return image_digest(pixels)
         digest = hashlib.blake2b(self.identity.encode(), digest_size=16)
@@ -145,10 +140,8 @@ class Decoder:
     def inspect(self, data: bytes) -> Decoded:
         """The image's pixels and whether it has more frames. Raises UnreadableError.
 
-        Raises
-        ------
-        UnreadableError
-            When the bytes are empty, no image, damaged, have too many pixels, or a pixel format without an agreed meaning.
+        Raises UnreadableError when the bytes are empty, no image, damaged, have too many pixels, or a pixel format
+        without an agreed meaning.
         """
         return self._decode(data, look_for_frames=True)
 
@@ -172,7 +165,7 @@ class Decoder:
             except UnidentifiedImageError:
                 reason = what_it_is(data)
             except Exception as error:  # hostile bytes make Pillow's parsers raise nearly anything
-                reason = " ".join(str(error).split()) or type(error).__name__
+                reason = one_line(error)
         raise UnreadableError(reason)
 
     def _decoded(self, data: bytes, look_for_frames: bool) -> Decoded:

@@ -13,7 +13,6 @@ _SEED = 0
 
 
 def load(source: Digits, raw: Path, mirror: str | None) -> Dataset:
-    """Split the digits into train and test, stratified by class."""
     from sklearn.datasets import load_digits
 
     bunch = load_digits()

@@ -1,7 +1,6 @@
 """Fetching one file: from the mirror when there is one, else from its public addresses; resumed, checked, atomic.
 
-A file with a published digest is compared with it at each use; any other is a copy that is compared with its origin
-(`lib.datasets.copies`), in a folder of its own for each address.
+A file with a published digest is compared with it at each use; any other with its origin (`lib.datasets.copies`).
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lib.datasets.copies import Origin, keep
+from lib.datasets.copies import Origin, is_offline, keep, online
 from lib.datasets.origins import UnavailableError, digest_of, origin_of
 from lib.errors import AbsentError, DataError
 from lib.files import atomic_path, digest_file
@@ -20,34 +19,10 @@ from lib.locks import alone
 _LONGEST_NAME = 100
 """Bytes of the name of a copy; temporary files beside it have longer ones."""
 
-_NOWHERE = "nowhere:"
-"""What a mirror begins with from which nothing is fetched; see `offline`."""
-
-
-def offline(mirror: str | None) -> str:
-    """The mirror as one whose copies on this machine are used, and from which nothing is fetched."""
-    return mirror if mirror is not None and is_offline(mirror) else f"{_NOWHERE}{mirror or ''}"
-
-
-def is_offline(mirror: str | None) -> bool:
-    """Whether nothing is to be fetched."""
-    return mirror is not None and mirror.startswith(_NOWHERE)
-
-
-def online(mirror: str | None) -> str | None:
-    """The mirror that `offline` was given."""
-    return (mirror or "").removeprefix(_NOWHERE) or None
-
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A file to have: its name under a mirror, its public addresses, and what proves it whole.
-
-    Attributes
-    ----------
-    digest : str or None
-        Its published digest, or the first letters of it.
-    """
+    """A file to have: its name under a mirror, its public addresses, and (the beginning of) its published digest."""
 
     name: str
     urls: Sequence[str] = ()
@@ -55,7 +30,6 @@ class RemoteFile:
     digest: str | None = None
 
     def is_whole(self, path: Path) -> bool:
-        """Whether `path` has the published digest."""
         return path.is_file() and digest_file(path, self.algorithm).startswith(self.digest or "")
 
 
@@ -80,18 +54,11 @@ def why_not(file: RemoteFile, mirror: str | None) -> str | None:
 def fetch(file: RemoteFile, folder: Path, mirror: str | None) -> Path:
     """Make sure that the whole file is under `folder` and return its path; a right copy is left alone.
 
-    Parameters
-    ----------
-    mirror : str or None
-        "file:///…", "https://…" (perhaps with USER:PASSWORD@, never shown) or "s3://…"; when given, `<mirror>/<name>` is
-        the only place asked.
+    `mirror`: "file:///…", "https://…" (perhaps with USER:PASSWORD@, never shown) or "s3://…"; when given,
+    `<mirror>/<name>` is the only place asked.
 
-    Raises
-    ------
-    DataError
-        When no place has it, or what came is damaged. A partial download stays and is resumed next time.
-    AbsentError
-        When it is not there and the mirror is `offline`.
+    Raises DataError when no place has it, or what came is damaged (a partial download is resumed next time);
+    AbsentError when it is not there and the mirror is `offline`.
     """
     target = folder / file_name(file.name)
     if file.digest is not None and file.is_whole(target):

@@ -1,12 +1,9 @@
-"""Images that lie encoded in files, archives or tables, decoded on access; nothing of them stays in memory.
-
-Every image that is read is compared with the digest it was verified with: a feature never belongs to other pixels than
-the ones in the dataset's digest.
-"""
+"""Images that lie encoded in files, archives or tables, decoded on access and compared with their digest at each reading."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -18,7 +15,7 @@ from lib.datasets.catalogue import Catalogue
 from lib.datasets.decoding import ASKED_AGAIN, CHANNELS, Decoder, UnreadableError
 from lib.datasets.images import Digests, Rows
 from lib.datasets.shrinking import Shrink
-from lib.datasets.small_copies import SmallCopies, copies_folder
+from lib.datasets.small_copies import copies_folder, small_copy
 from lib.datasets.unpacked import distrust
 from lib.errors import ChangedError, DataError
 
@@ -28,38 +25,23 @@ class ByteStore(Protocol):
 
     def fetch(self, catalogue: Catalogue, rows: Sequence[int]) -> Iterator[bytes | UnreadableError]:
         """The bytes of each row in order, or why there are none. Safe to call from several threads at once."""
-        ...
 
 
+@dataclass(frozen=True, eq=False)
 class EncodedImages:
     """The images at some rows of a verified catalogue; safe to use from several threads at once.
 
-    Parameters
-    ----------
-    rows : ndarray of int64, shape (n,)
-        Rows of the catalogue, all of them fit for use.
-    file : Path
-        Where the catalogue is kept: an image found changed is struck from it.
-    copy : Path, optional
-        The folder that an archive was unpacked to: after a change in it it is unpacked anew.
+    `_rows` (int64, shape (n,)): rows of the catalogue, all of them fit for use.
+    `_file`: where the catalogue is kept: an image found changed is struck from it.
+    `_copy`: the folder that an archive was unpacked to: after a change in it it is unpacked anew.
     """
 
-    def __init__(
-        self,
-        catalogue: Catalogue,
-        rows: Rows,
-        store: ByteStore,
-        decoder: Decoder,
-        file: Path,
-        copy: Path | None = None,
-    ) -> None:
-        self._catalogue = catalogue
-        self._rows = rows
-        self._store = store
-        self._decoder = decoder
-        self._file = file
-        self._copy = copy
-        self._small = SmallCopies(copies_folder(file))
+    _catalogue: Catalogue
+    _rows: Rows
+    _store: ByteStore
+    _decoder: Decoder
+    _file: Path
+    _copy: Path | None = None
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -68,37 +50,26 @@ class EncodedImages:
         return self.read([index])[0]
 
     def read(self, rows: Sequence[int] | Rows) -> list[npt.NDArray[np.uint8]]:
-        """The images at these positions, in that order: uint8 (height, width, 3) each.
-
-        Raises
-        ------
-        ChangedError
-            When an image is no longer the one that was verified.
-        DataError
-            When it cannot be read.
-        """
+        """Images (height, width, 3), uint8, in order. Raises ChangedError for one that is another now; DataError."""
         wanted = [int(self._rows[row]) for row in rows]
         fetched = self._store.fetch(self._catalogue, wanted)
         return [self._decoded(row, data) for row, data in zip(wanted, fetched, strict=True)]
 
     def shrunk(self, rows: Sequence[int] | Rows, shrink: Shrink) -> list[npt.NDArray[np.uint8]]:
-        """What `shrink` makes of the images at these positions; one that was kept as a small copy is not decoded again.
-
-        At most one image is in memory at its full size. Raises what `read` raises.
-        """
-        wanted = self._rows[np.asarray(rows, np.int64)]
+        """What `shrink` makes of images; small copies are not decoded again, and one is large in memory. Raises as `read`."""
+        columns, wanted = self._catalogue.columns, self._rows[np.asarray(rows, np.int64)]
         found: dict[int, npt.NDArray[np.uint8]] = {}
         for row in wanted.tolist():
-            if (copy := self._small_copy(row, shrink)) is not None:
-                found[row] = copy
+            if shrink.applies(int(columns["height"][row]), int(columns["width"][row])):
+                copy = small_copy(copies_folder(self._file), shrink, columns["digest"][row].tobytes())
+                found |= {} if copy is None else {row: copy}
         missing = [row for row in dict.fromkeys(wanted.tolist()) if row not in found]
         for row, data in zip(missing, self._store.fetch(self._catalogue, missing), strict=True):
             found[row] = shrink(self._decoded(row, data))
         return [found[row] for row in wanted.tolist()]
 
     def take(self, rows: Rows) -> EncodedImages:
-        """The images at these positions."""
-        return EncodedImages(self._catalogue, self._rows[rows], self._store, self._decoder, self._file, self._copy)
+        return replace(self, _rows=self._rows[rows])
 
     @property
     def digests(self) -> Digests:
@@ -120,14 +91,7 @@ class EncodedImages:
         return found
 
     def name(self, index: int) -> str:
-        """The image's name in its source."""
         return self._catalogue.name(int(self._rows[index]))
-
-    def _small_copy(self, row: int, shrink: Shrink) -> npt.NDArray[np.uint8] | None:
-        columns = self._catalogue.columns
-        if not shrink.applies(int(columns["height"][row]), int(columns["width"][row])):
-            return None
-        return self._small.get(shrink, self._catalogue.digests[row].tobytes())
 
     def _decoded(self, row: int, data: bytes | UnreadableError) -> npt.NDArray[np.uint8]:
         try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import os
-from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -48,18 +47,11 @@ class Listing:
 
 
 def list_files(source: ImageFolder, place: Place) -> Listing:
-    """The files of a folder, by patterns if the source has some.
-
-    Raises
-    ------
-    DataError
-        When the folder, or a class, is not usable; it names it.
-    """
+    """The files of a folder, by patterns or layout. Raises DataError naming the folder, or a class, that is not usable."""
     return _by_layout(source, place) if source.splits is None else _by_patterns(source, place)
 
 
 def _by_layout(source: ImageFolder, place: Place) -> Listing:
-    """The files by the layout of the folders."""
     hidden = Tally(Why.HIDDEN)
     layout = layout_of(place, source.classes, hidden)
     flat = source.classes is None and all(
@@ -80,7 +72,10 @@ def _by_layout(source: ImageFolder, place: Place) -> Listing:
     inside = {} if flat else _class_folders_of(catalogue, positions["train"], next(iter(layout.parts)), class_names)
     parted = {}
     if by is SplitsBy.NOTHING:
-        looked = {name: each.looked for name, each in inside.items()}
+        looked = {
+            name: ClassFolder({shown(folder): folder in each.deep for folder in each.folders}, each.images)
+            for name, each in inside.items()
+        }
         parted = splits_in_classes(root, looked, source.classes)
         if not parted:
             require_no_words(map(catalogue.name, range(len(catalogue))), root, HOW_TO_SAY)
@@ -135,7 +130,6 @@ def _beside_words(beside: Iterable[LeftOut]) -> list[str]:
 
 
 def _beside(layout: Layout, flat: bool) -> tuple[LeftOut, ...]:
-    """Files that are in no class folder."""
     looked_at = {} if flat else dict(layout.inside)
     if layout.by is SplitsBy.NAMES:
         looked_at = {layout.base: layout.root, **looked_at}
@@ -144,7 +138,6 @@ def _beside(layout: Layout, flat: bool) -> tuple[LeftOut, ...]:
 
 
 def _classes_by_layout(source: ImageFolder, place: Place, layout: Layout) -> _Classes:
-    """The class names, by the folders of each part."""
     found = {
         split: (_joined(place, prefix), _utf8(layout.inside[prefix].folders, _joined(place, prefix)))
         for prefix, split in layout.parts.items()
@@ -168,14 +161,9 @@ def _classes(
 
     A folder is that of a class if the names are one text to Unicode; the class is called as the training folder is.
 
-    Parameters
-    ----------
-    found : mapping of str to (str, sequence of str)
-        Split -> where it lies, and the class folders there.
-    patterns : mapping of str to str
-        Split -> the pattern of its files.
-    instead : str
-        What lies there where there are no classes, and what to do.
+    `found`: split -> where it lies, and the class folders there.
+    `patterns`: split -> the pattern of its files.
+    `instead`: what lies there where there are no classes, and what to do.
     """
     root, folders = found["train"][0], dict.fromkeys(found["train"][1])
     wanted = {name: matching(name, folders) for name in asked or ()}
@@ -243,7 +231,6 @@ def _listed(
 
 
 def _sorted(rows: CatalogueBuilder) -> Catalogue:
-    """What was collected, in the order of paths."""
     found = rows.catalogue().sorted_by_path()
     catalogues.give_back()
     return found
@@ -276,38 +263,26 @@ class _Inside:
     deep: frozenset[bytes]
     images: bool
 
-    @property
-    def looked(self) -> ClassFolder:
-        """The same as the layout asks for it."""
-        return ClassFolder({shown(name): name in self.deep for name in self.folders}, self.images)
-
 
 def _inside(catalogue: Catalogue, rows: range, prefix: bytes) -> _Inside:
     """What lies in a folder, by the sorted names of the files in it."""
-    names, depth = catalogue.names, prefix.count(b"/")
-    folders: dict[bytes, range] = {}
-    deep, images, row = set(), False, rows.start
-    if _depth(names, rows) == depth:
+    names = catalogue.names
+    if _depth(names, rows) == prefix.count(b"/"):
         return _Inside(prefix, {}, frozenset(), len(rows) > 0)
-    while row < rows.stop:
-        name, slash, _ = names[row].as_py()[len(prefix) :].partition(b"/")
+    folders: dict[bytes, range] = {}
+    deep, images = set(), False
+    for row in rows:
+        name, slash, rest = names[row].as_py()[len(prefix) :].partition(b"/")
         if not slash:
             images = images or named_as_image(name)
-            row += 1
             continue
-        start = prefix + name + b"/"
-        stop = bisect_left(
-            range(rows.stop), True, row, rows.stop, key=lambda at: not names[at].as_py().startswith(start)
-        )
-        folders[name] = range(row, stop)
-        if _depth(names, folders[name]) > depth + 1:
+        folders[name] = range(folders.get(name, range(row, row)).start, row + 1)
+        if b"/" in rest:
             deep.add(name)
-        row = stop
     return _Inside(prefix, folders, frozenset(deep), images)
 
 
 def _depth(names: Any, rows: range) -> int:
-    """The most slashes in the names of some rows."""
     return pc.max(pc.count_substring(names.slice(rows.start, len(rows)), b"/")).as_py() or 0
 
 

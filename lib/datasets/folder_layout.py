@@ -35,13 +35,7 @@ class Contents:
 
     @property
     def named(self) -> dict[str, bytes]:
-        """The folders by their names as text."""
         return {shown(name): name for name in self.folders}
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether there can be no image in it."""
-        return not self.folders and not self.images
 
 
 def contents(place: Place, folder: bytes, hidden: Tally) -> Contents:
@@ -76,20 +70,12 @@ def _holds_images(place: Place, folder: bytes) -> bool:
 class Layout:
     """Where the splits lie.
 
-    Attributes
-    ----------
-    base : bytes
-        The folder in which everything lies, "" or ending in a slash.
-    root : Contents
-        What lies in it.
-    parts : mapping of bytes to str
-        Folder, ending in a slash or the base itself -> its split, train first.
-    inside : mapping of bytes to Contents
-        What lies in each of these.
-    beside : list of str
-        Folders beside those of splits, which are not taken.
-    around : list of str
-        Images beside lone folders that hold all others, which are not taken.
+    `base`: the folder in which everything lies, "" or ending in a slash.
+    `root`: what lies in it.
+    `parts`: folder, ending in a slash or the base itself -> its split, train first.
+    `inside`: what lies in each of these.
+    `beside`: folders beside those of splits, which are not taken.
+    `around`: images beside lone folders that hold all others, which are not taken.
     """
 
     base: bytes
@@ -104,10 +90,7 @@ class Layout:
 def layout_of(place: Place, classes: Sequence[str] | None, hidden: Tally) -> Layout:
     """Where the splits lie, by the names of folders; a folder that is listed in `classes` is a class.
 
-    Raises
-    ------
-    DataError
-        When names have two readings, two folders are of one split, or there is none of train.
+    Raises DataError when names have two readings, two folders are of one split, or there is none of train.
     """
     base, around = b"", []
     root = contents(place, base, hidden)
@@ -182,7 +165,6 @@ _PACKED = (b".zip", b".tar", b".gz", b".tgz", b".bz2", b".xz", b".zst", b".7z", 
 
 
 def is_table(name: bytes) -> bool:
-    """Whether a file may be a table of labels, by its ending."""
     return name.lower().endswith(_TABLES)
 
 
@@ -230,7 +212,7 @@ def _require_splits(place: Place, base: bytes, root: Contents, told: Told, insid
     where = f"{place.shown}/{shown(base)}".rstrip("/")
     beside = {name: contents(place, base + root.named[name] + b"/", Tally(Why.HIDDEN)) for name in told.others}
     deep = all(each.folders for each in inside.values())
-    if any(not each.is_empty for each in beside.values()):
+    if any(each.folders or each.images for each in beside.values()):
         clear = deep and told.whole and not told.weak
     else:
         clear = deep or (told.alike and not told.weak)
@@ -267,10 +249,7 @@ def splits_in_classes(
 ) -> dict[str, dict[str, str]]:
     """Class -> sub-folder -> split, where each class folder is parted (`cat/train/…`); empty where none is.
 
-    Raises
-    ------
-    DataError
-        When only some are, or the sub-folders may be something else, unless all `classes` are listed.
+    Raises DataError when only some are, or the sub-folders may be something else, unless all `classes` are listed.
     """
     told = {name: read_names(list(found.folders)) for name, found in inside.items()}
     parted = [name for name, each in told.items() if each.splits]
@@ -330,7 +309,6 @@ def glob(name: str) -> str:
 
 
 def listed(names: Sequence[str]) -> str:
-    """The first few names."""
     return ", ".join(names[:_LISTED]) + (", …" if len(names) > _LISTED else "")
 
 

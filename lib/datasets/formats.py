@@ -41,8 +41,6 @@ _HEAD = 1024
 def what_it_is(data: bytes) -> str:
     """The name of the format, and what to do; of what is not known only that.
 
-    Examples
-    --------
     >>> what_it_is(b"%PDF-1.7 ...")
     'a PDF, which Pillow does not read: convert it to JPEG or PNG'
     """
@@ -54,24 +52,16 @@ def what_it_is(data: bytes) -> str:
 
 
 def is_page(head: bytes) -> bool:
-    """Whether a file that begins so is a web page."""
     return head.lstrip().lower().startswith((b"<html", b"<!doctype html"))
 
 
 def require_no_pointer(file: object, head: bytes) -> None:
     """Refuse what Git LFS leaves in place of a file that was not fetched.
 
-    Parameters
-    ----------
-    file : Path or str
-        Its name, to be shown.
-    head : bytes
-        What the file begins with.
+    `file`: its name, to be shown.
+    `head`: what the file begins with.
 
-    Raises
-    ------
-    DataError
-        When it is one.
+    Raises DataError when it is one.
     """
     if head.startswith(_LFS_POINTER):
         raise DataError(f"{file} is {_POINTER}")

@@ -1,8 +1,7 @@
 """Your own images: a folder of one folder a class, or an archive of one; decoded on access, verified once.
 
-Layouts: `train/<class>/…` with `test/<class>/…` and `validation/<class>/…`, called so in any usual way; or `<class>/…` (or train
-alone), which is split by class with identical images kept on one side; see `folder_layout`. Or any other, by patterns of paths
-in the setting `splits`. Images without any class folder have no labels. What is no image, and what is hidden, is left out.
+Layouts: `train/<class>/…` with `test/<class>/…` and `validation/<class>/…`, or `<class>/…`, which is split with identical images
+on one side; see `folder_layout`. Or any other, by the setting `splits`. Images without any class folder have no labels.
 """
 
 from __future__ import annotations
@@ -13,56 +12,39 @@ from pathlib import Path
 
 import numpy as np
 
+from lib.addresses import without_secrets
 from lib.datasets import catalogue as catalogues
 from lib.datasets.archives import SUFFIXES, begins_as_archive, is_archive
 from lib.datasets.catalogue import Catalogue, names_of, positions_of, shown
 from lib.datasets.collection import Collection, dataset_of
-from lib.datasets.copies import keep, known_sha256
+from lib.datasets.copies import is_offline, keep, known_sha256
 from lib.datasets.dataset import Dataset
 from lib.datasets.decoding import UnreadableError
-from lib.datasets.download import RemoteFile, fetch, file_name, is_offline
+from lib.datasets.download import RemoteFile, fetch, file_name
 from lib.datasets.folder_files import list_files
 from lib.datasets.folder_layout import ClassFolder, is_table, layout_of, splits_in_classes
-from lib.datasets.origins import digest_of
-from lib.datasets.places import (
-    LocalPlace,
-    Place,
-    RemotePlace,
-    UrlOrigin,
-    is_local,
-    is_url,
-    open_filesystem,
-    remote_errors,
-    without_secrets,
-)
+from lib.datasets.origins import UnavailableError, UrlOrigin, digest_of
+from lib.datasets.places import LocalPlace, Place, RemotePlace, is_local, is_url, open_filesystem, remote_errors
 from lib.datasets.recognition import is_hidden, named_as_image
 from lib.datasets.sources import ImageFolder
 from lib.datasets.split_names import read_name
 from lib.datasets.understood import SplitsBy, Tally, Why
 from lib.datasets.unpacked import unpacked
 from lib.errors import DataError
+from lib.machine import from_home
 from lib.places import places
 
 
 class FileStore:
-    """A file an image."""
-
     def __init__(self, place: Place) -> None:
         self._place = place
 
     def fetch(self, catalogue: Catalogue, rows: Sequence[int]) -> Iterator[bytes | UnreadableError]:
-        """The content of each row's file."""
         return self._place.fetch((catalogue.names[row].as_py(), 0, None) for row in rows)
 
 
 def load(source: ImageFolder, raw: Path, mirror: str | None) -> Dataset:
-    """Find, verify and split the images.
-
-    Raises
-    ------
-    DataError
-        When the folder, a class or an image is not usable; it names it.
-    """
+    """Find, verify and split the images. Raises DataError naming the folder, a class or an image that is not usable."""
     folder = raw / "folder"
     place, copy = _place(source.path, folder, mirror)
     listing = list_files(source, place)
@@ -92,19 +74,13 @@ def load(source: ImageFolder, raw: Path, mirror: str | None) -> Dataset:
 
 
 def splits_ahead(source: ImageFolder, raw: Path, mirror: str | None) -> tuple[str, ...] | None:
-    """The splits of a folder on this machine; None for an archive or a URL.
-
-    Raises
-    ------
-    DataError
-        When the folder's layout cannot be read.
-    """
-    local = os.path.expanduser(source.path)  # noqa: PTH111 - Path's raises for homes of nobody
-    if is_url(source.path) or not os.path.isdir(local):  # noqa: PTH112 - and this for names too long
+    """The splits of a folder on this machine; None of an archive or URL. Raises DataError when it cannot be read."""
+    local = from_home(source.path)
+    if is_url(source.path) or not os.path.isdir(local):  # noqa: PTH112 - Path's raises for names too long
         return None
     if source.splits is not None:
         return names_of(positions_of(source.splits.model_dump(exclude_none=True)).values())
-    root = Path(local).resolve()
+    root = local.resolve()
     place = LocalPlace(root, _own_folders())
     layout = layout_of(place, source.classes, Tally(Why.HIDDEN))
     splits = set(layout.parts.values())
@@ -156,7 +132,7 @@ def _place(path: str, folder: Path, mirror: str | None) -> tuple[Place, Path | N
         filesystem, inner = open_filesystem(path, mirror)
         with remote_errors(shown_path):
             filesystem.info(inner)
-    except FileNotFoundError:
+    except (FileNotFoundError, UnavailableError):
         raise DataError(f"image folder {shown_path} not found; give an existing folder or archive") from None
     if is_local(filesystem):
         return _local_place(inner, folder, mirror)
@@ -164,8 +140,7 @@ def _place(path: str, folder: Path, mirror: str | None) -> tuple[Place, Path | N
 
 
 def _local_place(name: str, folder: Path, mirror: str | None) -> tuple[Place, Path | None]:
-    # Path's own raise for names too long, and for homes of nobody.
-    local = Path(os.path.expanduser(name))  # noqa: PTH111
+    local = from_home(name)  # Path's own tests raise for names too long
     if os.path.isdir(local):  # noqa: PTH112
         root, own = local.resolve(), _own_folders()
         if root in own:

@@ -1,8 +1,4 @@
-"""Sequences of uint8 images, in one array or decoded on access, and how to read many of them in bounded parts.
-
-What an image sequence knows of its images (`digests`, `shapes`, `decoded_bytes`) is asked of it; only what it does not
-know is decoded.
-"""
+"""Sequences of uint8 images, in one array or decoded on access; only what one does not know of its images is decoded."""
 
 from __future__ import annotations
 
@@ -58,7 +54,6 @@ class Subset:
 
 
 def take_images(images: Images, rows: Rows) -> Images:
-    """The images at some rows, in that order."""
     if hasattr(images, "take") and not isinstance(images, np.ndarray):
         taken: Images = images.take(rows)
     else:
@@ -67,10 +62,7 @@ def take_images(images: Images, rows: Rows) -> Images:
 
 
 def read_images(images: Images, rows: range | Rows) -> Image | Sequence[Image]:
-    """Several images in order: an array (n, height, width[, 3]) where they lie in one, else a list.
-
-    Of a range of an array it is a view.
-    """
+    """Images in order: an array (n, height, width[, 3]) where they lie in one (of a range a view), else a list."""
     if isinstance(images, np.ndarray):
         return images[rows.start : rows.stop] if isinstance(rows, range) else images[rows]
     if hasattr(images, "read"):
@@ -112,7 +104,6 @@ def digests_of(images: Images) -> Digests:
 
 
 def shapes_of(images: Images) -> dict[tuple[int, ...], int]:
-    """How many images there are of each shape."""
     if isinstance(images, np.ndarray):
         return {images.shape[1:]: len(images)} if len(images) else {}
     known: npt.NDArray[Any] | None = getattr(images, "shapes", None)
@@ -123,7 +114,6 @@ def shapes_of(images: Images) -> dict[tuple[int, ...], int]:
 
 
 def packed(digests: Sequence[bytes]) -> Digests:
-    """Digests of 16 bytes each as one array, shape (n,), dtype S16."""
     return np.frombuffer(b"".join(digests), "S16")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -16,7 +17,6 @@ NATURAL_LIMIT = 0.5
 
 
 def shared_images(dataset: Dataset, split: str) -> list[int]:
-    """Positions in `split` of images that are also training images."""
     digests, train = dataset.digests(split), np.sort(dataset.digests("train"))
     if not len(train):
         return []
@@ -30,17 +30,9 @@ def require_no_leakage(dataset: Dataset) -> None:
     Binary bitmaps (`dataset.maximum` 1, such as 8x16 letters) coincide by nature: those are only warned of,
     unless more than half are shared.
 
-    Raises
-    ------
-    LeakageError
-        Naming the split, the count, and an example.
+    Raises LeakageError naming the split, the count, and an example.
     """
-    for split in ("test", "validation"):
-        if split not in dataset.splits:
-            continue
-        shared = shared_images(dataset, split)
-        if not shared:
-            continue
+    for split, shared in _shared(dataset):
         total = len(dataset.splits[split])
         share = len(shared) / total
         what = f"{len(shared):,} of {total:,} {split} images of {dataset.name!r} ({share:.1%}) are also training images"
@@ -54,10 +46,13 @@ def require_no_leakage(dataset: Dataset) -> None:
 
 def leakage_warnings(dataset: Dataset) -> tuple[str, ...]:
     """What `require_no_leakage` tolerates, in words for the reader of results."""
-    found = []
+    return tuple(
+        f"{len(shared):,} of {len(dataset.splits[split]):,} {split} bitmaps also occur in training (by coincidence)"
+        for split, shared in _shared(dataset)
+    )
+
+
+def _shared(dataset: Dataset) -> Iterator[tuple[str, list[int]]]:
     for split in ("test", "validation"):
         if split in dataset.splits and (shared := shared_images(dataset, split)):
-            found.append(
-                f"{len(shared):,} of {len(dataset.splits[split]):,} {split} bitmaps also occur in training (by coincidence)"
-            )
-    return tuple(found)
+            yield split, shared

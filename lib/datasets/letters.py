@@ -1,18 +1,17 @@
 """OCR letters: 8x16 binary pixels, ten classes; the study's CSV pair, or the public archive it was drawn from.
 
-The CSVs have no header: label 0-9, then 128 pixels, as any spreadsheet writes them (byte order mark, line ends, quotes,
-delimiters, blank lines). The study's own code took the first row for a header and lost it; here a header is refused, and a
-file that looks as if it had lost a row is warned of.
+The CSVs have no header: label 0-9, then 128 pixels, as any spreadsheet writes them. The study's own code took the first row for a
+header and lost it; here a header is refused, and a file that looks as if it had lost a row is warned of.
 """
 
 from __future__ import annotations
 
 import csv
-import gzip
 import io
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -42,7 +41,6 @@ _TRAIN_A_CLASS, _VALIDATION_A_CLASS = 900, 100
 
 
 def load(source: Letters, raw: Path, mirror: str | None) -> Dataset:
-    """Training and validation letters; there is no test split."""
     if source.origin == "archive":
         return _from_archive(raw / "letters", mirror)
     splits, warnings, words = {}, [], []
@@ -55,13 +53,7 @@ def load(source: Letters, raw: Path, mirror: str | None) -> Dataset:
 
 
 def read_csv(path: Path) -> Split:
-    """Read and check one file: 129 columns, label 0-9, pixels 0 or 1.
-
-    Raises
-    ------
-    DataError
-        Naming the file, the row (its line, from 1) and what is wrong with it.
-    """
+    """Read a file of 129 columns: label 0-9, pixels 0 or 1. Raises DataError naming file, row (from 1) and fault."""
     lines = list(_lines(path))
     if not lines:
         raise DataError(f"{path.name} is empty; it should hold rows of a label and {_PIXELS} pixels")
@@ -155,48 +147,38 @@ def _find(name: str, folder: Path, mirror: str | None) -> Path:
 
 def _from_archive(folder: Path, mirror: str | None) -> Dataset:
     """A fixed draw of 900 + 100 letters of each class from the 52,152 of the public archive (Kassel's, MIT)."""
+    import pandas as pd
+
     path = fetch(ARCHIVE, folder, mirror)
-    of_class: list[list[npt.NDArray[np.uint8]]] = [[] for _ in CLASSES]
-    rows = 0
-    for rows, (letter, pixels) in enumerate(_archive_rows(path), 1):  # noqa: B007 - counts the rows
-        if letter in CLASSES:
-            of_class[CLASSES.index(letter)].append(pixels)
-    if rows != _ARCHIVE_ROWS:
-        path.unlink()
-        raise DataError(
-            f"{path.name} holds {rows:,} letters, not {_ARCHIVE_ROWS:,}: it is cut or altered; fetch it again"
-        )
-    return _draw(of_class, f"OCR letters, drawn from the public archive (sha256 {digest_file(path)[:16]}…)")
-
-
-def _archive_rows(path: Path) -> Iterator[tuple[str, npt.NDArray[np.uint8]]]:
+    types = {1: "str"} | dict.fromkeys(range(6, 6 + _PIXELS), "uint8")  # id, letter, next, word, position, fold, pixels
     try:
-        with gzip.open(path, "rt", encoding="ascii") as lines:
-            for number, line in enumerate(lines, 1):
-                cells = line.rstrip("\n").rstrip("\t").split("\t")
-                if len(cells) != 6 + _PIXELS or not set(cells[6:]) <= {"0", "1"}:
-                    raise DataError(f"{path.name} row {number} is not id, letter, …, {_PIXELS} pixels: not the archive")
-                yield cells[1], np.array(cells[6:], np.uint8)
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+        table = pd.read_csv(path, sep="\t", header=None, usecols=list(types), dtype=types, compression="gzip")
+        letters, pixels = table[1].to_numpy(), table.drop(columns=1).to_numpy()
+    except (OSError, EOFError, zlib.error, ValueError) as error:  # pandas' own are ValueErrors
         path.unlink(missing_ok=True)
         raise DataError(f"{path.name} is damaged ({error}); fetch it again or replace it in the mirror") from None
+    if len(letters) != _ARCHIVE_ROWS or pixels.max() > 1:
+        path.unlink()
+        raise DataError(
+            f"{path.name} holds {len(letters):,} letters, not {_ARCHIVE_ROWS:,} of {_PIXELS} pixels of 0 or 1: it is cut or "
+            "altered; fetch it again"
+        )
+    return _draw(letters, pixels, f"OCR letters, drawn from the public archive (sha256 {digest_file(path)[:16]}…)")
 
 
-def _draw(of_class: list[list[npt.NDArray[np.uint8]]], origin: str) -> Dataset:
+def _draw(letters: npt.NDArray[Any], pixels: npt.NDArray[np.uint8], origin: str) -> Dataset:
     rng = np.random.default_rng(0)
-    parts: dict[str, list[npt.NDArray[np.uint8]]] = {"train": [], "validation": []}
-    labels: dict[str, list[int]] = {"train": [], "validation": []}
-    for label, found in enumerate(of_class):
-        wanted = _TRAIN_A_CLASS + _VALIDATION_A_CLASS
+    rows: dict[str, list[npt.NDArray[np.int64]]] = {"train": [], "validation": []}
+    for letter in CLASSES:
+        found, wanted = np.flatnonzero(letters == letter), _TRAIN_A_CLASS + _VALIDATION_A_CLASS
         if len(found) < wanted:
-            raise DataError(f"the letter archive has {len(found)} of {CLASSES[label]!r}; {wanted} are needed")
-        drawn = rng.choice(len(found), wanted, replace=False)
-        for split, rows in (("train", drawn[:_TRAIN_A_CLASS]), ("validation", drawn[_TRAIN_A_CLASS:])):
-            parts[split] += [found[row] for row in rows]
-            labels[split] += [label] * len(rows)
+            raise DataError(f"the letter archive has {len(found)} of {letter!r}; {wanted} are needed")
+        drawn = found[rng.choice(len(found), wanted, replace=False)]
+        rows["train"].append(drawn[:_TRAIN_A_CLASS])
+        rows["validation"].append(drawn[_TRAIN_A_CLASS:])
     splits = {}
-    for split, images in parts.items():
-        order = rng.permutation(len(images))
-        stacked = np.stack(images).reshape(-1, _HEIGHT, _WIDTH)
-        splits[split] = Split(stacked[order], np.array(labels[split], np.int64)[order])
+    for split, of_class in rows.items():
+        order = rng.permutation(sum(map(len, of_class)))
+        labels = np.repeat(np.arange(len(CLASSES)), len(of_class[0]))
+        splits[split] = Split(pixels[np.concatenate(of_class)[order]].reshape(-1, _HEIGHT, _WIDTH), labels[order])
     return build("letters", CLASSES, splits, origin, maximum=1)

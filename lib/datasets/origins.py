@@ -11,14 +11,18 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from lib.addresses import PATIENCE_SECONDS, proxies_left_out, without_credentials
+from lib.addresses import PATIENCE_SECONDS, proxies_left_out, without_credentials, without_secrets
 from lib.datasets.copies import PART, Origin, Stamp
+from lib.datasets.places import open_filesystem, remote_errors
 from lib.errors import DataError
 from lib.progress import Advance, bar
-from lib.storage.store import download, item_at
+from lib.storage.store import version_of
 
 _CHUNK = 1 << 18
 _ATTEMPTS = 4
@@ -39,16 +43,10 @@ class UnavailableError(DataError):
 
 
 def origin_of(address: str, proven: bool) -> Origin:
-    """What lies at an address.
-
-    Parameters
-    ----------
-    proven : bool
-        Whether a digest will prove the copy whole, so that a download may go on from a part of any version.
-    """
+    """What lies at an address; of a copy that a digest will prove whole, a download may go on from any version's part."""
     if address.startswith("file:"):
         return _Local(address)
-    return _InStore(address) if address.startswith("s3:") else _OnWeb(address, proven)
+    return UrlOrigin(address) if address.startswith("s3:") else _OnWeb(address, proven)
 
 
 def digest_of(*parts: str) -> str:
@@ -58,8 +56,6 @@ def digest_of(*parts: str) -> str:
 
 @dataclass(frozen=True)
 class _Local:
-    """A file of a mirror on this machine."""
-
     url: str
     is_near = True
 
@@ -85,34 +81,35 @@ class _Local:
         return Path(urllib.request.url2pathname(urllib.parse.urlparse(self.url).path))
 
 
-@dataclass(frozen=True)
-class _InStore:
-    """An object of a mirror in an object store."""
-
-    url: str
+class UrlOrigin:
     is_near = False
 
-    @property
-    def shown(self) -> str:
-        return without_credentials(self.url)
+    def __init__(self, url: str) -> None:
+        self.shown = without_secrets(url)
+        self._url = url
 
     def stamp(self) -> Stamp:
-        item = item_at(self.url)
-        if item is None:
-            raise UnavailableError("no such object")
-        return {"size": str(item.size), "stamp": item.stamp}
+        with self._opened() as (filesystem, inner):
+            filesystem.invalidate_cache()
+            info = filesystem.info(inner)
+        return {"size": str(info.get("size")), "stamp": version_of(info)}
 
     def copy(self, target: Path) -> None:
+        with self._opened() as (filesystem, inner):
+            filesystem.get_file(inner, str(target))
+
+    @contextmanager
+    def _opened(self) -> Iterator[tuple[Any, str]]:
+        opened = open_filesystem(self._url)
         try:
-            download(self.url, target)
+            with remote_errors(self.shown):
+                yield opened
         except FileNotFoundError:
             raise UnavailableError("no such object") from None
 
 
 @dataclass(frozen=True)
 class _OnWeb:
-    """A file of a web server."""
-
     url: str
     proven: bool
     is_near = False

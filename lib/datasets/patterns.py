@@ -18,15 +18,12 @@ _BELOW = rf"(?:([^/]+)/)?{_FOLDERS}[^/]+"
 
 
 def has_braces(text: str) -> bool:
-    """Whether `expanded` would write it out."""
     return _BRACES.search(text) is not None
 
 
 def expanded(path: str, shown: str) -> list[str]:
     """The paths that `{000..010}` and `{a,b}` stand for. Raises DataError when they are too many.
 
-    Examples
-    --------
     >>> expanded("{train,test}-{08..10}.tar", "")[:4]
     ['train-08.tar', 'train-09.tar', 'train-10.tar', 'test-08.tar']
     """
@@ -58,13 +55,8 @@ class Patterns:
     A pattern stands for files, or for folders with all below. A file's class is the folder in the place of the first `*` or
     `**`, or the first folder below what the pattern names.
 
-    Raises
-    ------
-    DataError
-        When one is no pattern.
+    Raises DataError when one is no pattern.
 
-    Examples
-    --------
     >>> patterns = Patterns({"train": "*/train/**", "test": "exam"})
     >>> patterns.match("cat/train/more/0.png")
     Match(split='train', folder='cat')
@@ -78,13 +70,7 @@ class Patterns:
         self._unmatched = set(globs)
 
     def match(self, path: str) -> Match | None:
-        """What they say of a file; None when none of them matches.
-
-        Raises
-        ------
-        DataError
-            When two of them do.
-        """
+        """What they say of a file; None when none of them matches. Raises DataError when two of them do."""
         found: Match | None = None
         for split, compiled in self._compiled.items():
             if (matched := compiled.fullmatch(path)) is None:

@@ -20,13 +20,7 @@ _LIGHTEST_TINT, _DARKEST_TINT = 160, 96
 
 
 def load(source: PhotoPatches, raw: Path, mirror: str | None) -> Dataset:
-    """Cut, deal and tint the patches.
-
-    Raises
-    ------
-    ConfigError
-        When the patch does not fit the block, or too few blocks fit the photographs.
-    """
+    """Cut, deal and tint the patches. Raises ConfigError when a patch does not fit the block, or too few blocks fit."""
     from sklearn.datasets import load_sample_image
 
     if source.patch > source.block:
@@ -56,12 +50,10 @@ def load(source: PhotoPatches, raw: Path, mirror: str | None) -> Dataset:
 
 
 def block_corners(height: int, width: int, block: int) -> list[tuple[int, int]]:
-    """Top left corners of the whole blocks in a photograph, row by row."""
     return [(y, x) for y in range(0, height - block + 1, block) for x in range(0, width - block + 1, block)]
 
 
 def patch_offsets(source: PhotoPatches) -> list[tuple[int, int]]:
-    """Top left corners of the patches inside a block."""
     steps = range(0, source.block - source.patch + 1, source.stride)
     return [(y, x) for y in steps for x in steps]
 

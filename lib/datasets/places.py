@@ -16,15 +16,14 @@ from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any, NamedTuple, Protocol
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
-from lib.addresses import PATIENCE_SECONDS, hangs, proxies_left_out
+from lib.addresses import PATIENCE_SECONDS, hangs, proxies_left_out, without_secrets
 from lib.datasets.catalogue import NOT_REGULAR, shown
-from lib.datasets.copies import Stamp
+from lib.datasets.copies import is_offline
 from lib.datasets.decoding import CANNOT_READ, NO_PERMISSION, UnreadableError
-from lib.datasets.download import is_offline
-from lib.errors import AbsentError, ConfigError, DataError, ProbeflowError
-from lib.storage.store import s3_endpoint
+from lib.errors import AbsentError, ConfigError, DataError, ProbeflowError, one_line
+from lib.storage.store import s3_endpoint, version_of
 from lib.text import cut
 
 Range = tuple[bytes, int, int | None]
@@ -37,12 +36,6 @@ _ATTEMPTS = 3
 
 _WEB = ("http://", "https://")
 _STALLED_SECONDS = 60
-
-_TELLING = (
-    *("ETag", "etag", "md5Hash", "content_hash", "Content-MD5"),
-    *("mtime", "modified", "LastModified", "last_modified", "Last-Modified", "created"),
-)
-"""What file systems call that by which a replaced file is known, the surest first."""
 
 
 class Entry(NamedTuple):
@@ -60,27 +53,21 @@ class Place(Protocol):
     @property
     def shown(self) -> str:
         """The root as it may be shown."""
-        ...
 
     def scan(self, folder: bytes) -> Iterator[Entry]:
         """What lies in a folder, in any order. Raises FileNotFoundError."""
-        ...
 
     def identity(self, folder: bytes) -> int:
         """The stamp of a folder. Raises FileNotFoundError."""
-        ...
 
     def fetch(self, ranges: Iterable[Range]) -> Iterator[bytes | UnreadableError]:
         """The bytes of each range, in order, or why there are none."""
-        ...
 
     def open(self, name: bytes) -> IO[bytes]:
         """A file, to be read at any position. Raises OSError or DataError."""
-        ...
 
     def is_own(self, entry: Entry) -> bool:
         """Whether this is a folder where probeflow itself writes."""
-        ...
 
 
 class LocalPlace:
@@ -92,7 +79,6 @@ class LocalPlace:
         self._prefix = os.fsencode(root) + b"/"
 
     def scan(self, folder: bytes) -> Iterator[Entry]:
-        """What lies in a folder, in any order."""
         with self._listing_errors(folder), os.scandir(self._prefix + folder) as found:
             for item in found:
                 try:
@@ -110,7 +96,6 @@ class LocalPlace:
                     yield Entry(item.name, False, NOT_REGULAR, 0)
 
     def identity(self, folder: bytes) -> int:
-        """The stamp of a folder. Raises FileNotFoundError."""
         with self._listing_errors(folder):
             return _identity(os.stat(self._prefix + folder))  # noqa: PTH116 - bytes are no Path
 
@@ -154,11 +139,9 @@ class LocalPlace:
                 file.close()
 
     def open(self, name: bytes) -> IO[bytes]:
-        """A file, to be read at any position. Raises OSError."""
         return open(self._prefix + name, "rb", buffering=0)  # noqa: PTH123 - bytes are no Path
 
     def is_own(self, entry: Entry) -> bool:
-        """Whether this is one of the folders that are not to be looked into."""
         return entry.is_folder and entry.stamp in self._own
 
 
@@ -171,7 +154,6 @@ class RemotePlace:
         self._root = root.rstrip("/") + "/"
 
     def scan(self, folder: bytes) -> Iterator[Entry]:
-        """What lies in a folder, in any order."""
         path = self._path(folder)
         with remote_errors(self.shown):
             found = self._filesystem.ls(path, detail=True)
@@ -179,7 +161,7 @@ class RemotePlace:
         for info in found:
             name = info["name"].rstrip("/").rpartition("/")[2]
             if info["type"] == "directory":
-                yield Entry(os.fsencode(name), True, 0, self._identity(os.fsencode(f"{path.rstrip('/')}/{name}")))
+                yield Entry(os.fsencode(name), True, 0, _number(os.fsencode(f"{path.rstrip('/')}/{name}")))
             elif info["name"].rstrip("/") != path.rstrip("/"):  # object stores list a folder as an empty object in it
                 if info.get("size") is None:
                     raise DataError(
@@ -189,12 +171,11 @@ class RemotePlace:
                 yield Entry(os.fsencode(name), False, info["size"], stamp_of(info))
 
     def identity(self, folder: bytes) -> int:
-        """The stamp of a folder. Raises FileNotFoundError."""
         path = self._path(folder)
         with remote_errors(self.shown):
             if not self._filesystem.isdir(path):
                 raise FileNotFoundError(path)
-        return self._identity(os.fsencode(path.rstrip("/")))
+        return _number(os.fsencode(path.rstrip("/")))
 
     def fetch(self, ranges: Iterable[Range]) -> Iterator[bytes | UnreadableError]:
         """The bytes of each range, in order, or why there are none; some are asked for together."""
@@ -202,7 +183,12 @@ class RemotePlace:
         while wanted := list(islice(rest, _AT_ONCE)):
             found = self._fetch(wanted)
             for attempt in range(1, _ATTEMPTS):
-                failed = [position for position, content in enumerate(found) if _may_recover(content)]
+                failed = [
+                    position
+                    for position, content in enumerate(found)
+                    if isinstance(content, BaseException)
+                    and not isinstance(content, FileNotFoundError | PermissionError)
+                ]
                 if not failed:
                     break
                 time.sleep(0.5 * 2**attempt)
@@ -221,7 +207,6 @@ class RemotePlace:
         return content
 
     def open(self, name: bytes) -> IO[bytes]:
-        """A file, to be read at any position."""
         with remote_errors(self.shown):
             file: IO[bytes] = self._filesystem.open(self._path(name), "rb")
         if not file.seekable():
@@ -230,7 +215,6 @@ class RemotePlace:
         return file
 
     def is_own(self, entry: Entry) -> bool:
-        """No folder there is."""
         return False
 
     def _no_ranges(self, name: bytes) -> DataError:
@@ -241,10 +225,6 @@ class RemotePlace:
 
     def _path(self, name: bytes) -> str:
         return self._root + os.fsdecode(name)
-
-    @staticmethod
-    def _identity(path: bytes) -> int:
-        return _number(path)
 
 
 def is_url(path: str) -> bool:
@@ -262,14 +242,8 @@ def is_local(filesystem: Any) -> bool:
 def open_filesystem(url: str, mirror: str | None = None) -> tuple[Any, str]:
     """The file system of a URL and the path within it.
 
-    Raises
-    ------
-    ConfigError
-        When no such file system is known, or its package is not installed.
-    AbsentError
-        When nothing is to be fetched from the mirror and it is not on this machine.
-    DataError
-        When its web server is silent.
+    Raises ConfigError when no such file system is known, or its package is not installed; AbsentError when nothing is
+    to be fetched from the mirror and it is not on this machine; DataError when its web server is silent.
     """
     import fsspec
 
@@ -281,15 +255,15 @@ def open_filesystem(url: str, mirror: str | None = None) -> tuple[Any, str]:
     except ImportError as error:
         package = re.search(r"[Ii]nstall (?:the )?(\w+)", str(error))
         fix = f"pip install {package.group(1)}" if package else "install what it names"
-        raise ConfigError(f"{protocol}:// cannot be read here ({_line(error)}): {fix}") from None
+        raise ConfigError(f"{protocol}:// cannot be read here ({one_line(error)}): {fix}") from None
     except ValueError as error:
         known = ", ".join(("file", "s3", "gs", "abfs", "http", "https", "memory"))
         raise ConfigError(
-            f"{without_secrets(url)}: {_line(error)}; known are {known} and all that fsspec knows"
+            f"{without_secrets(url)}: {one_line(error)}; known are {known} and all that fsspec knows"
         ) from None
     except Exception as error:  # what drives it, such as libhdfs, is missing or finds no server
         raise DataError(
-            f"{without_secrets(url)} cannot be opened ({_line(error)[:200]}); check the address, and that what reads "
+            f"{without_secrets(url)} cannot be opened ({one_line(error)[:200]}); check the address, and that what reads "
             f"{protocol}:// is installed"
         ) from None
     if is_offline(mirror) and not is_local(filesystem):
@@ -315,30 +289,6 @@ def _web_options(url: str) -> dict[str, Any]:
     return {name: {"client_kwargs": {"timeout": patience, "trust_env": True}} for name in names}
 
 
-class UrlOrigin:
-    """A file at a URL that fsspec knows, as what a copy is made of."""
-
-    is_near = False
-
-    def __init__(self, url: str) -> None:
-        self.shown = without_secrets(url)
-        self._url = url
-
-    def stamp(self) -> Stamp:
-        """What its file system tells of its version."""
-        filesystem, inner = open_filesystem(self._url)
-        with remote_errors(self.shown):
-            filesystem.invalidate_cache()
-            info = filesystem.info(inner)
-        return {"size": str(info.get("size")), "stamp": str(stamp_of(info))}
-
-    def copy(self, target: Path) -> None:
-        """Download it. Raises FileNotFoundError."""
-        filesystem, inner = open_filesystem(self._url)
-        with remote_errors(self.shown):
-            filesystem.get_file(inner, str(target))
-
-
 @contextmanager
 def remote_errors(place: str) -> Iterator[None]:
     """Turn whatever a file system raises into a one-line DataError; what is not found stays a FileNotFoundError."""
@@ -348,23 +298,14 @@ def remote_errors(place: str) -> Iterator[None]:
         raise
     except Exception as error:  # each file system has its own
         raise DataError(
-            f"{place} cannot be read ({_line(error)}{proxies_left_out(place)}); check the address, the network and the "
+            f"{place} cannot be read ({one_line(error)}{proxies_left_out(place)}); check the address, the network and the "
             "credentials"
         ) from None
 
 
-def without_secrets(url: str) -> str:
-    """A URL without user, password and query, which may hold a signature."""
-    if "::" in url or "://" not in url:
-        return url
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
-
-
 def stamp_of(info: dict[str, Any]) -> int:
     """A number that changes when the file is replaced, from what its file system tells of it."""
-    told = next((str(info[key]) for key in _TELLING if info.get(key) is not None), "")
-    return _number(told.encode())
+    return _number(version_of(info).encode())
 
 
 def unreadable(error: BaseException) -> UnreadableError:
@@ -373,12 +314,8 @@ def unreadable(error: BaseException) -> UnreadableError:
         return UnreadableError("the file is gone")
     if isinstance(error, PermissionError):
         return UnreadableError(NO_PERMISSION)
-    reason = error.strerror if isinstance(error, OSError) and error.strerror else _line(error)
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else one_line(error)
     return UnreadableError(f"{CANNOT_READ}{reason}")
-
-
-def _may_recover(content: object) -> bool:
-    return isinstance(content, BaseException) and not isinstance(content, FileNotFoundError | PermissionError)
 
 
 def _identity(status: os.stat_result) -> int:
@@ -387,7 +324,3 @@ def _identity(status: os.stat_result) -> int:
 
 def _number(content: bytes) -> int:
     return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "big", signed=True)
-
-
-def _line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

@@ -41,7 +41,7 @@ FORMATS = ("", *(name for name, _ in _MAGIC))
 """Names of the formats by their codes; the first is of none that is known."""
 
 _ENDINGS = IMAGE_ENDINGS | {
-    *(
+    *[
         "jpe",
         "jfif",
         "jpx",
@@ -58,8 +58,8 @@ _ENDINGS = IMAGE_ENDINGS | {
         "psd",
         "svg",
         "exr",
-    ),
-    *("hdr", "dcm", "dng", "cr2", "cr3", "nef", "arw", "orf", "rw2", "raf"),
+    ],
+    *["hdr", "dcm", "dng", "cr2", "cr3", "nef", "arw", "orf", "rw2", "raf"],
 }
 """Endings of images, those included that cannot be decoded: who brings such a file means an image."""
 
@@ -67,14 +67,8 @@ _NAMED = rf"(?i)\.(?:{'|'.join(sorted(_ENDINGS))})"
 _named = re.compile(f"{_NAMED}\\Z".encode())
 
 _SYSTEM = {
-    b"thumbs.db",
-    b"ehthumbs.db",
-    b"desktop.ini",
-    b"__macosx",
-    b"@eadir",
-    b"$recycle.bin",
+    *b"thumbs.db ehthumbs.db desktop.ini __macosx @eadir $recycle.bin lost+found".split(),
     b"system volume information",
-    b"lost+found",
 }
 """Files and folders that operating systems and file servers put among others."""
 
@@ -82,8 +76,6 @@ _SYSTEM = {
 def format_of(content: bytes) -> int:
     """The code of the format that a file begins as, see `FORMATS`; 0 where it is none of them.
 
-    Examples
-    --------
     >>> FORMATS[format_of(b"GIF89a...")]
     'GIF'
     """
@@ -91,7 +83,6 @@ def format_of(content: bytes) -> int:
 
 
 def named_as_image(name: bytes) -> bool:
-    """Whether a file's ending is that of an image."""
     return _named.search(name) is not None
 
 

@@ -19,13 +19,9 @@ Interpolation = Literal["bilinear", "bicubic", "nearest"]
 class Shrink:
     """How an image that is larger than a square in any direction becomes one of (side, side) pixels.
 
-    Attributes
-    ----------
-    side : int
-        Of the square, in pixels.
-    crop : int or None
-        None: the image is squashed into the square. Else its shorter side is resized to `side` and the middle of the longer
-        one kept, so placed that the middle `crop` pixels are those of torchvision's `Resize` and `CenterCrop`.
+    `side`: of the square, in pixels.
+    `crop`: None: the image is squashed into the square. Else its shorter side is resized to `side` and the middle of
+    the longer one kept, so placed that the middle `crop` pixels are those of torchvision's `Resize` and `CenterCrop`.
     """
 
     side: int
@@ -34,7 +30,6 @@ class Shrink:
 
     @property
     def bytes(self) -> int:
-        """Of a shrunk image."""
         return 3 * self.side * self.side
 
     @property

@@ -1,7 +1,6 @@
-"""PNG and JPEG files without their side data: texts, colour profiles, previews, dates decide no pixel.
+"""PNG and JPEG files without texts, colour profiles, previews, dates, over which readers may trip.
 
-A reader may trip over side data that is broken or very large while the pixels are whole. What decides pixels is kept byte
-for byte, damage included, so that a damaged image stays a damaged image.
+What decides pixels is kept byte for byte, damage included, so that a damaged image stays a damaged image.
 """
 
 from __future__ import annotations
@@ -29,10 +28,7 @@ _OF_COLOURS = {0xE0: (b"JFIF\0", 14), 0xEE: (b"Adobe", 12)}
 
 
 def lighter(data: bytes) -> Iterator[bytes]:
-    """The same image file with less side data: first none but what turns it (Exif, XMP), then none at all.
-
-    Nothing for other formats, or where there is no side data to leave out.
-    """
+    """The file with less side data, if it has some: first none but what turns it (Exif, XMP), then none at all."""
     for turned in (True, False):
         content = _without(data, turned)
         if len(content) < len(data):

@@ -1,7 +1,6 @@
 """Small copies of large images, kept while these are verified, so that a run decodes a photo once.
 
-A copy belongs to the digest of the image that it was made from, and has a checksum of its own: one that is damaged, or of
-another image, is as good as none. The files may be deleted at any time.
+Each belongs to the digest of its image and has a checksum; the files may be deleted at any time.
 """
 
 from __future__ import annotations
@@ -29,7 +28,6 @@ _SHARE = 10
 
 
 def copies_folder(catalogue: Path) -> Path:
-    """Where the copies of a catalogue's images lie."""
     return catalogue.with_suffix(_SUFFIX)
 
 
@@ -74,32 +72,23 @@ def keeping(catalogue: Path, shrinks: Sequence[Shrink]) -> Iterator[Keeper]:
         yield Keeper(copies_folder(catalogue), shrinks, stack)
 
 
-class SmallCopies:
-    """The copies that are kept in a folder."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    def get(self, shrink: Shrink, digest: bytes) -> npt.NDArray[np.uint8] | None:
-        """The shrunk image, uint8 (side, side, 3), of the image with this digest; None when no whole copy is kept."""
-        for records, places in self._kept(shrink):
-            if (place := places.get(digest)) is not None:
-                record = records[place]
-                pixels: npt.NDArray[np.uint8] = np.array(record["pixels"])
-                if _checksum(pixels) == record["checksum"].tobytes():
-                    return pixels
+def small_copy(folder: Path, shrink: Shrink, digest: bytes) -> npt.NDArray[np.uint8] | None:
+    """The shrunk image, uint8 (side, side, 3), of the image with this digest; None when no whole copy is kept."""
+    try:
+        names = sorted(name for name in os.listdir(folder) if name.startswith(f"{shrink.name}."))  # noqa: PTH208
+    except OSError:
         return None
-
-    def _kept(self, shrink: Shrink) -> Iterator[tuple[npt.NDArray[Any], dict[bytes, int]]]:
+    for name in names:
         try:
-            names = sorted(name for name in os.listdir(self._folder) if name.startswith(f"{shrink.name}."))  # noqa: PTH208
-        except OSError:
-            return
-        for name in names:
-            try:
-                yield _opened(self._folder / name, shrink)
-            except (OSError, ValueError):  # deleted meanwhile, or empty
-                continue
+            records, places = _opened(folder / name, shrink)
+        except (OSError, ValueError):  # deleted meanwhile, or empty
+            continue
+        if (place := places.get(digest)) is not None:
+            record = records[place]
+            pixels: npt.NDArray[np.uint8] = np.array(record["pixels"])
+            if _checksum(pixels) == record["checksum"].tobytes():
+                return pixels
+    return None
 
 
 @lru_cache(maxsize=16)

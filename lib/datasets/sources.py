@@ -1,14 +1,12 @@
 """The settings of each kind of data source, and the registry that knows the kinds.
 
-A new kind is one module with `load`, its settings, and one line `register(MySettings, "module.with.load")`. Settings are
-typed, validated once, and drawn as a form by the Prefect UI; a kind's module is imported when data of it is acquired.
+A new kind is one module with `load`, its settings, and one line `register(MySettings, "module.with.load")`.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, LiteralString, Self
@@ -53,12 +51,8 @@ Classes = Annotated[tuple[str, ...], Field(min_length=2), AfterValidator(_once)]
 class SourceSettings(BaseModel):
     """What every kind of source has: the field `source`, a Literal whose default is the kind's name.
 
-    Attributes
-    ----------
-    known_splits : tuple of str, or None
-        The splits that each dataset of this kind has, where that is known beforehand.
-    path_fields : tuple of str
-        Fields that may hold a path on this machine.
+    `known_splits`: the splits that each dataset of this kind has, where that is known beforehand.
+    `path_fields`: fields that may hold a path on this machine.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -154,7 +148,6 @@ class SplitPatterns(BaseModel):
         return self
 
     def compiled(self) -> Patterns:
-        """The patterns, to be asked of paths."""
         return Patterns(self.model_dump(exclude_none=True))
 
 
@@ -163,6 +156,8 @@ class EncodedSource(SourceSettings):
 
     path_fields: ClassVar = ("path",)
 
+    path: str
+    classes: Classes | None = Field(None, description="Classes to take; all when not given.")
     splits: SplitPatterns | None = Field(
         None, description="Which files are train, validation and test, where their names do not tell it."
     )
@@ -190,12 +185,10 @@ class EncodedSource(SourceSettings):
 
     @property
     def decoder(self) -> Decoder:
-        """What makes pixels of the images."""
         return Decoder(self.largest_pixels, self.scaled_side)
 
     @property
     def small_copies(self) -> tuple[Shrink, ...]:
-        """The small copies of large images that are kept while these are verified."""
         return self._small_copies
 
     def keeping(self, shrinks: Sequence[Shrink]) -> Self:
@@ -210,7 +203,6 @@ class ImageFolder(EncodedSource):
 
     source: Literal["folder"] = "folder"
     path: str = Field(description="Folder or archive: a path, a URL, or a name under PROBEFLOW_MIRROR.")
-    classes: Classes | None = Field(None, description="Classes to take; all when not given.")
 
 
 class WebDataset(EncodedSource):
@@ -220,7 +212,6 @@ class WebDataset(EncodedSource):
     path: str = Field(
         description="A .tar, a folder of such, or a pattern as {000..010}.tar: a path, a URL, or under PROBEFLOW_MIRROR."
     )
-    classes: Classes | None = Field(None, description="Classes to take; all when not given.")
 
 
 class ParquetImages(EncodedSource):
@@ -232,68 +223,49 @@ class ParquetImages(EncodedSource):
     )
     image_column: str = Field("image", description="Encoded images: binary, or a struct with `bytes`.")
     label_column: str = Field("label", description="Labels: numbers or names.")
-    classes: Classes | None = Field(None, description="Classes to take; all when not given.")
 
 
 Load = Callable[[Any, Path, str | None], "Dataset"]
 """Finds, verifies and loads the data of some settings, under a folder for raw files, from a mirror if there is one."""
 
 
-@dataclass(frozen=True)
-class _Kind:
-    settings: type[SourceSettings]
-    loader: str | Load
-
-
-_kinds: dict[str, _Kind] = {}
+_kinds: dict[str, tuple[type[SourceSettings], str | Load]] = {}
 
 
 def register(settings: type[SourceSettings], loader: str | Load) -> None:
     """Make a kind of source known by the default of its field `source`.
 
-    Parameters
-    ----------
-    loader : str or callable
-        A module's name, imported at the first use, whose `load` is taken, or such a function itself. A module may also
-        have `splits_ahead` (same parameters): the splits that there will be, or None.
+    `loader`: a module's name, imported at the first use, whose `load` is taken, or such a function itself. A module may
+    also have `splits_ahead` (same parameters): the splits that there will be, or None.
 
-    Raises
-    ------
-    ConfigError
-        When another kind has that name.
+    Raises ConfigError when another kind has that name.
     """
     name = settings.model_fields["source"].default
     if not isinstance(name, str):
         raise ConfigError(f'{settings.__name__} has no name: give it a field  source: Literal["x"] = "x"')
-    if name in _kinds and _kinds[name].settings is not settings:
-        raise ConfigError(
-            f"source {name!r} is {_kinds[name].settings.__name__} already; give {settings.__name__} another name"
-        )
-    _kinds[name] = _Kind(settings, loader)
+    there, _ = _kinds.setdefault(name, (settings, loader))
+    if there is not settings:
+        raise ConfigError(f"source {name!r} is {there.__name__} already; give {settings.__name__} another name")
 
 
 def kinds() -> dict[str, type[SourceSettings]]:
-    """The settings of each kind of source by its name."""
-    return {name: kind.settings for name, kind in _kinds.items()}
+    return {name: settings for name, (settings, _) in _kinds.items()}
 
 
 def loader_of(source: SourceSettings) -> Load:
     """What loads data of these settings. Raises ConfigError when their kind is not registered."""
-    kind = _kinds.get(source.source)
-    if kind is None:
+    if source.source not in _kinds:
         raise ConfigError(f"there is no source {source.source!r}; known: {', '.join(_kinds)}")
-    if isinstance(kind.loader, str):
-        load: Load = import_module(kind.loader).load
-        return load
-    return kind.loader
+    _, loader = _kinds[source.source]
+    load: Load = import_module(loader).load if isinstance(loader, str) else loader
+    return load
 
 
 def look_ahead(source: SourceSettings, raw: Path, mirror: str | None) -> tuple[str, ...] | None:
-    """The splits that a source will have; None when they show only once it is fetched."""
     if source.known_splits is not None:
         return source.known_splits
-    kind = _kinds.get(source.source)
-    look = getattr(import_module(kind.loader), "splits_ahead", None) if kind and isinstance(kind.loader, str) else None
+    _, loader = _kinds.get(source.source, (None, None))
+    look = getattr(import_module(loader), "splits_ahead", None) if isinstance(loader, str) else None
     found: tuple[str, ...] | None = None if look is None else look(source, raw, mirror)
     return found
 
@@ -301,13 +273,8 @@ def look_ahead(source: SourceSettings, raw: Path, mirror: str | None) -> tuple[s
 def parse_source(content: SourceSettings | Mapping[str, Any] | None) -> SourceSettings:
     """The settings of a source, of the class that `content["source"]` names.
 
-    Raises
-    ------
-    ConfigError
-        For an unknown kind or a wrong setting, in one line.
+    Raises ConfigError for an unknown kind or a wrong setting, in one line.
 
-    Examples
-    --------
     >>> parse_source({"source": "digits", "test_fraction": 0.5})
     Digits(source='digits', test_fraction=0.5)
     """
@@ -335,7 +302,7 @@ def _validated(content: Any) -> SourceSettings:
     name = content["source"]
     if not isinstance(name, str) or name not in _kinds:
         raise _error("source_unknown", f"there is no such source; known: {known}", ("source",), name)
-    return _kinds[name].settings.model_validate(content)
+    return _kinds[name][0].model_validate(content)
 
 
 def _error(name: LiteralString, message: str, where: tuple[str, ...], given: Any) -> ValidationError:
@@ -355,9 +322,6 @@ class _ThroughTheRegistry:
 
 AnySource = Annotated[SourceSettings, _ThroughTheRegistry()]
 """The type of a field or parameter that takes any registered kind of source."""
-
-Source = AnySource
-"""The same, as flows and tasks call it."""
 
 register(Digits, "lib.datasets.digits")
 register(PhotoPatches, "lib.datasets.photo_patches")

@@ -45,14 +45,9 @@ _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 class Name:
     """What one name says.
 
-    Attributes
-    ----------
-    splits : tuple of str
-        The splits that it names; more than one says nothing for certain.
-    weak : bool
-        Whether that is only by a word that may be something else.
-    rest : tuple of str
-        Its other words, in lower case.
+    `splits`: the splits that it names; more than one says nothing for certain.
+    `weak`: whether that is only by a word that may be something else.
+    `rest`: its other words, in lower case.
     """
 
     splits: tuple[str, ...]
@@ -63,8 +58,6 @@ class Name:
 def words(name: str) -> list[str]:
     """The words of a name in lower case: runs of letters, parted also where lower case turns to upper case.
 
-    Examples
-    --------
     >>> words("MNISTTrain_Images-00001of2.tar")
     ['mnist', 'train', 'images', 'of', 'tar']
     """
@@ -74,8 +67,6 @@ def words(name: str) -> list[str]:
 def read_name(name: str) -> Name:
     """What a name says of its split.
 
-    Examples
-    --------
     >>> read_name("mnist_testset")
     Name(splits=('test',), weak=False, rest=('mnist',))
     >>> read_name("contest-latest").splits
@@ -110,16 +101,11 @@ def _split_of(word: str) -> tuple[str, bool]:
 class Told:
     """What names side by side say together.
 
-    Attributes
-    ----------
-    splits : mapping of str to str
-        Name -> split, of those that say one.
-    others : tuple of str
-        Those that say none, or more than one.
-    alike : bool
-        Whether those that say one differ in nothing else: `a_train` and `a_test`, not `bullet_train` and `test_tube`.
-    weak : bool
-        Whether one of them says it only by a word that may be something else.
+    `splits`: name -> split, of those that say one.
+    `others`: those that say none, or more than one.
+    `alike`: whether those that say one differ in nothing else: `a_train` and `a_test`, not `bullet_train` and
+    `test_tube`.
+    `weak`: whether one of them says it only by a word that may be something else.
     """
 
     splits: Mapping[str, str]
@@ -129,15 +115,12 @@ class Told:
 
     @property
     def whole(self) -> bool:
-        """Whether there are training images and others."""
         return _whole(self.splits.values())
 
 
 def read_names(names: Sequence[str]) -> Told:
     """What names side by side say of splits; a word that may be something else counts where it completes a set.
 
-    Examples
-    --------
     >>> read_names(["Training", "test_set", "notes"]).splits
     {'Training': 'train', 'test_set': 'test'}
     >>> read_names(["de", "en", "tr"]).splits  # languages
@@ -173,13 +156,8 @@ def read_paths(paths: Sequence[str], shown: str) -> list[str] | None:
 
     Folders that all are in count only where nothing else says one. Given files of training images alone, each is "train".
 
-    Raises
-    ------
-    DataError
-        When one says two, some say none, or there is no train split among them.
+    Raises DataError when one says two, some say none, or there is no train split among them.
 
-    Examples
-    --------
     >>> read_paths(["test-set/mnist_train.tar", "test-set/mnist_test.tar"], "")
     ['train', 'test']
     """

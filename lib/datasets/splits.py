@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from lib.datasets.images import Digests, Rows
 from lib.errors import DataError
+from lib.text import listed
 
 TO_VALIDATE = "to hold one out for validation"
 """What two different training images of each class are needed for, where there is no validation split."""
@@ -21,13 +22,7 @@ _NAMED = 5
 
 @dataclass(frozen=True)
 class Shortage:
-    """A class with fewer different images (or groups of them) than something needs.
-
-    Attributes
-    ----------
-    label : int
-        Position in the dataset's class names.
-    """
+    """A class, by its position in the class names, with fewer different images (or groups of them) than are needed."""
 
     label: int
     found: int
@@ -42,8 +37,6 @@ def different_images(
 ) -> npt.NDArray[np.int64]:
     """How many different images, or groups that stay together, each class has: shape (classes,). See `hold_out_rows`.
 
-    Examples
-    --------
     >>> different_images(np.array([0, 0, 0, 2]), 3, groups=[7, 7, 8, 9]).tolist()
     [2, 0, 1]
     """
@@ -55,7 +48,6 @@ def different_images(
 
 
 def shortages(counts: npt.NDArray[np.int64], needed: int) -> tuple[Shortage, ...]:
-    """The classes that have fewer than `needed`."""
     return tuple(Shortage(label, int(counts[label]), needed) for label in np.flatnonzero(counts < needed).tolist())
 
 
@@ -67,10 +59,9 @@ def too_few(short: Sequence[Shortage], class_names: Sequence[str] | None, where:
     needed = f"{short[0].needed} {reason}"
     if list(class_names or ()) == [""]:
         return DataError(f"{where} has too few different images ({short[0].found:,}): it needs {needed}; add some")
-    more = f" and {len(named) - _NAMED:,} more" if len(named) > _NAMED else ""
     classes = "class" if len(named) == 1 else f"{len(named):,} classes"
     return DataError(
-        f"{where} has too few different images of {classes} {', '.join(named[:_NAMED])}{more}: each needs {needed}; add images, "
+        f"{where} has too few different images of {classes} {listed(named, _NAMED)}: each needs {needed}; add images, "
         "or list the other classes in the setting classes"
     )
 
@@ -90,24 +81,14 @@ def hold_out_rows(
 ) -> tuple[Rows, Rows]:
     """Rows kept and rows held out, both sorted, about `fraction` of each class held out.
 
-    Parameters
-    ----------
-    labels : ndarray of int64, shape (n,)
-    groups : sequence of n hashable values, optional
-        Rows of one group stay together.
-    digests : ndarray, shape (n,), dtype S16, optional
-        Rows of one digest, exact duplicates, stay together, and with them their groups. Where all digests differ, the
-        rows are those chosen without them.
-    class_names, where : sequence of str, str
-        How errors call the classes, and what has the rows.
+    `labels` are int64, shape (n,).
+    `groups`: rows of one group stay together.
+    `digests` (shape (n,), dtype S16): rows of one digest, exact duplicates, stay together, and with
+    them their groups. Where all digests differ, the rows are those chosen without them.
+    `class_names`, `where`: how errors call the classes, and what has the rows.
 
-    Raises
-    ------
-    DataError
-        When a class has too few groups to leave one on each side.
+    Raises DataError when a class has too few groups to leave one on each side.
 
-    Examples
-    --------
     >>> hold_out_rows(np.array([0, 0, 0, 0, 1, 1, 1, 1]), 0.25, seed=0)
     (array([0, 1, 3, 4, 5, 6]), array([2, 7]))
     """
@@ -144,13 +125,8 @@ def fold_rows(
 ) -> tuple[Rows, Rows]:
     """Rows kept and rows held out, both sorted: the fold of this place, from 0, of stratified ones; see `hold_out_rows`.
 
-    Raises
-    ------
-    DataError
-        When a class has fewer groups than there are folds.
+    Raises DataError when a class has fewer groups than there are folds.
 
-    Examples
-    --------
     >>> fold_rows(np.array([0, 0, 1, 1]), 1, 2)
     (array([1, 3]), array([0, 2]))
     """
@@ -172,8 +148,6 @@ def hold_out_where_possible(
 ) -> Rows:
     """Rows held out as `hold_out_rows` does, sorted, of those classes alone that leave some on each side.
 
-    Examples
-    --------
     >>> hold_out_where_possible(np.array([0, 0, 0, 0, 1]), 0.25, seed=0)
     array([2])
     """
@@ -207,10 +181,7 @@ def _names(labels: Rows, groups: Sequence[object] | Rows | Digests | None, diges
 
 
 def _merged(names: Rows, keys: Rows) -> Rows:
-    """Groups numbered from 0, shape (n,), with those made one that share a key, directly or through others.
-
-    They keep the order of their smallest number, so that without a shared key nothing changes.
-    """
+    """Groups (n,) from 0, those that share a key, also through others, made one, in the order of their smallest number."""
     groups, distinct = names.max(initial=-1) + 1, keys.max(initial=-1) + 1
     if distinct == len(keys):
         return names

@@ -12,11 +12,8 @@ _END = 1 << 20
 
 _LARGEST_HEADER = 1 << 20
 _EXTENDED = {
-    tarfile.XHDTYPE,
-    tarfile.XGLTYPE,
-    tarfile.SOLARIS_XHDTYPE,
-    tarfile.GNUTYPE_LONGNAME,
-    tarfile.GNUTYPE_LONGLINK,
+    *(tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE),
+    *(tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK),
 }
 """Kinds of headers that are read whole into memory."""
 
@@ -43,15 +40,10 @@ class _Header(tarfile.TarInfo):
 def members(file: IO[bytes], mode: Literal["r:", "r|"]) -> Iterator[tuple[tarfile.TarInfo, Open | None]]:
     """Everything in an open tar without compression, in order, and none of it kept; of a plain file what opens it too.
 
-    Parameters
-    ----------
-    mode : str
-        "r:" for a file with positions, of which only headers are read; "r|" for a stream, read once.
+    `mode`: "r:" for a file with positions, of which only headers are read; "r|" for a stream, read once.
 
-    Raises
-    ------
-    tarfile.TarError
-        When it is damaged, cut off, or two tars joined. Other exceptions as a damaged header has tarfile raise them.
+    Raises tarfile.TarError when it is damaged, cut off, or two tars joined; other errors as a damaged header has
+    tarfile raise them.
     """
     with tarfile.open(fileobj=file, mode=mode, tarinfo=_Header) as tar:
         before = -1

@@ -1,16 +1,14 @@
-"""What a dataset was understood to be: splits, classes, sizes, formats, and what was left out and why.
-
-Typed and made of what the dataset knows already, so that it costs nothing; `lines` says it in a few words, last.
-"""
+"""What a dataset was understood to be, made of what it knows already; said in words last."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from itertools import islice
+from itertools import accumulate, islice
 
-from lib.text import cut, size_words
+from lib.text import cut, listed, size_words
 
 EXAMPLES = 5
 """Names that are told of what is left out."""
@@ -19,8 +17,6 @@ _CLASSES_SHOWN = 10
 
 
 class Why(StrEnum):
-    """Why something in a source is not taken."""
-
     NO_IMAGE = "no-image"
     HIDDEN = "hidden"
     HIDDEN_FOLDERS = "hidden-folders"
@@ -64,31 +60,25 @@ class Tally:
         self._names: list[str] = []
 
     def add(self, name: str) -> None:
-        """One more."""
         self._count += 1
         if len(self._names) < EXAMPLES:
             self._names.append(name)
 
     def take(self, other: Tally) -> None:
-        """All that another one counted."""
         self._count += other._count
         self._names = [*self._names, *other._names][:EXAMPLES]
 
     @property
     def notes(self) -> tuple[LeftOut, ...]:
-        """What was left out, if anything."""
         return left_out(self.why, self._count, self._names)
 
 
 def words(left: LeftOut) -> str:
-    """The names of the first few, and how many more."""
     more = left.count - len(left.examples)
     return ", ".join(cut(name) for name in left.examples) + (f" and {more:,} more" if more else "")
 
 
 class SplitsBy(StrEnum):
-    """What says which split an image is of."""
-
     SOURCE = "source"
     NAMES = "names"
     PATTERNS = "patterns"
@@ -107,14 +97,9 @@ SPLITS_WORDS = {
 class Reading:
     """How a source was read, beyond its images and labels.
 
-    Attributes
-    ----------
-    splits_by : SplitsBy
-        What says which split an image is of.
-    held_out : tuple of str
-        The splits that were held out of the training images, for want of their own.
-    formats : mapping of str to int
-        Images by format, by their first bytes; "" for others. Empty where nothing was encoded.
+    `splits_by`: what says which split an image is of.
+    `held_out`: the splits that were held out of the training images, for want of their own.
+    `formats`: images by format, by their first bytes; "" for others. Empty where nothing was encoded.
     """
 
     splits_by: SplitsBy = SplitsBy.SOURCE
@@ -129,8 +114,6 @@ Side = tuple[int, int]
 
 @dataclass(frozen=True)
 class Sizes:
-    """Images by number of pixels; `distinct` counts the different shapes."""
-
     smallest: Side
     median: Side
     largest: Side
@@ -141,14 +124,9 @@ class Sizes:
 class Understood:
     """What a dataset was understood to be.
 
-    Attributes
-    ----------
-    splits : mapping of str to int
-        Images of each split.
-    classes : mapping of str to mapping of str to int
-        Class -> split -> images. Images without labels are of the one class "".
-    sizes : Sizes or None
-        None when there is no image.
+    `splits`: images of each split.
+    `classes`: class -> split -> images. Images without labels are of the one class "".
+    `sizes`: None when there is no image.
     """
 
     splits: Mapping[str, int]
@@ -157,15 +135,13 @@ class Understood:
     reading: Reading
 
     def lines(self) -> list[str]:
-        """The same in a few lines of plain text."""
         held = dict.fromkeys(self.reading.held_out, " held out of train")
         splits = ", ".join(f"{split} {count:,}{held.get(split, '')}" for split, count in self.splits.items())
         by = SPLITS_WORDS[self.reading.splits_by]
         lines = [f"splits{f', {by}' if by else ''}: {splits}"]
         if len(self.classes) > 1:
-            shown = [f"{name} {sum(rows.values()):,}" for name, rows in list(self.classes.items())[:_CLASSES_SHOWN]]
-            more = f" and {len(self.classes) - _CLASSES_SHOWN:,} more" if len(self.classes) > _CLASSES_SHOWN else ""
-            lines.append(f"{len(self.classes):,} classes: {', '.join(shown)}{more}")
+            shown = [f"{name} {sum(rows.values()):,}" for name, rows in self.classes.items()]
+            lines.append(f"{len(self.classes):,} classes: {listed(shown, _CLASSES_SHOWN)}")
         else:
             lines.append("no labels")
         if self.sizes is not None:
@@ -187,22 +163,15 @@ def _sizes(sizes: Sizes) -> str:
 def sizes_of(shapes: Mapping[tuple[int, ...], int]) -> Sizes | None:
     """The smallest, median and largest of some shapes, each with how many images have it.
 
-    Examples
-    --------
     >>> sizes_of({(8, 8): 3, (32, 16, 3): 1, (4, 4): 1})
     Sizes(smallest=(4, 4), median=(8, 8), largest=(32, 16), distinct=3)
     """
-    counts: dict[Side, int] = {}
+    counts: Counter[Side] = Counter()
     for shape, count in shapes.items():
-        side = (int(shape[0]), int(shape[1]))
-        counts[side] = counts.get(side, 0) + count
+        counts[int(shape[0]), int(shape[1])] += count
     if not counts:
         return None
     ordered = sorted(counts, key=lambda side: (side[0] * side[1], side))
-    half, seen, median = sum(counts.values()) / 2, 0, ordered[0]
-    for side in ordered:
-        seen += counts[side]
-        if seen >= half:
-            median = side
-            break
+    seen = accumulate(counts[side] for side in ordered)
+    median = next(side for side, upto in zip(ordered, seen, strict=True) if 2 * upto >= counts.total())
     return Sizes(ordered[0], median, ordered[-1], len(ordered))

@@ -1,7 +1,6 @@
 """What archives hold, as folders: each archive is unpacked once, and what was unpacked is compared before each use.
 
-Beside the folder lies its seal, a digest of the names, sizes and times of all that is in it: what was changed, cut or lost
-there is unpacked anew from the archive, which is known by its content.
+Beside the folder lies its seal, a digest of the names, sizes and times of all that is in it.
 """
 
 from __future__ import annotations
@@ -18,13 +17,7 @@ from lib.locks import alone
 
 
 def unpacked(archive: Path, folder: Path, sha256: str | None = None) -> Path:
-    """The folder under `folder` that holds just what the archive does, whose `sha256` may be known.
-
-    Raises
-    ------
-    DataError
-        When the archive is damaged or not safe, or changed meanwhile.
-    """
+    """The folder that holds just what the archive does. Raises DataError when that is damaged, unsafe, or changed meanwhile."""
     before = _version(archive)
     target = folder / (sha256 or digest_file(archive))[:16]
     if _is_sealed(target):

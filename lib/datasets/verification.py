@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +14,7 @@ from lib.datasets.decoding import NO_FILE, Decoder, UnreadableError
 from lib.datasets.encoded import ByteStore
 from lib.datasets.recognition import HEAD, format_of
 from lib.datasets.small_copies import Keeper
-from lib.machine import cores
+from lib.machine import cores, in_turn
 from lib.progress import bar
 
 _BATCH = 32
@@ -38,51 +37,34 @@ def verify(
 
     Pillow decodes outside of Python's lock, so threads use all cores. At most a few batches of images are in memory.
 
-    Parameters
-    ----------
-    save : callable
-        Called at times and in any case at the end, also when interrupted: what was verified stays verified.
-    keeper : Keeper
-        Keeps small copies of what is decoded.
+    `save`: called at times and in any case at the end, also when interrupted: what was verified stays verified.
+    `keeper`: keeps small copies of what is decoded.
     """
     _refuse_by_size(catalogue, decoder)
     rows = np.flatnonzero(wanted & (catalogue.columns["state"] == UNVERIFIED))
     if not len(rows):
         return False
-    workers = cores()
-    waiting: deque[tuple[int, Future[list[Note]]]] = deque()
     saved = time.monotonic()
 
-    def check(start: int) -> list[Note]:
-        batch = rows[start : start + _BATCH].tolist()
-        return [_note(decoder, data, keeper) for data in store.fetch(catalogue, batch)]
+    def check(batch: list[int]) -> tuple[list[int], list[Note]]:
+        return batch, [_note(decoder, data, keeper) for data in store.fetch(catalogue, batch)]
 
-    def collect() -> int:
-        start, future = waiting.popleft()
-        notes = future.result()
-        for row, note in zip(rows[start : start + _BATCH].tolist(), notes, strict=True):
-            if isinstance(note, Verified):
-                catalogue.accept(row, note)
-            else:
-                catalogue.refuse(row, *note)
-        return len(notes)
-
+    batches = (rows[start : start + _BATCH].tolist() for start in range(0, len(rows), _BATCH))
+    pool = ThreadPoolExecutor(cores(), "verify")
     try:
-        with ThreadPoolExecutor(workers, "verify") as pool, bar(f"verify {label}", len(rows), "image") as advance:
-            try:
-                for start in range(0, len(rows), _BATCH):
-                    waiting.append((start, pool.submit(check, start)))
-                    if len(waiting) > 2 * workers:
-                        advance(collect())
-                    if time.monotonic() - saved > _SAVE_EVERY_SECONDS:
-                        save()
-                        saved = time.monotonic()
-                while waiting:
-                    advance(collect())
-            finally:
-                for _, future in waiting:
-                    future.cancel()
+        with bar(f"verify {label}", len(rows), "image") as advance:
+            for batch, notes in in_turn(pool, check, batches, 2 * cores()):
+                for row, note in zip(batch, notes, strict=True):
+                    if isinstance(note, Verified):
+                        catalogue.accept(row, note)
+                    else:
+                        catalogue.refuse(row, *note)
+                advance(len(batch))
+                if time.monotonic() - saved > _SAVE_EVERY_SECONDS:
+                    save()
+                    saved = time.monotonic()
     finally:
+        pool.shutdown(cancel_futures=True)
         save()
     return True
 

@@ -7,7 +7,6 @@ number or name, or with `0001.json` that has a `label` or `cls`.
 from __future__ import annotations
 
 import json
-import os
 import re
 import tarfile
 from collections.abc import Iterator, Sequence
@@ -21,19 +20,17 @@ import numpy as np
 from lib.datasets import catalogue as catalogues
 from lib.datasets import tars
 from lib.datasets.catalogue import Catalogue, CatalogueBuilder, Container, shown
-from lib.datasets.collection import NO_SAMPLE, Collection, classes_of, dataset_of
-from lib.datasets.containers import INDEXED, catalogue_of, container_splits, find, name_of, parted, set_splits
+from lib.datasets.collection import NO_SAMPLE
+from lib.datasets.containers import find, kept_at, load_containers, splits_of
 from lib.datasets.dataset import Dataset
 from lib.datasets.decoding import IMAGE_ENDINGS, UnreadableError
 from lib.datasets.formats import require_no_pointer
-from lib.datasets.origins import digest_of
-from lib.datasets.places import Place, remote_errors, without_secrets
+from lib.datasets.places import Place, remote_errors
 from lib.datasets.recognition import HEAD, format_of, is_hidden
 from lib.datasets.sources import WebDataset
 from lib.datasets.split_names import SPLITS, read_name, require_no_words
-from lib.datasets.understood import SplitsBy
+from lib.datasets.understood import Reading, SplitsBy
 from lib.errors import DataError
-from lib.progress import bar
 
 _OWN_SHARDS = "write each split into shards of its own (train-000.tar, test-000.tar)"
 _COMPRESSED = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd", b"PK": "zip"}
@@ -49,14 +46,9 @@ class TarStore:
         self._place = place
 
     def fetch(self, catalogue: Catalogue, rows: Sequence[int]) -> Iterator[bytes | UnreadableError]:
-        """The content of each row's member."""
         columns, containers = catalogue.columns, catalogue.containers
         return self._place.fetch(
-            (
-                containers[columns["container"][row]].name.encode("utf-8", "surrogateescape"),
-                int(columns["offset"][row]),
-                int(columns["size"][row]),
-            )
+            (containers[columns["container"][row]].path, int(columns["offset"][row]), int(columns["size"][row]))
             for row in rows
         )
 
@@ -64,56 +56,39 @@ class TarStore:
 def load(source: WebDataset, raw: Path, mirror: str | None) -> Dataset:
     """Index, verify and split the samples.
 
-    Raises
-    ------
-    ConfigError
-        For a URL whose file system is not known here.
-    DataError
-        When a shard, a class or an image is not usable; it names it.
+    Raises ConfigError for a URL whose file system is not known here; DataError naming a shard, a class or an image that is not
+    usable.
     """
-    place, containers = find(source.path, ".tar", mirror)
-    parts = parted(containers, place, None if source.splits is None else source.splits.compiled())
-    decoder = source.decoder
-    file = raw / "webdataset" / f"catalogue-{digest_of(INDEXED, place.shown, source.path)}.parquet"
-    with bar(f"index {name_of(source.path, place)}", len(parts.containers), "shard") as advance:
-        catalogue, is_new = catalogue_of(
-            parts.containers,
-            lambda container: index(place, container),
-            catalogues.read(file, decoder.identity),
-            advance,
-        )
-    reading = set_splits(catalogue, parts, place)
-    if reading.splits_by is SplitsBy.NOTHING:
-        labelled = np.flatnonzero(catalogue.columns["label"] >= 0).tolist()
-        require_no_words(map(catalogue.name, labelled), place.shown, _OWN_SHARDS)
-    class_names, classes = classes_of(catalogue, source.classes, None, place.shown)
-    return dataset_of(
-        Collection(
-            name=name_of(source.path, place),
-            shown=place.shown,
-            origin=f"tar shards {without_secrets(source.path)}",
-            class_names=class_names,
-            classes=classes,
-            catalogue=catalogue,
-            store=TarStore(place),
-            decoder=decoder,
-            file=file,
-            is_new=is_new,
-            reading=reading,
-        ),
+    shards = find(source, ".tar", mirror)
+    place, file = shards.place, kept_at(source, shards, raw / "webdataset")
+
+    def require_splits(catalogue: Catalogue, reading: Reading) -> Sequence[str]:
+        if reading.splits_by is SplitsBy.NOTHING:
+            labelled = np.flatnonzero(catalogue.columns["label"] >= 0).tolist()
+            require_no_words(map(catalogue.name, labelled), place.shown, _OWN_SHARDS)
+        return ()
+
+    return load_containers(
         source,
+        shards,
+        file,
+        catalogues.read(file, source.decoder.identity),
+        lambda container: index(place, container),
+        TarStore(place),
+        "tar shards",
+        notes=require_splits,
     )
 
 
 def splits_ahead(source: WebDataset, raw: Path, mirror: str | None) -> tuple[str, ...] | None:
     """The splits that files on this machine are of; None when only the folders within them may tell it."""
-    return container_splits(source, source.path, ".tar", _members_may_tell)
+    return splits_of(source, ".tar", _members_may_tell)
 
 
 def _members_may_tell(place: Place, container: Container) -> bool:
     """Whether the first member of a tar lies in a folder that is called as a split, or cannot be read."""
     try:
-        with place.open(os.fsencode(container.name)) as file, tarfile.open(fileobj=file, mode="r:") as tar:
+        with place.open(container.path) as file, tarfile.open(fileobj=file, mode="r:") as tar:
             member = tar.next()
             return member is not None and _told(member.name.rpartition("/")[0]) > 0
     except (tarfile.TarError, OSError, EOFError, DataError):
@@ -121,14 +96,8 @@ def _members_may_tell(place: Place, container: Container) -> bool:
 
 
 def index(place: Place, container: Container) -> Catalogue:
-    """The samples of one tar, in its order.
-
-    Raises
-    ------
-    DataError
-        When it is compressed, damaged, or holds links.
-    """
-    name = container.name.encode("utf-8", "surrogateescape")
+    """The samples of one tar, in its order. Raises DataError when it is compressed, damaged, or holds links."""
+    name = container.path
     told = f"{place.shown}/{shown(name)}"
     rows, sample = CatalogueBuilder(), _Sample("")
     with remote_errors(told):
@@ -171,7 +140,6 @@ class _Sample:
     others: list[tarfile.TarInfo] = field(default_factory=list)
 
     def take(self, member: tarfile.TarInfo, extension: str, file: IO[bytes]) -> None:
-        """Note what one more member says."""
         name = shown(_raw(member.name))
         if extension in IMAGE_ENDINGS:
             if self.image is not None:
@@ -196,7 +164,11 @@ class _Sample:
         if not self.key:
             return
         if self.image is None:
-            self.image = next((member for member in self.others if _begins_as_image(member, file)), None)
+            for member in self.others:
+                file.seek(member.offset_data)
+                if format_of(file.read(min(HEAD, member.size))):
+                    self.image = member
+                    break
         problem = self.problem
         if self.image is None:
             stray = self.label is None and problem is None
@@ -215,18 +187,10 @@ class _Sample:
 
 @lru_cache
 def _told(folder: str) -> int:
-    """What a folder within a tar tells of the split of its samples: 1 + its position in `SPLITS`, or 0.
-
-    Folders may be classes, so that only one that is called as a split and nothing else counts.
-    """
+    """1 + the position in `SPLITS` that a folder tells, or 0: classes may be called so, so nothing else may be in its name."""
     read = map(read_name, folder.split("/"))
     found = {split for said in read if not said.rest and not said.weak for split in said.splits}
     return 1 + SPLITS.index(found.pop()) if len(found) == 1 else 0
-
-
-def _begins_as_image(member: tarfile.TarInfo, file: IO[bytes]) -> bool:
-    file.seek(member.offset_data)
-    return format_of(file.read(min(HEAD, member.size))) > 0
 
 
 def _members(file: IO[bytes], told: str) -> Iterator[tarfile.TarInfo]:

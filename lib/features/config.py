@@ -18,17 +18,13 @@ _RESIZING = 2
 class FeatureSettings(NetworkSettings):
     """How images become features. All but device and batch size decide the features, and so their digest.
 
-    Attributes
-    ----------
-    preprocessing : {"squash", "crop"}
-        How an image becomes the square that the network takes. "squash": resized to it, whatever its shape, so that all of
-        the image is seen. "crop": as torchvision does for the backbone's weights: the shorter side is resized (256 for an
-        input of 224, and in that proportion for others), then the square is cut out of the middle. torchvision rounds
-        pixels to whole numbers after resizing, which is not done here: a pixel differs by less than 2 of 255.
-    input_size : int
-        Side of that square in pixels; the backbone's own when none is given.
-    interpolation : {"bilinear", "bicubic", "nearest"}
-        The backbone's own when none is given.
+    `preprocessing` ({"squash", "crop"}): how an image becomes the square that the network takes. "squash": resized to
+    it, whatever its shape, so that all of the image is seen. "crop": as torchvision does for the backbone's weights:
+    the shorter side is resized (256 for an input of 224, and in that proportion for others), then the square is cut out
+    of the middle. torchvision rounds pixels to whole numbers after resizing, which is not done here: a pixel differs by
+    less than 2 of 255.
+    `input_size`: side of that square in pixels; the backbone's own when none is given.
+    `interpolation` ({"bilinear", "bicubic", "nearest"}): the backbone's own when none is given.
     """
 
     preprocessing: Literal["squash", "crop"] = Field(
@@ -74,7 +70,6 @@ class FeatureSettings(NetworkSettings):
 
     @property
     def shrink(self) -> Shrink:
-        """What becomes of an image that is larger than the network's input, before all else."""
         if self.preprocessing == "crop":
             return Shrink(self.shorter_side, self.input_size, self.interpolation)
         return Shrink(self.input_size, None, self.interpolation)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
@@ -14,7 +13,7 @@ from lib.features.config import FeatureSettings
 from lib.features.device import device_name
 from lib.features.program import Array, Rows
 from lib.features.resize import Pixels, Resizer
-from lib.machine import cores
+from lib.machine import cores, in_turn
 
 
 class CpuProgram:
@@ -49,15 +48,9 @@ class CpuProgram:
 
     def features(self, rows: Rows, blocks: Iterable[range]) -> Iterator[Array]:
         lanes, threads = cores(), torch.get_num_threads()
-        waiting: deque[Future[Array]] = deque()
         pool = ThreadPoolExecutor(lanes, "extract", initializer=torch.set_num_threads, initargs=(1,))
         try:
-            for block in blocks:
-                waiting.append(pool.submit(self._block, rows, block))
-                if len(waiting) > 2 * lanes:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
+            yield from in_turn(pool, lambda block: self._block(rows, block), blocks, 2 * lanes)
         finally:
             pool.shutdown(cancel_futures=True)
             torch.set_num_threads(threads)  # MKL's number is the process's, not the lane's

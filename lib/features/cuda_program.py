@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
@@ -21,7 +21,7 @@ from lib.features.config import FeatureSettings
 from lib.features.device import device_name
 from lib.features.program import Array, Rows
 from lib.features.resize import Pixels, Resizer
-from lib.machine import cores
+from lib.machine import cores, in_turn
 
 _LARGEST, _SMALLEST = 2048, 16
 _READ = 128
@@ -46,13 +46,7 @@ class CudaProgram:
         self.batch_size = batch_size or self._largest_batch()
 
     def features(self, rows: Rows, blocks: Iterable[range]) -> Iterator[Array]:
-        """See `Program.features`.
-
-        Raises
-        ------
-        ConfigError
-            When the GPU's memory is too small for the batch.
-        """
+        """See `Program.features`. Raises ConfigError when the GPU's memory is too small for the batch."""
         try:
             yield from self._features(rows, blocks)
         except torch.cuda.OutOfMemoryError:
@@ -69,7 +63,10 @@ class CudaProgram:
             uploads = deque(_Upload(self._device) for _ in range(_AHEAD))
             answers: deque[_Answer] = deque()
             batch: torch.Tensor | None = None
-            for block, part, images in _reading(rows, blocks, pool):
+            # Parts are bounded in bytes, blocks are not.
+            parts = ((block, part) for block in blocks for part in rows.parts(block, _READ))
+            reading = in_turn(pool, lambda each: (*each, rows.read(each[1])), parts, 2 * cores())
+            for block, part, images in reading:
                 batch = self._empty() if batch is None else batch
                 upload = uploads[0]
                 uploads.rotate(-1)
@@ -101,13 +98,7 @@ class CudaProgram:
         return _Answer(host, done)
 
     def _largest_batch(self) -> int:
-        """The largest power of two whose batch goes through the network, with three times its memory free.
-
-        Raises
-        ------
-        ConfigError
-            When not even a small one does.
-        """
+        """The largest power of two that fits with three times its memory free. Raises ConfigError when no small one does."""
         batch = _LARGEST
         while batch >= _SMALLEST:
             self.batch_size = batch
@@ -134,8 +125,6 @@ class CudaProgram:
 
 @dataclass(frozen=True)
 class _Answer:
-    """Features on their way back."""
-
     host: torch.Tensor
     done: torch.cuda.Event
 
@@ -178,22 +167,6 @@ class _Upload:
 def _pinned(shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
     """Memory of the host that the GPU reads and writes by itself."""
     return torch.empty(shape, dtype=dtype, pin_memory=True)
-
-
-def _reading(rows: Rows, blocks: Iterable[range], pool: ThreadPoolExecutor) -> Iterator[tuple[range, range, Pixels]]:
-    """Block, part of it, and the part's images, in order, while threads read the parts that follow.
-
-    Two for each thread are read ahead: parts are bounded in bytes, blocks are not.
-    """
-    ahead: deque[tuple[range, range, Future[Pixels]]] = deque()
-    for block in blocks:
-        for part in rows.parts(block, _READ):
-            ahead.append((block, part, pool.submit(rows.read, part)))
-            if len(ahead) > 2 * cores():
-                first, piece, images = ahead.popleft()
-                yield first, piece, images.result()
-    for first, piece, images in ahead:
-        yield first, piece, images.result()
 
 
 @contextmanager

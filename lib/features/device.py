@@ -11,10 +11,7 @@ from lib.machine import cores
 def choose_device(wanted: str) -> torch.device:
     """The device asked for; "auto" is the first GPU if there is one, else the CPU.
 
-    Raises
-    ------
-    ConfigError
-        When a GPU is asked for and there is none of that number.
+    Raises ConfigError when a GPU is asked for and there is none of that number.
     """
     if wanted == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")

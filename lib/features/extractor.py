@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +16,7 @@ from lib.features.plan import SetPlan, blocks
 from lib.features.program import Program
 from lib.features.resize import Pixels
 from lib.features.shards import ShardContent, shard_name, write_shard
+from lib.machine import in_turn
 from lib.progress import Advance
 
 _BEHIND = 2
@@ -28,32 +28,20 @@ def write_shards(
 ) -> Iterator[tuple[int, float]]:
     """Compute and write the shards of these indexes; yields each once it is on disk, and when that was (`perf_counter`).
 
-    Raises
-    ------
-    FeatureSetError
-        When the network gives a value that is not finite.
-    StorageError
-        When the disk is full or cannot be written.
-    DataError
-        When an image is not what it was when the dataset was verified.
+    Raises FeatureSetError when the network gives a value that is not finite; StorageError when the disk is full or
+    cannot be written; DataError when an image is not what it was when the dataset was verified.
     """
-    waiting: deque[tuple[int, Future[float]]] = deque()
+
+    def write(shard: tuple[int, ShardContent]) -> tuple[int, float]:
+        index, content = shard
+        write_shard(folder / shard_name(index), content, plan)
+        return index, time.perf_counter()
+
     writer = ThreadPoolExecutor(1, "write")
     try:
-        for index, content in _shards(program, plan, dataset, indexes, advance):
-            waiting.append((index, writer.submit(_write, folder / shard_name(index), content, plan)))
-            while len(waiting) > _BEHIND or (waiting and waiting[0][1].done()):
-                done, when = waiting.popleft()
-                yield done, when.result()
-        for done, when in waiting:
-            yield done, when.result()
+        yield from in_turn(writer, write, _shards(program, plan, dataset, indexes, advance), _BEHIND)
     finally:
         writer.shutdown(cancel_futures=True)
-
-
-def _write(path: Path, content: ShardContent, plan: SetPlan) -> float:
-    write_shard(path, content, plan)
-    return time.perf_counter()
 
 
 def _shards(
@@ -78,8 +66,6 @@ def _shards(
 
 
 class _Images:
-    """The rows of a set as images; see `program.Rows`."""
-
     def __init__(self, plan: SetPlan, dataset: Dataset) -> None:
         self._plan, self._dataset = plan, dataset
 
@@ -94,7 +80,6 @@ class _Images:
         return found
 
     def read(self, part: range) -> Pixels:
-        """The images of a part, none larger than the network's input."""
         ((name, piece),) = self._plan.parts(part)
         return read_shrunk(self._dataset.splits[name].images, piece, self._plan.settings.shrink)
 

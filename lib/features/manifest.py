@@ -14,8 +14,6 @@ NAME = "manifest.json"
 
 
 class Shard(Frozen):
-    """One Parquet file of the set."""
-
     name: str
     rows: int
     bytes: int
@@ -34,13 +32,7 @@ def write_manifest(folder: Path, plan: SetPlan, shards: tuple[Shard, ...]) -> No
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """The manifest of the sealed set in `folder`.
-
-    Raises
-    ------
-    FeatureSetError
-        When the set is not sealed, or its manifest is damaged.
-    """
+    """The manifest of the set in `folder`. Raises FeatureSetError when it is not sealed, or its manifest is damaged."""
     path = folder / NAME
     try:
         return Manifest.model_validate_json(json.dumps(unsealed(json.loads(path.read_bytes()))))

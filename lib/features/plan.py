@@ -29,17 +29,12 @@ SPLITS = ("train", "validation", "test")
 class SetPlan(Frozen):
     """What a set holds and where it comes from.
 
-    Attributes
-    ----------
-    settings : FeatureSettings
-        Those that decide the features; device and batch size are left at their defaults.
-    splits : dict of str to int
-        Rows of each split; a set's rows run through the splits in this order, and number the samples.
-    quarantined : int
-        Images that could not be read; `quarantine.parquet` lists them with reasons, and has the digest `quarantine`.
-    source : dict, optional
-        Settings of the data source, so that the set can be resumed from its folder; in `plan.json` alone, as is the
-        path of a weights file.
+    `settings`: those that decide the features; device and batch size are left at their defaults.
+    `splits`: rows of each split; a set's rows run through the splits in this order, and number the samples.
+    `quarantined`: images that could not be read; `quarantine.parquet` lists them with reasons, and has the digest
+    `quarantine`.
+    `source`: settings of the data source, so that the set can be resumed from its folder; in `plan.json` alone, as is
+    the path of a weights file.
     """
 
     digest: str
@@ -83,10 +78,6 @@ class SetPlan(Frozen):
             start += count
 
 
-def cut(rows: int, shard_rows: int) -> tuple[range, ...]:
-    return tuple(range(start, min(start + shard_rows, rows)) for start in range(0, rows, shard_rows))
-
-
 def feature_set_digest(dataset_digest: str, settings: FeatureSettings, weights_sha256: str) -> str:
     """SHA-256 over all that decides the features: images and order, weights, layer, size, interpolation, precision."""
     return digest_json([dataset_digest, weights_sha256, settings.identity()])
@@ -113,7 +104,6 @@ def plan_set(dataset: Dataset, settings: FeatureSettings, weights_sha256: str) -
 
 
 def set_folder(root: Path, plan: SetPlan) -> Path:
-    """Where the set lies under the root of all sets."""
     return root / folder_name(plan.dataset) / plan.digest[:16]
 
 
@@ -128,13 +118,7 @@ def write_plan(folder: Path, plan: SetPlan) -> None:
 
 
 def read_plan(folder: Path) -> SetPlan:
-    """The plan of the set in `folder`, sealed or not.
-
-    Raises
-    ------
-    FeatureSetError
-        When there is none, or it is damaged.
-    """
+    """The plan of the set in `folder`, sealed or not. Raises FeatureSetError when there is none, or it is damaged."""
     try:
         return SetPlan.model_validate_json((folder / NAME).read_bytes())
     except FileNotFoundError:
@@ -147,9 +131,13 @@ def read_plan(folder: Path) -> SetPlan:
         ) from None
 
 
-def blocks(shard: range, batch_size: int) -> list[range]:
-    """The rows of a shard that are computed together: always the same ones, for each starts where the shard does."""
-    return [shard[start : start + batch_size] for start in range(0, len(shard), batch_size)]
+def cut(rows: int, shard_rows: int) -> tuple[range, ...]:
+    return tuple(blocks(range(rows), shard_rows))
+
+
+def blocks(rows: range, size: int) -> list[range]:
+    """Rows in pieces, of which each but the last has this size: those of a shard that are computed together."""
+    return [rows[start : start + size] for start in range(0, len(rows), size)]
 
 
 class _Settled(BaseModel):
@@ -161,10 +149,7 @@ class _Settled(BaseModel):
 def settled_batch(folder: Path, kind: str) -> int | None:
     """The size of blocks that was settled for this kind of device ("cpu" or "cuda"), if one was.
 
-    Raises
-    ------
-    FeatureSetError
-        When the file that says so is damaged.
+    Raises FeatureSetError when the file that says so is damaged.
     """
     path = _settled_path(folder, kind)
     try:
@@ -178,10 +163,7 @@ def settled_batch(folder: Path, kind: str) -> int | None:
 
 
 def settle_batch(folder: Path, kind: str, batch_size: int) -> int:
-    """Settle the size of blocks for this kind of device; returns the one that holds, which is whichever came first.
-
-    All who compute a set on one kind of device use one size, so that a row has the same bits whoever computed it.
-    """
+    """The size of blocks for this kind of device: whichever comes first holds, so that all who compute give equal bits."""
     write_json_once(_settled_path(folder, kind), _Settled(batch_size=batch_size).model_dump())
     return settled_batch(folder, kind) or batch_size
 

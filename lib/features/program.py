@@ -1,7 +1,6 @@
 """A network as a program over blocks of images: what those who extract need of it, whichever device computes.
 
-A block is a range of rows that are computed together, always the same ones whoever computes them, and a row's features
-do not depend on how many lanes there are: so a set's content does not depend on who makes it.
+A block is a range of rows, always the same ones, so that a set's content does not depend on who makes it.
 """
 
 from __future__ import annotations

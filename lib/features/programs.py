@@ -20,12 +20,8 @@ def make_program(settings: FeatureSettings, cache: Path, mirror: str | None, bat
 
     Without a number the program finds one.
 
-    Raises
-    ------
-    WeightsError
-        When weights are missing or do not fit.
-    ConfigError
-        When the device is not there, or has too little memory.
+    Raises WeightsError when weights are missing or do not fit; ConfigError when the device is not there, or has too
+    little memory.
     """
     device = choose_device(settings.device)
     if not computes_fast(settings.precision, device):

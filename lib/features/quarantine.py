@@ -29,13 +29,7 @@ def write_quarantine(folder: Path, quarantined: pa.Table | None) -> None:
 
 
 def read_quarantine(folder: Path) -> pa.Table | None:
-    """The list in the set's folder: name, split, label, bytes, reason; None when nothing was quarantined.
-
-    Raises
-    ------
-    FeatureSetError
-        When the file is damaged.
-    """
+    """Name, split, label, bytes, reason of each; None when there are none. Raises FeatureSetError for a damaged file."""
     path = folder / NAME
     if not path.exists():
         return None
@@ -46,7 +40,6 @@ def read_quarantine(folder: Path) -> pa.Table | None:
 
 
 def quarantine_is_whole(folder: Path, digest: str | None) -> bool:
-    """Whether the list in the set's folder is the one with this digest."""
     try:
         return quarantine_digest(read_quarantine(folder)) == digest
     except FeatureSetError:

@@ -1,8 +1,7 @@
 """Reading a sealed feature set: as one array, row group by row group, by sample id, as a frame, or for torch.
 
-What is copied: Parquet's pages are decoded once, out of the mapped file into Arrow's memory. Arrays from `batches` are views
-of that memory and read-only. `load` copies what is wanted of each row group into arrays made once; `sample` and `fill` do so
-while it is decoded, so beside those arrays they hold less than a row group. float16 stays float16, but for `fill`.
+Pages are decoded once, out of the mapped file. `batches` gives read-only views of that memory; `sample` and `fill` write to one
+array, and hold less than a row group beside it. float16 stays float16, but for `fill`.
 """
 
 from __future__ import annotations
@@ -25,8 +24,9 @@ from lib.storage.copies import fetch
 
 if TYPE_CHECKING:
     import pandas as pd
+    from torch.utils.data import TensorDataset
 
-    from lib.features.torch_reading import SplitDataset, SplitStream
+    from lib.features.torch_reading import SplitStream
 
 COLUMNS = ("sample_id", "label", "split", "features")
 
@@ -70,13 +70,7 @@ class FeatureSet:
 
     def load(self, split: str) -> Features:
         """All rows of a split, in arrays made once."""
-        loaded = self._empty(len(self.rows(split)))
-        start = 0
-        for part in self.batches(split):
-            rows = slice(start, start + len(part))
-            loaded.X[rows], loaded.y[rows], loaded.sample_ids[rows] = part.X, part.y, part.sample_ids
-            start = rows.stop
-        return loaded
+        return self.sample(self.rows(split))
 
     def labels(self, split: str) -> npt.NDArray[np.int64]:
         """Labels int64 (n,) of a split, without reading features."""
@@ -87,18 +81,11 @@ class FeatureSet:
         return np.concatenate(parts)
 
     def sample(self, sample_ids: npt.ArrayLike) -> Features:
-        """The rows with these ids, in the order given; only row groups that hold one of them are read.
-
-        Raises
-        ------
-        FeatureSetError
-            When the set has no sample of such an id.
-        """
+        """The rows with these ids, in this order, out of their row groups. Raises FeatureSetError for an id it lacks."""
         ids = self._checked(sample_ids)
-        chosen = self._empty(len(ids))
-        self._scatter(ids, chosen.X, chosen.y)
-        chosen.sample_ids[:] = ids
-        return chosen
+        X, y = np.empty((len(ids), self.manifest.width), self.manifest.settings.storage), np.empty(len(ids), np.int64)
+        self._scatter(ids, X, y)
+        return Features(X, y, ids.astype(np.int64))
 
     def fill(self, out: npt.NDArray[np.float32], sample_ids: npt.NDArray[np.int64]) -> None:
         """Fill an array of the caller's with the features of these samples, in the order given.
@@ -106,15 +93,7 @@ class FeatureSet:
         Row groups that hold one of them are read in turn, so memory beside `out` is less than one row group; what is stored
         as float16 becomes float32 in `out` itself.
 
-        Parameters
-        ----------
-        out : ndarray of float32, shape (n, width)
-        sample_ids : ndarray of int64, shape (n,)
-
-        Raises
-        ------
-        FeatureSetError
-            When `out` has another type or shape, or the set has no sample of such an id.
+        `out` is float32, shape (n, width). Raises FeatureSetError when it is not, or the set has no sample of such an id.
         """
         ids = self._checked(sample_ids)
         shape = (len(ids), self.manifest.width)
@@ -125,19 +104,10 @@ class FeatureSet:
         self._scatter(ids, out)
 
     def frame(self, split: str, columns: Sequence[str] = COLUMNS, wide: bool = False) -> pd.DataFrame:
-        """A split for pandas.
+        """A split for pandas, with some of the columns sample_id, label, split and features; else no features are read.
 
-        Parameters
-        ----------
-        columns : sequence of str
-            Of sample_id, label, split and features; without features none are read.
-        wide : bool
-            A column for each feature, f0000 and so on, over one array; else one column of arrays of shape (width,).
-
-        Raises
-        ------
-        FeatureSetError
-            When there is no such column.
+        Features are one column of arrays of shape (width,), or with `wide` a column each, f0000 and so on, over one array.
+        Raises FeatureSetError when there is no such column.
         """
         import pandas as pd
 
@@ -163,15 +133,13 @@ class FeatureSet:
                 parts.append(pd.DataFrame({name: column}))
         return pd.concat(parts, axis=1) if parts else pd.DataFrame(index=range(len(rows)))
 
-    def torch_dataset(self, split: str, cache_bytes: int = 256 << 20) -> SplitDataset:
-        """A map-style torch Dataset of (features (width,), label), for any sampler and number of DataLoader workers.
+    def torch_dataset(self, split: str) -> TensorDataset:
+        """A split in memory as a map-style torch Dataset of (features (width,), label); of large ones take `torch_stream`."""
+        import torch
+        from torch.utils.data import TensorDataset
 
-        Each worker keeps row groups read last, up to `cache_bytes`. Shuffling over a larger split reads a row group for
-        almost every row: take `torch_stream`, or `load` where memory allows.
-        """
-        from lib.features.torch_reading import SplitDataset
-
-        return SplitDataset(self, split, cache_bytes)
+        loaded = self.load(split)
+        return TensorDataset(torch.from_numpy(loaded.X), torch.from_numpy(loaded.y))
 
     def torch_stream(self, split: str, batch_size: int, shuffle: bool = False, mix: int = 8) -> SplitStream:
         """A torch IterableDataset of batches (features (n, width), labels (n,)) for `DataLoader(..., batch_size=None)`.
@@ -182,7 +150,7 @@ class FeatureSet:
         """
         from lib.features.torch_reading import SplitStream
 
-        return SplitStream(self, split, batch_size, shuffle, mix)
+        return SplitStream(self.row_groups(split), self.read_row_groups, batch_size, shuffle, mix)
 
     def row_groups(self, split: str) -> tuple[RowGroup, ...]:
         """Where the rows of a split lie, in order; reads the footers of its shards."""
@@ -192,8 +160,7 @@ class FeatureSet:
                 with self._open(shard) as opened:
                     for group, held in enumerate(opened.groups):
                         if part := _overlap(wanted, held):
-                            within = slice(part.start - held.start, part.stop - held.start)
-                            found.append(RowGroup(shard, group, within, part.start))
+                            found.append(RowGroup(shard, group, slice(part.start - held.start, part.stop - held.start)))
         return tuple(found)
 
     def read_row_groups(self, groups: Iterable[RowGroup]) -> Iterator[Features]:
@@ -235,11 +202,7 @@ class FeatureSet:
                             y[target] = labels[source]
 
     def _open(self, shard: int) -> OpenShard:
-        return OpenShard(self.folder, self.manifest, shard)
-
-    def _empty(self, count: int) -> Features:
-        X = np.empty((count, self.manifest.width), self.manifest.settings.storage)
-        return Features(X, np.empty(count, np.int64), np.empty(count, np.int64))
+        return OpenShard(self.folder / self.manifest.shards[shard].name, self.manifest, self.manifest.cut()[shard])
 
 
 def _overlap(one: range, other: range) -> range:
@@ -257,13 +220,7 @@ def _by_shard(groups: Iterable[RowGroup]) -> Iterator[tuple[int, Iterator[RowGro
 
 
 def open_feature_set(folder: Path | str, verify: bool = True) -> FeatureSet:
-    """Open the sealed set in `folder`, by default re-reading every shard's sha256; what is fetched of it is always checked.
-
-    Raises
-    ------
-    FeatureSetError
-        When it is not sealed, or a shard is missing or damaged; extraction makes just those again.
-    """
+    """The sealed set in `folder`, by default with every sha256 read. Raises FeatureSetError for a missing or damaged shard."""
     folder = Path(folder)
     fetch(folder, lambda name: name == manifests.NAME)
     manifest = read_manifest(folder)

@@ -1,9 +1,7 @@
 """Images as the network wants them: a normalised square on its device, from uint8.
 
-Resizing is linear in the pixels and does one axis after the other, so enlarging images of one size is two products with small
-matrices, which are what `torch.nn.functional.interpolate` does to the identity: the same result, several times faster on a
-CPU, already channels-last, and of a crop only what is seen. Larger images were shrunk when they were read
-(`FeatureSettings.shrink`): they have their size already.
+Resizing is linear, one axis after the other, so enlarging images of one size is two products with small matrices, which are what
+`interpolate` does to the identity: the same result, several times faster on a CPU. Larger images were shrunk when read.
 """
 
 from __future__ import annotations
@@ -31,10 +29,7 @@ _REACH = 3
 
 
 class Resizer:
-    """Turns uint8 images into the network's input (n, 3, size, size), normalised, channels-last, of `dtype`.
-
-    No image may be larger than what it is resized to; `FeatureSettings.shrink` sees to that.
-    """
+    """Turns uint8 images that `FeatureSettings.shrink` left into the network's input (n, 3, size, size), channels-last."""
 
     def __init__(self, settings: FeatureSettings, device: torch.device, dtype: torch.dtype) -> None:
         self._size, self._mode = settings.input_size, settings.interpolation
@@ -139,14 +134,7 @@ class Resizer:
 
 @dataclass(frozen=True)
 class _Matrices:
-    """Which pixels are seen, and the products that enlarge them.
-
-    Attributes
-    ----------
-    down : Tensor, shape (size, rows)
-    across : Tensor, shape (3 * columns, 3 * size)
-        Keeps the three channels of a pixel together.
-    """
+    """The pixels seen, and the products that enlarge them: `down` (size, rows), `across` (3 * columns, 3 * size)."""
 
     rows: slice
     columns: slice

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -27,25 +25,8 @@ class Features:
 
 @dataclass(frozen=True)
 class RowGroup:
-    """What one row group of a shard holds of a split: which of its rows, and the sample id of the first of them."""
+    """Which rows of one row group of a shard a split has."""
 
     shard: int
     group: int
     within: slice
-    first: int
-
-    def __len__(self) -> int:
-        return int(self.within.stop - self.within.start)
-
-
-class SplitReader(Protocol):
-    """What reads a split row group by row group; see `FeatureSet`."""
-
-    def rows(self, split: str) -> range:
-        """Sample ids of a split."""
-
-    def row_groups(self, split: str) -> tuple[RowGroup, ...]:
-        """Where the rows of a split lie, in order."""
-
-    def read_row_groups(self, groups: Iterable[RowGroup]) -> Iterator[Features]:
-        """The rows of each of these row groups."""

@@ -13,18 +13,15 @@ from lib.features.plan import SetPlan, read_plan
 from lib.features.shards import shard_name
 from lib.machine import from_home
 from lib.storage.copies import fetch, shown, sizes
+from lib.text import listed
 
 
 @dataclass(frozen=True)
 class FoundSet:
     """A set as it lies on disk, sealed or not; shards are counted, not checked.
 
-    Attributes
-    ----------
-    plan : SetPlan or None
-        None when neither its plan nor its manifest can be read; `problem` says why.
-    bytes : int
-        Of the shards that are there.
+    `plan`: None when neither its plan nor its manifest can be read; `problem` says why.
+    `bytes`: of the shards that are there.
     """
 
     folder: Path
@@ -40,20 +37,16 @@ class FoundSet:
 
     @property
     def digest(self) -> str:
-        """Its digest; of a damaged set, as much as its folder says."""
         return self.folder.name if self.plan is None else self.plan.digest
 
 
 def found_sets(root: Path) -> list[FoundSet]:
-    """All sets under `root`, by dataset and digest; those too that lie beside their place, for a name such as ".." or "."."""
     fetch(root, lambda name: Path(name).name in (manifest.NAME, plan.NAME), deep=True)
-    beside = "[0-9a-f]" * 16
-    candidates = (*root.glob("*/*"), *root.glob(beside), *root.parent.glob(beside))
-    return [
-        look_at(each)
-        for each in sorted(candidates)
-        if any((each / name).exists() for name in (manifest.NAME, plan.NAME))
-    ]
+    return [look_at(each) for each in sorted(root.glob("*/*")) if _is_set(each)]
+
+
+def _is_set(folder: Path) -> bool:
+    return any((folder / name).exists() for name in (manifest.NAME, plan.NAME))
 
 
 def look_at(folder: Path) -> FoundSet:
@@ -71,15 +64,9 @@ def look_at(folder: Path) -> FoundSet:
 
 
 def find_set(name: str, root: Path) -> Path:
-    """The folder of the set that `name` means: a folder, the beginning of a digest under `root`, or DATASET/DIGEST.
-
-    Raises
-    ------
-    FeatureSetError
-        When there is none, or several.
-    """
+    """The set that `name` means: a folder, the beginning of a digest, or DATASET/DIGEST. Raises FeatureSetError."""
     folder = from_home(name)
-    if folder.is_dir() and any((folder / inside).exists() for inside in (manifest.NAME, plan.NAME)):
+    if folder.is_dir() and _is_set(folder):
         return folder
     known = found_sets(root)
     dataset, _, digest = name.rpartition("/")
@@ -91,11 +78,8 @@ def find_set(name: str, root: Path) -> Path:
     if len(fitting) == 1:
         return fitting[0].folder
     if fitting:
-        if len({each.digest for each in fitting}) == 1:
-            same = " or ".join(f"{each.folder.parent.name}/{digest}" for each in fitting)
-            raise FeatureSetError(f"{len(fitting)} feature sets of equal content have the digest {name!r}: give {same}")
         raise FeatureSetError(
-            f"{name!r} begins the digests of {len(fitting)} feature sets ({_names(fitting)}): give more"
+            f"{name!r} begins the digests of {len(fitting)} feature sets ({_names(fitting)}): give more, or DATASET/DIGEST"
         )
     if name and folder.is_dir():
         raise FeatureSetError(f"{name!r} is a folder but no feature set (no {manifest.NAME}); {_those(known, root)}")
@@ -108,5 +92,4 @@ def _those(known: Sequence[FoundSet], root: Path) -> str:
 
 
 def _names(sets: Sequence[FoundSet]) -> str:
-    shown = [f"{each.digest[:16]} of {each.folder.parent.name}" for each in sets[:4]]
-    return ", ".join(shown) + (f" and {len(sets) - 4} more" if len(sets) > 4 else "")
+    return listed([f"{each.digest[:16]} of {each.folder.parent.name}" for each in sets], 4)

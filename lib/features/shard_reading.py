@@ -1,8 +1,4 @@
-"""One shard, open for reading: its footer is checked against the manifest, every page it gives against its checksum.
-
-So a flipped bit is found whether or not the file's sha256 was verified before; what a flip of a bit cannot do to the rows
-(in padding, in statistics that nobody reads) is not looked for here.
-"""
+"""One shard, open for reading: its footer is checked against the set's plan, every page it gives against its checksum."""
 
 from __future__ import annotations
 
@@ -18,8 +14,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lib.errors import FeatureSetError
-from lib.features.manifest import Manifest
+from lib.errors import FeatureSetError, one_line
+from lib.features.plan import SetPlan
 
 _TYPES = {"sample_id": pa.int64(), "label": pa.int64(), "split": pa.dictionary(pa.int8(), pa.string())}
 
@@ -28,28 +24,34 @@ Rows = tuple[npt.NDArray[np.floating], npt.NDArray[np.int64], npt.NDArray[np.int
 """Features (n, width), labels (n,) and sample ids (n,)."""
 
 
+class ShardError(FeatureSetError):
+    """A shard that is damaged or of another set; `fault` says what is wrong with it."""
+
+    def __init__(self, message: str, fault: str) -> None:
+        super().__init__(message)
+        self.fault = fault
+
+
+class _FaultError(ValueError):
+    """What a shard holds that its set does not."""
+
+
 class OpenShard:
-    """A shard of `manifest`; a context manager.
+    """The shard of a set with these of its rows; a context manager.
 
-    Attributes
-    ----------
-    groups : tuple of range
-        Sample ids of each row group.
+    `groups`: sample ids of each row group.
 
-    Raises
-    ------
-    FeatureSetError
-        When the file is missing, or its footer is damaged or another set's.
+    Raises FeatureSetError when the file is missing, or its footer is damaged or another set's.
     """
 
-    def __init__(self, folder: Path, manifest: Manifest, index: int) -> None:
-        self.path = folder / manifest.shards[index].name
-        self._manifest = manifest
+    def __init__(self, path: Path, plan: SetPlan, rows: range) -> None:
+        self.path = path
+        self._plan = plan
         with self._damage():
             # Mapped, so that pages come to the decoder without a copy; one thread, for several may read at once.
             self._file = pq.ParquetFile(self.path, memory_map=True, page_checksum_verification=True)
             try:
-                self.groups = self._checked_groups(manifest.cut()[index])
+                self.groups = self._checked_groups(rows)
             except BaseException:
                 self._file.close()
                 raise
@@ -58,10 +60,7 @@ class OpenShard:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Let the file go; arrays that were read from it stay."""
+        """Arrays that were read from it stay."""
         self._file.close()
 
     def labels(self, group: int) -> npt.NDArray[np.int64]:
@@ -80,41 +79,42 @@ class OpenShard:
             with self._damage():
                 values = batch["features"]
                 if values.null_count or values.flatten().null_count:
-                    raise ValueError("null features")
-                X = values.flatten().to_numpy(zero_copy_only=True).reshape(len(held), self._manifest.width)
-            yield X, _column(batch, "label"), _column(batch, "sample_id")
+                    raise _FaultError(f"has empty values among samples {held.start} to {held.stop - 1}")
+                X = values.flatten().to_numpy(zero_copy_only=True).reshape(len(held), self._plan.width)
+                labels, ids = _column(batch, "label"), _column(batch, "sample_id")
+            yield X, labels, ids
 
     def _read(self, group: int, columns: list[str], rows: int) -> Iterator[tuple[range, Any]]:
-        """Sample ids and columns of a row group, so many rows at a time, checked to be the manifest's."""
-        manifest, start = self._manifest, self.groups[group].start
+        """Sample ids and columns of a row group, so many rows at a time, checked to be the plan's."""
+        plan, start = self._plan, self.groups[group].start
         with self._damage():
             for batch in self._file.iter_batches(rows, row_groups=[group], columns=columns, use_threads=False):
                 held = range(start, start + batch.num_rows)
                 split = batch["split"]
                 names = np.array(split.dictionary.to_pylist())[split.indices.to_numpy(zero_copy_only=True)]
                 if not np.array_equal(_column(batch, "sample_id"), np.arange(held.start, held.stop)):
-                    raise ValueError("other samples")
-                if not np.array_equal(names, np.array(list(manifest.splits))[manifest.split_codes(held)]):
-                    raise ValueError("other splits")
+                    raise _FaultError(f"does not hold samples {held.start} to {held.stop - 1} in order")
+                if not np.array_equal(names, np.array(list(plan.splits))[plan.split_codes(held)]):
+                    raise _FaultError(f"has samples {held.start} to {held.stop - 1} in other splits than the plan")
                 yield held, batch
                 start = held.stop
             if start != self.groups[group].stop:
-                raise ValueError("other rows")
+                raise _FaultError(f"has no samples {start} to {self.groups[group].stop - 1}")
 
     def _checked_groups(self, rows: range) -> tuple[range, ...]:
-        storage = {"float32": pa.float32(), "float16": pa.float16()}[self._manifest.settings.storage]
+        storage = {"float32": pa.float32(), "float16": pa.float16()}[self._plan.settings.storage]
         found, metadata = self._file.schema_arrow, self._file.metadata
-        expected = _TYPES | {"features": pa.list_(storage, self._manifest.width)}
-        if (found.metadata or {}).get(b"probeflow.digest") != self._manifest.digest.encode():
-            raise ValueError("another set's")
+        expected = _TYPES | {"features": pa.list_(storage, self._plan.width)}
+        if (found.metadata or {}).get(b"probeflow.digest") != self._plan.digest.encode():
+            raise _FaultError("belongs to another set")
         # Values are read by type, not by what the lists call their element.
         if found.names != list(expected) or any(
             not found.field(name).type.equals(kind) for name, kind in expected.items()
         ):
-            raise ValueError("another schema")
+            raise _FaultError(f"has columns of other types than {expected}")
         counts = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
         if sum(counts) != len(rows) or min(counts) < 1:
-            raise ValueError("other rows")
+            raise _FaultError(f"has {sum(counts):,} rows, not {len(rows):,}")
         starts = np.cumsum([rows.start, *counts]).tolist()
         return tuple(range(first, last) for first, last in pairwise(starts))
 
@@ -125,11 +125,13 @@ class OpenShard:
         except FileNotFoundError:
             raise missing(self.path) from None
         except PermissionError:
-            raise FeatureSetError(f"shard {self.path} cannot be read; give yourself permission to") from None
-        except (OSError, ValueError, KeyError, IndexError, OverflowError, pa.ArrowException):
-            raise FeatureSetError(
+            fault = "cannot be read; give yourself permission to"
+            raise ShardError(f"shard {self.path} {fault}", fault) from None
+        except (OSError, ValueError, KeyError, IndexError, OverflowError, pa.ArrowException) as error:
+            raise ShardError(
                 f"shard {self.path} is damaged (its checksums do not fit, or it is another set's); "
-                "run the extraction again, it makes just that one"
+                "run the extraction again, it makes just that one",
+                str(error) if isinstance(error, _FaultError) else f"cannot be read ({one_line(error)[:120]})",
             ) from None
 
 

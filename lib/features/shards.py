@@ -1,18 +1,14 @@
 """Feature shards: Parquet files written atomically, the same bytes for the same content.
 
-Schema: sample_id int64, label int64, split dictionary<string>, features fixed_size_list<float32 | float16>[width];
-the file's metadata holds the set's digest, its description and the class names. `part-00000.json` beside a shard is its
-entry of the manifest, so that a set that is not sealed yet can be checked too. pandas, Polars and DuckDB read the files
-as they are.
+Schema: sample_id int64, label int64, split dictionary<string>, features fixed_size_list<float32 | float16>[width]; in the
+metadata the set's digest, description and class names. `part-00000.json` beside a shard is its entry of the manifest.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 import numpy.typing as npt
@@ -41,10 +37,7 @@ def shard_name(index: int) -> str:
 
 
 def write_shard(path: Path, content: ShardContent, plan: SetPlan) -> Shard:
-    """Write one shard atomically, and its manifest entry beside it; returns the entry.
-
-    The entry comes first, so that a shard that appears can be checked to its last bit from then on.
-    """
+    """Write a shard atomically, and before it its manifest entry, so that it can be checked from its first moment."""
     flat = pa.array(np.ascontiguousarray(content.features).reshape(-1))
     columns = {
         "sample_id": pa.array(np.arange(content.rows.start, content.rows.stop, dtype=np.int64)),
@@ -58,45 +51,20 @@ def write_shard(path: Path, content: ShardContent, plan: SetPlan) -> Shard:
         "probeflow.classes": json.dumps(plan.class_names),
     }
     table = pa.table(columns).replace_schema_metadata(metadata)
-    with atomic_path(path) as temporary, temporary.open("wb") as handle:
-        hashing = _Hashing(handle)
+    with atomic_path(path) as temporary:
         pq.write_table(
             table,
-            pa.PythonFile(hashing, mode="w"),
+            temporary,
             row_group_size=ROW_GROUP,
             write_page_checksum=True,
             # Features are noise to a compressor: zstd costs time and saves little.
             compression="none",
             use_dictionary=["split"],
         )
-        entry = Shard(name=path.name, rows=len(content.rows), bytes=hashing.bytes, sha256=hashing.digest.hexdigest())
+        size, sha256 = temporary.stat().st_size, digest_file(temporary)
+        entry = Shard(name=path.name, rows=len(content.rows), bytes=size, sha256=sha256)
         write_bytes(_entry_path(path), _entry_bytes(entry))
     return entry
-
-
-class _Hashing:
-    """A file being written, and the digest of what has been written."""
-
-    def __init__(self, handle: IO[bytes]) -> None:
-        self._handle = handle
-        self.digest = hashlib.sha256()
-        self.bytes = 0
-        self.closed = False
-
-    def write(self, content: bytes) -> int:
-        self.digest.update(content)
-        written = self._handle.write(content)
-        self.bytes += written
-        return written
-
-    def tell(self) -> int:
-        return self.bytes
-
-    def flush(self) -> None:
-        self._handle.flush()
-
-    def close(self) -> None:
-        self.closed = True
 
 
 def check_shard(path: Path, digest: str, rows: int) -> Shard | None:

@@ -18,10 +18,7 @@ _VALUES = 1 << 18
 
 @dataclass(frozen=True)
 class FeatureStatistics:
-    """Of each feature over `rows` rows: arrays of shape (width,), float64.
-
-    `deviation` is the standard deviation of these rows themselves (divided by n); `zeros` the share of values that are 0.
-    """
+    """Of each feature over `rows` rows, float64 (width,); deviations are divided by n, `zeros` is the share of zeros."""
 
     rows: int
     mean: npt.NDArray[np.float64]
@@ -32,7 +29,6 @@ class FeatureStatistics:
 
     @property
     def constant(self) -> npt.NDArray[np.bool_]:
-        """Which features have one value in all rows: they tell nothing apart."""
         return np.equal(self.minimum, self.maximum)
 
     def table(self) -> list[dict[str, Any]]:
@@ -77,13 +73,7 @@ class RunningStatistics:
         self._rows = total
 
     def finish(self) -> FeatureStatistics:
-        """What was seen.
-
-        Raises
-        ------
-        FeatureSetError
-            When nothing was.
-        """
+        """What was seen. Raises FeatureSetError when nothing was."""
         if not self._rows:
             raise FeatureSetError("no rows to describe; give a feature set that has some")
         deviation = np.sqrt(self._squares / self._rows)
@@ -92,13 +82,7 @@ class RunningStatistics:
 
 
 def feature_statistics(feature_set: FeatureSet, advance: Advance = silent) -> FeatureStatistics:
-    """Statistics over all rows of a set, streamed; `advance` hears of rows.
-
-    Raises
-    ------
-    FeatureSetError
-        When a shard is damaged, or the set has no rows.
-    """
+    """Statistics over all rows of a set, streamed. Raises FeatureSetError when a shard is damaged, or there are no rows."""
     running = RunningStatistics(feature_set.manifest.width)
     for split in feature_set.manifest.splits:
         for part in feature_set.batches(split):

@@ -7,10 +7,7 @@ from itertools import accumulate, pairwise
 
 
 def cut_units(sizes: Sequence[int], count: int, least: int) -> list[range]:
-    """Deal shards of so many images each, in order, into at most `count` units of at least `least` images each.
-
-    What holds fewer images in all is one unit. The images of two units differ by at most two of the largest shard.
-    """
+    """Deal shards of these sizes, in order, into at most `count` units of `least` images, that differ by two shards."""
     for parts in range(min(count, len(sizes), max(1, sum(sizes) // least)), 0, -1):
         units = [range(first, last) for first, last in pairwise(_bounds(sizes, parts))]
         if parts == 1 or min(sum(sizes[unit.start : unit.stop]) for unit in units) >= least:

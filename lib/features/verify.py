@@ -6,15 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
-from lib.errors import FeatureSetError
+from lib.errors import FeatureSetError, one_line
 from lib.features import manifest as manifests
 from lib.features import quarantine
 from lib.features.manifest import Shard, read_manifest
 from lib.features.plan import SetPlan, read_plan
 from lib.features.quarantine import quarantine_is_whole
+from lib.features.shard_reading import OpenShard, ShardError
 from lib.features.shards import ROW_GROUP, check_shard, shard_name, stray_shards
 from lib.files import digest_file
 from lib.progress import bar
@@ -25,12 +24,8 @@ from lib.storage.copies import fetch
 class Verdict:
     """What was found of a set.
 
-    Attributes
-    ----------
-    faults : dict of str to str
-        File name -> what is wrong with it. Without faults, a sealed set is whole.
-    missing : tuple of int
-        Indexes of shards that are to be made again: those with faults, and those that are not there.
+    `faults`: file name -> what is wrong with it. Without faults, a sealed set is whole.
+    `missing`: indexes of shards that are to be made again: those with faults, and those that are not there.
     """
 
     folder: Path
@@ -49,10 +44,7 @@ def verify(folder: Path) -> Verdict:
 
     Of a set in a store every byte is downloaded again.
 
-    Raises
-    ------
-    FeatureSetError
-        When the folder holds no feature set, or its plan is damaged.
+    Raises FeatureSetError when the folder holds no feature set, or its plan is damaged.
     """
     fetch(folder, afresh=True)
     sealed, faults, entries = False, {}, {}
@@ -93,40 +85,24 @@ def _fault(path: Path, plan: SetPlan, rows: range, entry: Shard | None, sealed: 
             return f"has {path.stat().st_size:,} bytes, and the manifest says {entry.bytes:,}"
         if entry is not None and digest_file(path) != entry.sha256:
             return "is damaged: its sha256 is not the manifest's"
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
-            if fault := _content_fault(file, plan, rows):
-                return fault
+        if fault := _content_fault(path, plan, rows):
+            return fault
         if entry is not None or check_shard(path, plan.digest, len(rows)):
             return None
         return f"is not the file that {path.stem}.json tells of"
-    except (OSError, pa.ArrowException) as error:
-        return f"cannot be read ({' '.join(str(error).split())[:120]})"
+    except OSError as error:
+        return f"cannot be read ({one_line(error)[:120]})"
 
 
-def _content_fault(file: pq.ParquetFile, plan: SetPlan, rows: range) -> str | None:
-    metadata = file.schema_arrow.metadata or {}
-    if metadata.get(b"probeflow.digest") != plan.digest.encode():
-        return "belongs to another set"
-    kind = pa.list_(pa.from_numpy_dtype(np.dtype(plan.settings.storage)), plan.width)
-    if not file.schema_arrow.field("features").type.equals(kind):
-        return f"holds features of type {file.schema_arrow.field('features').type}, not {kind}"
-    if file.metadata.num_rows != len(rows):
-        return f"has {file.metadata.num_rows:,} rows, not {len(rows):,}"
-    splits, position = list(plan.splits), rows.start
-    for batch in file.iter_batches(ROW_GROUP):
-        here = range(position, position + batch.num_rows)
-        if any(column.null_count for column in batch.columns) or batch["features"].flatten().null_count:
-            return f"has empty values among samples {here.start} to {here.stop - 1}"
-        if not np.array_equal(batch["sample_id"].to_numpy(), np.arange(here.start, here.stop)):
-            return f"does not hold samples {here.start} to {here.stop - 1} in order"
-        names = batch["split"].cast(pa.string()).to_numpy(zero_copy_only=False)
-        if not np.array_equal(names, np.array(splits, object)[plan.split_codes(here)]):
-            return f"has samples {here.start} to {here.stop - 1} in other splits than the plan"
-        labels = batch["label"].to_numpy()
-        if labels.min() < 0 or labels.max() >= len(plan.class_names):
-            return f"has labels outside 0 to {len(plan.class_names) - 1}"
-        features = batch["features"].flatten().to_numpy(zero_copy_only=False)
-        if not np.isfinite(features).all():
-            return f"has features that are not finite among samples {here.start} to {here.stop - 1}"
-        position = here.stop
+def _content_fault(path: Path, plan: SetPlan, rows: range) -> str | None:
+    try:
+        with OpenShard(path, plan, rows) as shard:
+            for group in range(len(shard.groups)):
+                for features, labels, ids in shard.pieces(group, ROW_GROUP):
+                    if labels.min() < 0 or labels.max() >= len(plan.class_names):
+                        return f"has labels outside 0 to {len(plan.class_names) - 1}"
+                    if not np.isfinite(features).all():
+                        return f"has features that are not finite among samples {ids[0]} to {ids[-1]}"
+    except ShardError as error:
+        return error.fault
     return None

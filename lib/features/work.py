@@ -1,7 +1,6 @@
 """From a dataset to its sealed feature set: what is missing is computed, here or by many machines, then sealed.
 
-A shard is owned by (set digest, index). It appears whole, by a rename, and everybody who makes it makes the same bytes, so
-neither a crash nor a second worker on the same shard changes the result.
+A shard appears whole, by a rename, and all who make it make the same bytes, so neither a crash nor a second worker changes any.
 """
 
 from __future__ import annotations
@@ -33,13 +32,7 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class ExtractionWork:
-    """A set that is not sealed yet: where it lies, what it is to hold, and how it is computed.
-
-    Attributes
-    ----------
-    folder : Path
-        `<features_dir>/<dataset name>/<first 16 letters of the digest>`.
-    """
+    """A set that is not sealed yet, in `<features_dir>/<dataset>/<16 letters of the digest>`, and how it is computed."""
 
     folder: Path
     plan: SetPlan
@@ -66,7 +59,7 @@ class ExtractionWork:
         """The set, if it is sealed, is the one that is planned, and nothing of it is damaged; every byte is read.
 
         What lies beside a whole set and has been lost, the plan and the shards' entries, is put there again. A dataset's name
-        is only shown: a set that was made under another one gets this one.
+        is only shown: a set may have been made under another one.
         """
         try:
             found = open_feature_set(self.folder)
@@ -79,14 +72,9 @@ class ExtractionWork:
             return None
         for entry in found.manifest.shards:
             restore_entry(self.folder / entry.name, entry)
-        renamed = found.manifest.dataset != self.plan.dataset
-        if renamed or not (self.folder / plans.NAME).exists():
+        if not (self.folder / plans.NAME).exists():
             write_plan(self.folder, self.plan)
-        if not renamed:
-            return found
-        as_made = self.plan.model_copy(update={"versions": found.manifest.versions})
-        write_manifest(self.folder, as_made, found.manifest.shards)
-        return open_feature_set(self.folder, verify=False)
+        return found
 
     def missing(self, indexes: Sequence[int] | None = None) -> list[int]:
         """Those of `indexes` (default: all) whose shards are not there whole; every byte is read."""
@@ -97,16 +85,9 @@ class ExtractionWork:
     def compute(self, indexes: Sequence[int] | None = None) -> list[int]:
         """Make those of `indexes` (default: all) that are missing; returns which these were.
 
-        Raises
-        ------
-        WeightsError
-            When weights are missing or do not fit.
-        FeatureSetError
-            When the network gives a value that is not finite.
-        StorageError
-            When the disk is full or cannot be written; the same call goes on from there.
-        DataError
-            When an image is not what it was when the dataset was verified.
+        Raises WeightsError when weights are missing or do not fit; FeatureSetError when the network gives a value that
+        is not finite; StorageError when the disk is full or cannot be written (the same call goes on from there);
+        DataError when an image is not what it was when the dataset was verified.
         """
         every = range(len(self.shards)) if indexes is None else indexes
         remove_abandoned(self.folder)
@@ -153,13 +134,7 @@ class ExtractionWork:
         return missing
 
     def seal(self) -> FeatureSet:
-        """Write the manifest over all shards, each read once more.
-
-        Raises
-        ------
-        FeatureSetError
-            When a shard is missing or damaged.
-        """
+        """Write the manifest over all shards, read once more. Raises FeatureSetError when one is missing or damaged."""
         fetch(self.folder)
         entries: list[Shard] = []
         for index in range(len(self.shards)):
@@ -190,15 +165,7 @@ class ExtractionWork:
 def plan_extraction(
     dataset: Dataset, settings: FeatureSettings, features_dir: Path, mirror: str | None = None
 ) -> ExtractionWork | FeatureSet:
-    """The sealed set of `dataset`'s features, checked, or what is to be done for it.
-
-    Raises
-    ------
-    WeightsError
-        When weights are missing.
-    StorageError
-        When `features_dir` cannot be written.
-    """
+    """The sealed set, checked, or what is to be done for it. Raises WeightsError, or StorageError for `features_dir`."""
     require_writable(features_dir)
     cache = features_dir / ".weights"
     plan = plan_set(dataset, settings, weights_digest(settings, cache, mirror))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from lib.datasets import Dataset, splits_ahead
-from lib.datasets.download import offline
+from lib.datasets.copies import offline
 from lib.errors import WeightsError
 from lib.places import Places
 from lib.profile import Profile

@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from lib.backbones.weights import download_words
 from lib.datasets import Dataset, on_disk
-from lib.datasets.download import offline
+from lib.datasets.copies import offline
 from lib.graph.check import problems, small_disk
 from lib.graph.estimate import Estimate, estimate
 from lib.graph.inputs import ready_node

@@ -23,12 +23,8 @@ _MARK = ".probeflow-store"
 def place_of(address: str, environment: Mapping[str, str]) -> tuple[Path, str | None]:
     """The folder that PROBEFLOW_DATA means, and its URL when it holds copies: a path and file:// are the folder itself.
 
-    Raises
-    ------
-    ConfigError
-        When the URL cannot be written to, or holds credentials.
-    StorageError
-        When the folder of copies cannot be made.
+    Raises ConfigError when the URL cannot be written to, or holds credentials; StorageError when the folder of copies
+    cannot be made.
     """
     if address.startswith("file://"):
         return Path(unquote(address.removeprefix("file://"))).resolve(), None

@@ -1,7 +1,6 @@
-"""This machine's copies of a store's files: brought when they are lacking or were replaced, dropped when they are gone.
+"""This machine's copies of a store's files: brought when lacking or replaced, dropped when gone; a plain folder has none.
 
-All of it does nothing to a plain folder, which is its own truth. Beside the copies, `.copies` remembers which version of
-an object each file is, so that what is here is not downloaded twice.
+`.copies` remembers which version of an object each file is, so that what is here is not downloaded twice.
 """
 
 from __future__ import annotations
@@ -25,7 +24,6 @@ _SLACK_SECONDS = 0.1
 
 
 def everything(name: str) -> bool:
-    """Any name is wanted."""
     return True
 
 
@@ -34,19 +32,11 @@ def fetch(
 ) -> Collection[Path]:
     """Make this machine's files in `folder` those of its store; returns which were downloaded.
 
-    Parameters
-    ----------
-    wanted : callable
-        Takes a file's name, with `deep` its path within the folder, and says whether it is to be brought.
-    deep : bool
-        Look into folders below too.
-    afresh : bool
-        Download also what seems to be here.
+    `wanted`: takes a file's name, with `deep` its path within the folder, and says whether it is to be brought.
+    `deep`: look into folders below too.
+    `afresh`: download also what seems to be here.
 
-    Raises
-    ------
-    StorageError
-        When the store does not answer, or the disk is full.
+    Raises StorageError when the store does not answer, or the disk is full.
     """
     store = store_of(folder)
     if store is None:
@@ -62,33 +52,20 @@ def fetch(
         if path not in held and store.shares(path) and wanted(path.relative_to(folder).as_posix()):
             _drop(path, begun)
     lacking = [(path, item) for path, item in held.items() if afresh or not _is_here(store, path, item)]
-    if len(lacking) <= 1:
-        return [path for path, item in lacking if _download(store, path, item)]
     with ThreadPoolExecutor(_AT_ONCE, "fetch") as pool:
         came = list(pool.map(lambda each: _download(store, *each), lacking))
     return [path for (path, _), whole in zip(lacking, came, strict=True) if whole]
 
 
 def fetch_file(path: Path) -> None:
-    """`fetch` for one file."""
     fetch_files([path])
 
 
 def fetch_files(paths: Sequence[Path]) -> None:
-    """`fetch` for these files, each asked for by its name: a folder of very many is not listed.
-
-    Raises
-    ------
-    StorageError
-        When the store does not answer, or the disk is full.
-    """
+    """`fetch` for these files by name: their folders are not listed. Raises StorageError as `fetch`."""
     asked = [(store, path.absolute()) for path in paths if (store := store_of(path)) is not None]
-    if len(asked) <= 1:
-        for each in asked:
-            _fetch_one(*each)
-        return
     with ThreadPoolExecutor(_AT_ONCE, "fetch") as pool:
-        list(pool.map(_fetch_one, *zip(*asked, strict=True)))
+        list(pool.map(lambda each: _fetch_one(*each), asked))
 
 
 def _fetch_one(store: Store, path: Path) -> None:

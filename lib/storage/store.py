@@ -17,7 +17,7 @@ from typing import Any
 from uuid import uuid4
 
 from lib.addresses import PATIENCE_SECONDS, hangs, without_credentials
-from lib.errors import ConfigError, ProbeflowError, StorageError
+from lib.errors import ConfigError, ProbeflowError, StorageError, one_line
 
 _SHARED = ("features", "studies")
 """Folders that are in the store. What was downloaded (`raw`) is each machine's own: it fetches and verifies it itself."""
@@ -25,9 +25,10 @@ _SHARED = ("features", "studies")
 _ONE_PUT = 5 << 29
 """s3fs cuts what is larger than twice this; up to S3's limit of 5 GiB a file is one PUT, whose ETag is its MD5."""
 
-_ROOT = Path("/")
-
-_TELLING = ("ETag", "etag", "md5Hash", "content_hash", "mtime", "LastModified", "last_modified", "created")
+_TELLING = (
+    *("ETag", "etag", "md5Hash", "content_hash", "Content-MD5"),
+    *("mtime", "modified", "LastModified", "last_modified", "Last-Modified", "created"),
+)
 """What file systems call that by which a replaced object is known, the surest first."""
 
 
@@ -52,11 +53,9 @@ class Store:
         return len(parts) > 1 and parts[0] in _SHARED and not any(part.startswith(".") for part in parts)
 
     def shown(self, path: Path) -> str:
-        """The URL of a file or folder."""
         return f"{self.url}/{self._inside(path)}".rstrip("/")
 
     def put(self, source: Path, path: Path) -> None:
-        """Make the store's `path` the file `source`."""
         with self._errors(f"write {self.shown(path)}"):
             self._filesystem.pipe_file(self._key(path), source.read_bytes(), **self._whole)
 
@@ -70,23 +69,20 @@ class Store:
         return True
 
     def remove(self, path: Path) -> None:
-        """Remove `path` if the store has it."""
         with suppress(FileNotFoundError), self._errors(f"remove {self.shown(path)}"):
             self._filesystem.rm_file(self._key(path))
 
     def get(self, path: Path, target: Path) -> None:
-        """Download `path` as the file `target`. Raises FileNotFoundError when the store does not have it."""
         with self._errors(f"read {self.shown(path)}"):
             self._filesystem.get_file(self._key(path), str(target))
 
     def item(self, path: Path) -> Item | None:
-        """What the store has at `path`; None when it has no such file."""
         try:
             with self._errors(f"look for {self.shown(path)}"):
                 found = self._filesystem.info(self._key(path))
         except FileNotFoundError:
             return None
-        return Item(found["size"], _stamp(found)) if found["type"] == "file" else None
+        return Item(found["size"], version_of(found)) if found["type"] == "file" else None
 
     def listing(self, folder: Path, deep: bool = False) -> dict[Path, Item]:
         """The files in `folder`, with `deep` in folders below it too; none when there is no such folder."""
@@ -102,7 +98,7 @@ class Store:
             return {}
         start = len(self._key(self.cache)) + 1
         return {
-            self.cache / item["name"].lstrip("/")[start:]: Item(item["size"], _stamp(item))
+            self.cache / item["name"].lstrip("/")[start:]: Item(item["size"], version_of(item))
             for item in found
             if item["type"] == "file" and item["name"].rstrip("/").lstrip("/") != key
         }
@@ -152,16 +148,6 @@ class Store:
             raise StorageError(f"cannot {doing} ({_line(error)}); {_fix(error)}") from None
 
 
-def download(url: str, target: Path) -> None:
-    """Download one object by its URL. Raises FileNotFoundError when it is not there, StorageError when none can be had."""
-    Store(url.rpartition("/")[0], _ROOT).get(_ROOT / url.rpartition("/")[2], target)
-
-
-def item_at(url: str) -> Item | None:
-    """What is at a URL; None when there is no object. Raises StorageError when none can be had."""
-    return Store(url.rpartition("/")[0], _ROOT).item(_ROOT / url.rpartition("/")[2])
-
-
 def s3_endpoint(environment: Mapping[str, str] = os.environ) -> str:
     """The address of the server that speaks S3; empty for Amazon's."""
     return (environment.get("AWS_ENDPOINT_URL_S3") or environment.get("AWS_ENDPOINT_URL") or "").rstrip("/")
@@ -197,7 +183,8 @@ def _connect(url: str, process: int) -> tuple[Any, str]:
     return filesystem, str(path)
 
 
-def _stamp(item: dict[str, Any]) -> str:
+def version_of(item: dict[str, Any]) -> str:
+    """What changes when an object is replaced, of all that its file system tells of it."""
     return next((str(item[key]).strip('"') for key in _TELLING if item.get(key) is not None), "")
 
 
@@ -229,5 +216,4 @@ def _fix(error: BaseException) -> str:
 
 def _line(error: BaseException) -> str:
     """The error in one line, without what may be a secret in an address."""
-    words = " ".join(str(error).split()) or type(error).__name__
-    return re.sub(r"\?[^\s\"']*", "", re.sub(r"//[^/@\s]*@", "//", words))[:200]
+    return re.sub(r"\?[^\s\"']*", "", without_credentials(one_line(error)))[:200]

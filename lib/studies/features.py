@@ -403,7 +403,7 @@ def _read_statistics(folder: Path, rows: int) -> FeatureStatistics:
 
 def _ahead(dataset: Dataset, settings: FeatureNode, where: Places) -> tuple[Sequence[range], list[int], bool]:
     """Rows of each shard, those that are not there whole, and whether the set is sealed; nothing is fetched."""
-    from lib.datasets.download import offline
+    from lib.datasets.copies import offline
     from lib.errors import WeightsError
     from lib.features import ExtractionWork, FeatureSet, manifest
     from lib.features.plan import cut, folder_name, set_folder

@@ -170,9 +170,7 @@ BUILT_IN: dict[str, Run] = {
     f"{PROBEFLOW} run --only exploration --only features": Run("^exploration +.* images, 2 classes", EMBEDDED),
     f"{PROBEFLOW} run --only activations --set studies.activations.standardise=true": Run("^activations ", ACTIVATIONS),
     f"{PROBEFLOW} features": Run("photo-patches"),
-    f"{PROBEFLOW} features SET --csv every-feature.csv": Run(
-        "AlexNet fc8", put={"SET": lambda place: place.feature_set("photo-patches")}
-    ),
+    f"{PROBEFLOW} features SET": Run("AlexNet fc8", put={"SET": lambda place: place.feature_set("photo-patches")}),
     f"{PROBEFLOW} verify": Run("^  whole: "),
     f"{PROBEFLOW} resume SET": Run("AlexNet fc8", put={"SET": lambda place: place.feature_set("photo-patches")}),
     f"{PROBEFLOW} run --profile reference --only hidden_units --only learning_rates": Run("^learning_rates ", LETTERS),

@@ -33,10 +33,10 @@ def failing(monkeypatch, tmp_path, capsys):
     monkeypatch.setenv("PROBEFLOW_DATA", str(tmp_path / "data"))
 
     def fail(error: BaseException) -> tuple[int, str]:
-        def command(options):
+        def command(profile, only):
             raise error
 
-        monkeypatch.setattr(command_line, "_doctor", command)
+        monkeypatch.setattr("flows.doctor.examine", command)
         status = command_line.main(["doctor", "--profile", "reference"])
         said = capsys.readouterr()
         assert said.out == ""
@@ -129,8 +129,8 @@ def test_ctrl_c_is_one_line(failing):
 )
 def test_output_that_nobody_reads_or_no_disk_takes_leaves_no_traceback(output, status, words):
     code = (
-        "import sys; from flows import __main__ as line\n"
-        "line._doctor = lambda options: 0 * sys.stdout.write('x' * 100_000)\n"
+        "import sys; from flows import doctor, __main__ as line\n"
+        "doctor.examine = lambda: 0 * sys.stdout.write('x' * 100_000)\n"
         "sys.exit(line.main(['doctor']))"
     )
     if output == "/dev/full":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import re
 from pathlib import Path
@@ -17,7 +16,7 @@ from lib.errors import command
 from lib.features.quarantine import write_quarantine
 from lib.features.speed import Speed, write_speed
 from lib.files import sealed
-from tests.feature_sets import WIDTH, expected_features, flip_bit, write_feature_set
+from tests.feature_sets import expected_features, flip_bit, write_feature_set
 
 SEALED, OTHER, UNSEALED = "aa11" * 16, "aa22" * 16, "bb33" * 16
 SPLITS = {"train": 500, "test": 120}
@@ -96,19 +95,6 @@ def test_a_set_is_shown_in_full_with_its_picture(sets, capsys):
         assert picture.width > 1000
 
 
-def test_the_statistics_of_every_feature_and_the_picture_go_where_they_are_wanted(sets, tmp_path, capsys):
-    table, picture = tmp_path / "out" / "all.csv", tmp_path / "out" / "set.png"
-    features(capsys, str(sets / "noise" / OTHER[:16]), "--csv", str(table), "--picture", str(picture))
-    assert files(tmp_path / "out") == {table, picture}
-    assert not (sets / "noise" / OTHER[:16] / "features.png").exists()
-    with table.open() as lines:
-        rows = list(csv.DictReader(lines))
-    assert len(rows) == WIDTH
-    np.testing.assert_array_equal(
-        [float(row["maximum"]) for row in rows], expected_features(620, "float16").max(axis=0)
-    )
-
-
 def test_quarantined_files_are_counted_and_the_first_named_with_their_reasons(sets, capsys):
     folder = sets / "noise" / SEALED[:16]
     names = [f"a/{number}.jpg" for number in range(7)]
@@ -130,9 +116,6 @@ def test_quarantined_files_are_counted_and_the_first_named_with_their_reasons(se
         (["aa"], "'aa' begins the digests of 2 feature sets (aa11aa11aa11aa11 of noise, aa22aa22aa22aa22 of noise)"),
         ([""], "argument 2 is empty; give a name or a path"),
         (["bb"], "is not sealed (no manifest.json)"),
-        (["aa11", "--picture", "set.jpg"], "'set.jpg' would hold PNG; give a name that ends in .png"),
-        (["aa11", "--csv", "table.txt"], "'table.txt' would hold CSV; give a name that ends in .csv"),
-        (["aa11", "--picture", "features/noise/aa11aa11aa11aa11/plan.json/set.png"], "is a file, not a folder"),
         (["."], "'.' is a folder but no feature set"),
     ],
 )

@@ -16,8 +16,8 @@ from prefect.workers.process import ProcessWorker
 
 from flows.automations import _FLOWS, HEARTBEAT_SECONDS
 from flows.deployments import chunk_entries, entry_name
+from flows.pipeline import chosen
 from flows.pools import QUEUES
-from flows.settings import chosen
 from lib.errors import ConfigError
 from lib.profile import profile_names
 from tests.processes import REPOSITORY

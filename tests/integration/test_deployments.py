@@ -131,7 +131,7 @@ def test_set_up_again_changes_nothing_but_removes_what_is_ours_and_described_no_
     deployed("old", "probeflow")
     deployed("others")
     ours = lost_runs()
-    for name in (f"{OURS}of an earlier version", "crash lost runs of sweep-chunk/gpu", "somebody else's"):
+    for name in (f"{OURS}of an earlier version", "somebody else's"):
         client.create_automation(ours.model_copy(update={"name": name, "actions": [DoNothing()]}))
     manual = client.read_deployment_by_name("pipeline/on-demand").id
     client.create_deployment_schedules(manual, [(CronSchedule(cron="0 0 * * *"), False)])
@@ -142,10 +142,9 @@ def test_set_up_again_changes_nothing_but_removes_what_is_ours_and_described_no_
 
     assert "work pool  cpu (there already, 5 at once)" in said
     removed = [line.removeprefix("removed    ") for line in said.splitlines() if line.startswith("removed")]
-    assert len(removed) == 4
+    assert len(removed) == 3
     assert {line for line in removed if "schedule" not in line} == {
         "deployment stray/old",
-        "automation crash lost runs of sweep-chunk/gpu",
         f"automation {OURS}of an earlier version",
     }
     assert {name: client.read_deployment_by_name(name).id for name in ENTRIES} == before
@@ -153,7 +152,7 @@ def test_set_up_again_changes_nothing_but_removes_what_is_ours_and_described_no_
     assert client.read_deployment(manual).schedules == []
     assert [each.active for each in client.read_deployment_by_name("pipeline/nightly-reference").schedules] == [False]
     after = {each.name: each for each in client.read_automations()}
-    assert set(watches) - set(after) == {f"{OURS}of an earlier version", "crash lost runs of sweep-chunk/gpu"}
+    assert set(watches) - set(after) == {f"{OURS}of an earlier version"}
     assert after[LOST] == watches[LOST]
     for pool in ("cpu", "gpu"):
         assert list(queues(pool)) == list(QUEUES)

@@ -117,7 +117,7 @@ def server(monkeypatch):
         monkeypatch.setattr(asking, "get_client", lambda **_: server)
     monkeypatch.setattr(pool, "_NO_WORKER_SECONDS", 0)
     yield server
-    pool.begin()
+    pool.given_up.clear()
 
 
 def test_a_chunk_that_no_worker_is_there_to_begin_is_cancelled_and_reported(server):
@@ -138,7 +138,7 @@ def test_a_chunk_that_a_worker_accepted_and_never_began_counts_as_crashed(server
 
 def test_chunks_are_cancelled_when_their_run_is_interrupted(server):
     server.workers = ["one"]
-    pool.give_up()
+    pool.given_up.set()
     with pytest.raises(WorkerError, match="cancelled, since its parent was interrupted"):
         pool._wait(uuid4(), "gpu", "heads chunk 1 of 2")
     assert server.states == ["Cancelling"]

@@ -51,7 +51,7 @@ def server(monkeypatch):
     monkeypatch.setattr(pool, "_LONGEST_POLL_SECONDS", 0.01)
     monkeypatch.setattr(pool.time, "sleep", lambda seconds: None)
     yield states
-    pool.begin()
+    pool.given_up.clear()
 
 
 def refusal(status: int) -> PrefectHTTPStatusError:

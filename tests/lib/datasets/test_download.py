@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from lib.datasets import copies, origins
-from lib.datasets.download import RemoteFile, fetch, file_name, offline
+from lib.datasets.copies import offline
+from lib.datasets.download import RemoteFile, fetch, file_name
 from lib.errors import AbsentError, DataError
 from tests.wrong_servers import hanging
 

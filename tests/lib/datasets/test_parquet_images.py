@@ -175,7 +175,7 @@ def test_columns_of_one_name_are_refused(tmp_path):
 
 @pytest.mark.parametrize("group", [3, 64, 1000])
 def test_any_row_is_read_in_any_order_by_any_thread(tmp_path, monkeypatch, group):
-    for name, value in (("_BATCH_BYTES", 1000), ("_BATCHES", 2), ("_READERS", 2), ("_FILES", 1)):
+    for name, value in (("_BATCH_BYTES", 1000), ("_BATCHES", 2), ("_GROUPS", 2), ("_FILES", 1)):
         monkeypatch.setattr(parquet_images, name, value)  # small, so that all of them overflow
     images = encoded_noise(0, 120)
     for number in range(3):

@@ -20,7 +20,6 @@ import pytest
 
 from lib import addresses
 from lib.datasets import acquire, copies, on_disk
-from lib.datasets.places import without_secrets
 from lib.datasets.sources import ImageFolder, ParquetImages, WebDataset
 from lib.errors import ChangedError, ConfigError, DataError
 from tests.image_files import encoded_noise, write_images
@@ -228,5 +227,8 @@ class TestWhatCannotBeHad:
         assert on_disk(WebDataset(path=f"{memory}/shards"), tmp_path) is None
 
     def test_passwords_and_signatures_are_not_shown(self):
-        assert without_secrets("https://me:secret@host:80/a/b.tar?X-Amz-Signature=1") == "https://host:80/a/b.tar"
-        assert without_secrets("/a/b?.tar") == "/a/b?.tar"
+        assert (
+            addresses.without_secrets("https://me:secret@host:80/a/b.tar?X-Amz-Signature=1")
+            == "https://host:80/a/b.tar"
+        )
+        assert addresses.without_secrets("/a/b?.tar") == "/a/b?.tar"

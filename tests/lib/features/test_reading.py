@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -237,19 +236,6 @@ class TestTorch:
         np.testing.assert_array_equal(found, X[RANGES["test"]])
         np.testing.assert_array_equal(labels, expected_labels(TOTAL)[RANGES["test"]])
         assert_every_row_once(np.load(tmp_path / "shuffled-0.npy"), np.load(tmp_path / "shuffled-1.npy"), X)
-
-    def test_a_shuffled_batch_reads_each_row_group_once_though_the_cache_holds_one(self, feature_set, opened):
-        dataset = feature_set.torch_dataset("train", cache_bytes=1)
-        rows = np.random.default_rng(0).permutation(3500)[:64].tolist()
-        pairs = dataset.__getitems__(rows)
-        assert len(opened) == len(set(opened)) == 4
-        np.testing.assert_array_equal([int(label) for _, label in pairs], expected_labels(TOTAL)[rows])
-
-    def test_its_cache_does_not_travel(self, feature_set):
-        dataset = feature_set.torch_dataset("test")
-        before = len(pickle.dumps(dataset))
-        dataset[0]
-        assert len(pickle.dumps(dataset)) <= before + 100
 
     @pytest.mark.parametrize("shuffle", [False, True])
     def test_a_stream_neither_loses_nor_doubles_a_row(self, feature_set, X, shuffle):
