@@ -20,13 +20,11 @@ from lib.studies.sweep.words import (
     OUTCOMES,
     budget_words,
     in_order,
-    interval_words,
     model_name,
-    number,
     plain_value,
     remarks_words,
 )
-from lib.text import cut, listed
+from lib.text import cut, listed, number
 
 FILE = "model-card.md"
 
@@ -69,7 +67,7 @@ def _summary(record: Record[SweepResult], recipe: Recipe) -> str:
     chosen = result.models[result.chosen]
     return (
         f"Labels an image as one of {len(recipe.class_names)} classes: {_names(recipe.class_names)}. Test accuracy "
-        f"{interval_words(chosen.accuracy)}, 95 % confidence interval over {result.judged_rows:,} test images; always "
+        f"{chosen.accuracy.words}, 95 % confidence interval over {result.judged_rows:,} test images; always "
         f"answering the most frequent class would score {number(result.majority)}."
     )
 
@@ -118,7 +116,7 @@ def _limits(record: Record[SweepResult]) -> Iterator[str]:
     recalls = [(each.recall, name) for each, name in zip(result.per_class, result.classes, strict=True) if each.recall]
     if recalls:
         recall, name = min(recalls, key=lambda each: each[0].estimate)
-        yield f"Recognised least: {_name(name)}, recall {interval_words(recall)}."
+        yield f"Recognised least: {_name(name)}, recall {recall.words}."
     yield from map(escaped, (*remarks_words(result), *record.dataset.warnings))
 
 
@@ -141,13 +139,13 @@ def _evaluation(result: SweepResult) -> str:
         _table(
             ("measure", "value (95 % interval)"),
             [
-                (measure_named(name).words, interval_words(each))
+                (measure_named(name).words, each.words)
                 for name, each in (chosen.measured | {"accuracy": chosen.accuracy}).items()
             ],
         ),
     ]
     if (seeds := len(chosen.scores)) > 1:
-        parts.append(f"Mean accuracy of {seeds} seeds, for other seeds and images: {interval_words(chosen.with_both)}.")
+        parts.append(f"Mean accuracy of {seeds} seeds, for other seeds and images: {chosen.with_both.words}.")
     if result.leads:
         leads = {lead.model: lead for lead in result.leads}
         parts += [
@@ -157,7 +155,7 @@ def _evaluation(result: SweepResult) -> str:
                 [
                     (
                         escaped(cut(model_name(result, at), _LONGEST_NAME)),
-                        interval_words(result.models[at].accuracy),
+                        result.models[at].accuracy.words,
                         f"{_lead(leads[at].same_rows)}, {p_words(leads[at].p)}",
                         f"{OUTCOMES[leads[at].outcome]}",
                     )
@@ -176,7 +174,7 @@ def _evaluation(result: SweepResult) -> str:
                     f"{each.low:.2f} to {each.high:.2f}",
                     f"{each.rows:,}",
                     number(each.confidence),
-                    interval_words(each.accuracy),
+                    each.accuracy.words,
                 )
                 for each in result.calibration[result.chosen]
             ],
