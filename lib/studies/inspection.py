@@ -85,10 +85,10 @@ class InspectionSettings(StudySettings):
         description="Labels are judged by networks trained on the other folds; classes with fewer images are not.",
     )
     probe: Trial = Field(
-        Trial(hidden=(), optimizer="adam", batch_size=128, epochs=20),
+        Trial(hidden=(), optimizer="adam", batch_size=128, epochs=10),
         description="The network that judges labels, but for its step size and L2 penalty: a linear probe.",
     )
-    learning_rates: Rates = Field((0.0001, 0.001, 0.01), description="Step sizes of the probe.")
+    learning_rates: Rates = Field((0.0001, 0.001), description="Step sizes of the probe.")
     l2: Penalties = Field(
         (1.0, 100.0),
         description="L2 penalties of the probe. Of all pairs the one of the lowest log loss, on rows that it was not "
@@ -385,7 +385,7 @@ def _outliers(every: Every, away: npt.NDArray[np.float32]) -> Outliers:
 
 
 def _draw(result: InspectionResult, dataset: Dataset) -> Iterator[Drawing | Table]:
-    from lib.figures.images import sample_grid
+    from lib.figures.images import sample_grid, side_by_side
 
     def images(places: Iterable[Place]) -> Iterator[Image]:
         return (dataset.splits[each.split].images[each.row] for each in places)
@@ -400,14 +400,17 @@ def _draw(result: InspectionResult, dataset: Dataset) -> Iterator[Drawing | Tabl
         title = f"{caption}\neach label and the suggested one with their probabilities"
         yield Drawing("labels", caption, sample_grid(images(suspects), words, title, columns=6, size=(1.45, 1.8)))
     if pairs := result.duplicates.found[:most] if result.duplicates else ():
-        both = [each for pair in pairs for each in (pair, pair.of)]
-        words = [f"{_short(each)}\n{names[each.label]}" for each in both]
+        words = [
+            f"{_short(pair)}\n{_short(pair.of)}\n{', '.join(dict.fromkeys(names[each.label] for each in (pair, pair.of)))}"
+            for pair in pairs
+        ]
+        both = (side_by_side(*images((pair, pair.of))) for pair in pairs)
         caption = f"{result.dataset}: near duplicates, in pairs"
-        yield Drawing("duplicates", caption, sample_grid(images(both), words, caption, columns=6, size=(1.45, 1.6)))
+        yield Drawing("duplicates", caption, sample_grid(both, words, caption, columns=4, size=(2.1, 1.7)))
     if far := result.outliers.found[:most] if result.outliers else ():
         words = [f"{_short(each)}\n{names[each.label]}" for each in far]
         caption = f"{result.dataset}: outliers"
-        yield Drawing("outliers", caption, sample_grid(images(far), words, caption, columns=8, size=(1.1, 1.4)))
+        yield Drawing("outliers", caption, sample_grid(images(far), words, caption, columns=6, size=(1.45, 1.6)))
     if rows := list(_rows(result)):
         yield Table("found", "everything that was found, with file names", rows)
 
@@ -468,8 +471,8 @@ def _present(record: Record[InspectionResult]) -> Presentation:
         told.append(_count(len(duplicates.found), "near duplicate"))
         if duplicates.across:
             warnings.append(
-                f"{_count(duplicates.across, 'test or validation image')} with a near duplicate among training images: "
-                "figures on them flatter"
+                f"near duplicates of training images among test and validation images: {duplicates.across:,}, by which "
+                "scores on them are too high"
             )
     if (outliers := result.outliers) is not None:
         sections.append(Section("Outliers", "\n".join(_outlier_lines(result, outliers))))
@@ -515,7 +518,8 @@ def _label_lines(result: InspectionResult, labels: LabelErrors) -> Iterator[str]
         return
     pairs = Counter((each.label, each.suggested) for each in labels.found).most_common(_PAIRS)
     classes = [escaped(visible(name)) for name in result.classes]
-    yield f"\nMost often: {'; '.join(f'{classes[a]} for {classes[b]} {count:,}' for (a, b), count in pairs)}.\n"
+    often = (f"{count:,} of {classes[a]} look like {classes[b]}" for (a, b), count in pairs)
+    yield f"\nMost often: {'; '.join(often)}.\n"
     yield from ("| image | label | probability | suggested | probability |", "|---|---|---|---|---|")
     for each in labels.found[: settings.show]:
         yield (
@@ -556,7 +560,8 @@ def _outlier_lines(result: InspectionResult, outliers: Outliers) -> Iterator[str
 
 
 def _escaped_place(place: Place) -> str:
-    return escaped(f"{place.split} {cut(place.name)}")
+    told = place.name.startswith(f"{place.split}/")  # as in folders of splits
+    return escaped(cut(place.name) if told else f"{place.split} {cut(place.name)}")
 
 
 def _count(count: int, noun: str) -> str:
