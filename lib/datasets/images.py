@@ -61,6 +61,11 @@ def take_images(images: Images, rows: Rows) -> Images:
     return taken
 
 
+def image_name(images: Images, row: int) -> str:
+    """What an image is called in its source; its position where nothing has a name."""
+    return str(images.name(row)) if hasattr(images, "name") else str(row)
+
+
 def read_images(images: Images, rows: range | Rows) -> Image | Sequence[Image]:
     """Images in order: an array (n, height, width[, 3]) where they lie in one (of a range a view), else a list."""
     if isinstance(images, np.ndarray):

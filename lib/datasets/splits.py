@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
@@ -130,13 +129,24 @@ def fold_rows(
     >>> fold_rows(np.array([0, 0, 1, 1]), 1, 2)
     (array([1, 3]), array([0, 2]))
     """
+    return all_folds(labels, folds, groups, digests, class_names, where)[fold]
+
+
+def all_folds(
+    labels: Rows,
+    folds: int,
+    groups: Sequence[object] | Rows | Digests | None = None,
+    digests: Digests | None = None,
+    class_names: Sequence[str] | None = None,
+    where: str = "the data",
+) -> list[tuple[Rows, Rows]]:
+    """The rows kept and held out of each fold, in order: what `fold_rows` gives one of."""
     from sklearn.model_selection import StratifiedGroupKFold
 
     names = _names(labels, groups, digests)
     _require_enough(labels, names, folds, class_names, where, f"to be in each of {folds} folds")
     divided = StratifiedGroupKFold(folds, shuffle=True, random_state=0).split(labels, labels, names)
-    kept, held = next(islice(divided, fold, None))
-    return np.sort(kept), np.sort(held)
+    return [(np.sort(kept), np.sort(held)) for kept, held in divided]
 
 
 def hold_out_where_possible(

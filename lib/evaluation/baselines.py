@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from lib.evaluation.neighbours import nearest
 from lib.machine import one_blas_thread
 from lib.mlp.training import TrialData
 from lib.mlp.trial import Trial
@@ -39,8 +40,6 @@ NEIGHBOURS = (1, 5, 10, 20, 50, 100, 200)
 """What k is chosen from."""
 TEMPERATURES = (0.02, 0.07, 0.2)
 """What the temperature of weighted votes is chosen from; DINO's is 0.07."""
-_PRODUCTS = 1 << 24
-"""Products of rows in memory at once (4 bytes each, in a few copies)."""
 
 
 @dataclass(frozen=True)
@@ -169,7 +168,7 @@ def nearest_neighbours(question: Question, settings: Settings) -> tuple[Probabil
     more counts, spread evenly over all classes, so that no probability is 0 and every loss is finite.
     """
     data, metric, k = question.data, str(settings["metric"]), int(settings["k"])
-    near, similarity = _nearest(data.X_train, question.rows, k, (metric,))[metric]
+    near, similarity = nearest(data.X_train, question.rows, k, (metric,))[metric]
     temperature = settings.get("temperature")
     return _votes(data.y_train[near], similarity, None if temperature is None else float(temperature), data), settings
 
@@ -184,8 +183,8 @@ def choose_neighbours(question: Question) -> Choice:
     known = [k for k in NEIGHBOURS if k <= most]
     every: list[Settings] = []
     scores = []
-    nearest = _nearest(data.X_train, data.X_train[held_out], known[-1], ("euclidean", "cosine"), held_out)
-    for metric, (near, similarity) in nearest.items():
+    every_near = nearest(data.X_train, data.X_train[held_out], known[-1], ("euclidean", "cosine"), held_out)
+    for metric, (near, similarity) in every_near.items():
         for temperature in (None, *TEMPERATURES) if metric == "cosine" else (None,):
             for k in known if temperature is None else [k for k in known if k > 1]:
                 votes = _votes(data.y_train[near[:, :k]], similarity[:, :k], temperature, data)
@@ -290,35 +289,6 @@ def _best(
     chosen = settings[best]
     at_end = tuple(name for name, values in ends.items() if chosen[name] in values and scores[best][0] < 1)
     return Choice(chosen, len(scores), at_end)
-
-
-def _nearest(
-    X: Rows, rows: Rows, k: int, metrics: Sequence[str], hidden: Positions | None = None
-) -> dict[str, tuple[Positions, Rows]]:
-    """By each metric: positions in `X` of the `k` nearest to each of `rows`, nearest first, and their similarities.
-
-    Both have shape (n, k). `hidden` are positions that are nobody's neighbours. All metrics are of one product of matrices,
-    a block of rows at a time.
-    """
-    found = {metric: (np.empty((len(rows), k), np.int64), np.empty((len(rows), k), np.float32)) for metric in metrics}
-    squares = np.einsum("nf,nf->n", X, X)
-    lengths = np.sqrt(np.maximum(squares, np.finfo(np.float32).tiny))
-    block = max(1, _PRODUCTS // len(X))
-    for start in range(0, len(rows), block):
-        part = slice(start, start + block)
-        products = rows[part] @ X.T
-        own = np.sqrt(np.maximum(np.einsum("nf,nf->n", rows[part], rows[part]), np.finfo(np.float32).tiny))
-        for metric in metrics:
-            # Of a row, Euclidean distances to all others are the greater, the lower these are.
-            near = products / lengths / own[:, None] if metric == "cosine" else products - squares / 2
-            if hidden is not None:
-                near[:, hidden] = -np.inf
-            nearest = np.argpartition(near, -k, axis=1)[:, -k:]
-            similarity = np.take_along_axis(near, nearest, axis=1)
-            order = np.argsort(-similarity, axis=1, kind="stable")
-            found[metric][0][part] = np.take_along_axis(nearest, order, axis=1)
-            found[metric][1][part] = np.take_along_axis(similarity, order, axis=1)
-    return found
 
 
 def _votes(labels: Positions, similarity: Rows, temperature: float | None, data: TrialData) -> Probabilities:

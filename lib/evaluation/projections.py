@@ -1,4 +1,4 @@
-"""Two-dimensional pictures of many-dimensional rows: PCA and t-SNE, both scikit-learn's."""
+"""Rows in fewer dimensions: pictures in two, by scikit-learn's PCA and t-SNE, and random projections that keep distances."""
 
 from __future__ import annotations
 
@@ -34,6 +34,14 @@ def sample_by_class(labels: npt.NDArray[np.int64], size: int | None, seed: int) 
         for label, count in zip(classes, wanted, strict=True)
     ]
     return np.sort(np.concatenate(chosen))
+
+
+def random_directions(width: int, count: int, seed: int = 0) -> npt.NDArray[np.float32]:
+    """A Gaussian matrix, shape (width, count): rows times it have the rows' distances, with a relative standard error of
+    1 / sqrt(2 count) (Johnson and Lindenstrauss 1984)."""
+    directions = np.random.default_rng(seed).standard_normal((width, count), np.float32)
+    directions /= np.float32(np.sqrt(count))
+    return directions
 
 
 def principal_components(

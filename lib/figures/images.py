@@ -50,6 +50,14 @@ def _small(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     return np.asarray(picture)
 
 
+def side_by_side(one: npt.NDArray[np.uint8], other: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Two images as one in colour: the other in the size of the one, a white gap between them."""
+    left = np.asarray(Image.fromarray(_small(one)).convert("RGB"))
+    height, width = left.shape[:2]
+    right = np.asarray(Image.fromarray(other).convert("RGB").resize((width, height)))
+    return np.concatenate([left, np.full((height, max(1, width // 12), 3), 255, np.uint8), right], axis=1)
+
+
 def wrong_images(
     images: Iterable[npt.NDArray[np.uint8]], wrong: Sequence[WrongRow], class_names: Sequence[str], title: str
 ) -> Figure:

@@ -9,11 +9,9 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import Field, PositiveInt
 
-from lib.datasets.images import read_shrunk
-from lib.datasets.shrinking import Shrink
+from lib.datasets.thumbnails import THUMBNAIL, thumbnails
 from lib.studies.presentation import Presentation, RunNote, Section, escaped
 from lib.studies.study import (
     Ahead,
@@ -34,11 +32,10 @@ from lib.text import size_words, visible
 
 if TYPE_CHECKING:
     from lib.datasets import Split
+    from lib.datasets.shrinking import Shrink
     from lib.places import Places
 
 _SEED = 0
-_SCATTER_SIDE = 32
-_SCATTERED = Shrink(_SCATTER_SIDE)
 _CLASSES = 30
 """Classes that notes list."""
 
@@ -94,7 +91,7 @@ class Exploration(Kind[ExplorationSettings, ExplorationResult]):
 
     def small_copies(self, settings: ExplorationSettings) -> tuple[Shrink, ...]:
         """The images of the scatter."""
-        return (_SCATTERED,)
+        return (THUMBNAIL,)
 
     def compute(self, study: Study[ExplorationSettings]) -> ExplorationResult:
         """Count the images, choose samples, and find principal components of the pixels."""
@@ -104,9 +101,7 @@ class Exploration(Kind[ExplorationSettings, ExplorationResult]):
         train = dataset.splits["train"]
         shown = sample_by_class(train.labels, settings.grid, _SEED)[: settings.grid]
         scattered = sample_by_class(train.labels, settings.scatter, _SEED)
-        alike = len(dataset.shapes) == 1
-        small = [_row(image, alike) for image in read_shrunk(train.images, scattered, _SCATTERED)]
-        points, shares = principal_components(np.stack(small), 2, _SEED)
+        points, shares = principal_components(thumbnails(dataset, "train", scattered), 2, _SEED)
         first, second = [*shares.tolist(), 0.0, 0.0][:2]
         return ExplorationResult(
             settings=settings,
@@ -214,16 +209,6 @@ def _shapes(result: ExplorationResult) -> str:
 def _counts(split: Split, classes: int) -> list[int]:
     counts: list[int] = np.bincount(split.labels, minlength=classes).tolist()
     return counts
-
-
-def _row(image: npt.NDArray[np.uint8], alike: bool) -> npt.NDArray[np.float32]:
-    """An image of at most 32x32 as one row; any that are not `alike` are resized to it, so that they share one space."""
-    from PIL import Image
-
-    if not alike:
-        picture = Image.fromarray(image).convert("RGB")
-        image = np.asarray(picture.resize((_SCATTER_SIDE, _SCATTER_SIDE), Image.Resampling.BILINEAR))
-    return image.ravel().astype(np.float32) / np.float32(255)
 
 
 KIND = Exploration()

@@ -1,4 +1,4 @@
-"""A map of a sweep's training rows: t-SNE of the last hidden layer of the network that the sweep chose."""
+"""A map of training rows: t-SNE of features, of pixels, or of the last hidden layer of the network that a sweep chose."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field, NonNegativeInt, PositiveInt
 
+from lib.datasets.thumbnails import THUMBNAIL
 from lib.errors import ConfigError
 from lib.studies.presentation import Presentation, RunNote, Section
 from lib.studies.study import (
@@ -30,6 +31,7 @@ from lib.studies.study import (
 )
 
 if TYPE_CHECKING:
+    from lib.datasets.shrinking import Shrink
     from lib.places import Places
     from lib.search.variant import Variant
     from lib.studies.sweep.result import SweepResult
@@ -39,10 +41,10 @@ _EXAGGERATION = 250
 
 
 class MapSettings(StudySettings):
-    """t-SNE of the last hidden layer of a sweep's chosen network."""
+    """t-SNE of features, of pixels, or of the last hidden layer of a sweep's chosen network."""
 
     kind: Literal["map"] = "map"
-    of: str = Field(description="The sweep whose chosen network is looked at.")
+    of: str = Field(description="The feature set or data that is looked at, or the sweep whose chosen network is.")
     sample: PositiveInt | None = Field(
         2000, description="Training rows to map, drawn by class; empty means all (slow)."
     )
@@ -69,10 +71,10 @@ class MapResult(Result):
     dataset: str
     shown: Shown
     network: str
-    """The settings of the chosen network by which it differs from the others, for reading."""
+    """The settings of the chosen network by which it differs from the others, for reading; empty where there is none."""
     input: str
     units: int
-    """Of its last hidden layer; 0 where it has none."""
+    """Of its last hidden layer, 0 where it has none; of features or pixels, how many there are."""
     classes: tuple[str, ...]
     train_rows: int
     rows: tuple[int, ...] = ()
@@ -84,15 +86,18 @@ class MapResult(Result):
 
 
 class Map(Kind[MapSettings, MapResult]):
-    """A map of what a network sees."""
+    """A map of what a network sees, trained or frozen."""
 
     name = "map"
     settings = MapSettings
     result = MapResult
-    question = "How does the chosen network's last hidden layer separate the classes?"
+    question = "How do features, or the chosen network's last hidden layer, separate the classes?"
 
     def needs(self, settings: MapSettings) -> tuple[Need, ...]:
-        return (Need("of", settings.of, (Group.STUDIES,), ("sweep",)),)
+        return (Need("of", settings.of, (Group.STUDIES, Group.FEATURES, Group.DATA), ("sweep",)),)
+
+    def small_copies(self, settings: MapSettings) -> tuple[Shrink, ...]:
+        return (THUMBNAIL,)
 
     def check(self, name: str, settings: MapSettings, inputs: Mapping[str, Ahead]) -> None:
         """Refuse a sweep that can only choose linear probes, and a perplexity that the rows cannot have."""
@@ -112,45 +117,26 @@ class Map(Kind[MapSettings, MapResult]):
             )
 
     def compute(self, study: Study[MapSettings]) -> MapResult:
-        from lib.evaluation.projections import sample_by_class, tsne
         from lib.mlp.labels import label
         from lib.mlp.store import load_network
-        from lib.progress import bar
 
         settings, given = study.settings, study.inputs["of"]
-        assert given.record is not None
+        if given.record is None:
+            return _of_rows(settings, given)
         sweep: SweepResult = given.record.result
         best = sweep.configurations[sweep.best]
         model = given.record.model
         assert model is not None  # a sweep keeps the network it chose
-        train = given.dataset.splits["train"]
         units = best.trial.hidden[-1] if best.trial.hidden else 0
-        found = {
-            "settings": settings,
-            "dataset": given.dataset.name,
-            "network": label(best.trial, best.varied) or label(best.trial, ["hidden"]),
-            "input": sweep.representations[0].description,
-            "units": units,
-            "classes": given.dataset.class_names,
-            "train_rows": len(train),
-        }
+        network = label(best.trial, best.varied) or label(best.trial, ["hidden"])
+        found = _about(settings, given, network, sweep.representations[0].description, units)
         if not units:
             return MapResult(shown=Shown.NO_HIDDEN_LAYER, **found)
-        rows = sample_by_class(train.labels, settings.sample, settings.seed)
-        network = load_network(given.record.folder / model.network)
-        layer = network.hidden_activations(_inputs(given, rows))
+        rows = _sampled(settings, given)
+        layer = load_network(given.record.folder / model.network).hidden_activations(_inputs(given, rows))
         if not np.isfinite(layer).all():
             return MapResult(shown=Shown.DIVERGED, **found)
-        with bar("t-SNE", settings.iterations, "iteration") as advance:
-            points, divergence = tsne(layer, settings.perplexity, settings.iterations, settings.seed, advance)
-        return MapResult(
-            shown=Shown.MAP,
-            **found,
-            rows=tuple(rows.tolist()),
-            labels=tuple(train.labels[rows].tolist()),
-            points=tuple((x, y) for x, y in points.tolist()),
-            divergence=divergence,
-        )
+        return _mapped(given, layer, rows, found)
 
     def draw(self, result: MapResult, study: Study[MapSettings]) -> Iterator[Drawing | Table]:
         from lib.figures.plane import scatter
@@ -158,7 +144,8 @@ class Map(Kind[MapSettings, MapResult]):
         if result.shown is not Shown.MAP:
             return
         labels, points = np.array(result.labels), np.array(result.points)
-        caption = f"{_title(result)}\n{len(points):,} of {result.train_rows:,} training rows, {result.units} units"
+        units = f"{result.units:,} {'units' if result.network else 'values'}"
+        caption = f"{_title(result)}\n{len(points):,} of {result.train_rows:,} training rows, {units}"
         yield Drawing("map", _title(result), scatter(points, labels, result.classes, caption, ("t-SNE 1", "t-SNE 2")))
         rows = [
             {"row": row, "class": result.classes[label], "x": x, "y": y}
@@ -224,7 +211,56 @@ class Map(Kind[MapSettings, MapResult]):
 KIND = Map()
 
 
+def _of_rows(settings: MapSettings, given: Input) -> MapResult:
+    """The map of the rows by which images are compared."""
+    from lib.studies.likeness import rows_to_compare
+    from lib.studies.sweep.rows import Source
+
+    rows, features = _sampled(settings, given), given.feature_set
+    X = rows_to_compare(given, [("train", rows)])
+    units = X.shape[1] if features is None else features.manifest.width
+    return _mapped(given, X, rows, _about(settings, given, "", Source(given, False).description, units))
+
+
+def _sampled(settings: MapSettings, given: Input) -> npt.NDArray[np.int64]:
+    from lib.evaluation.projections import sample_by_class
+
+    return sample_by_class(given.dataset.splits["train"].labels, settings.sample, settings.seed)
+
+
+def _about(settings: MapSettings, given: Input, network: str, described: str, units: int) -> dict[str, Any]:
+    """The fields of a result that is there with a map and without."""
+    return {
+        "settings": settings,
+        "dataset": given.dataset.name,
+        "network": network,
+        "input": described,
+        "units": units,
+        "classes": given.dataset.class_names,
+        "train_rows": len(given.dataset.splits["train"]),
+    }
+
+
+def _mapped(given: Input, X: npt.NDArray[np.floating], rows: npt.NDArray[np.int64], about: dict[str, Any]) -> MapResult:
+    from lib.evaluation.projections import tsne
+    from lib.progress import bar
+
+    settings: MapSettings = about["settings"]
+    with bar("t-SNE", settings.iterations, "iteration") as advance:
+        points, divergence = tsne(X, settings.perplexity, settings.iterations, settings.seed, advance)
+    return MapResult(
+        shown=Shown.MAP,
+        **about,
+        rows=tuple(rows.tolist()),
+        labels=tuple(given.dataset.splits["train"].labels[rows].tolist()),
+        points=tuple((x, y) for x, y in points.tolist()),
+        divergence=divergence,
+    )
+
+
 def _title(result: MapResult) -> str:
+    if not result.network:
+        return f"t-SNE of {result.settings.of} ({result.input}) on {result.dataset}"
     return f"t-SNE of the last hidden layer of {result.settings.of} ({result.network}) on {result.dataset}"
 
 

@@ -305,19 +305,13 @@ def _trial(head: Trial, rows: int, total: int, draw: int, most: int) -> Trial:
 def _division(source: Source, rows: Positions, watched: str) -> Division:
     """Some of the rows that are not tested, and all test rows or a few of themselves."""
     from lib.files import digest_json
-    from lib.studies.sweep.rows import Division
+    from lib.studies.sweep.rows import Division, parts_of
 
-    parts, start = [], 0
-    for name in _development(source.dataset):
-        count = len(source.dataset.splits[name])
-        own = rows[(rows >= start) & (rows < start + count)] - start
-        if len(own):
-            parts.append((name, own))
-        start += count
+    parts = parts_of(source.dataset, _development(source.dataset), rows)
     first = (parts[0][0], parts[0][1][:_WATCHED])
     seen = (("test", np.arange(len(source.dataset.splits["test"]))),) if watched == "test" else (first,)
     key = digest_json([source.input.digest, source.standardise, "scaling", watched, rows.tolist()])
-    return Division(source, key, tuple(parts), seen)
+    return Division(source, key, parts, seen)
 
 
 def _worth(curves: Sequence[Curve], classes: int) -> Iterator[Worth]:

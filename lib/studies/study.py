@@ -386,6 +386,7 @@ _KINDS: dict[str, str | Kind[Any, Any]] = {
     "sweep": "lib.studies.sweep",
     "map": "lib.studies.map",
     "scaling": "lib.studies.scaling",
+    "inspection": "lib.studies.inspection",
 }
 """Name -> the kind, or the module whose KIND it is, imported when it is first asked for."""
 

@@ -7,7 +7,7 @@ second copy of them.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeVar
@@ -78,7 +78,7 @@ class Source:
 
     def candidates(self, settings: SweepSettings) -> Candidates:
         """Training rows, and the validation rows that choices are made by, of each seed of a sweep."""
-        self._whole("train")  # refuses features of other images
+        self.whole("train")  # refuses features of other images
         divided: dict[HeldOut | None, Division] = {}
         of_seed = {}
         for seed, held_out in held_out_by(settings, "validation" in self.dataset.splits).items():
@@ -90,7 +90,7 @@ class Source:
     def _divided(self, held_out: HeldOut | None) -> Division:
         key = candidates_key(self.input.digest, self.standardise, held_out)
         if held_out is None:
-            return Division(self, key, (self._whole("train"),), (self._whole("validation"),))
+            return Division(self, key, (self.whole("train"),), (self.whole("validation"),))
         kept, held = held_out.rows(self.dataset)
         return Division(self, key, (("train", kept),), (("train", held),))
 
@@ -100,11 +100,12 @@ class Source:
         Raises DataError when the data has no test split.
         """
         self.dataset.require("test", "the sweep scores its winners on test rows (test: true)")
-        development = tuple(self._whole(split) for split in ("train", "validation") if split in self.dataset.splits)
+        development = tuple(self.whole(split) for split in ("train", "validation") if split in self.dataset.splits)
         key = _rows_key(self.input.digest, self.standardise, "finals")
-        return Division(self, key, development, (self._whole("test"),))
+        return Division(self, key, development, (self.whole("test"),))
 
-    def _whole(self, split: str) -> Part:
+    def whole(self, split: str) -> Part:
+        """All rows of a split. Raises FeatureSetError or DataError for features of other images."""
         count, features = len(self.dataset.splits[split]), self.input.feature_set
         if features is not None and len(features.rows(split)) != count:
             raise DataError(
@@ -251,6 +252,14 @@ class Candidates:
     def release(self) -> None:
         for division in self.of_seed.values():
             division.release()
+
+
+def parts_of(dataset: Dataset, splits: Sequence[str], rows: Positions) -> tuple[Part, ...]:
+    """Rows by their positions, rising, among all rows of these splits, as parts of each."""
+    ends = np.cumsum([len(dataset.splits[name]) for name in splits])
+    starts = np.r_[0, ends[:-1]]
+    own = [rows[(rows >= start) & (rows < end)] - start for start, end in zip(starts, ends, strict=True)]
+    return tuple((name, part) for name, part in zip(splits, own, strict=True) if len(part))
 
 
 def sources_of(study: Study[Compared]) -> list[Source]:

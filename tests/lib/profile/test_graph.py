@@ -91,7 +91,7 @@ def test_a_study_on_the_wrong_kind_of_node_is_refused() -> None:
 
 def test_an_unknown_kind_of_study_is_named_with_the_known_ones() -> None:
     message = refusal(content(studies=studies(look={"kind": "explore", "on": "digits"})))
-    assert "unknown kind of study 'explore'; known: exploration, features, map, scaling, sweep" in message
+    assert "unknown kind of study 'explore'; known: exploration, features, inspection, map, scaling, sweep" in message
 
 
 def test_only_a_sweep_that_tests_is_promoted() -> None:

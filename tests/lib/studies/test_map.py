@@ -96,3 +96,26 @@ def test_a_sweep_of_linear_probes_alone_is_refused_before_anything_is_computed(t
     with pytest.raises(ConfigError, match=r"studies.map.of: every variant of 'heads' is a linear probe"):
         mapped(tmp_path, [[]])
     assert not (tmp_path / "data" / "studies").exists()
+
+
+@pytest.mark.parametrize("of", ["digits", "fc8"])
+def test_pixels_and_features_are_mapped_as_they_are(tmp_path, of):
+    profile = parse_profile(
+        {
+            "name": "mine",
+            "data": {"digits": {"source": "digits"}},
+            "features": {"fc8": {"of": "digits", "layer": "fc8", "weights": "random", "input_size": 64}},
+            "studies": {"map": {"kind": "map", "of": of, "sample": 200, "perplexity": 10, "iterations": 300}},
+        }
+    )
+    where = Places(data=tmp_path / "data", mlruns=tmp_path / "mlruns", tracking_uri="")
+    check_graph(profile, profile.graph.with_needs(["map"]), where)
+    if of == "fc8":
+        ready_node(profile, "fc8", where).run()
+    record = ready_node(profile, "map", where).run()
+    result = record.result
+    assert (result.shown, result.network, result.units) == (Shown.MAP, "", 64 if of == "digits" else 1000)
+    nearest = np.argsort(cdist(result.points, result.points), axis=1)[:, 1]
+    same = np.mean(np.array(result.labels)[nearest] == result.labels)
+    assert same > (0.8 if of == "digits" else 0.5), "by chance it were 0.1"
+    assert record.present().title.startswith(f"t-SNE of {of} (")
