@@ -92,7 +92,7 @@ class Containers:
 
     def wait_healthy(self, service: str) -> None:
         """Wait until the engine says so."""
-        wait_for(lambda: self.inspect(service)["State"]["Health"]["Status"] == "healthy", 120)
+        wait_for(lambda: self.inspect(service)["State"]["Health"]["Status"] == "healthy", 300)
 
     def copy(self, place: str, folder: Path) -> Path:
         """A copy of what lies at SERVICE:/path in a volume."""

@@ -10,7 +10,7 @@ import subprocess
 import urllib.error
 import urllib.request
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -93,10 +93,13 @@ def restarts(run: FlowRun) -> bool:
     return run.state.is_crashed() and run.run_count <= 2
 
 
-def running_chunk(client: SyncPrefectClient, node: str, parent: UUID) -> FlowRun | None:
-    """A running chunk of the node that this pipeline submitted, if there is one now."""
+def running_chunk(
+    client: SyncPrefectClient, nodes: Collection[str], parent: UUID, but: UUID | None = None
+) -> FlowRun | None:
+    """A running chunk of one of the nodes that this pipeline submitted, another than `but`, if there is one now."""
     for run in all_runs(client, state={"type": {"any_": ["RUNNING"]}}, deployment_id={"is_null_": False}):
-        if run.name.startswith(f"{node} chunk ") and under(client, run, parent):
+        node, chunk, _ = run.name.partition(" chunk ")
+        if chunk and node in nodes and run.id != but and under(client, run, parent):
             return run
     return None
 

@@ -57,7 +57,7 @@ def test_every_run_completes_whatever_is_killed(as_user, stack, request, tmp_pat
                 f"chaos round {number}: kill {victim} in {node}", longer_profile(number), ["features", "hidden_units"]
             )
         )
-        wait_for(lambda node=node, run=runs[-1]: running_chunk(as_user, node, run), 120)
+        wait_for(lambda node=node, run=runs[-1]: running_chunk(as_user, [node], run), 120)
         time.sleep(dice.uniform(0, 2))
         if victim == "the worker alone":
             os.kill(prefect_worker(stack.pid(WORKER)), signal.SIGKILL)

@@ -72,8 +72,11 @@ def test_a_profile_through_the_pools_shows_what_an_inline_run_shows_whatever_was
     profile = longer_profile()
     run = start("as inline", profile, only, workers={"pool": "gpu", "chunks": 2, "chunk_images": 8})
     with stack.another("worker-chunks"), inline(profile, tmp_path, only) as own:
-        for node in ("fc8", "hidden_units"):
-            kill_flow_run(wait_for(lambda node=node: running_chunk(as_user, node, run), 300).id)
+        left = {"fc8", "hidden_units"}
+        while left:  # in the order in which the workers take them
+            chunk = wait_for(lambda: running_chunk(as_user, left, run), 300)
+            kill_flow_run(chunk.id)
+            left.remove(chunk.name.split()[0])
         flows(stack.client, "set-up", "--no-schedules")  # a new version, say, while all of this runs
         kill_flow_run(run)
         (ended,) = wait_ended(as_user, [run], 600).values()
