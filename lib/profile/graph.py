@@ -158,7 +158,8 @@ def part_of(profile: BaseModel, graph: Graph, names: Iterable[str], sources: Map
 
 def _require_suitable(node: Node, need: Need, found: Mapping[str, Node]) -> None:
     where = f"{node.group}.{node.name}.{need.setting}"
-    groups = " or ".join(need.groups)
+    kinds = f" of kind {', '.join(need.kinds)}" if need.kinds else ""
+    groups = " or ".join(f"{group}{kinds if group is Group.STUDIES else ''}" for group in need.groups)
     suitable = [
         each.name
         for each in found.values()
@@ -166,9 +167,7 @@ def _require_suitable(node: Node, need: Need, found: Mapping[str, Node]) -> None
         and each.name != node.name
         and (each.group is not Group.STUDIES or not need.kinds or each.kind in need.kinds)
     ]
-    known = (
-        f"nodes of {groups}{' of kind ' + ', '.join(need.kinds) if need.kinds else ''}: {', '.join(suitable) or 'none'}"
-    )
+    known = f"nodes of {groups}: {', '.join(suitable) or 'none'}"
     other = found.get(need.node)
     if other is None:
         raise ValueError(f"{where}: there is no node {need.node!r}; {known}")

@@ -85,7 +85,7 @@ def test_a_reserved_name_is_refused(name: str) -> None:
 def test_a_study_on_the_wrong_kind_of_node_is_refused() -> None:
     message = refusal(content(studies=studies(map={"kind": "map", "of": "look"})))
     assert "studies.map.of: 'look' is studies.look of kind exploration, which cannot stand there" in message
-    assert "of kind sweep: heads" in message
+    assert message.endswith("nodes of studies of kind sweep or features or data: digits, patches, pool5, heads")
     assert "studies.look.on" in refusal(content(studies=studies(look={"kind": "exploration", "on": "pool5"})))
 
 

@@ -22,7 +22,7 @@ def test_what_is_written_loads_as_it_is(images, tmp_path):
     loaded = load_profile(file=file, environment={})
     assert loaded == written
     assert loaded.name == "1-of-mine"
-    assert [node.kind for node in loaded.graph.recorded] == ["features", "exploration", "sweep", "map"]
+    assert [node.kind for node in loaded.graph.recorded] == ["features", "exploration", "inspection", "sweep", "map"]
     (source,) = loaded.data.values()
     if images is None:
         assert source.source == "photo-patches"
