@@ -1,7 +1,7 @@
 """Labels that are probably wrong, by confident learning on out-of-sample probabilities.
 
 Northcutt, Jiang and Chuang, "Confident Learning: Estimating Uncertainty in Dataset Labels", JAIR 70 (2021). The package
-cleanlab implements the same; its licence (AGPL) and its pin of NumPy are not ours.
+cleanlab (2.9) suspects the same rows, but for one or two of some hundreds: it rounds estimated counts so that they add up.
 """
 
 from __future__ import annotations
