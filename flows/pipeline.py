@@ -90,9 +90,11 @@ def pipeline(
     outcomes: dict[str, dict[str, Any]] = {}
     began: dict[str, float] = {}
 
-    def shown(name: str, outcome: dict[str, Any]) -> None:
-        outcomes[name] = outcome | {"seconds": outcome.pop("shown") - began[name]}
-        note_node_time(Path(outcome["folder"]), outcomes[name]["seconds"], began[name])
+    def shown(name: str, showing: PrefectFuture[dict[str, Any]]) -> None:
+        outcome: dict[str, Any] = showing.result()
+        seconds = showing.state.timestamp.timestamp() - began[name]
+        outcomes[name] = outcome | {"seconds": seconds}
+        note_node_time(Path(outcome["folder"]), seconds, began[name])
 
     if workers.pool is None:
         showing: tuple[str, PrefectFuture[dict[str, Any]]] | None = None
@@ -100,13 +102,15 @@ def pipeline(
             began[name] = time.time()
             folder = run_here(settings, name)
             if showing is not None:
-                shown(showing[0], showing[1].result())
+                shown(*showing)
             showing = name, show_study.submit(folder)  # beside what the next node computes
         if showing is not None:
-            shown(showing[0], showing[1].result())
+            shown(*showing)
     else:
         await_predecessors(CHUNK_FLOW, workers.pool)
-        _side_by_side(settings, graph, names, workers, began, lambda name, folder: shown(name, show_study(folder)))
+        _side_by_side(
+            settings, graph, names, workers, began, lambda name, folder: shown(name, show_study.submit(folder))
+        )
 
     result: dict[str, Any] = {
         "profile": settings.name,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import csv
-import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -46,8 +45,7 @@ def show_study(folder: str) -> dict[str, Any]:
     """Log the record in `folder` to MLflow and publish it in Prefect.
 
     Returns the outcome: name, kind, title, folder, headline, warnings, the dataset's warnings, seconds of training, the MLflow
-    run, where MLflow compares what the study tried if it tried several settings, tables, the report if there is one, and when all
-    was shown, in seconds since 1970.
+    run, where MLflow compares what the study tried if it tried several settings, tables, and the report if there is one.
     """
     from lib.report import REPORT
     from lib.tracking.records import log_record
@@ -98,7 +96,6 @@ def show_study(folder: str) -> dict[str, Any]:
     return {
         "name": record.name,
         "kind": record.kind,
-        "shown": time.time(),
         "title": shown.title,
         "folder": folder,
         "headline": shown.headline,

@@ -10,7 +10,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 
-from lib.evaluation import baselines
+from lib.evaluation import baselines, neighbours
 from lib.evaluation.baselines import (
     BASELINES,
     NEIGHBOURS,
@@ -234,7 +234,7 @@ class TestNearestNeighbours:
         ],
     )
     def test_votes_are_scikit_learn_s_smoothed_by_one_neighbour_of_all_classes(self, data, monkeypatch, settings):
-        monkeypatch.setattr(baselines, "_PRODUCTS", 7 * 300)  # several blocks, the last a part of one
+        monkeypatch.setattr(neighbours, "_PRODUCTS", 7 * 300)  # several blocks, the last a part of one
         question = Question(data, data.X_validation)
         probabilities, _ = baselines.nearest_neighbours(question, settings)
         k, metric, temperature = settings["k"], settings["metric"], settings.get("temperature")
