@@ -1,4 +1,4 @@
-"""What a source of encoded images holds: one row an image, so that a million images take some 200 MB.
+"""What a source of encoded images holds: one row an image, so that a million images take some 240 MB.
 
 A row says where an image lies, its label and split, and, once verified, its digest or why it is no usable image. It is kept on
 disk as one Parquet file; what is unchanged since, by size and stamp, is not decoded again.
