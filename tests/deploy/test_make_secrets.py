@@ -17,7 +17,7 @@ def make_secrets(file: Path, expect: int = 0) -> str:
     """What `make secrets` says, run by Python alone: `-S` leaves out every installed package, `-E` our path."""
     environment = os.environ | {"COMPOSE_ENV_FILES": str(file), "MAKEFLAGS": ""}
     done = subprocess.run(
-        ["make", "--no-print-directory", "secrets", f"PYTHON={sys.executable} -S -E -s"],
+        ["make", "--no-print-directory", "secrets", f"PYTHON='{sys.executable}' -S -E -s"],
         cwd=REPOSITORY, env=environment, capture_output=True, text=True,
     )  # fmt: skip
     assert (done.returncode != 0) == (expect != 0), done.stderr
