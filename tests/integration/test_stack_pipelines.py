@@ -82,6 +82,7 @@ def compare(there: Path, here: Path) -> None:
         assert (there / shard.relative_to(here)).read_bytes() == shard.read_bytes()
 
 
+@pytest.mark.long  # some four minutes alone, and much longer beside other tests
 def test_a_profile_through_the_pools_shows_what_an_inline_run_shows_whatever_was_killed(
     as_user, no_schedules, stack, tmp_path
 ):
