@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from lib.errors import StorageError
+from lib.files import require_no_folder
 from lib.onnx_export import OPSET, PIXELS, PROBABILITIES, export_onnx, require_packages
 from lib.places import Places
 from lib.text import number
@@ -25,8 +25,7 @@ def export(file: Path, model: str | None, version: str | None, where: Places) ->
         When the file's outputs are not ours; it is not written.
     """
     require_packages()
-    if file.is_dir():
-        raise StorageError(f"cannot write {file}: a folder of that name is in its place; give a file")
+    require_no_folder(file)
     tracking = connect(where)
     loaded = load_version(tracking, registered_name(tracking, model), version or CHAMPION)
     of = loaded.version

@@ -17,8 +17,8 @@ from lib.datasets.decoding import Decoder
 from lib.datasets.folder_files import files_below
 from lib.datasets.places import LocalPlace
 from lib.datasets.recognition import is_hidden, is_image, named_as_image
-from lib.errors import ConfigError, StorageError
-from lib.files import atomic_path
+from lib.errors import ConfigError
+from lib.files import atomic_path, require_no_folder
 from lib.machine import from_home
 from lib.places import Places
 from lib.progress import bar, silent
@@ -56,8 +56,8 @@ def predict(
         When a name means no image, there is no champion, or several models and none was named, or fewer classes.
     """
     found = find_images(names)
-    if csv is not None and csv.is_dir():
-        raise StorageError(f"cannot write {csv}: a folder of that name is in its place; give a file")
+    if csv is not None:
+        require_no_folder(csv)
     tracking = connect(where)
     name = registered_name(tracking, model)
     loaded = load_version(tracking, name, version or CHAMPION)

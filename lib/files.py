@@ -64,6 +64,12 @@ def atomic_path(path: Path) -> Iterator[Path]:
             raise
 
 
+def require_no_folder(file: Path) -> None:
+    """Raise StorageError where a folder has the name of a file that is to be written, before what goes into it is made."""
+    if file.is_dir():
+        raise StorageError(f"cannot write {file}: a folder of that name is in its place; give a file")
+
+
 def remove_file(path: Path) -> None:
     if (store := _sharing(path)) is not None:
         store.remove(path)

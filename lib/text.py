@@ -104,6 +104,14 @@ def size_words(shape: Sequence[int]) -> str:
     return f"{shape[1]}x{shape[0]}"
 
 
+def counted(count: int, noun: str) -> str:
+    """
+    >>> counted(1, "label"), counted(1200, "label")
+    ('1 label', '1,200 labels')
+    """
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def listed(names: Sequence[str], most: int = 20) -> str:
     """Names one after another; of more than `most` the first, and how many more there are.
 

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lib.datasets.images import Digests, Images, Rows, digests_of, parts_to_read, read_images, shapes_of, take_images
-from lib.datasets.splits import Shortage, different_images, fold_rows, hold_out_rows, shortages, too_few
+from lib.datasets.splits import Shortage, all_folds, different_images, hold_out_rows, shortages, too_few
 from lib.datasets.understood import Reading, Understood, sizes_of
 from lib.errors import DataError
 from lib.machine import cores
@@ -108,10 +108,10 @@ class Dataset:
         return hold_out_rows(train.labels, fraction, seed, train.groups, digests, self.class_names, where)
 
     def fold(self, fold: int, folds: int) -> tuple[Rows, Rows]:
-        """Training rows kept, and held out in the fold of this place, sorted. Raises DataError as `fold_rows`."""
+        """Training rows kept, and held out in the fold of this place, sorted. Raises DataError as `all_folds`."""
         train = self.splits["train"]
         digests, where = self.digests("train"), f"train of {self.name!r}"
-        return fold_rows(train.labels, fold, folds, train.groups, digests, self.class_names, where)
+        return all_folds(train.labels, folds, train.groups, digests, self.class_names, where)[fold]
 
     def shortages(self, split: str, needed: int) -> tuple[Shortage, ...]:
         """The classes of a split with fewer different images (or groups of them) than `needed`; nothing is read for it."""

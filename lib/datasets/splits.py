@@ -113,25 +113,6 @@ def hold_out_rows(
     return np.flatnonzero(~held), np.flatnonzero(held)
 
 
-def fold_rows(
-    labels: Rows,
-    fold: int,
-    folds: int,
-    groups: Sequence[object] | Rows | Digests | None = None,
-    digests: Digests | None = None,
-    class_names: Sequence[str] | None = None,
-    where: str = "the data",
-) -> tuple[Rows, Rows]:
-    """Rows kept and rows held out, both sorted: the fold of this place, from 0, of stratified ones; see `hold_out_rows`.
-
-    Raises DataError when a class has fewer groups than there are folds.
-
-    >>> fold_rows(np.array([0, 0, 1, 1]), 1, 2)
-    (array([1, 3]), array([0, 2]))
-    """
-    return all_folds(labels, folds, groups, digests, class_names, where)[fold]
-
-
 def all_folds(
     labels: Rows,
     folds: int,
@@ -140,7 +121,13 @@ def all_folds(
     class_names: Sequence[str] | None = None,
     where: str = "the data",
 ) -> list[tuple[Rows, Rows]]:
-    """The rows kept and held out of each fold, in order: what `fold_rows` gives one of."""
+    """Rows kept and rows held out of each of stratified folds, both sorted; see `hold_out_rows`.
+
+    Raises DataError when a class has fewer groups than there are folds.
+
+    >>> all_folds(np.array([0, 0, 1, 1]), 2)[1]
+    (array([1, 3]), array([0, 2]))
+    """
     from sklearn.model_selection import StratifiedGroupKFold
 
     names = _names(labels, groups, digests)

@@ -19,7 +19,12 @@ _AT_ONCE = 512
 
 
 def nearest(
-    X: Rows, rows: Rows, k: int, metrics: Sequence[str], hidden: Positions | None = None
+    X: Rows,
+    rows: Rows,
+    k: int,
+    metrics: Sequence[str],
+    hidden: Positions | None = None,
+    advance: Advance = silent,
 ) -> dict[str, tuple[Positions, Rows]]:
     """By each metric: positions in `X` of the `k` nearest to each of `rows`, nearest first, and their similarities.
 
@@ -44,6 +49,7 @@ def nearest(
             order = np.argsort(-similarity, axis=1, kind="stable")
             found[metric][0][part] = np.take_along_axis(best, order, axis=1)
             found[metric][1][part] = np.take_along_axis(similarity, order, axis=1)
+        advance(len(products))
     return found
 
 
@@ -66,18 +72,20 @@ def neighbours(X: Rows, k: int, advance: Advance = silent) -> tuple[Positions, R
            [2.]], dtype=float32))
     """
     k = min(k, len(X) - 1)
-    positions, distances = np.empty((len(X), k), np.int64), np.empty((len(X), k), np.float32)
-    for start in range(0, len(X) if k else 0, _AT_ONCE):
-        part = slice(start, min(start + _AT_ONCE, len(X)))
-        near, _ = nearest(X, X[part], k + 1, ("euclidean",))["euclidean"]
-        others = near != np.arange(part.start, part.stop)[:, None]
-        others[others.all(axis=1), -1] = False  # which more than k equal rows have pushed out
-        near = near[others].reshape(-1, k)
-        away = np.linalg.norm(X[near] - X[part][:, None], axis=2)  # of a small one products leave only rounding
+    if k == 0:
+        return np.empty((len(X), 0), np.int64), np.empty((len(X), 0), np.float32)
+    near, _ = nearest(X, X, k + 1, ("euclidean",), advance=advance)["euclidean"]
+    others = near != np.arange(len(X))[:, None]
+    others[others.all(axis=1), -1] = False  # which more than k equal rows have pushed out
+    positions = near[others].reshape(-1, k)
+    distances = np.empty(positions.shape, np.float32)
+    for start in range(0, len(X), _AT_ONCE):
+        part = slice(start, start + _AT_ONCE)
+        # Not of the products: of a small distance they leave only rounding.
+        away = np.linalg.norm(X[positions[part]] - X[part][:, None], axis=2)
         order = np.argsort(away, axis=1, kind="stable")
-        positions[part] = np.take_along_axis(near, order, axis=1)
+        positions[part] = np.take_along_axis(positions[part], order, axis=1)
         distances[part] = np.take_along_axis(away, order, axis=1)
-        advance(part.stop - part.start)
     return positions, distances
 
 

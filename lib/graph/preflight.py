@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from lib.datasets import Understood
 from lib.studies.study import Forecast
+from lib.text import counted
 
 
 @dataclass(frozen=True)
@@ -53,4 +54,4 @@ class Preflight:
 
 def _of(left: int | None, every: int, unit: str) -> str:
     of = "" if left is None or left == every else f"{left:,} of "
-    return f"{of}{every:,} {unit}{'' if every == 1 else 's'}"
+    return f"{of}{counted(every, unit)}"

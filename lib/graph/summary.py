@@ -12,6 +12,7 @@ from lib.reference import Judged, judge, judged_sections
 from lib.studies.presentation import Presentation, RunNote, Section, escaped, table
 from lib.studies.record import FOLDER_LETTERS, Identity, StudyFolder, open_record
 from lib.studies.study import Effort, Kind, Need, Record, Result, Study, StudySettings
+from lib.text import counted
 
 NAME = "pipeline"
 """What a whole run's record is called, and its kind."""
@@ -75,7 +76,7 @@ class Run(Kind[RunSettings, RunResult]):
         return Presentation(
             title=f"Profile {name}",
             question=self.question,
-            headline=f"{len(shown)} studies, {len(warnings)} warning{'' if len(warnings) == 1 else 's'}",
+            headline=f"{len(shown)} studies, {counted(len(warnings), 'warning')}",
             sections=tuple(sections),
             warnings=tuple(dict.fromkeys(warnings)),
             parent=RunNote(

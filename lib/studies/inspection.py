@@ -21,7 +21,7 @@ from lib.datasets.images import image_name
 from lib.datasets.splits import all_folds, different_images
 from lib.datasets.thumbnails import THUMBNAIL
 from lib.mlp.trial import Trial, require_distinct
-from lib.studies.presentation import Presentation, RunNote, Section, escaped
+from lib.studies.presentation import Presentation, RunNote, Section, escaped, table
 from lib.studies.study import (
     Ahead,
     Drawing,
@@ -39,7 +39,7 @@ from lib.studies.study import (
     Table,
 )
 from lib.studies.sweep.result import Weights
-from lib.text import cut, listed, visible
+from lib.text import counted, cut, listed, visible
 from lib.validation import Stored
 
 if TYPE_CHECKING:
@@ -420,6 +420,10 @@ def _short(place: Place) -> str:
     return f"{place.split} {place.name.rsplit('/', 1)[-1]}"
 
 
+_OF_SOME_REASONS = ("suggested_class", "self_confidence", "of_split", "of_row", "of_file", "of_class", "distance")
+"""Columns of findings that are empty where another reason has them."""
+
+
 def _rows(result: InspectionResult) -> Iterator[dict[str, Any]]:
     """All findings as one table."""
     for reason, found in (
@@ -434,10 +438,7 @@ def _rows(result: InspectionResult) -> Iterator[dict[str, Any]]:
                 "row": each.row,
                 "file": each.name,
                 "class": result.classes[each.label],
-                **dict.fromkeys(
-                    ("suggested_class", "self_confidence", "of_split", "of_row", "of_file", "of_class"), ""
-                ),
-                "distance": "",
+                **dict.fromkeys(_OF_SOME_REASONS, ""),
             }
             if isinstance(each, LabelError):
                 row |= {"suggested_class": result.classes[each.suggested], "self_confidence": each.confidence}
@@ -464,11 +465,11 @@ def _present(record: Record[InspectionResult]) -> Presentation:
         if labels.judging is Judging.DONE:
             assert labels.accuracy is not None
             metrics |= {"label_errors": len(labels.found), "out_of_sample_accuracy": labels.accuracy}
-            told.append(f"{_count(len(labels.found), 'label')} of {labels.images:,} probably wrong")
+            told.append(f"{counted(len(labels.found), 'label')} of {labels.images:,} probably wrong")
     if (duplicates := result.duplicates) is not None:
         sections.append(Section("Near duplicates", "\n".join(_duplicate_lines(result, duplicates))))
         metrics |= {"near_duplicates": len(duplicates.found), "near_duplicates_across_splits": duplicates.across}
-        told.append(_count(len(duplicates.found), "near duplicate"))
+        told.append(counted(len(duplicates.found), "near duplicate"))
         if duplicates.across:
             warnings.append(
                 f"near duplicates of training images among test and validation images: {duplicates.across:,}, by which "
@@ -477,7 +478,7 @@ def _present(record: Record[InspectionResult]) -> Presentation:
     if (outliers := result.outliers) is not None:
         sections.append(Section("Outliers", "\n".join(_outlier_lines(result, outliers))))
         metrics["outliers"] = len(outliers.found)
-        told.append(_count(len(outliers.found), "outlier"))
+        told.append(counted(len(outliers.found), "outlier"))
     if metrics:
         sections.append(Section("", "All findings with file names are in `found.csv`, to be acted on after a look."))
     if result.weights is Weights.RANDOM:
@@ -520,12 +521,19 @@ def _label_lines(result: InspectionResult, labels: LabelErrors) -> Iterator[str]
     classes = [escaped(visible(name)) for name in result.classes]
     often = (f"{count:,} of {classes[a]} look like {classes[b]}" for (a, b), count in pairs)
     yield f"\nMost often: {'; '.join(often)}.\n"
-    yield from ("| image | label | probability | suggested | probability |", "|---|---|---|---|---|")
-    for each in labels.found[: settings.show]:
-        yield (
-            f"| {_escaped_place(each)} | {classes[each.label]} | {each.confidence:.1%} | {classes[each.suggested]} | "
-            f"{each.of_suggested:.1%} |"
-        )
+    yield table(
+        ("image", "label", "probability", "suggested", "probability"),
+        (
+            (
+                _escaped_place(each),
+                classes[each.label],
+                f"{each.confidence:.1%}",
+                classes[each.suggested],
+                f"{each.of_suggested:.1%}",
+            )
+            for each in labels.found[: settings.show]
+        ),
+    )
 
 
 def _duplicate_lines(result: InspectionResult, duplicates: NearDuplicates) -> Iterator[str]:
@@ -537,13 +545,13 @@ def _duplicate_lines(result: InspectionResult, duplicates: NearDuplicates) -> It
         yield "\nNo near duplicates."
         return
     yield f"\n{duplicates.across:,} of {len(duplicates.found):,} lie in test or validation and their duplicate in train.\n"
-    yield from ("| image | class | duplicate of | class | distance |", "|---|---|---|---|---|")
-    for each in duplicates.found[: result.settings.show]:
-        of = each.of
-        yield (
-            f"| {_escaped_place(each)} | {escaped(result.classes[each.label])} | {_escaped_place(of)} | "
-            f"{escaped(result.classes[of.label])} | {each.distance:.3g} |"
-        )
+    yield table(
+        ("image", "class", "duplicate of", "class", "distance"),
+        (
+            (*_image_cells(result, each), *_image_cells(result, each.of), f"{each.distance:.3g}")
+            for each in duplicates.found[: result.settings.show]
+        ),
+    )
 
 
 def _outlier_lines(result: InspectionResult, outliers: Outliers) -> Iterator[str]:
@@ -554,19 +562,14 @@ def _outlier_lines(result: InspectionResult, outliers: Outliers) -> Iterator[str
     if not outliers.found:
         yield "\nNo outliers."
         return
-    yield from ("", "| image | class | distance |", "|---|---|---|")
-    for each in outliers.found[: result.settings.show]:
-        yield f"| {_escaped_place(each)} | {escaped(result.classes[each.label])} | {each.distance:.3g} |"
+    rows = ((*_image_cells(result, each), f"{each.distance:.3g}") for each in outliers.found[: result.settings.show])
+    yield f"\n{table(('image', 'class', 'distance'), rows)}"
+
+
+def _image_cells(result: InspectionResult, place: Place) -> tuple[str, str]:
+    return _escaped_place(place), escaped(result.classes[place.label])
 
 
 def _escaped_place(place: Place) -> str:
     told = place.name.startswith(f"{place.split}/")  # as in folders of splits
     return escaped(cut(place.name) if told else f"{place.split} {cut(place.name)}")
-
-
-def _count(count: int, noun: str) -> str:
-    """
-    >>> _count(1, "label"), _count(0, "label")
-    ('1 label', '0 labels')
-    """
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -32,13 +32,13 @@ def rows_to_compare(given: Input, parts: Sequence[Part]) -> npt.NDArray[np.float
         return np.concatenate([thumbnails(given.dataset, split, rows) for split, rows in parts])
     source = Source(given, standardise=False)
     width, total = source.width, sum(len(rows) for _, rows in parts)
-    directions = random_directions(width, NARROW) if width > NARROW else np.eye(width, dtype=np.float32)
-    found, place = np.empty((total, directions.shape[1]), np.float32), 0
+    directions = random_directions(width, NARROW) if width > NARROW else None
+    found, place = np.empty((total, min(width, NARROW)), np.float32), 0
     for split, rows in parts:
         source.whole(split)
         for block in np.array_split(rows, -(-len(rows) * width // _VALUES_AT_ONCE)):
             X = np.empty((len(block), width), np.float32)
             source.fill(X, split, block)
-            np.matmul(X, directions, out=found[place : place + len(block)])
+            found[place : place + len(block)] = X if directions is None else X @ directions
             place += len(block)
     return found

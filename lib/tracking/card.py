@@ -13,7 +13,7 @@ from lib.evaluation.measures import measure_named
 from lib.files import digest_file
 from lib.mlp.labels import params
 from lib.prediction import Recipe
-from lib.studies.presentation import code, escaped
+from lib.studies.presentation import code, escaped, table
 from lib.studies.study import Record
 from lib.studies.sweep.result import SweepResult
 from lib.studies.sweep.words import (
@@ -136,7 +136,7 @@ def _evaluation(result: SweepResult) -> str:
         "confidence intervals over test images"
         + ("." if result.groups is None else ", drawn by groups of images that are not independent."),
         "### Results",
-        _table(
+        table(
             ("measure", "value (95 % interval)"),
             [
                 (measure_named(name).words, each.words)
@@ -150,14 +150,14 @@ def _evaluation(result: SweepResult) -> str:
         leads = {lead.model: lead for lead in result.leads}
         parts += [
             "### Comparison",
-            _table(
+            table(
                 ("other model", "its accuracy", "this one's lead on the same images", "verdict"),
                 [
                     (
                         escaped(cut(model_name(result, at), _LONGEST_NAME)),
                         result.models[at].accuracy.words,
                         f"{_lead(leads[at].same_rows)}, {p_words(leads[at].p)}",
-                        f"{OUTCOMES[leads[at].outcome]}",
+                        OUTCOMES[leads[at].outcome],
                     )
                     for at in in_order(result)
                     if at in leads
@@ -167,7 +167,7 @@ def _evaluation(result: SweepResult) -> str:
         ]
     parts += [
         "### Calibration",
-        _table(
+        table(
             ("confidence", "images", "mean confidence", "accuracy (95 % interval)"),
             [
                 (
@@ -195,7 +195,7 @@ def _training(record: Record[SweepResult], recipe: Recipe) -> str:
     if dataset.understood is not None and len(dataset.understood.classes) > 1:
         counts = dataset.understood.classes
         parts.append(
-            _table(
+            table(
                 ("class", *map(escaped, dataset.rows)),
                 [
                     (_name(name), *(f"{rows.get(split, 0):,}" for split in dataset.rows))
@@ -237,8 +237,3 @@ def _names(names: Sequence[str]) -> str:
 
 def _bullets(lines: Iterable[str]) -> str:
     return "\n".join(f"- {line}" for line in lines)
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

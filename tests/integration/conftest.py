@@ -12,15 +12,6 @@ from tests.team import all_runs, user_of
 
 
 @pytest.fixture
-def on_server(prefect_server, tmp_path) -> dict[str, str]:
-    """The server's environment, with places of the test's own."""
-    return prefect_server | {
-        "PROBEFLOW_DATA": str(tmp_path / "data"),
-        "PROBEFLOW_MLRUNS": str(tmp_path / "mlruns"),
-    }
-
-
-@pytest.fixture
 def as_user(stack) -> Iterator[SyncPrefectClient]:
     """The test's own process as a user of the stack; gives a client of its Prefect server."""
     with user_of(stack.client) as client:
