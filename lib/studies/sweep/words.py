@@ -37,8 +37,8 @@ _NAMED = 12
 """Trials, models and variants that warnings name one by one, at most."""
 
 _VERDICTS = {
-    Verdict.SIGNIFICANT: "significantly better than all others",
-    Verdict.NOT_SIGNIFICANT: "not significantly better than all others",
+    Verdict.SIGNIFICANT: "significantly the best",
+    Verdict.NOT_SIGNIFICANT: "not significantly the best",
     Verdict.ONE_SEED: "the best with one seed, untested",
     Verdict.ONLY: "the only configuration",
     Verdict.NOT_FINITE: "no configuration's figures are finite with every seed",
@@ -48,7 +48,7 @@ _VERDICTS = {
 def score_words(over: Estimate, rows: Interval | None = None) -> str:
     """A score with three digits and its 95 % interval: over seeds, or of one seed over rows."""
     if over.low is not None and over.high is not None:
-        return f"{over.mean:.3f} (95 % interval {over.low:.3f} to {over.high:.3f})"
+        return f"{over.mean:.3f} (95 % interval {over.low:.3f} to {over.high:.3f}, {over.seeds} seeds)"
     if rows is None:
         return f"{over.mean:.3f}, one seed"
     return f"{rows.estimate:.3f} (95 % interval over rows {rows.low:.3f} to {rows.high:.3f}, one seed)"

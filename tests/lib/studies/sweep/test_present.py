@@ -63,7 +63,10 @@ def test_the_headline_is_a_sentence_with_the_interval_on_test_rows_and_the_verdi
     headline = tested.present().headline
     accuracies = [score.measures["accuracy"] for score in result.models[result.chosen].scores]
     low, high = stats.t.interval(0.95, 2, np.mean(accuracies), stats.sem(accuracies))
-    assert f": test accuracy {np.mean(accuracies):.3f} (95 % interval {low:.3f} to {min(high, 1):.3f});" in headline
+    assert (
+        f": test accuracy {np.mean(accuracies):.3f} (95 % interval {low:.3f} to {min(high, 1):.3f}, 3 seeds);"
+        in headline
+    )
     assert headline.endswith(f"on validation rows {verdict_words(result)}")
     assert len(headline.split()) <= 25
 
