@@ -140,6 +140,34 @@ def content(record: Record) -> Any:
     return plain(json.loads(record.result.model_dump_json()))
 
 
+def require_same(one: Any, other: Any, where: str) -> None:
+    """Equal, but for the last bits of numbers: trials that one process trains in one product have other rounding alone."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        assert one.keys() == other.keys(), where
+        for name in one:
+            require_same(one[name], other[name], f"{where}.{name}")
+    elif isinstance(one, list) and isinstance(other, list):
+        assert len(one) == len(other), where
+        for number, (mine, yours) in enumerate(zip(one, other, strict=True)):
+            require_same(mine, yours, f"{where}.{number}")
+    elif isinstance(one, float) and isinstance(other, float):
+        assert one == pytest.approx(other, rel=1e-4, abs=1e-5, nan_ok=True), where
+    else:
+        assert one == other, where
+
+
+def compare_places(there: Path, here: Path) -> None:
+    """The results and feature sets `here` are `there` as well, and the same."""
+    theirs, ours = records(there), records(here)
+    assert ours
+    for identity, record in ours.items():  # the stack may have studies of other tests
+        require_same(content(theirs[identity]), content(record), identity[0])
+    shards = sorted(here.glob("features/*/*/part-*"))
+    assert shards
+    for shard in shards:
+        assert (there / shard.relative_to(here)).read_bytes() == shard.read_bytes()
+
+
 def require_one_run_each(mlflow: MlflowClient, data: Path) -> int:
     """MLflow shows each trial and each study of a data folder exactly once, and finished; returns how many runs."""
     expected = Counter()

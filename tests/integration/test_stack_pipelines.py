@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import pytest
 from mlflow import MlflowClient
@@ -19,8 +18,7 @@ from tests.small_profile import longer_profile, small_profile
 from tests.stack import FOREIGN
 from tests.team import (
     all_runs,
-    content,
-    records,
+    compare_places,
     require_one_run_each,
     running_chunk,
     start,
@@ -54,34 +52,6 @@ def inline(profile: Profile, folder: Path, only: Sequence[str] = ()) -> Iterator
         assert process.wait(400) == 0, (folder / "inline.log").read_text()[-3000:]
 
 
-def require_same(one: Any, other: Any, where: str) -> None:
-    """Equal, but for the last bits of numbers: trials that one process trains in one product have other rounding alone."""
-    if isinstance(one, dict) and isinstance(other, dict):
-        assert one.keys() == other.keys(), where
-        for name in one:
-            require_same(one[name], other[name], f"{where}.{name}")
-    elif isinstance(one, list) and isinstance(other, list):
-        assert len(one) == len(other), where
-        for number, (mine, yours) in enumerate(zip(one, other, strict=True)):
-            require_same(mine, yours, f"{where}.{number}")
-    elif isinstance(one, float) and isinstance(other, float):
-        assert one == pytest.approx(other, rel=1e-4, abs=1e-5, nan_ok=True), where
-    else:
-        assert one == other, where
-
-
-def compare(there: Path, here: Path) -> None:
-    """The results and feature sets `here` are `there` as well, and the same."""
-    theirs, ours = records(there), records(here)
-    assert ours
-    for identity, record in ours.items():  # the stack may have studies of other tests
-        require_same(content(theirs[identity]), content(record), identity[0])
-    shards = sorted(here.glob("features/*/*/part-*"))
-    assert shards
-    for shard in shards:
-        assert (there / shard.relative_to(here)).read_bytes() == shard.read_bytes()
-
-
 @pytest.mark.long  # some four minutes alone, and much longer beside other tests
 def test_a_profile_through_the_pools_shows_what_an_inline_run_shows_whatever_was_killed(
     as_user, no_schedules, stack, tmp_path
@@ -101,7 +71,7 @@ def test_a_profile_through_the_pools_shows_what_an_inline_run_shows_whatever_was
     assert ended.state.is_completed(), ended.state.message
     assert ended.run_count == 2  # it was begun again, and waited for the chunks that it had submitted
 
-    compare(data_of(stack), own)
+    compare_places(data_of(stack), own)
     below = {each.name: each for each in descendants(as_user, run)}
     lost = [name for name, each in below.items() if each.state.is_crashed()]
     assert [name.split()[0] for name in sorted(lost)] == ["fc8", "hidden_units"]
@@ -125,7 +95,7 @@ def test_the_embedded_profile_through_the_pools_has_the_inline_run_s_figures(as_
         pass
     (ended,) = wait_ended(as_user, [run], 400).values()
     assert ended.state.is_completed(), ended.state.message
-    compare(data_of(stack), own)
+    compare_places(data_of(stack), own)
     require_one_run_each(MlflowClient(stack.client["MLFLOW_TRACKING_URI"]), data_of(stack))
 
 
