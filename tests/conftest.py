@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 from hypothesis import settings
 
+from lib.machine import cores
 from lib.profile import Profile
 from tests.object_store import DataPlace, start_s3
 from tests.processes import REPOSITORY, start_prefect
 from tests.records import WholeRun, places_under, whole_run
 from tests.sharing import begin_sharing, end_sharing, shared, shared_server
 from tests.small_profile import small_profile
-from tests.stack import Stack, stack_up
 
 settings.register_profile("short", deadline=None, derandomize=True)
 settings.register_profile("long", deadline=None, max_examples=20_000)
@@ -64,6 +63,11 @@ def pytest_unconfigure(config):
         end_sharing()
 
 
+def pytest_xdist_auto_num_workers(config) -> int:
+    """One more than there are cores: tests also wait, for servers and for processes that they start."""
+    return cores() + 1
+
+
 def pytest_xdist_make_scheduler(config, log):
     """Deal files to processes, in the order in which they stand; those that share the stack are dealt together."""
     from xdist.scheduler import LoadScopeScheduling
@@ -76,11 +80,13 @@ def pytest_xdist_make_scheduler(config, log):
     return ByWhatIsShared(config, log)
 
 
-TOGETHER = ("tests/integration/test_stack",)
+TOGETHER = ("tests/integration/stack/",)
 """Beginnings of files that one process runs: those that share the team's stack."""
 
 LONGEST = (
-    "tests/integration/test_stack",
+    "tests/integration/stack/",
+    "tests/docs/test_commands.py",
+    "tests/integration/test_work_pool.py",
     "tests/lib/features/test_exactly_once.py",
     "tests/flows/test_pipeline.py",
     "tests/lib/features/",
@@ -91,13 +97,6 @@ LONGEST = (
     "tests/lib/studies/",
 )
 """Beginnings of files, the longest first: begun first, so that no process is left with one of them in the end."""
-
-
-@pytest.fixture(scope="session")
-def stack() -> Iterator[Stack]:
-    """The team's stack, up for the whole session: servers and two workers."""
-    with stack_up() as running_stack:
-        yield running_stack
 
 
 @pytest.fixture(scope="session")

@@ -94,8 +94,15 @@ WEIGHTS = {
     "PROBEFLOW_FEATURES__POOL5__INPUT_SIZE": "64",
 }
 MINE = WEIGHTS | {
-    "PROBEFLOW_STUDIES__HEADS__VARIANTS__LINEAR__SEARCH__CONFIGURATIONS": "3",
-    "PROBEFLOW_STUDIES__HEADS__VARIANTS__MLP__GRID": "{hidden: [[16]]}",
+    f"PROBEFLOW_STUDIES__HEADS__{setting}": value
+    for setting, value in (
+        ("SEEDS", "[0, 1]"),
+        ("BASELINES", "[majority, logistic]"),
+        ("VARIANTS__LINEAR__SEARCH__CONFIGURATIONS", "2"),
+        ("VARIANTS__LINEAR__BASE__EPOCHS", "10"),
+        ("VARIANTS__MLP__SEARCH__CONFIGURATIONS", "2"),
+        ("VARIANTS__MLP__BASE__EPOCHS", "10"),
+    )
 }
 CONTROLS = WEIGHTS | {
     "PROBEFLOW_FEATURES__CONTROL__INPUT_SIZE": "64",
@@ -134,7 +141,6 @@ NEWCOMER: dict[str, Run] = {
 """Quick, in this order."""
 
 OWN_IMAGES: dict[str, Run] = {
-    f"{PROBEFLOW} try pets/": Run("^report +/.*report.html$", more="--weights-file weights.safetensors --quick"),
     f"{PROBEFLOW} run --profile-file mine.yaml": Run("^report +/.*report.html$", MINE),
     f"{PROBEFLOW} run --profile-file mine.yaml --quarantine": Run("^report +/.*report.html$", MINE),
     f"{PROBEFLOW} run --profile-file controls.yaml": Run("^random +#.*RANDOM weights", CONTROLS),
@@ -190,7 +196,7 @@ _SERVICES = "tests/deploy/test_compose.py::test_without_docker_the_commands_are_
 _POOL = "tests/integration/test_pool_on_s3.py::test_features_made_by_a_worker_elsewhere_are_what_they_are_inline"
 _SET_UP = "tests/integration/test_deployments.py::test_set_up_makes_all_that_prefect_yaml_describes_and_says_so"
 _DEPLOYED = (
-    "tests/integration/test_stack_pipelines.py::"
+    "tests/integration/stack/test_pipelines.py::"
     "test_a_profile_through_the_pools_shows_what_an_inline_run_shows_whatever_was_killed"
 )
 _TEMPLATE = "tests/flows/test_kubernetes.py::test_nothing_is_left_to_fill_in_and_a_deployment_may_change_it"
@@ -204,6 +210,7 @@ _SERVED = (
 
 ELSEWHERE = {
     "make run": "tests/flows/test_command_line.py::test_the_pipeline_file_runs_as_a_script_and_the_command_line_reports",
+    f"{PROBEFLOW} try pets/": "tests/flows/test_command_line.py::test_try_goes_from_a_folder_of_images_to_the_report",
     "make test": "tests/docs/test_doc_pages.py::test_a_target_of_make_is_in_the_menu_and_runs_what_there_is",
     "make ui": "tests/integration/test_browser.py::test_ui_opens_both_and_prefect_s_pages_ask_their_own_server",
     "make stack": _STACK,

@@ -127,6 +127,7 @@ def test_missing_weights_get_one_line_before_anything_is_computed(served, tmp_pa
     ] == []
 
 
+@pytest.mark.slow
 def test_try_goes_from_a_folder_of_images_to_the_report(served, tmp_path):
     write_images(tmp_path / "pets", ("a", "b"), 40)
     arguments = (str(tmp_path / "pets"), "--weights", "random", "--layer", "fc8", "--quick")
@@ -178,6 +179,13 @@ def test_unreadable_images_are_named_or_set_aside_by_option(served, tmp_path):
 @pytest.mark.stack
 def test_the_pipeline_file_runs_as_a_script_and_the_command_line_reports(home):
     variables = {"PROBEFLOW_DATA__PATCHES__STRIDE": "32", "PROBEFLOW_FEATURES__FC8__INPUT_SIZE": "64"}
+    for study in ("ACTIVATIONS", "HIDDEN_UNITS", "LEARNING_RATES", "CLASSIFIER"):
+        variables[f"PROBEFLOW_STUDIES__{study}__SEEDS"] = "[0, 1]"
+        variables[f"PROBEFLOW_STUDIES__{study}__BASELINES"] = "[majority]"
+    variables["PROBEFLOW_STUDIES__CLASSIFIER__VARIANTS__MLP__BASE__EPOCHS"] = "3"
+    for study, setting in (("HIDDEN_UNITS", "hidden: [[5], [20]]"), ("LEARNING_RATES", "learning_rate: [0.1, 0.01]")):
+        for variant in ("STUDY", "SGD"):
+            variables[f"PROBEFLOW_STUDIES__{study}__VARIANTS__{variant}__GRID"] = f"{{{setting}}}"
     process(str(REPOSITORY / "flows" / "pipeline.py"), **home, **variables)
     told = process("-m", "flows", "run", **home, **variables)
     assert told.stderr == ""

@@ -1,4 +1,4 @@
-"""`flows set-up` on a real server. What runs do on the workers of a team is in test_stack_pipelines.py."""
+"""`flows set-up` on a real server. What runs do on the workers of a team is in stack/test_pipelines.py."""
 
 from __future__ import annotations
 
@@ -100,6 +100,7 @@ def test_the_watches_are_there_and_the_webhooks_address_is_shown_nowhere(team, c
     assert TOKEN in str(client.read_block_document_by_name(WEBHOOK, "webhook", include_secrets=True).data)
 
 
+@pytest.mark.slow
 def test_a_pool_of_one_s_own_is_made_once_and_what_lacks_is_named(team, small):
     command = rf"make both with `{program()} deploy --pool few"
     with pytest.raises(ConfigError, match=rf"no work pool 'few' with a deployment 'chunk/few' on .*; {command}"):

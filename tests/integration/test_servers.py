@@ -65,6 +65,7 @@ def test_a_killed_run_leaves_no_server_behind(environment):
     wait_for(lambda: not any(map(alive, started)))
 
 
+@pytest.mark.slow
 def test_two_runs_may_make_prefect_s_database_at_once(environment):
     command = [sys.executable, "-c", _RUN]
     both = [

@@ -12,12 +12,9 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.automations import LOST
 from flows.plan import show_plan
-from lib.errors import ConfigError, program
 from lib.graph import ready_node
 from lib.places import Workers, places
 from lib.tracking.store import connect
-from tasks.node import CHUNK_FLOW
-from tasks.pool import require_pool, workers_online
 from tests.processes import flows, kill_flow_run, running, wait_for
 from tests.small_profile import longer_profile
 from tests.team import compare_places, require_one_run_each
@@ -40,17 +37,9 @@ def test_chunks_run_side_by_side_and_give_what_an_inline_run_gives_though_two_we
         temporary_settings({PREFECT_API_URL: there["PREFECT_API_URL"]}),
         get_client(sync_client=True) as client,
     ):
-        require_told(profile)
-        for limit, state in (
-            ([], "made"),
-            (["--limit=4"], "there already, 4 at once"),
-            ([], "there already, 4 at once"),
-        ):
-            assert f"work pool  {POOL} ({state})\n" in flows(there, "deploy", f"--pool={POOL}", *limit).stdout
+        flows(there, "deploy", f"--pool={POOL}")
         assert len(client.read_automations_by_name(LOST)) == 1
         assert show_plan(profile, NODES, places(there), Workers(pool=POOL)) == 0
-        with pytest.raises(ConfigError, match=rf"no worker online; start one with `.*work --pool {POOL}"):
-            workers_online(POOL, CHUNK_FLOW)
 
         def runs() -> dict:
             pool = WorkPoolFilter(name=WorkPoolFilterName(any_=[POOL]))
@@ -101,16 +90,6 @@ def test_chunks_run_side_by_side_and_give_what_an_inline_run_gives_though_two_we
     for name in NODES:
         ready_node(profile, name, places()).run()
     compare_places(tmp_path / "there", tmp_path / "here")
-
-
-def require_told(profile) -> None:
-    """Without a pool, each that needs it says how to make it."""
-    with pytest.raises(ConfigError, match=rf"no work pool '{POOL}' with .*; make both with `{program()} deploy"):
-        workers_online(POOL, CHUNK_FLOW)
-    with pytest.raises(ConfigError, match=rf"no work pool '{POOL}' on .*; make it with `{program()} deploy"):
-        require_pool(POOL)
-    with pytest.raises(ConfigError, match=f"no work pool '{POOL}' with a deployment 'chunk/{POOL}'"):
-        show_plan(profile, NODES, places(), Workers(pool=POOL))
 
 
 def shards(data: Path) -> dict[Path, int]:

@@ -110,17 +110,13 @@ def test_the_file_says_what_it_is_and_nothing_of_this_machine(exported):
     assert b"site-packages" not in content
 
 
-QUICK = {"alexnet"}
-"""Backbones that export in a second or two; ResNet-18 is exported above."""
+LONG = {"resnet50": [pytest.mark.stack, pytest.mark.long]}
+"""What has no other layers than one that is exported anyway."""
 
 
 @pytest.mark.parametrize(
     "name",
-    [
-        pytest.param(each, marks=[] if each in QUICK else pytest.mark.slow)
-        for each in known_backbones()
-        if each != "resnet18"
-    ],
+    [pytest.param(each, marks=LONG.get(each, pytest.mark.slow)) for each in known_backbones() if each != "resnet18"],
 )
 def test_every_backbone_exports(name, photos, tmp_path):
     """The two differ far less than images do. The smallest input makes AlexNet's pooling enlarge."""

@@ -1,4 +1,4 @@
-"""Fixtures of the tests against real servers."""
+"""The team's stack, and a user of it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,15 @@ import pytest
 from prefect.client.orchestration import SyncPrefectClient
 
 from tests.processes import wait_for
+from tests.stack import Stack, stack_up
 from tests.team import all_runs, user_of
+
+
+@pytest.fixture(scope="package")
+def stack() -> Iterator[Stack]:
+    """The team's stack, up for all tests of this folder: servers and two workers."""
+    with stack_up() as running_stack:
+        yield running_stack
 
 
 @pytest.fixture
