@@ -91,6 +91,8 @@ def _train_graph(
         study = content["studies"][name]
         study["baselines"] = []
         study["seeds"] = seeds or study["seeds"]
+        if "splits" in study:
+            study["splits"] = "fixed"  # as before there was a choice
         for variant in study["variants"].values():
             variant["base"]["epochs"] = epochs or variant["base"]["epochs"]
     where = places()

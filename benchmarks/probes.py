@@ -8,6 +8,7 @@ not tested, and scored once. Networks have three seeds; intervals are over seeds
 
     python -m benchmarks.probes --mirror ../shared/data --weights ../shared/data/weights/alexnet-imagenet-features.safetensors
     python -m benchmarks.probes … --only two.imagenet --only two.pixels --configurations 100
+    python -m benchmarks.probes … --picture docs/images/probes.png     # all of them drawn, as in README
 
 The last line is one JSON object, such as {"two.imagenet.linear": [0.97, 0.962, 0.977], …}: accuracy, low, high.
 """
@@ -18,13 +19,18 @@ import argparse
 import json
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from PIL import Image
 
+from lib.figures.raster import save_png
+from lib.figures.style import STYLE, colour
 from lib.graph import check_graph, ready_node
 from lib.places import Places
 from lib.profile import Profile, parse_profile
@@ -37,6 +43,19 @@ INPUTS = {
     "fc8": {"layer": "fc8", "weights": "random"},
     "pixels": None,
 }
+TITLES = {
+    "two": "airplane or automobile\n10,000 training, 2,000 test images",
+    "ten": "ten classes\n8,068 training, 1,017 test images",
+    "imagenet": "AlexNet pool5,\nImageNet weights",
+    "random": "AlexNet pool5,\nrandom weights",
+    "fc8": "AlexNet fc8,\nrandom weights",
+    "pixels": "raw pixels",
+    "linear": "linear probe (our engine)",
+    "logistic": "logistic regression (scikit-learn)",
+    "knn": "k nearest neighbours",
+    "mlp": "MLP (our engine)",
+}
+"""What the picture calls them; its heads in this order."""
 TEN = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 
@@ -85,6 +104,31 @@ def scores(result: SweepResult, head: str) -> Iterator[tuple[str, list[float]]]:
             yield name, [round(of.estimate, 4), round(of.low, 4), round(of.high, 4)]
 
 
+def draw(found: Mapping[str, Sequence[float]]) -> Figure:
+    """Test accuracy with its interval: a panel for each set of images, a group for each input, a colour for each head."""
+    sets = [name for name in ("two", "ten") if any(key.startswith(f"{name}.") for key in found)]
+    heads = [name for name in ("linear", "logistic", "knn", "mlp") if any(key.endswith(f".{name}") for key in found)]
+    with rc_context(STYLE):
+        figure = Figure(figsize=(9, 4.6))
+        for axis, images in zip(figure.subplots(1, len(sets), sharey=True, squeeze=False)[0], sets, strict=True):
+            for group, name in enumerate(reversed(INPUTS)):
+                for place, head in enumerate(heads):
+                    if (of := found.get(f"{images}.{name}.{head}")) is not None:
+                        height = group + 0.27 - 0.18 * place
+                        axis.plot(of[1:], [height] * 2, color=colour(place), linewidth=1.5)
+                        axis.plot(of[0], height, "o", color=colour(place), markersize=5)
+                        axis.annotate(
+                            f"{of[0]:.3f}", (of[2], height), (4, 0), textcoords="offset points", fontsize=7, va="center"
+                        )
+            axis.set_yticks(range(len(INPUTS)), [TITLES[name] for name in reversed(INPUTS)])
+            axis.margins(x=0.14)
+            axis.set_xlabel("test accuracy (95 % interval over seeds and test images)")
+            axis.set_title(TITLES[images])
+        keys = [Line2D([], [], color=colour(at), marker="o", label=TITLES[head]) for at, head in enumerate(heads)]
+        figure.legend(handles=keys, loc="outside lower center", ncols=2)
+    return figure
+
+
 def as_folder(archive: Path, folder: Path) -> Path:
     """The lossless images as PNG files in train/ and test/, one folder a class."""
     with np.load(archive) as content:
@@ -107,6 +151,7 @@ def main() -> None:
     )
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--keep", type=Path, help="folder for the records (default: none are kept)")
+    parser.add_argument("--picture", type=Path, help="PNG file to draw them in")
     arguments = parser.parse_args()
     wanted = arguments.only or [f"{images}.{name}" for images in ("two", "ten") for name in INPUTS]
     found: dict[str, list[float]] = {}
@@ -138,6 +183,8 @@ def main() -> None:
                         model.settings or record.result.configurations[model.configuration or 0].trial.model_dump()
                     )
                     print(f"    {model.baseline or head}: {settings}", flush=True)
+            if arguments.picture is not None:
+                save_png(draw(found), arguments.picture)
     print(json.dumps(found))
 
 
