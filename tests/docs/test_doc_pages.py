@@ -58,6 +58,14 @@ def test_every_profile_loads(page, block, tmp_path):
     assert load_profile(file=file, environment={}).name == yaml.safe_load(block)["name"]
 
 
+def test_the_profile_of_the_measured_heads_loads():
+    profile = load_profile(file=REPOSITORY / "benchmarks" / "heads.yaml", environment={})
+    for name in ("on_imagenet", "on_random"):
+        variants = profile.studies[name].variants
+        assert len(list(variants["mlp"].trials([0]))) == 6
+        assert variants["linear"].search.configurations == 100
+
+
 def test_the_console_script_is_the_command_that_tests_run():
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert project["scripts"] == {"probeflow": "flows.__main__:main"}
