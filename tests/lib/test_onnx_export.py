@@ -110,13 +110,17 @@ def test_the_file_says_what_it_is_and_nothing_of_this_machine(exported):
     assert b"site-packages" not in content
 
 
-LONG = {"resnet50": [pytest.mark.stack, pytest.mark.long]}
-"""What has no other layers than one that is exported anyway."""
+LONG = {"resnet50", "vit_b_16"}
+"""The one has no other layers than ResNet-18, which is exported above; the other takes half a minute."""
 
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(each, marks=LONG.get(each, pytest.mark.slow)) for each in known_backbones() if each != "resnet18"],
+    [
+        pytest.param(each, marks=[pytest.mark.stack, pytest.mark.long] if each in LONG else pytest.mark.slow)
+        for each in known_backbones()
+        if each != "resnet18"
+    ],
 )
 def test_every_backbone_exports(name, photos, tmp_path):
     """The two differ far less than images do. The smallest input makes AlexNet's pooling enlarge."""
