@@ -96,7 +96,7 @@ def listens(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def wait_for(condition, seconds: float = 90):
+def wait_for(condition, seconds: float = 180):
     """Wait until a condition holds; returns what it gave."""
     end = time.monotonic() + seconds
     while not (found := condition()):

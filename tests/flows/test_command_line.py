@@ -27,7 +27,7 @@ def process(*arguments: str, expect: int = 0, **environment: str) -> Told:
         env=base | environment,
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=480,
     )
     assert done.returncode == expect, done.stdout[-2000:] + done.stderr[-3000:]
     return Told(done.stdout, done.stderr)

@@ -142,7 +142,7 @@ def test_output_that_nobody_reads_or_no_disk_takes_leaves_no_traceback(output, s
         os.close(read)
     shell = [] if output != "closed" else ["sh", "-c", 'exec "$@" >&-', "sh"]
     done = subprocess.run(
-        [*shell, sys.executable, "-c", code], cwd=REPOSITORY, stdout=out, stderr=subprocess.PIPE, text=True, timeout=60
+        [*shell, sys.executable, "-c", code], cwd=REPOSITORY, stdout=out, stderr=subprocess.PIPE, text=True, timeout=240
     )
     os.close(out)
     assert (done.returncode, done.stderr) == (status, words)

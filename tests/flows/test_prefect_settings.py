@@ -65,7 +65,7 @@ def test_what_prefect_itself_reads_at_its_import_is_told_without_its_own_noise(v
     own = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
     given = {name: value.format(file=file) for name, value in ({"PREFECT_HOME": str(tmp_path)} | variables).items()}
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=REPOSITORY, env=own | given, capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", code], cwd=REPOSITORY, env=own | given, capture_output=True, text=True, timeout=480
     )
     assert done.stderr == ""
     assert done.stdout.startswith(expected.format(file=file))

@@ -57,17 +57,17 @@ def ids(file: Path) -> list[int]:
 @pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_all_workers_and_is_waited_for(supervisor, tmp_path, ending):
     process = supervisor(OBEDIENT)
-    wait_for(lambda: ids(tmp_path / "a") and ids(tmp_path / "b"), 30)
+    wait_for(lambda: ids(tmp_path / "a") and ids(tmp_path / "b"), 120)
     process.send_signal(ending)
-    assert process.wait(30) == 0
+    assert process.wait(120) == 0
     assert not any(alive(pid) for name in "ab" for pid in ids(tmp_path / name))
 
 
 def test_a_worker_that_dies_is_reported_and_started_again_and_the_other_goes_on(supervisor, tmp_path):
     process = supervisor(OBEDIENT)
-    wait_for(lambda: ids(tmp_path / "a") and ids(tmp_path / "b"), 30)
+    wait_for(lambda: ids(tmp_path / "a") and ids(tmp_path / "b"), 120)
     os.kill(ids(tmp_path / "a")[0], signal.SIGKILL)
-    wait_for(lambda: len(ids(tmp_path / "a")) == 2, 30)
+    wait_for(lambda: len(ids(tmp_path / "a")) == 2, 120)
     assert len(ids(tmp_path / "b")) == 1
     process.send_signal(signal.SIGTERM)
     assert "a: its worker ended by itself (status -9); starting it again in 0.5 s" in process.communicate()[0]
@@ -75,7 +75,7 @@ def test_a_worker_that_dies_is_reported_and_started_again_and_the_other_goes_on(
 
 def test_a_second_signal_kills_workers_that_do_not_end(supervisor, tmp_path):
     process = supervisor(STUBBORN)
-    wait_for(lambda: ids(tmp_path / "a") and ids(tmp_path / "b"), 30)
+    wait_for(lambda: ids(tmp_path / "a") and ids(tmp_path / "b"), 120)
     process.send_signal(signal.SIGTERM)
     for line in process.stdout:
         if line.startswith("ending"):

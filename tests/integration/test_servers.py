@@ -74,7 +74,7 @@ def test_two_runs_may_make_prefect_s_database_at_once(environment):
     ]
     assert [each.stdout.readline() for each in both] == [b"ready\n"] * 2
     for each in both:
-        each.communicate(b"\n", timeout=60)
+        each.communicate(b"\n", timeout=240)
     assert [each.returncode for each in both] == [0, 0]
     assert not list(Path(environment["PREFECT_HOME"]).glob(".*.lock"))
 

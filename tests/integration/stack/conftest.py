@@ -33,7 +33,7 @@ def no_schedules(as_user) -> None:
         each for each in as_user.read_deployments() if not each.paused and any(one.active for one in each.schedules)
     ]
     if active:  # the server plans ahead: without such runs its scheduler would not be working
-        wait_for(lambda: any(run.auto_scheduled for run in all_runs(as_user)), 60)
+        wait_for(lambda: any(run.auto_scheduled for run in all_runs(as_user)), 240)
     for deployment in active:
         as_user.pause_deployment(deployment.id)
     wait_for(lambda: all(run.state.is_final() for run in all_runs(as_user) if run.auto_scheduled), 300)

@@ -116,7 +116,7 @@ def test_a_replaced_archive_of_a_mirror_is_noticed(archive, tmp_path):
 
 def test_first_uses_at_once_unpack_once(archive, tmp_path):
     runs = [python(f"{TAKE}; print(acquire(source, data).digest)", archive, tmp_path / "data") for _ in range(3)]
-    assert [run.communicate(timeout=120)[0].strip() for run in runs] == [take(archive, tmp_path / "data").digest] * 3
+    assert [run.communicate(timeout=480)[0].strip() for run in runs] == [take(archive, tmp_path / "data").digest] * 3
     held = (tmp_path / "data" / "raw" / "folder").iterdir()
     assert sorted(path.suffix for path in held) == ["", ".parquet", ".seal"]  # the folder, its seal, the catalogue
 

@@ -52,7 +52,7 @@ def content(folder: Path) -> dict[str, bytes]:
 def test_killed_often_the_set_is_bit_identical_to_an_undisturbed_one(undisturbed, tmp_path, kills):
     done = subprocess.run(
         [sys.executable, "-m", "tests.killed_extraction", str(tmp_path), str(kills), "0"],
-        cwd=REPOSITORY, capture_output=True, text=True, timeout=280,
+        cwd=REPOSITORY, capture_output=True, text=True, timeout=480,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     told = json.loads(done.stdout)
@@ -70,7 +70,7 @@ def test_killed_on_two_machines_that_share_an_object_store_the_set_is_bit_identi
     machines = [s3_place.folder / f"machine-{number}" for number in range(2)]
     done = subprocess.run(
         [sys.executable, "-m", "tests.killed_extraction", str(s3_place.folder), "6", "1", s3_place.address],
-        cwd=REPOSITORY, capture_output=True, text=True, timeout=120,
+        cwd=REPOSITORY, capture_output=True, text=True, timeout=480,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     told = json.loads(done.stdout)
@@ -118,7 +118,7 @@ def test_two_workers_on_one_shard_end_with_one_valid_shard(dataset, undisturbed,
     write = shards.pq.write_table
 
     def meeting(*arguments, **options):
-        together.wait(timeout=60)  # both hold a temporary file of the same shard
+        together.wait(timeout=240)  # both hold a temporary file of the same shard
         write(*arguments, **options)
 
     monkeypatch.setattr(shards.pq, "write_table", meeting)

@@ -99,7 +99,7 @@ def test_two_processes_may_make_a_store_at_once(tmp_path):
         each.stdin.write(b"\n")
         each.stdin.flush()
     for each in both:
-        each.communicate(timeout=60)
+        each.communicate(timeout=240)
     assert [each.returncode for each in both] == [0, 0]
 
 
