@@ -32,7 +32,7 @@ test: setup ## lint, types, import contracts, then the test suite (ARGS="-k name
 	@$(MAKE) --no-print-directory lint
 	@$(RUN) pytest $(ARGS)
 
-test-stack: setup ## the slow tests, and those that need servers of their own, as a team or a browser has them (about 7 min; PostgreSQL, Chromium)
+test-stack: setup ## the slow tests, and those that need servers of their own, as a team or a browser has them (about 9 min; PostgreSQL, Chromium)
 	@$(RUN) pytest --stack -n 2 -m "(stack or slow) and not long" $(ARGS)
 
 fuzz: setup ## damage every kind of file that is read, and lay out folders, thousands of times (about an hour; ARGS="-k zip" for some)

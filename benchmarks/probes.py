@@ -8,7 +8,7 @@ not tested, and scored once. Networks have three seeds; intervals are over seeds
 
     python -m benchmarks.probes --mirror ../shared/data --weights ../shared/data/weights/alexnet-imagenet-features.safetensors
     python -m benchmarks.probes … --only two.imagenet --only two.pixels --configurations 100
-    python -m benchmarks.probes … --picture docs/images/probes.png     # all of them drawn, as in README
+    python -m benchmarks.probes … --picture probes.png                 # all of them drawn, too
 
 The last line is one JSON object, such as {"two.imagenet.linear": [0.97, 0.962, 0.977], …}: accuracy, low, high.
 """
@@ -43,19 +43,23 @@ INPUTS = {
     "fc8": {"layer": "fc8", "weights": "random"},
     "pixels": None,
 }
-TITLES = {
+SETS = {
     "two": "airplane or automobile\n10,000 training, 2,000 test images",
     "ten": "ten classes\n8,068 training, 1,017 test images",
-    "imagenet": "AlexNet pool5,\nImageNet weights",
-    "random": "AlexNet pool5,\nrandom weights",
-    "fc8": "AlexNet fc8,\nrandom weights",
-    "pixels": "raw pixels",
+}
+HEADS = {
     "linear": "linear probe (our engine)",
     "logistic": "logistic regression (scikit-learn)",
     "knn": "k nearest neighbours",
     "mlp": "MLP (our engine)",
 }
-"""What the picture calls them; its heads in this order."""
+TITLES = {
+    "imagenet": "AlexNet pool5,\nImageNet weights",
+    "random": "AlexNet pool5,\nrandom weights",
+    "fc8": "AlexNet fc8,\nrandom weights",
+    "pixels": "raw pixels",
+}
+"""What the picture calls sets of images, heads and inputs, each in this order."""
 TEN = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 
@@ -106,8 +110,8 @@ def scores(result: SweepResult, head: str) -> Iterator[tuple[str, list[float]]]:
 
 def draw(found: Mapping[str, Sequence[float]]) -> Figure:
     """Test accuracy with its interval: a panel for each set of images, a group for each input, a colour for each head."""
-    sets = [name for name in ("two", "ten") if any(key.startswith(f"{name}.") for key in found)]
-    heads = [name for name in ("linear", "logistic", "knn", "mlp") if any(key.endswith(f".{name}") for key in found)]
+    sets = [name for name in SETS if any(key.startswith(f"{name}.") for key in found)]
+    heads = [name for name in HEADS if any(key.endswith(f".{name}") for key in found)]
     with rc_context(STYLE):
         figure = Figure(figsize=(9, 4.6))
         for axis, images in zip(figure.subplots(1, len(sets), sharey=True, squeeze=False)[0], sets, strict=True):
@@ -123,8 +127,8 @@ def draw(found: Mapping[str, Sequence[float]]) -> Figure:
             axis.set_yticks(range(len(INPUTS)), [TITLES[name] for name in reversed(INPUTS)])
             axis.margins(x=0.14)
             axis.set_xlabel("test accuracy (95 % interval over seeds and test images)")
-            axis.set_title(TITLES[images])
-        keys = [Line2D([], [], color=colour(at), marker="o", label=TITLES[head]) for at, head in enumerate(heads)]
+            axis.set_title(SETS[images])
+        keys = [Line2D([], [], color=colour(at), marker="o", label=HEADS[head]) for at, head in enumerate(heads)]
         figure.legend(handles=keys, loc="outside lower center", ncols=2)
     return figure
 
@@ -153,11 +157,11 @@ def main() -> None:
     parser.add_argument("--keep", type=Path, help="folder for the records (default: none are kept)")
     parser.add_argument("--picture", type=Path, help="PNG file to draw them in")
     arguments = parser.parse_args()
-    wanted = arguments.only or [f"{images}.{name}" for images in ("two", "ten") for name in INPUTS]
+    wanted = arguments.only or [f"{images}.{name}" for images in SETS for name in INPUTS]
     found: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as temporary:
         root = arguments.keep or Path(temporary)
-        for images in ("two", "ten"):
+        for images in SETS:
             inputs = [each.partition(".")[2] for each in wanted if each.startswith(f"{images}.")]
             if not inputs:
                 continue

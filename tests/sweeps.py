@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +53,8 @@ def dividing(share: float = 0.2, seeds: Sequence[int] = (0,), **changes: Any) ->
 
 def assert_alike(one: SweepResult, other: SweepResult) -> None:
     """Two results are the same but for times, and for rounding: which trials share a program decides how sums are rounded."""
-    _assert_alike(one.model_dump(mode="json"), other.model_dump(mode="json"), "result")
+    but = _TIMES | {"digest"}
+    require_alike(one.model_dump(mode="json"), other.model_dump(mode="json"), "result", rel=1e-3, but=but)
 
 
 def differences(one: SweepResult, other: SweepResult) -> list[str]:
@@ -72,16 +73,17 @@ def _differences(one: Any, other: Any, path: str) -> Iterator[str]:
         yield f"{path}: {one} and {other}"
 
 
-def _assert_alike(one: Any, other: Any, path: str) -> None:
-    if isinstance(one, dict):
-        assert one.keys() == other.keys(), path
-        for key in one.keys() - _TIMES - {"digest"}:
-            _assert_alike(one[key], other[key], f"{path}.{key}")
-    elif isinstance(one, list):
-        assert len(one) == len(other), path
+def require_alike(one: Any, other: Any, where: str, rel: float, but: Set[str] = frozenset()) -> None:
+    """Equal, but for what the keys `but` hold and, by `rel`, for numbers: trials of another program are rounded otherwise."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        assert one.keys() == other.keys(), where
+        for key in one.keys() - but:
+            require_alike(one[key], other[key], f"{where}.{key}", rel, but)
+    elif isinstance(one, list) and isinstance(other, list):
+        assert len(one) == len(other), where
         for place, pair in enumerate(zip(one, other, strict=True)):
-            _assert_alike(*pair, f"{path}.{place}")
-    elif isinstance(one, float):
-        assert one == pytest.approx(other, rel=1e-3, abs=1e-5, nan_ok=True), path
+            require_alike(*pair, f"{where}.{place}", rel, but)
+    elif isinstance(one, float) and isinstance(other, float):
+        assert one == pytest.approx(other, rel=rel, abs=1e-5, nan_ok=True), where
     else:
-        assert one == other, path
+        assert one == other, where

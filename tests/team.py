@@ -37,6 +37,7 @@ from lib.studies.study import Record
 from lib.tracking.store import KEY_TAG
 from tests.processes import children, wait_for
 from tests.stack import Stack
+from tests.sweeps import require_alike
 
 
 @contextmanager
@@ -140,28 +141,12 @@ def content(record: Record) -> Any:
     return plain(json.loads(record.result.model_dump_json()))
 
 
-def require_same(one: Any, other: Any, where: str) -> None:
-    """Equal, but for the last bits of numbers: trials that one process trains in one product have other rounding alone."""
-    if isinstance(one, dict) and isinstance(other, dict):
-        assert one.keys() == other.keys(), where
-        for name in one:
-            require_same(one[name], other[name], f"{where}.{name}")
-    elif isinstance(one, list) and isinstance(other, list):
-        assert len(one) == len(other), where
-        for number, (mine, yours) in enumerate(zip(one, other, strict=True)):
-            require_same(mine, yours, f"{where}.{number}")
-    elif isinstance(one, float) and isinstance(other, float):
-        assert one == pytest.approx(other, rel=1e-4, abs=1e-5, nan_ok=True), where
-    else:
-        assert one == other, where
-
-
 def compare_places(there: Path, here: Path) -> None:
     """The results and feature sets `here` are `there` as well, and the same."""
     theirs, ours = records(there), records(here)
     assert ours
     for identity, record in ours.items():  # the stack may have studies of other tests
-        require_same(content(theirs[identity]), content(record), identity[0])
+        require_alike(content(theirs[identity]), content(record), identity[0], rel=1e-4)
     shards = sorted(here.glob("features/*/*/part-*"))
     assert shards
     for shard in shards:

@@ -19,7 +19,7 @@ from tests.processes import flows, kill_flow_run, running, wait_for
 from tests.small_profile import longer_profile
 from tests.team import compare_places, require_one_run_each
 
-pytestmark = [pytest.mark.integration, pytest.mark.stack, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.integration, pytest.mark.stack]
 POOL, NODES = "two", ["fc8", "hidden_units"]
 
 

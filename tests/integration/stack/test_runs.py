@@ -15,7 +15,7 @@ from prefect.states import Cancelling
 from tasks.ends import descendants
 from tests.processes import of_environment, wait_for
 
-pytestmark = [pytest.mark.integration, pytest.mark.stack, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.integration, pytest.mark.stack]
 QUICK = [
     "studies.hidden_units.seeds=[0]",
     "studies.hidden_units.variants.study.base.epochs=3",
