@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,11 @@ _SEED = 0
 
 
 def load(source: Digits, raw: Path, mirror: str | None) -> Dataset:
+    return _loaded(source)
+
+
+@lru_cache(maxsize=2)  # each node of a run asks for it
+def _loaded(source: Digits) -> Dataset:
     from sklearn.datasets import load_digits
 
     bunch = load_digits()

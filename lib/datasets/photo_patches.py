@@ -6,6 +6,7 @@ patch shares a pixel with a training patch. Every patch gets a random mean colou
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,11 @@ _LIGHTEST_TINT, _DARKEST_TINT = 160, 96
 
 def load(source: PhotoPatches, raw: Path, mirror: str | None) -> Dataset:
     """Cut, deal and tint the patches. Raises ConfigError when a patch does not fit the block, or too few blocks fit."""
+    return _cut(source)
+
+
+@lru_cache(maxsize=2)  # each node of a run asks for it
+def _cut(source: PhotoPatches) -> Dataset:
     from sklearn.datasets import load_sample_image
 
     if source.patch > source.block:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run
 
 from lib.mlp.labels import number
@@ -55,7 +56,13 @@ configurations, best first; as charts it shows their curves.
 | `baseline` | another model on the same rows |
 
 `best_epoch_*` is taken at the epoch with the best validation loss, `last_epoch_*` after the last epoch, `mean_*` averaged over \
-the epochs; `train_loss`, `validation_loss` and so on are the curves, of which MLflow's table shows the last value."""
+the epochs; `train_loss`, `validation_loss` and so on are the curves, at most 30 points of each; the table \
+shows the last. The study's record has every epoch."""
+
+_POINTS = 30
+"""Of a curve, at most: each is a row of MLflow's database, and the study's record has every epoch."""
+
+_Epoch = Mapping[str, float | None]
 
 _BATCH = 1000  # MLflow's limit of params, metrics and tags together in one call
 
@@ -87,12 +94,14 @@ def _log_alone(
     if shown.warnings:
         tags[WARNINGS_TAG] = "; ".join(shown.warnings)
     key = shown.parent.key
-    parent = tracking.find(experiment, key) or tracking.create(experiment, key, shown.parent.name, tags)
-    if parent.info.status == "FINISHED":
-        return parent
+    found = tracking.find(experiment, key)
+    if found is not None and found.info.status == "FINISHED":
+        return found
+    parent = found or tracking.create(experiment, key, shown.parent.name, tags)
     client, parent_id = tracking.client, parent.info.run_id
     _log_run(tracking, parent, _with_best(shown), record.dataset)
-    logged = _log_runs_below(tracking, parent, record, shown, {**about, **links})
+    there = () if found is None else tracking.all_runs([experiment], f"tags.`{ROOT_TAG}` = '{parent_id}'")
+    logged = _log_runs_below(tracking, parent, record, shown, {**about, **links}, there)
     client.log_text(parent_id, notes, "notes.md")
     for part, kept in (("figures", record.figures), ("tables", record.tables)):
         if kept:
@@ -102,7 +111,8 @@ def _log_alone(
             client.log_artifact(parent_id, str(record.folder / name))
     if record.model is not None:
         log_network(tracking, parent_id, record)
-    _delete_doubles(tracking, experiment, parent, logged)
+    if tracking.is_server:
+        _delete_doubles(tracking, experiment, parent, logged)
     save_views(tracking, parent, shown)
     compared = comparison_links(tracking, parent, shown)
     client.set_tag(parent_id, _NOTE_TAG, bounded_tag(description(shown, compared)))
@@ -125,11 +135,16 @@ def _with_best(shown: Presentation) -> RunNote:
 
 
 def _log_runs_below(
-    tracking: Tracking, parent: Run, record: Record[Any], shown: Presentation, tags: Mapping[str, str]
+    tracking: Tracking,
+    parent: Run,
+    record: Record[Any],
+    shown: Presentation,
+    tags: Mapping[str, str],
+    logged_before: Iterable[Run],
 ) -> set[str]:
     """Log the runs below the study's, each after the one it is below; ids of all its runs."""
     experiment, root = parent.info.experiment_id, parent.info.run_id
-    there = {run.data.tags[KEY_TAG]: run for run in tracking.all_runs([experiment], f"tags.`{ROOT_TAG}` = '{root}'")}
+    there = {run.data.tags[KEY_TAG]: run for run in logged_before}
     logged = {"": root}
     with bar(f"{record.name} to MLflow", len(shown.runs), "run") as advance:
         for note in shown.runs:
@@ -166,7 +181,7 @@ def _log_run(tracking: Tracking, run: Run, note: RunNote, dataset: DatasetNote |
     metrics = [Metric(name, float(value), start, last) for name, value in note.metrics.items()]
     metrics += [
         Metric(name, float(value), start + int(1000 * (of_epoch.get("seconds") or 0)), int(of_epoch["epoch"] or 0))
-        for of_epoch in note.history
+        for of_epoch in _spaced(note.history)
         for name, value in of_epoch.items()
         if value is not None and name not in ("epoch", "seconds")
     ]
@@ -180,6 +195,13 @@ def _log_run(tracking: Tracking, run: Run, note: RunNote, dataset: DatasetNote |
         client.log_batch(run_id, metrics=metrics[begin : begin + _BATCH])
     if dataset is not None:
         client.log_inputs(run_id, [DatasetInput(_dataset(dataset), [InputTag("mlflow.data.context", "training")])])
+
+
+def _spaced(history: Sequence[_Epoch]) -> Sequence[_Epoch]:
+    """Epochs whose figures make a curve: all of few, else so many evenly spaced ones, with the first and the last."""
+    if len(history) <= _POINTS:
+        return history
+    return [history[round(place)] for place in np.linspace(0, len(history) - 1, _POINTS)]
 
 
 def _dataset(note: DatasetNote) -> Dataset:

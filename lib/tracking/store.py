@@ -78,6 +78,11 @@ class Tracking:
         """Its address, without a password."""
         return without_credentials(self.uri)
 
+    @property
+    def is_server(self) -> bool:
+        """Whether it is a tracking server; else a database of this machine."""
+        return self.uri.startswith("http")
+
     def experiment(self, name: str, note: str) -> str:
         """Id of the experiment `name`, made when missing, with its artifacts in a place of their own."""
         found = self.client.get_experiment_by_name(name)
@@ -120,11 +125,11 @@ class Tracking:
 
     def page_url(self, path: str) -> str:
         """Address of a page of MLflow: on a tracking server, else where `make ui` shows the local store."""
-        page = (self.page or self.uri) if self.uri.startswith("http") else LOCAL_PAGE
+        page = (self.page or self.uri) if self.is_server else LOCAL_PAGE
         return f"{without_credentials(page).rstrip('/')}/{path}"
 
     def _page(self, run: Run, inside: str = "") -> str | None:
-        if not self.uri.startswith("http"):
+        if not self.is_server:
             return None
         return self.page_url(f"#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}{inside}?{TRAINING_PAGES}")
 
