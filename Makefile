@@ -32,7 +32,7 @@ test: setup ## lint, types, import contracts, then the test suite (ARGS="-k name
 	@$(MAKE) --no-print-directory lint
 	@$(RUN) pytest $(ARGS)
 
-test-stack: setup ## the slow tests, and those that need servers of their own, as a team or a browser has them (about 9 min; PostgreSQL, Chromium)
+test-stack: setup ## the slow tests, and those that need servers of their own, as a team or a browser has them; CI runs them with the others (PostgreSQL, Chromium)
 	@$(RUN) pytest --stack -n 2 -m "(stack or slow) and not long" $(ARGS)
 
 fuzz: setup ## damage every kind of file that is read, and lay out folders, thousands of times (about an hour; ARGS="-k zip" for some)
@@ -44,7 +44,7 @@ test-containers: setup ## the stack in real containers: built, used, killed, res
 secrets: ## make the team's passwords into .env, with the system's own Python
 	@$(PYTHON) deploy/make_secrets.py
 
-chaos: setup ## kill workers and servers of the stack in the middle of runs, ten times; eight pipelines at once; the embedded profile; the docs' commands on built-in profiles (about 35 min)
+chaos: setup ## kill workers and servers of the stack in the middle of runs, ten times; eight pipelines at once; the embedded profile; the docs' commands (about an hour)
 	@$(RUN) pytest --stack --long -n 0 -s -m long $(ARGS)
 
 stack: docker secrets ## build and start PostgreSQL, Prefect, MLflow and workers with Docker Compose (PROFILE=gpu or cpu-chunks; default: what is here)

@@ -318,7 +318,8 @@ def test_quick_commands_run_as_they_are_written(tmp_path):
 
 
 @pytest.mark.stack
-@pytest.mark.timeout(900)
+@pytest.mark.long
+@pytest.mark.timeout(1800)
 def test_commands_on_own_images_run_as_they_are_written(tmp_path, prefect_server, shared_data):
     place = place_in(tmp_path, prefect_server)
     weights = shared_data / "weights" / "alexnet-imagenet-features.safetensors"

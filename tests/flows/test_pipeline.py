@@ -291,7 +291,7 @@ def test_a_run_of_one_trial_or_with_no_record_here_cannot_be_made_again(result, 
         reproduce_run(result["pipeline"]["run_id"], None, elsewhere)
 
 
-@pytest.mark.stack
+@pytest.mark.long
 def test_a_whole_run_made_again_is_the_same_to_the_last_bit(result, capsys):
     assert reproduce_run(result["pipeline"]["run_id"], None, places()) == 0
     printed = capsys.readouterr().out

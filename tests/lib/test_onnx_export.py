@@ -117,7 +117,7 @@ QUICK = {"alexnet"}
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(each, marks=pytest.mark.slow if each in QUICK else [pytest.mark.stack, pytest.mark.long])
+        pytest.param(each, marks=pytest.mark.slow if each in QUICK else pytest.mark.long)
         for each in known_backbones()
         if each != "resnet18"
     ],

@@ -53,6 +53,7 @@ def test_no_secret_is_in_a_log_or_on_a_command_line(stack):
     assert "/health" not in stack.log("mlflow")  # a line for each health check would hide the others
 
 
+@pytest.mark.long
 def test_clients_wait_while_killed_servers_are_started_again_and_what_was_written_is_still_there(as_user, stack):
     before, after = "before all servers were killed", "while they were started again"
     with get_client(sync_client=True) as prefect:
