@@ -61,8 +61,8 @@ class Picture:
 
 
 PICTURES = (
-    Picture("report", "report", ("{heading}", "{headline}")),
-    Picture("report-figure", "report", ("{title}",), at="#study-hidden_units"),
+    Picture("report", "report", ("{heading}", "chosen", "less the chosen")),
+    Picture("report-figure", "report", ("{title}", "{headline}"), at="#study-hidden_units"),
     Picture("report-dark", "report", ("{heading}", "{title}"), at="#results", scheme="dark"),
     Picture("report-phone", "report", ("{heading}",), width=390, height=800),
     Picture("mlflow-experiments", "mlflow experiments", ("probeflow/hidden_units", "probeflow/pipeline")),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import itertools
 import re
 from html.parser import HTMLParser
@@ -46,15 +48,29 @@ class Page(HTMLParser):
 
     @property
     def words(self) -> str:
-        """All text but the style sheet's."""
-        return " ".join(" ".join(data.split()) for tag, data in self.text if tag != "style")
+        """All text but the style sheet's and the script's."""
+        return " ".join(" ".join(data.split()) for tag, data in self.text if tag not in ("style", "script"))
+
+    @property
+    def figures(self) -> list[dict[str, str]]:
+        """The drawings that are figures of studies, not intervals in tables."""
+        return [attributes for _, attributes in self.all("svg") if "class" not in attributes]
 
 
 def require_self_contained(text: str) -> Page:
-    """Assert that a page stands alone and can be read by all: no request, no script, alternative text, headings in order."""
+    """Assert that a page stands alone and can be read by all: no request, no script but the one that its policy names,
+    alternative text, headings in order.
+    """
     page = Page(text)
+    (script,) = [data for tag, data in page.text if tag == "script"]
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    (policy,) = [each["content"] for _, each in page.all("meta") if each.get("http-equiv") == "Content-Security-Policy"]
+    assert policy == (f"default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src 'sha256-{digest}'")
+    assert page.all("script") == [("script", {})]
     for tag, attributes in page.elements:
-        assert tag not in ("script", "link", "iframe", "object", "embed", "base", "form"), tag
+        assert tag not in ("link", "iframe", "object", "embed", "base", "form"), tag
+        if "download" in attributes:
+            assert attributes["href"].startswith("data:text/csv;base64,")
         assert not [name for name in attributes if name.startswith("on")], (tag, attributes)
         assert "src" not in attributes or attributes["src"].startswith("data:image/png;base64,")
         if "href" in attributes and tag != "a":

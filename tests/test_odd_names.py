@@ -98,7 +98,7 @@ def test_figures_draw_each_name_as_it_is(odd, study, figure):
 
 def test_every_figure_is_drawn_and_says_what_it_shows(odd, page):
     figures = [figure for record in odd.records.values() for figure in record.figures]
-    assert len(page.all("svg")) == len(figures) > 15
+    assert len(page.figures) == len(figures) > 15
     wrong = " ".join(drawn_texts(odd, "heads", "most-wrong"))
     assert any(f"true {name}"[:18] in wrong for name in SHOWN)
 

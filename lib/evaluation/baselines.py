@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -92,6 +93,15 @@ class Baseline:
     """The settings where none are chosen."""
     per_trial: bool = False
     """Whether it depends on the trial and the seed; if not, one answer serves all seeds."""
+    hidden: Callable[[Trial | None], Sequence[int]] | None = None
+    """Units of its hidden layers, none of a linear model; None where it has no trainable weights."""
+
+    def parameters(self, features: int, classes: int, trial: Trial | None) -> int | None:
+        """How many weights and biases it has; scikit-learn's models decide between two classes by one output."""
+        if self.hidden is None:
+            return None
+        sizes = (features, *self.hidden(trial), 1 if classes == 2 else classes)
+        return sum((below + 1) * above for below, above in pairwise(sizes))
 
     def answer(self, question: Question) -> Answer:
         choice, choosing, data = Choice(self.usual), 0.0, question.data
@@ -244,9 +254,13 @@ def answer_on_one_core(baseline: Baseline, question: Question) -> Answer:
 
 BASELINES: dict[str, Baseline] = {
     "majority": Baseline("majority class", majority),
-    "logistic": Baseline("logistic regression", logistic_regression, choose_penalty, {"C": 1.0}),
+    "logistic": Baseline(
+        "logistic regression", logistic_regression, choose_penalty, {"C": 1.0}, hidden=lambda trial: ()
+    ),
     "knn": Baseline("k nearest neighbours", nearest_neighbours, choose_neighbours, {"metric": "euclidean", "k": 1}),
-    "sklearn-mlp": Baseline("scikit-learn MLPClassifier", sklearn_mlp, per_trial=True),
+    "sklearn-mlp": Baseline(
+        "scikit-learn MLPClassifier", sklearn_mlp, per_trial=True, hidden=lambda trial: trial.hidden if trial else ()
+    ),
 }
 """By the names that profiles give."""
 

@@ -1,10 +1,10 @@
-"""Configurations or models in rows: a dot a seed, the mean, and its 95 % interval, also in words."""
+"""Configurations or models in rows, or along a setting: a dot a seed, the mean, and its 95 % interval."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,177 +13,207 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from lib.evaluation.intervals import LOSS, SHARE, Interval, over_seeds
 from lib.figures.axis_window import Window
-from lib.figures.style import PALETTE, STYLE, colour, plain, plain_lines
-from lib.text import number
+from lib.figures.style import PALETTE, STYLE, colour, hover, plain, plain_lines
 
-_LETTERS = 60
+_LETTERS = 44
 """Of a row's name, at most."""
+
+_WIDTH = 7.6
+"""Inches."""
 
 _DASHES: tuple[Any, ...] = ("--", ":", "-.", (0, (1, 4)))
 
 
 @dataclass(frozen=True)
-class SummaryRow:
-    """One configuration: best validation loss and accuracy of each seed; a value may be not finite."""
-
-    variant: str
-    label: str
-    losses: Sequence[float]
-    accuracies: Sequence[float]
-
-
-@dataclass(frozen=True)
-class BaselineLine:
-    """A baseline's figures, drawn as lines beside those of the networks where they are near."""
-
-    name: str
-    accuracy: float
-    loss: float
-
-
-@dataclass(frozen=True)
-class ModelRow:
-    """One model: what it is, its accuracy with each seed, and the first seed's with its interval over rows.
-
-    One that is `aside` does not widen the axis.
-    """
-
-    role: str
-    label: str
-    accuracies: Sequence[float]
-    over_rows: Interval
-    aside: bool = False
-
-
-@dataclass(frozen=True)
-class _Spread:
-    """What a row shows: a value a seed, an interval or None, and both in words."""
+class Spread:
+    """Scores of one configuration or model: a value a seed, which may be not finite, and the mean's interval, if it has one."""
 
     values: Sequence[float]
-    interval: tuple[float, float] | None
-    words: str
+    low: float | None
+    high: float | None
+
+    @property
+    def finite(self) -> list[float]:
+        return [value for value in self.values if math.isfinite(value)]
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        return None if self.low is None or self.high is None else (self.low, self.high)
+
+    @property
+    def words(self) -> str:
+        """Such as "0.972 (0.969 to 0.975)"."""
+        if len(self.finite) < len(self.values):
+            return "not finite"
+        ends = "" if self.interval is None else f" ({self.low:.3f} to {self.high:.3f})"
+        return f"{np.mean(self.values):.3f}{ends}"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One configuration or model in a row; rows of one group have a colour. One that is `aside` does not widen the axis."""
+
+    group: str
+    label: str
+    scores: Spread
     aside: bool = False
 
-    @classmethod
-    def over_seeds(cls, values: Sequence[float], within: tuple[float, float], overlap: float = 0.0) -> _Spread:
-        """With the interval of the mean over seeds."""
-        of = over_seeds(values, within, overlap)
-        if of.low is None or of.high is None:
-            return cls(
-                values, None, f"{of.mean:.4f}" if math.isfinite(of.mean) else of.words
-            )  # the title says "one seed"
-        return cls(values, (of.low, of.high), of.words)
 
-    @classmethod
-    def of_model(cls, row: ModelRow) -> _Spread:
-        """With the interval over seeds, or of one seed that over rows."""
-        if len(row.accuracies) > 1:
-            return replace(cls.over_seeds(row.accuracies, SHARE), aside=row.aside)
-        of = row.over_rows
-        return cls(row.accuracies, (of.low, of.high), of.words, row.aside)
+@dataclass(frozen=True)
+class Level:
+    """A score that does not depend on what varies, such as a baseline's: a line where it is near."""
+
+    name: str
+    score: float
 
 
-def model_accuracies(rows: Sequence[ModelRow], title: str, quantity: str = "test accuracy") -> Figure:
-    """Accuracy of each model: a dot a seed, the mean, and its 95 % interval, also in words; one colour a role.
+@dataclass(frozen=True)
+class Series:
+    """Scores along an axis: one variant of a sweep, or a baseline at each of its values, which is drawn hollow."""
 
-    The interval is of the mean over seeds, and of a model with one seed over rows. The axis is as wide as the rows close
-    together need: an arrow at its edge stands for a row, or the end of an interval, beyond it.
+    name: str
+    places: Sequence[float]
+    scores: Sequence[Spread]
+    hollow: bool = False
+
+
+def ranked(rows: Sequence[Row], title: str, quantity: str, levels: Sequence[Level] = ()) -> Figure:
+    """Scores in rows, the first on top: a dot a seed, the mean, its 95 % interval, and both in words; levels are upright lines.
+
+    The axis is as wide as the rows close together need: an arrow at its edge stands for a row, or the end of an interval,
+    beyond it.
     """
     with rc_context(STYLE):
-        figure = Figure(figsize=(9, 1.7 + 0.34 * len(rows)))
+        groups = list(dict.fromkeys(row.group for row in rows))
+        keys = [
+            Line2D([], [], color=colour(at), marker="o", markersize=4, linewidth=1.2, label=plain(group))
+            for at, group in enumerate(groups)
+            if len(groups) > 1
+        ] + _keys(levels)
+        height = 1.0 + 0.29 * len(rows) + 0.22 * -(-len(keys) // 2)
+        figure = Figure(figsize=(_WIDTH, max(2.0, height)))
         axis = figure.subplots()
-        roles = list(dict.fromkeys(row.role for row in rows))
-        colours = [colour(roles.index(row.role)) for row in rows]
-        _panel(axis, [_Spread.of_model(row) for row in rows], colours, quantity, may_be_log=False)
+        _rows(axis, rows, [colour(groups.index(row.group)) for row in rows], quantity, levels)
         axis.set_yticks(range(len(rows) - 1, -1, -1), [plain(row.label, _LETTERS) for row in rows])
         axis.set_ylim(-0.6, len(rows) - 0.4)
-        keys = [
-            Line2D([], [], color=colour(at), marker="o", markersize=4, label=plain(role))
-            for at, role in enumerate(roles)
-        ]
-        figure.legend(handles=keys, loc="outside lower center", ncols=2)
-        seeds = {len(row.accuracies) for row in rows}
-        over_seeds = "mean ± standard deviation (95 % interval) over seeds"
-        over_rows = "one seed: 95 % interval over rows"
-        words = over_rows if seeds == {1} else f"{over_seeds}; {over_rows}" if 1 in seeds else over_seeds
-        figure.suptitle(f"{plain_lines(title)}\n{words}")
+        axis.tick_params("y", length=0)
+        axis.grid(axis="y", visible=False)
+        axis.spines["left"].set_visible(False)
+        if keys:
+            figure.legend(handles=keys, loc="outside lower center", ncols=2)
+        figure.suptitle(plain_lines(title))
     return figure
 
 
-def axis_summary(
-    rows: Sequence[SummaryRow],
-    axis_label: str,
+def along(
+    series: Sequence[Series],
+    ticks: Sequence[tuple[float, str]] | None,
     title: str,
-    baselines: Sequence[BaselineLine] = (),
-    overlap: float = 0.0,
+    axis_label: str,
+    quantity: str,
+    levels: Sequence[Level] = (),
+    *,
+    log: bool = False,
 ) -> Figure:
-    """Best validation loss and accuracy of each configuration: a dot a seed, the mean, and in words its 95 % interval.
+    """Scores along a setting: a dot a seed, the mean, its 95 % interval as a band, or of values without order as a bar.
 
-    One colour a variant; the line through a mean is the interval over seeds. Baselines are upright lines where they are
-    near. Losses that differ much stand on a logarithmic axis. An axis is as wide as the rows close together need: an
-    arrow at its edge stands for a row, or the end of an interval, beyond it. For `overlap` see `half_width`.
+    `ticks`: the places of values without order, and their names; without them the axis is of numbers, `log` as it says.
+    Scores so far below that the others could not be distinguished stand as arrows at the lower edge.
     """
     with rc_context(STYLE):
-        figure = Figure(figsize=(13, (2.3 if baselines else 1.4) + 0.32 * len(rows)))
-        losses, accuracies = figure.subplots(1, 2, sharey=True)
-        variants = list(dict.fromkeys(row.variant for row in rows))
-        colours = [colour(variants.index(row.variant)) for row in rows]
-        label = "best validation cross-entropy (nats)"
-        spreads = [_Spread.over_seeds(row.losses, LOSS, overlap) for row in rows]
-        _panel(losses, spreads, colours, label, may_be_log=True, lines=[each.loss for each in baselines])
-        label = "best validation accuracy"
-        spreads = [_Spread.over_seeds(row.accuracies, SHARE, overlap) for row in rows]
-        _panel(accuracies, spreads, colours, label, may_be_log=False, lines=[each.accuracy for each in baselines])
-        several = len(variants) > 1
-        names = [f"{row.variant}: {row.label}" if several else row.label for row in rows]
-        losses.set_yticks(range(len(rows) - 1, -1, -1), [plain(name, _LETTERS) for name in names])
-        losses.set_ylabel(plain(axis_label))
-        losses.set_ylim(-0.6, len(rows) - 0.4)
-        seeds = {len(row.losses) for row in rows}
-        spread = "one seed, no interval" if seeds == {1} else "mean ± standard deviation (95 % interval) over seeds"
-        if baselines:
-            keys = [
-                Line2D([], [], color=PALETTE[7], linestyle=_DASHES[index % len(_DASHES)], linewidth=1, label=label)
-                for index, label in enumerate(
-                    f"{plain(each.name)}: loss {number(each.loss)}, accuracy {number(each.accuracy)}"
-                    for each in baselines
-                )
-            ]
-            figure.legend(handles=keys, loc="outside lower center", ncols=1)
-        figure.suptitle(f"{plain_lines(title)}\n{spread}")
+        keys = _keys(levels)
+        figure = Figure(figsize=(_WIDTH, 3.5 + 0.22 * -(-(len(keys) + len(series)) // 2)))
+        axis = figure.subplots()
+        spreads = [each for of in series for each in of.scores]
+        shown = Window.around(
+            [each.finite for each in spreads],
+            [*(each.interval for each in spreads if each.interval), *((level.score, level.score) for level in levels)],
+        )
+        for index, of in enumerate(series):
+            side = (index - (len(series) - 1) / 2) * 0.16 if ticks else 0.0
+            _line(axis, of, colour(index), shown, ordered=ticks is None, side=side)
+            keys.insert(index, Line2D([], [], color=colour(index), marker="o", markersize=5, linewidth=1.4,
+                                      markerfacecolor="none" if of.hollow else colour(index), label=plain(of.name)))  # fmt: skip
+        for index, level in enumerate(levels):
+            if shown.low <= level.score <= shown.high:
+                axis.axhline(level.score, color=PALETTE[7], linestyle=_dashes(index), linewidth=1, alpha=0.7, zorder=0.5,
+                             gid=hover(f"{level.name}: {level.score:.3f}"))  # fmt: skip
+        axis.set_ylim(shown.low, shown.high)
+        axis.locator_params(axis="y", nbins=6)
+        if ticks is not None:
+            axis.set_xticks([place for place, _ in ticks], [plain(name, _LETTERS) for _, name in ticks])
+            axis.set_xlim(min(place for place, _ in ticks) - 0.5, max(place for place, _ in ticks) + 0.5)
+            axis.grid(axis="x", visible=False)
+        else:
+            places = sorted({place for of in series for place in of.places})
+            axis.set_xscale("log" if log else "linear")
+            axis.set_xticks(places, [f"{place:g}" for place in places])
+            axis.set_xticks([], minor=True)
+        axis.set_xlabel(plain(axis_label))
+        axis.set_ylabel(quantity)
+        if len(keys) > 1:
+            figure.legend(handles=keys, loc="outside lower center", ncols=2)
+        figure.suptitle(plain_lines(title))
     return figure
 
 
-def _panel(
-    axis: Axes,
-    rows: Sequence[_Spread],
-    colours: Sequence[str],
-    label: str,
-    *,
-    may_be_log: bool,
-    lines: Sequence[float] = (),
-) -> None:
-    """Draw one quantity of all rows, the first on top, and upright lines where they are near."""
-    finite = [[value for value in row.values if math.isfinite(value)] for row in rows]
-    fitted = [(values, row.interval) for values, row in zip(finite, rows, strict=True) if not row.aside]
-    bounds = [interval for _, interval in fitted if interval is not None] + [(line, line) for line in lines]
+def _keys(levels: Sequence[Level]) -> list[Line2D]:
+    return [
+        Line2D([], [], color=PALETTE[7], linestyle=_dashes(index), linewidth=1,
+               label=f"{plain(level.name)}: {level.score:.3f}")
+        for index, level in enumerate(levels)
+    ]  # fmt: skip
+
+
+def _dashes(index: int) -> Any:
+    return _DASHES[index % len(_DASHES)]
+
+
+def _line(axis: Axes, of: Series, own: str, shown: Window, *, ordered: bool, side: float) -> None:
+    """One series; where values have no order, `side` is how far it stands from their places."""
+    places = [place + side for place in of.places]
+    means = [float(np.mean(each.values)) for each in of.scores]
+    if ordered:
+        axis.plot(places, means, color=own, linewidth=1.6, linestyle="--" if of.hollow else "-")
+        low, high = np.transpose([each.interval or (mean, mean) for each, mean in zip(of.scores, means, strict=True)])
+        axis.fill_between(places, low, high, color=own, alpha=0.15, linewidth=0)
+    for place, mean, each in zip(places, means, of.scores, strict=True):
+        words = hover(f"{of.name}: {each.words}")
+        if not ordered and each.interval is not None:
+            axis.plot([place] * 2, np.clip(each.interval, shown.low, shown.high), color=own, linewidth=1.6, gid=words)
+        inside = [value for value in each.finite if shown.low <= value <= shown.high]
+        axis.scatter([place] * len(inside), inside, color=own, s=12, alpha=0.5, linewidths=0, zorder=3, gid=words)
+        if shown.low <= mean <= shown.high:
+            axis.plot([place], [mean], "o", color=own, markersize=6, zorder=4, gid=words,
+                      markerfacecolor=axis.get_facecolor() if of.hollow else own)  # fmt: skip
+        elif math.isfinite(mean):
+            axis.plot([place], [shown.low], "v", color=own, markersize=6, clip_on=False, gid=words)
+            axis.annotate(f"{mean:.2f}", (place, shown.low), (7, 2), textcoords="offset points", fontsize=8, color=own)
+
+
+def _rows(axis: Axes, rows: Sequence[Row], colours: Sequence[str], label: str, levels: Sequence[Level]) -> None:
+    """Draw rows, the first on top, and upright lines where they are near."""
+    finite = [row.scores.finite for row in rows]
+    fitted = [(values, row.scores.interval) for values, row in zip(finite, rows, strict=True) if not row.aside]
+    bounds = [interval for _, interval in fitted if interval is not None]
+    bounds += [(level.score, level.score) for level in levels]
     # A single value has no spread of its own to be shown by.
     near = [
         [*values, *interval] if len(values) == 1 and interval is not None else values for values, interval in fitted
     ]
-    shown = Window.around(near, bounds, may_be_log=may_be_log)
+    shown = Window.around(near, bounds)
     beyond = False
-    places = range(len(rows) - 1, -1, -1)
-    for place, own, values, row in zip(places, colours, finite, rows, strict=True):
+    for place, own, values, row in zip(range(len(rows) - 1, -1, -1), colours, finite, rows, strict=True):
+        words = hover(f"{row.label}: {row.scores.words}")
+        interval = row.scores.interval
         inside = [value for value in values if shown.low <= value <= shown.high]
-        axis.scatter(inside, [place] * len(inside), color=own, s=14, alpha=0.6, zorder=3)
+        axis.scatter(inside, [place] * len(inside), color=own, s=12, alpha=0.5, linewidths=0, zorder=3, gid=words)
         if values and shown.low <= np.mean(values) <= shown.high:
-            axis.plot([np.mean(values)] * 2, [place - 0.3, place + 0.3], color=own, linewidth=2)
-        ends = [*values, *(row.interval or ())]
-        if row.interval is not None and row.interval[0] <= shown.high and row.interval[1] >= shown.low:
-            axis.plot(np.clip(row.interval, shown.low, shown.high), [place] * 2, color=own, linewidth=1.2)
+            axis.plot([np.mean(values)], [place], "o", color=own, markersize=6, zorder=4, gid=words)
+        ends = [*values, *(interval or ())]
+        if interval is not None and interval[0] <= shown.high and interval[1] >= shown.low:
+            axis.plot(np.clip(interval, shown.low, shown.high), [place] * 2, color=own, linewidth=1.6, gid=words)
         for edge, mark, out in (
             (shown.low, "<", any(end < shown.low for end in ends)),
             (shown.high, ">", any(end > shown.high for end in ends)),
@@ -191,14 +221,11 @@ def _panel(
             if out:
                 axis.plot([edge], [place], marker=mark, color=own, markersize=5, clip_on=False)
                 beyond = True
-        axis.text(1.02, place, row.words, transform=axis.get_yaxis_transform(), va="center", fontsize=8)
-    shown.put(axis)
-    hints = [
-        *(["logarithmic"] if shown.log else []),
-        *(["arrow: goes on beyond the axis"] if beyond else []),
-    ]
-    axis.set_xlabel("\n".join([label, *(["; ".join(hints)] if hints else [])]))
-    for index, line in enumerate(lines):
-        if shown.low <= line <= shown.high:
-            dashes = _DASHES[index % len(_DASHES)]
-            axis.axvline(line, color=PALETTE[7], linestyle=dashes, linewidth=1, alpha=0.7, zorder=0.5)
+        axis.text(1.03, place, row.scores.words, transform=axis.get_yaxis_transform(), va="center", fontsize=8)
+    axis.locator_params(axis="x", nbins=5)
+    axis.set_xlim(shown.low, shown.high)
+    axis.set_xlabel(f"{label}\narrow: goes on beyond the axis" if beyond else label)
+    for index, level in enumerate(levels):
+        if shown.low <= level.score <= shown.high:
+            axis.axvline(level.score, color=PALETTE[7], linestyle=_dashes(index), linewidth=1, alpha=0.7, zorder=0.5,
+                         gid=hover(f"{level.name}: {level.score:.3f}"))  # fmt: skip

@@ -34,6 +34,15 @@ UNSEEN = "\N{ZERO WIDTH SPACE}"
 """What stands before a leading "_"."""
 
 
+HOVER = "hover: "
+"""How the id of what is drawn begins that a page says something of when it is pointed at."""
+
+
+def hover(words: str) -> str:
+    """The id of something drawn of which a page says `words` when it is pointed at."""
+    return f"{HOVER}{visible(words)}"
+
+
 def colour(index: int) -> str:
     """A colour of `PALETTE`; after the last comes the first again."""
     return PALETTE[index % len(PALETTE)]

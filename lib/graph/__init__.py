@@ -5,6 +5,7 @@ It walks the graph and knows no study by name.
 
 from lib.graph.check import check_graph, check_settings
 from lib.graph.inputs import ReadyNode, ready_node
+from lib.graph.leaderboard import leaderboard
 from lib.graph.plan import NodePlan, RunPlan, plan_run
 from lib.graph.reproduce import PastRun, Verdict, past_run, reproduce
 from lib.graph.summary import RunResult, studies_of, summarise
@@ -18,6 +19,7 @@ __all__ = [
     "Verdict",
     "check_graph",
     "check_settings",
+    "leaderboard",
     "past_run",
     "plan_run",
     "ready_node",

@@ -6,13 +6,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 from lib.errors import DataError
+from lib.graph.leaderboard import answer, leaderboard, same_rows
 from lib.places import Places
 from lib.profile import Profile, is_built_in
 from lib.reference import Judged, judge, judged_sections
 from lib.studies.presentation import Presentation, RunNote, Section, escaped, table
 from lib.studies.record import FOLDER_LETTERS, Identity, StudyFolder, open_record
 from lib.studies.study import Effort, Kind, Need, Record, Result, Study, StudySettings
-from lib.text import counted
 
 NAME = "pipeline"
 """What a whole run's record is called, and its kind."""
@@ -69,14 +69,16 @@ class Run(Kind[RunSettings, RunResult]):
         """One line a study, the claims, and what to read with care; from the records that lie beside it."""
         result = record.result
         name = str(result.profile["name"])
-        shown = {name: each.present() for name, each in studies_of(record).items()}
+        records = studies_of(record)
+        shown = {name: each.present() for name, each in records.items()}
+        board = next(same_rows(leaderboard(records, result.main)), [])
         warnings = [f"{name}: {warning}" for name, each in shown.items() for warning in each.warnings]
         sections = list(_sections(result, shown))
         main = shown.get(result.main)
         return Presentation(
             title=f"Profile {name}",
             question=self.question,
-            headline=f"{len(shown)} studies, {counted(len(warnings), 'warning')}",
+            headline=answer(board) if board else "no model was scored",
             sections=tuple(sections),
             warnings=tuple(dict.fromkeys(warnings)),
             parent=RunNote(

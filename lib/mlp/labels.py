@@ -6,7 +6,7 @@ Labels are for reading: what is looked up, compared or stored goes by `settings_
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from lib.mlp.trial import Trial, hyperparameter
@@ -18,6 +18,15 @@ LINEAR_PROBE = "linear probe"
 def width(hidden: Iterable[int]) -> str:
     """Hidden layers as "256-128-64"; "none" for a linear probe."""
     return "-".join(map(str, hidden)) or "none"
+
+
+def architecture(hidden: Sequence[int]) -> str:
+    """What a network with such hidden layers is called.
+
+    >>> architecture((512, 256)), architecture(())
+    ('MLP 512-256', 'linear probe')
+    """
+    return f"MLP {width(hidden)}" if len(hidden) else LINEAR_PROBE
 
 
 def number(of: float) -> str:

@@ -120,6 +120,9 @@ class Claim(Frozen):
     id: str
     question: str
     claimed: str = ""
+    """In a few words."""
+    details: str = ""
+    """The figures that it rests on, as printed."""
     test: Test
 
 

@@ -30,24 +30,30 @@ def judged_sections(judged: Judged) -> tuple[Section, ...]:
     claims = claims_named(judged.name)
     return (
         Section(f"{claims.title}: its claims", _claims(claims, judged)),
-        Section("What each verdict rests on", "\n".join(_details(claims, judged)), folded=True),
-        Section(f"{claims.title}: its printed results", _printed(judged), folded=True),
+        Section("What each verdict rests on", "\n".join(_details(claims, judged))),
+        Section(f"{claims.title}: its printed results", _printed(judged)),
         Section(
             f"Where {claims.title[0].lower()}{claims.title[1:]} was wrong",
             "\n".join(_faults(claims, judged)),
-            folded=True,
         ),
     )
 
 
 def badge(finding: Finding) -> str:
     """The verdict in a few words, with in what the case is another than the study's."""
+    case = case_words(finding)
+    return f"{verdict_words(finding)}{': ' if finding.reason else ', '}{case}" if case else verdict_words(finding)
+
+
+def verdict_words(finding: Finding) -> str:
+    """The verdict alone: "confirmed", "differs here in part"."""
     words = finding.verdict.value
-    if finding.circumstances:
-        words = _ELSEWHERE.get(finding.verdict, words)
-    if finding.reason is not None:
-        return f"{words}: {finding.reason.value}"
-    return words + "".join(f", {each.value}" for each in finding.circumstances)
+    return _ELSEWHERE.get(finding.verdict, words) if finding.circumstances else words
+
+
+def case_words(finding: Finding) -> str:
+    """Why a claim is not comparable, or in what the case is another than the study's; empty where it is the study's."""
+    return finding.reason.value if finding.reason else ", ".join(each.value for each in finding.circumstances)
 
 
 def _claims(claims: Claims, judged: Judged) -> str:
@@ -76,9 +82,11 @@ def _details(claims: Claims, judged: Judged) -> Iterator[str]:
         "interval; p by Holm's correction over the tests made at once, save where a claim needs every one of them."
     )
     for each in judged.findings:
-        if not each.evidence:
+        claim = claims.claim(each.claim)
+        if not each.evidence and not claim.details:
             continue
-        yield f"\n**{each.part}. {claims.claim(each.claim).question}**{_variant(each)} {badge(each)}.\n"
+        claimed = f" Claimed: {claim.claimed}; {claim.details}." if claim.details else ""
+        yield f"\n**{each.part}. {claim.question}**{_variant(each)} {badge(each)}.{claimed}\n"
         yield from (f"- {_evidence(one)}" for one in each.evidence)
         if each.trend_p is not None:
             yield f"- Taken together: Page's trend test, {p_words(each.trend_p)}"

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import base64
 import csv
-from collections.abc import Iterable, Mapping, Sequence
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import resources
 from itertools import count
@@ -21,14 +22,17 @@ from markupsafe import Markup
 from lib.addresses import without_credentials
 from lib.errors import DataError
 from lib.files import write_bytes
-from lib.graph import RunResult
+from lib.graph import RunResult, leaderboard
+from lib.reference import judged_sections
+from lib.report.board import boards
+from lib.report.claims import claim_rows
 from lib.report.drawing import inline
 from lib.report.markdown import body_html
 from lib.report.tables import Table, table
 from lib.studies.presentation import Presentation, Section
 from lib.studies.record import read_origin
 from lib.studies.study import Artifact, DatasetNote, Record
-from lib.text import listed, visible
+from lib.text import counted, listed, visible
 
 REPORT = "report.html"
 
@@ -51,13 +55,26 @@ class Figure:
 
 
 @dataclass(frozen=True)
+class Chip:
+    """A warning in a few words, and where on the page it is told."""
+
+    words: str
+    href: str
+    tone: str = "care"
+
+
+@dataclass(frozen=True)
 class Study:
-    """A study on the page."""
+    """A study on the page: a sentence, a picture, and what is folded away."""
 
     name: str
     title: str
+    sentence: str
+    warnings: Sequence[str]
+    picture: Figure | None
+    fold: str
+    """What the fold is called; empty where there is nothing in it."""
     question: str
-    headline: str
     input: str
     sections: Sequence[Section]
     figures: Sequence[Figure]
@@ -85,15 +102,19 @@ def render(run: Record[RunResult], records: Mapping[str, Record[Any]]) -> str:
         lstrip_blocks=True, keep_trailing_newline=True, finalize=_shown,
     )  # fmt: skip
     numbers = count(1)
-    shown, of_run = {name: record.present() for name, record in records.items()}, run.present()
+    shown = {name: record.present() for name, record in records.items()}
+    script, judged = _ours("page.js"), run.result.judged
     return environment.get_template("page.html.j2").render(
-        style=Markup(resources.files("lib.report").joinpath("style.css").read_text("utf-8")),  # ours
-        title=of_run.title,
+        style=_ours("style.css"),
+        script=script,
+        script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        title=run.present().title,
         key=run.key,
-        question=of_run.question,
-        main=shown.get(run.result.main),
-        sections=_sections(of_run, 2),
-        warnings=_warnings(records, shown),
+        facts=_facts(records, shown),
+        chips=list(_chips(records, shown)),
+        boards=list(boards(leaderboard(records, run.result.main))),
+        claims=[] if judged is None else list(claim_rows(judged)),
+        evidence=[] if judged is None else _sections(judged_sections(judged)[1:], 3),
         studies=[_study(name, record, shown[name], numbers) for name, record in records.items()],
         datasets=_datasets(records),
         made=run.made,
@@ -106,6 +127,11 @@ def render(run: Record[RunResult], records: Mapping[str, Record[Any]]) -> str:
     )
 
 
+def _ours(file: str) -> Markup:
+    """A file of this package, which is put into the page as it is."""
+    return Markup(resources.files("lib.report").joinpath(file).read_text("utf-8"))
+
+
 def _shown(value: Any) -> Any:
     """What a template puts out: text of a user has nothing in it that acts instead of being seen."""
     return visible(value, lines=True) if type(value) is str else value
@@ -116,29 +142,62 @@ def _profile(result: RunResult) -> str:
     return f"--profile {result.profile['name']}" if result.built_in else "--profile-file profile.yaml"
 
 
-def _warnings(records: Mapping[str, Record[Any]], shown: Mapping[str, Presentation]) -> list[str]:
-    """Each dataset's warnings once, and each study's own with its name."""
-    of_data = dict.fromkeys(each for record in records.values() for each in record.dataset.warnings)
-    own = [f"{name}: {each}" for name, study in shown.items() for each in study.warnings if each not in of_data]
-    return [*of_data, *own]
+def _facts(records: Mapping[str, Record[Any]], shown: Mapping[str, Presentation]) -> list[str]:
+    """The data, and what went into networks, in a few words each."""
+    of_data = [
+        f"{note.name}: {sum(note.rows.values()):,} images"
+        + (f" in {len(note.classes):,} classes" if len(note.classes) > 1 else "")
+        for note, _, _ in _datasets(records)
+    ]
+    return [*of_data, *dict.fromkeys(each.input for each in shown.values() if each.input)]
+
+
+def _chips(records: Mapping[str, Record[Any]], shown: Mapping[str, Presentation]) -> Iterator[Chip]:
+    """Warnings in a few words: random weights first, then how many each dataset and study has."""
+    if random := [name for name, each in shown.items() if each.random_weights]:
+        yield Chip("random weights", f"#study-{random[0]}", "strong")
+    for note, _, _ in _datasets(records):
+        if note.warnings:
+            yield Chip(f"{note.name}: {counted(len(note.warnings), 'warning')}", "#data")
+    for name, each in shown.items():
+        if own := _own_warnings(records[name], each):
+            yield Chip(f"{name}: {counted(len(own), 'warning')}", f"#warnings-{name}")
+
+
+def _own_warnings(record: Record[Any], shown: Presentation) -> list[str]:
+    """A study's warnings without those of its data, which stand with the data."""
+    return [each for each in dict.fromkeys(shown.warnings) if each not in record.dataset.warnings]
 
 
 def _study(name: str, record: Record[Any], shown: Presentation, numbers: Iterable[int]) -> Study:
+    figures = [_figure(record, each, number) for each, number in zip(record.figures, numbers, strict=False)]
+    more = [
+        *([counted(len(figures) - 1, "more figure")] if len(figures) > 1 else []),
+        *([counted(len(record.tables), "table")] if record.tables else []),
+    ]
+    notes = "how it was done" if shown.sections else ""
     return Study(
         name=name,
         title=shown.title,
+        sentence=_sentence(shown.headline),
+        warnings=_own_warnings(record, shown),
+        picture=figures[0] if figures else None,
+        fold=", ".join([*([notes] if notes else []), *more]).capitalize(),
         question=shown.question,
-        headline=shown.headline,
         input=shown.input,
-        sections=_sections(shown, 4),
-        figures=[_figure(record, each, number) for each, number in zip(record.figures, numbers, strict=False)],
+        sections=_sections(shown.sections, 4),
+        figures=figures[1:],
         tables=[_table(record, each) for each in record.tables],
     )
 
 
-def _sections(shown: Presentation, level: int) -> list[Section]:
+def _sentence(headline: str) -> str:
+    return headline if headline.endswith(".") else f"{headline}."
+
+
+def _sections(sections: Iterable[Section], level: int) -> list[Section]:
     """Notes as HTML; their headings are of `level`, and those within them of the next."""
-    return [replace(each, body=body_html(each.body, level + bool(each.heading))) for each in shown.sections]
+    return [replace(each, body=body_html(each.body, level + bool(each.heading))) for each in sections]
 
 
 def _figure(record: Record[Any], of: Artifact, number: int) -> Figure:
@@ -176,7 +235,7 @@ def _table(record: Record[Any], of: Artifact) -> Table:
         raise DataError(
             f"table {path} is missing or damaged ({error}); delete its study's folder and run the study again"
         ) from None
-    return table(of.caption, of.file, head, rows)
+    return table(of.caption, of.file, head, rows, path.read_bytes())
 
 
 def _datasets(records: Mapping[str, Record[Any]]) -> list[tuple[DatasetNote, str, str]]:

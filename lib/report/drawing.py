@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from xml.etree import ElementTree
 
 from lib.errors import DataError
-from lib.figures.style import PALETTE, UNSEEN
+from lib.figures.style import HOVER, PALETTE, UNSEEN
 from lib.figures.vector import ON_PICTURE
 
 _SVG = "{http://www.w3.org/2000/svg}"
@@ -77,6 +77,7 @@ def _clean(element: ElementTree.Element, prefix: str, group: str | None) -> None
         element.set("href", f"#{prefix}{target[1:]}")
     if element.tag == "image" and target.startswith("data:image/png;base64,"):
         element.set("href", target)
+    pointed_at = element.get("id", "") if element.tag == "g" else ""
     if "id" in element.attrib:
         if element.tag in ("g", "image"):
             del element.attrib["id"]  # nothing refers to them
@@ -102,6 +103,10 @@ def _clean(element: ElementTree.Element, prefix: str, group: str | None) -> None
             element.remove(child)
         else:
             _clean(child, prefix, group)
+    if pointed_at.startswith(HOVER):
+        title = ElementTree.Element("title")
+        title.text = pointed_at.removeprefix(HOVER)
+        element.insert(0, title)
 
 
 def _rounded(found: re.Match[str]) -> str:

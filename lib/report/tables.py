@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -15,6 +16,8 @@ _WIDE, _FEW = 8, 6
 """A table of more columns than that and of at most so many rows is laid on its side."""
 _ROUNDING = 1e-12
 """Of a mean: a smaller spread is that of rounding."""
+_LARGEST = 20_000
+"""Bytes of a file, at most, that the page holds whole, to be copied from it."""
 _NAMING = 3
 """Columns from the left among which the one is found that names its rows."""
 
@@ -33,6 +36,8 @@ class Table:
     rows: Rows = ()
     """As shown; `on_its_side` says that the columns are the file's rows."""
     on_its_side: bool = False
+    address: str = ""
+    """The whole file as a data URL; empty of a large one."""
 
     @property
     def shown(self) -> int:
@@ -40,18 +45,18 @@ class Table:
         return len(self.head) - 1 if self.on_its_side else len(self.rows)
 
 
-def table(name: str, file: str, head: Sequence[str], rows: Rows) -> Table:
-    """The table `file`, called `name`, with these columns and rows, made short."""
+def table(name: str, file: str, head: Sequence[str], rows: Rows, content: bytes = b"") -> Table:
+    """The table `file`, called `name`, with these columns and rows, made short; `content` is the file's."""
     head, shown = merged(head, rows if len(rows) <= _ROWS else rows[:_FIRST])
     if len(head) > _COLUMNS:
         return Table(name, file, len(rows))
+    address = f"data:text/csv;base64,{base64.b64encode(content).decode()}" if 0 < len(content) <= _LARGEST else ""
     columns = [list(column) for column in zip(head, *shown, strict=True)]
     naming = next((column for column in columns[:_NAMING] if len(set(column)) == len(column)), None)
     if len(head) <= _WIDE or len(shown) > _FEW or naming is None:
-        return Table(name, file, len(rows), head, shown)
-    return Table(
-        name, file, len(rows), naming, [column for column in columns if column is not naming], on_its_side=True
-    )
+        return Table(name, file, len(rows), head, shown, address=address)
+    others = [column for column in columns if column is not naming]
+    return Table(name, file, len(rows), naming, others, on_its_side=True, address=address)
 
 
 def merged(head: Sequence[str], rows: Rows) -> tuple[list[str], list[list[str]]]:

@@ -145,7 +145,7 @@ class Exploration(Kind[ExplorationSettings, ExplorationResult]):
     def present(self, record: Record[ExplorationResult]) -> Presentation:
         result, note = record.result, record.dataset
         variance = sum(result.explained_variance)
-        classes = f"{len(result.classes)} classes" if result.labelled else "no labels"
+        classes = _classes_words(result) if result.labelled else "no labels"
         names = _names(result)
         lines = [
             f"{escaped(note.origin)}. {result.images:,} images; digest `{note.digest[:16]}`. "
@@ -156,12 +156,13 @@ class Exploration(Kind[ExplorationSettings, ExplorationResult]):
                 for split, of in result.counts.items()
             ),
             f"- {_shapes(result)}",
+            f"- the first two principal components hold {variance:.1%} of the variance",
         ]
         title = f"Exploration of {result.dataset}"
         return Presentation(
             title=title,
             question=self.question,
-            headline=f"{result.images:,} images, {classes}, first two components hold {variance:.1%} of the variance",
+            headline=f"{result.images:,} images, {classes}",
             sections=(Section("", "\n".join(lines)),),
             warnings=note.warnings,
             parent=RunNote(
@@ -189,6 +190,12 @@ class Exploration(Kind[ExplorationSettings, ExplorationResult]):
 
 def _names(result: ExplorationResult) -> tuple[str, ...]:
     return result.classes if result.labelled else (_UNNAMED,)
+
+
+def _classes_words(result: ExplorationResult) -> str:
+    """How many classes there are, and of how many images over all splits."""
+    every = [sum(of[name] for of in result.counts.values()) for name in result.classes]
+    return f"{len(every):,} classes of {min(every):,}{f' to {max(every):,}' if max(every) > min(every) else ''} images"
 
 
 def _counts_words(counts: Mapping[str, int]) -> str:

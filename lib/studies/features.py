@@ -267,6 +267,7 @@ class Features(Kind[FeatureNode, FeaturesResult]):
                 tags={"probeflow.features": result.description},
             ),
             input=result.description,
+            random_weights=result.weights == "random",
         )
 
     def work(self, study: Study[FeatureNode]) -> SetWork | None:

@@ -491,6 +491,7 @@ def _present(record: Record[InspectionResult]) -> Presentation:
         warnings=tuple(warnings),
         parent=RunNote(record.key, title, {"images": result.images, "input": result.input}, metrics),
         input=result.input,
+        random_weights=result.weights is Weights.RANDOM,
     )
 
 

@@ -170,10 +170,12 @@ class Map(Kind[MapSettings, MapResult]):
                 "numbers. Lower learning rates, then run it again."
             )
         else:
-            headline = f"{len(result.rows):,} training rows, Kullback-Leibler divergence {result.divergence:.3f}"
+            headline = f"of {len(result.rows):,} training images, {_separated(result):.1%} lie nearest to one of their own class"
             body = (
                 f"{len(result.rows):,} of {result.train_rows:,} training rows, stratified by class (seed {settings.seed}); "
-                f"perplexity {settings.perplexity:g}, {settings.iterations} iterations."
+                f"perplexity {settings.perplexity:g}, {settings.iterations} iterations, Kullback-Leibler divergence "
+                f"{result.divergence:.3f}. A share of neighbours of one class is of the map alone: distances on it are "
+                "distorted."
             )
         return Presentation(
             title=title,
@@ -256,6 +258,17 @@ def _mapped(given: Input, X: npt.NDArray[np.floating], rows: npt.NDArray[np.int6
         points=tuple((x, y) for x, y in points.tolist()),
         divergence=divergence,
     )
+
+
+def _separated(result: MapResult) -> float:
+    """The share of points whose nearest other point on the map has their class."""
+    from scipy.spatial import KDTree
+
+    points, labels = np.array(result.points), np.array(result.labels)
+    nearest = KDTree(points).query(points, 2)[1]
+    # Of points in one place the first of the two need not be the point itself.
+    other = np.where(nearest[:, 0] == np.arange(len(points)), nearest[:, 1], nearest[:, 0])
+    return float((labels[other] == labels).mean())
 
 
 def _title(result: MapResult) -> str:

@@ -69,11 +69,10 @@ class RunNote:
 
 @dataclass(frozen=True)
 class Section:
-    """A part of a study's notes: a heading, Markdown below it, and whether a page shows it folded."""
+    """A part of a study's notes: a heading, and Markdown below it. A page shows them folded, below sentence and picture."""
 
     heading: str
     body: str
-    folded: bool = False
 
 
 @dataclass(frozen=True)
@@ -82,7 +81,7 @@ class Presentation:
 
     title: str
     headline: str
-    """The answer to the question, in one sentence."""
+    """The answer to the question, in one sentence of at most 25 words, with numbers of three digits and no p-values."""
     parent: RunNote
     """The study's own run."""
     question: str = ""
@@ -95,6 +94,8 @@ class Presentation:
     """What went into the networks, in words; empty where none did."""
     tested: tuple[str, ...] = ()
     """Models that were compared, a line each: score, budget, time."""
+    random_weights: bool = False
+    """Whether any of it rests on a frozen network of random weights."""
 
 
 def escaped(text: str) -> str:

@@ -18,10 +18,11 @@ from pydantic import AfterValidator, Field, PositiveInt, model_validator
 
 from lib.evaluation.intervals import Interval
 from lib.mlp.trial import Seeds, Trial
+from lib.studies.entry import Entry, ModelKind, Standing
 from lib.studies.presentation import Presentation, Role, Rows, RunNote, Section
 from lib.studies.study import Ahead, Drawing, Effort, Folder, Forecast, Kind, Need, Record, Result, Study, Table
 from lib.studies.sweep import require_comparable, require_test
-from lib.studies.sweep.result import Representation
+from lib.studies.sweep.result import Representation, Weights
 from lib.studies.sweep.settings import ComparingSettings, VariantName, distinct
 from lib.validation import Stored
 
@@ -171,6 +172,9 @@ class Scaling(Kind[ScalingSettings, ScalingResult]):
 
     def present(self, record: Record[ScalingResult]) -> Presentation:
         return _present(record)
+
+    def entries(self, record: Record[ScalingResult]) -> tuple[Entry, ...]:
+        return tuple(_entry(record, curve) for curve in record.result.curves)
 
     def forecast(
         self, name: str, settings: ScalingSettings, inputs: Mapping[str, Ahead], where: Places, folder: Folder | None
@@ -353,6 +357,39 @@ def _name(result: ScalingResult, curve: Curve) -> str:
     return head if len(result.representations) == 1 else f"{head} on {result.representations[curve.input].node}"
 
 
+def _entry(record: Record[ScalingResult], curve: Curve) -> Entry:
+    """A head or baseline as all images trained it."""
+    from lib.evaluation.baselines import BASELINES
+    from lib.mlp.grouping import n_parameters
+    from lib.mlp.labels import architecture
+
+    result, every = record.result, curve.sizes[-1]
+    source, classes = result.representations[curve.input], len(result.classes)
+    head = None if curve.baseline else result.settings.heads[curve.head]
+    if head is None:
+        model, settings = BASELINES[curve.head].title, ""
+        parameters = BASELINES[curve.head].parameters(source.width, classes, None)
+    else:
+        model, settings = architecture(head.hidden), curve.head
+        parameters = n_parameters(head, source.width, classes)
+    return Entry(
+        study=record.name,
+        model=model,
+        settings=settings,
+        kind=ModelKind.BASELINE if curve.baseline else ModelKind.NETWORK,
+        input=source.node,
+        random_weights=source.weights is Weights.RANDOM,
+        data=record.dataset.name,
+        digest=record.dataset.digest,
+        rows=Rows.TEST,
+        count=result.test_rows,
+        score=every.accuracy,
+        seeds=every.accuracies,
+        standing=Standing.NOT_COMPARED,
+        parameters=parameters,
+    )
+
+
 def _title(result: ScalingResult, dataset: str) -> str:
     return f"{result.settings.on}: test accuracy by training images a class of {dataset}"
 
@@ -378,7 +415,6 @@ def _rows(result: ScalingResult) -> Iterator[dict[str, Any]]:
 
 def _present(record: Record[ScalingResult]) -> Presentation:
     from lib.mlp.labels import params
-    from lib.studies.sweep.result import Weights
 
     result = record.result
     settings = result.settings
@@ -440,4 +476,5 @@ def _present(record: Record[ScalingResult]) -> Presentation:
             for place, curve in enumerate(result.curves)
         ),
         input=result.representations[0].description,
+        random_weights=bool(random),
     )

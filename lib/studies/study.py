@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar, cas
 
 from lib.errors import ConfigError
 from lib.places import Places
+from lib.studies.entry import Entry
 from lib.studies.presentation import Presentation, lacking_words
 from lib.validation import Frozen, Stored
 
@@ -197,6 +198,11 @@ class Record(Generic[R]):
     def model(self) -> ModelNote | None:
         return kind_named(self.kind).model(self.result)
 
+    @property
+    def picture(self) -> Artifact | None:
+        """The figure that says most, if it has any."""
+        return self.figures[0] if self.figures else None
+
     def present(self) -> Presentation:
         """What people are shown of it."""
         shown = kind_named(self.kind).present(self)
@@ -360,6 +366,10 @@ class Kind(ABC, Generic[S, R]):
     @abstractmethod
     def present(self, record: Record[R]) -> Presentation:
         """What people are shown: a pure function of the record."""
+
+    def entries(self, record: Record[R]) -> tuple[Entry, ...]:
+        """The models that it scored, for the leaderboard of a run."""
+        return ()
 
     def model(self, result: R) -> ModelNote | None:
         """The network that the study keeps, if it keeps one."""

@@ -111,7 +111,7 @@ def test_the_report_stands_alone_lies_with_the_run_s_record_and_is_an_artifact_i
     report = Path(result["pipeline"]["report"])
     assert report == Path(result["pipeline"]["folder"]) / "report.html"
     page = require_self_contained(report.read_text())
-    assert len(page.all("svg")) == sum(len(record_of(outcome).figures) for outcome in result["nodes"].values())
+    assert len(page.figures) == sum(len(record_of(outcome).figures) for outcome in result["nodes"].values())
     for outcome in result["nodes"].values():
         assert outcome["headline"] in page.words
     assert report.stat().st_size < 5_000_000

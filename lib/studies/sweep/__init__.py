@@ -12,6 +12,7 @@ from typing import Any
 from lib.datasets.splits import TO_VALIDATE
 from lib.errors import ConfigError
 from lib.places import Places
+from lib.studies.entry import Entry
 from lib.studies.presentation import Presentation
 from lib.studies.study import (
     Ahead,
@@ -125,6 +126,11 @@ class Sweep(Kind[SweepSettings, SweepResult]):
         from lib.studies.sweep.present import present
 
         return present(record)
+
+    def entries(self, record: Record[SweepResult]) -> tuple[Entry, ...]:
+        from lib.studies.sweep.entries import entries
+
+        return entries(record)
 
     def model(self, result: SweepResult) -> ModelNote | None:
         return result.network

@@ -22,7 +22,7 @@ from lib.machine import one_blas_thread
 from lib.mlp.course import objective
 from lib.mlp.estimator import MLPClassifier
 from lib.mlp.fused import Rung, Stopping
-from lib.mlp.labels import label, width
+from lib.mlp.labels import architecture, label
 from lib.mlp.store import save_network
 from lib.mlp.trial import Trial
 from lib.search.search import Search, open_search
@@ -240,11 +240,10 @@ def _keep_network(
     save_network(folder / NETWORK, network)
     with np.errstate(over="ignore", invalid="ignore"), one_blas_thread():
         keep_example(folder, EXAMPLE, rows.examples, network.predict_proba(rows.examples))
-    layers = width(configuration.trial.hidden)
     values = f"{source.width:,} values of {source.description}"
     if source.input.feature_set is None:
         values = f"{source.width:,} pixel values in [0, 1]"
-    kind = "linear probe" if layers == "none" else f"{layers} MLP"
+    kind = architecture(configuration.trial.hidden)
     return ModelNote(
         NETWORK,
         EXAMPLE,

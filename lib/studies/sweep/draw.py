@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from lib.evaluation.baselines import BASELINES
+from lib.figures.intervals import Level, Row, Series, Spread, along, ranked
+from lib.figures.search import words as setting_words
+from lib.mlp.labels import value as value_words
 from lib.studies.presentation import Rows
 from lib.studies.study import Drawing, Study, Table
 from lib.studies.sweep.predictions import read_predictions
@@ -23,8 +26,14 @@ from lib.studies.sweep.words import best_models, configuration_name, endings, in
 if TYPE_CHECKING:
     from lib.search.space import Dimension
 
-_PANELS, _PANEL_WIDTH, _ROWS = 12, 30, 40
-"""Configurations that a figure draws a panel (so many letters wide) or a row for."""
+_PANELS, _PANEL_WIDTH, _ROWS, _RANKED = 12, 30, 40, 15
+"""Configurations that a figure draws a panel (so many letters wide) for, and models and configurations that have a row."""
+
+_VALUES = 24
+"""Of an axis, at most: of more the best have rows."""
+
+_LOG_FROM = 8
+"""From this ratio of the largest to the smallest value on, an axis of numbers is logarithmic."""
 
 _VARIANTS = 12
 """Variants that have figures of their own, at most."""
@@ -46,9 +55,9 @@ def draw(result: SweepResult, study: Study[SweepSettings]) -> Iterator[Drawing |
     """All figures, the one that says most first, then all tables."""
     whole = f"{study.name} on {result.representations[0].description} of {study.dataset.name}"
     title = "\n".join(textwrap.wrap(whole, _TITLE))
+    yield _along(result, title) or _ranked(result, title)
     if result.judged_on is Rows.TEST:
         yield _accuracies(result, title)
-    yield _summary(result, title)
     yield from _training(result, title)
     yield from _finals(result, title)
     yield from _answers(result, study, title)
@@ -58,24 +67,124 @@ def draw(result: SweepResult, study: Study[SweepSettings]) -> Iterator[Drawing |
     yield from tables(result)
 
 
+def _along(result: SweepResult, title: str) -> Drawing | None:
+    """Scores along the one setting that is compared: test scores of its values' winners, or the best validation scores.
+
+    None where several settings are compared, or a search drew the values.
+    """
+    varied = list(dict.fromkeys(name for each in result.configurations for name in each.varied))
+    axis = result.settings.axis or (varied[0] if len(varied) == 1 else None)
+    if axis is None or any(each.searched for each in result.configurations):
+        return None
+    tested = result.settings.axis is not None and result.judged_on is Rows.TEST
+    points = _tested_points(result) if tested else _validated_points(result, axis)
+    scored = {result.configurations[at].value(axis) for of in points.values() for at, _ in of}
+    values = [of for of in dict.fromkeys(each.value(axis) for each in result.configurations) if of in scored]
+    places = _numbers(values)
+    if not 1 < len(values) <= _VALUES:
+        return None
+    where = dict(zip(values, places or range(len(values)), strict=True))
+    series = []
+    for (name, hollow), of in points.items():
+        placed = sorted((where[result.configurations[at].value(axis)], scores) for at, scores in of)
+        series.append(Series(name, [place for place, _ in placed], [scores for _, scores in placed], hollow))
+    rows = f"{'test' if tested else 'validation'} accuracy"
+    named = "hidden units" if places and axis == "hidden" else setting_words(axis)
+    figure = along(
+        series,
+        None if places else [(place, value_words(of)) for of, place in where.items()],
+        f"{title}\n{rows}: means, 95 % intervals, a dot a seed",
+        named,
+        rows,
+        _levels(result) if tested or result.judged_on is Rows.VALIDATION else (),
+        log=places is not None and 0 < min(places) * _LOG_FROM <= max(places),
+    )
+    return Drawing("scores", f"{rows.capitalize()} by {named}", figure)
+
+
+_Points = dict[tuple[str, bool], list[tuple[int, Spread]]]
+"""Name of a series and whether it is a baseline -> positions of configurations, and their scores."""
+
+
+def _tested_points(result: SweepResult) -> _Points:
+    found: _Points = {}
+    for model in result.models:
+        if model.configuration is None or model.representation != 0:
+            continue
+        name = "network" if model.baseline is None else BASELINES[model.baseline].title
+        found.setdefault((name, model.baseline is not None), []).append((model.configuration, _spread(model)))
+    return found
+
+
+def _validated_points(result: SweepResult, axis: str) -> _Points:
+    """The best configuration of each variant and value."""
+    best: dict[tuple[str, Any], int] = {}
+    for at in sorted(range(len(result.configurations)), key=lambda at: result.configurations[at].rank):
+        each = result.configurations[at]
+        best.setdefault((each.variant, each.value(axis)), at)
+    several, found = len(result.settings.variants) > 1, _Points()
+    for (variant, _), at in best.items():
+        found.setdefault((variant if several else "network", False), []).append((at, _validated(result, at)))
+    return dict(sorted(found.items()))
+
+
+def _numbers(values: Sequence[Any]) -> list[float] | None:
+    """The values as numbers, where they are: of hidden layers where there is one, its units."""
+    plain = [of[0] if isinstance(of, tuple) and len(of) == 1 else of for of in values]
+    return [float(of) for of in plain] if all(isinstance(of, int | float) for of in plain) else None
+
+
+def _spread(model: Scored) -> Spread:
+    """A scored model's accuracies, with the interval over seeds and rows."""
+    return Spread([score.measures["accuracy"] for score in model.scores], model.with_both.low, model.with_both.high)
+
+
+def _validated(result: SweepResult, position: int) -> Spread:
+    """A configuration's validation accuracies after the last epoch, by which it was chosen."""
+    trials = result.configurations[position].trials
+    of = result.estimate(trials, "final_validation_accuracy")
+    return Spread([each.final_validation_accuracy for each in trials], of.low, of.high)
+
+
+def _levels(result: SweepResult) -> list[Level]:
+    """Baselines that do not have the networks' settings, by their mean scores."""
+    return [
+        Level(model_name(result, at), model.with_both.estimate)
+        for at, model in enumerate(result.models)
+        if model.role is ModelRole.BASELINE and (model.configuration is None or result.judged_on is Rows.VALIDATION)
+    ]
+
+
+def _ranked(result: SweepResult, title: str) -> Drawing:
+    """The best configurations with their seeds, the best first; baselines are lines where they were asked about the same rows."""
+    positions, left_out = _best(result, range(len(result.configurations)), _RANKED)
+    rows = []
+    for position in sorted(positions, key=lambda position: result.configurations[position].rank):
+        each = result.configurations[position]
+        halved = f" · {endings(each.trials)}" if each.halved else ""
+        name = configuration_name(result, position, variant=False) + halved
+        rows.append(Row(each.variant, name, _validated(result, position)))
+    levels = _levels(result) if result.judged_on is Rows.VALIDATION else ()
+    heading = f"{title}\nvalidation accuracy{left_out}: means, 95 % intervals, a dot a seed"
+    figure = ranked(rows, heading, "validation accuracy after the last epoch", levels)
+    return Drawing("scores", "Validation accuracy of the configurations, the best first", figure)
+
+
 def _accuracies(result: SweepResult, title: str) -> Drawing:
     """All models by their test accuracies."""
-    from lib.figures.intervals import ModelRow, model_accuracies
-
     positions, left_out = best_models(result, in_order(result), _ROWS)
     rows = [
-        ModelRow(
+        Row(
             _role(model),
             model_name(result, position)
             + (" (chosen)" if position == result.chosen and len(result.models) > 1 else ""),
-            [score.measures["accuracy"] for score in model.scores],
-            model.accuracy,
+            _spread(model),
             aside=_is_blind(result, model),
         )
         for position, model in ((at, result.models[at]) for at in positions)
     ]
-    heading = f"{title}\naccuracy on {result.judged_rows:,} test rows{left_out}"
-    return Drawing("test-accuracy", "Test accuracy of all models", model_accuracies(rows, heading, "test accuracy"))
+    heading = f"{title}\naccuracy on {result.judged_rows:,} test rows{left_out}: means, 95 % intervals, a dot a seed"
+    return Drawing("test-accuracy", "Test accuracy of all models", ranked(rows, heading, "test accuracy"))
 
 
 def _role(model: Scored) -> str:
@@ -88,39 +197,6 @@ def _role(model: Scored) -> str:
 def _is_blind(result: SweepResult, model: Scored) -> bool:
     """Whether a baseline does no better than always answering one class."""
     return model.role is ModelRole.BASELINE and model.accuracy.estimate <= result.majority
-
-
-def _summary(result: SweepResult, title: str) -> Drawing:
-    """All configurations with their seeds, those of grids in order, else the best first.
-
-    Baselines are lines where they were asked about the same rows.
-    """
-    from lib.figures.intervals import BaselineLine, SummaryRow, axis_summary
-
-    positions, left_out = _best(result, range(len(result.configurations)), _ROWS)
-    if any(each.searched for each in result.configurations):
-        positions = sorted(positions, key=lambda position: result.configurations[position].rank)
-    rows = []
-    for position in positions:
-        each = result.configurations[position]
-        halved = f" · {endings(each.trials)}" if each.halved else ""
-        rows.append(
-            SummaryRow(
-                each.variant,
-                configuration_name(result, position, variant=False) + halved,
-                [trial.best_validation_loss for trial in each.trials],
-                [trial.best_validation_accuracy for trial in each.trials],
-            )
-        )
-    lines = [
-        BaselineLine(
-            model_name(result, position), model.scores[0].measures["accuracy"], model.scores[0].measures["loss"]
-        )
-        for position, model in enumerate(result.models)
-        if model.role is ModelRole.BASELINE and result.judged_on is Rows.VALIDATION
-    ]
-    figure = axis_summary(rows, "configuration", f"{title}{left_out}", lines, result.overlap)
-    return Drawing("summary", "All configurations with their seeds", figure)
 
 
 def _training(result: SweepResult, title: str) -> Iterator[Drawing]:

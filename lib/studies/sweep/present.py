@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from lib.evaluation.intervals import Difference, p_words
+from lib.evaluation.intervals import Difference, Interval, p_words
 from lib.evaluation.measures import measure_named
 from lib.mlp.labels import params
 from lib.studies.presentation import Presentation, Rows, Section, escaped, table
 from lib.studies.study import Record
-from lib.studies.sweep.result import Lead, ModelRole, Outcome, SweepResult
+from lib.studies.sweep.result import Lead, ModelRole, Outcome, SweepResult, Weights
 from lib.studies.sweep.runs import runs_below, study_run
 from lib.studies.sweep.words import (
     OUTCOMES,
@@ -17,6 +17,7 @@ from lib.studies.sweep.words import (
     budget_words,
     configuration_name,
     in_order,
+    interval_words,
     is_random,
     model_name,
     plain_value,
@@ -25,6 +26,7 @@ from lib.studies.sweep.words import (
     score_words,
     seconds_words,
     settings_words,
+    test_words,
     verdict_words,
 )
 
@@ -53,17 +55,23 @@ def present(record: Record[SweepResult]) -> Presentation:
         runs=runs_below(record),
         input=shown_input,
         tested=tuple(_tested(result)) if len(result.models) > 1 else (),
+        random_weights=any(each.weights is Weights.RANDOM for each in result.representations),
     )
 
 
 def headline(result: SweepResult) -> str:
     """The best configuration, its accuracy with its interval, and whether it is significantly better than the others."""
-    name = configuration_name(result, result.best) + (" (RANDOM weights)" if is_random(result) else "")
+    best = result.configurations[result.best]
+    name = f"{best.variant} #{best.number}" if best.searched else configuration_name(result, result.best)
+    name += " (RANDOM weights)" if is_random(result) else ""
     verdict = verdict_words(result)
     if result.judged_on is Rows.TEST:
-        return f"{name}: test accuracy {_score(result, result.chosen)}; on validation rows {verdict}"
-    final = result.estimate(result.configurations[result.best].trials, "final_validation_accuracy")
-    return f"{name}: validation accuracy {score_words(final)}; {verdict}"
+        score = interval_words(result.models[result.chosen].with_both)
+        return f"{name}: test accuracy {score}; on validation rows {verdict}"
+    final = result.estimate(best.trials, "final_validation_accuracy")
+    if final.low is None or final.high is None:
+        return f"{name}: validation accuracy {final.mean:.3f}; {verdict}"
+    return f"{name}: validation accuracy {interval_words(Interval(final.mean, final.low, final.high))}; {verdict}"
 
 
 def _tested(result: SweepResult) -> Iterator[str]:
@@ -182,9 +190,8 @@ def _models(result: SweepResult) -> str:
             ]
         )
     more = [f"The best {_ROWS} of {len(result.models):,} models; all are in `models.csv`."]
-    test = "McNemar's exact test" if result.groups is None else "an exact sign-flip test over groups of rows"
     over_rows = "Wilson's" if result.groups is None else f"a bootstrap's over {result.groups:,} groups of rows"
-    note = f"Intervals over rows are {over_rows}. Leads of first seeds are tested by {test} with Holm's correction."
+    note = f"Intervals over rows are {over_rows}. Leads of first seeds are tested by {test_words(result)}."
     majority = f"Always answering the most frequent class would score {result.majority:.4f}."
     return "\n\n".join([f"{how} {majority}", table(head, lines), *(more if len(result.models) > _ROWS else []), note])
 

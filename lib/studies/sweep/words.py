@@ -25,7 +25,7 @@ from lib.studies.sweep.result import (
     Verdict,
     Weights,
 )
-from lib.text import listed
+from lib.text import counted, listed
 
 OUTCOMES = {
     Outcome.AHEAD: "significantly better",
@@ -37,8 +37,7 @@ _NAMED = 12
 """Trials, models and variants that warnings name one by one, at most."""
 
 _VERDICTS = {
-    Verdict.SIGNIFICANT: "significantly the best",
-    Verdict.NOT_SIGNIFICANT: "not significantly the best",
+    Verdict.SIGNIFICANT: "significantly better than all others",
     Verdict.ONE_SEED: "the best with one seed, untested",
     Verdict.ONLY: "the only configuration",
     Verdict.NOT_FINITE: "no configuration's figures are finite with every seed",
@@ -52,6 +51,11 @@ def score_words(over: Estimate, rows: Interval | None = None) -> str:
     if rows is None:
         return f"{over.mean:.3f}, one seed"
     return f"{rows.estimate:.3f} (95 % interval over rows {rows.low:.3f} to {rows.high:.3f}, one seed)"
+
+
+def interval_words(of: Interval) -> str:
+    """A score with three digits and its 95 % interval: "0.972 (0.969 to 0.975)"."""
+    return f"{of.estimate:.3f} ({of.low:.3f} to {of.high:.3f})"
 
 
 def configuration_name(result: SweepResult, position: int, *, variant: bool = True) -> str:
@@ -152,9 +156,18 @@ def is_random(result: SweepResult) -> bool:
     return result.representations[0].weights is Weights.RANDOM
 
 
+def test_words(result: SweepResult) -> str:
+    """How two models are compared on the same rows."""
+    test = "McNemar's exact test" if result.groups is None else "an exact sign-flip test over groups of rows"
+    return f"{test} with Holm's correction"
+
+
 def verdict_words(result: SweepResult) -> str:
     """Whether the best configuration is significantly better than the others."""
     of = result.judgement
+    if of.verdict is Verdict.NOT_SIGNIFICANT:
+        tied = sum(rival.difference is None or not rival.difference.significant for rival in of.rivals)
+        return f"{tied:,} of {counted(len(of.rivals), 'other')} not significantly worse"
     only = of.verdict is Verdict.ONLY and of.rivals
     return f"{_VERDICTS[of.verdict]}{' whose figures are finite with every seed' if only else ''}"
 

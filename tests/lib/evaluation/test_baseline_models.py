@@ -9,6 +9,7 @@ from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
+from sklearn.neural_network import MLPClassifier
 
 from lib.evaluation import baselines, neighbours
 from lib.evaluation.baselines import (
@@ -52,6 +53,22 @@ def test_learn_the_same_rows(data, name, least):
     assert answer.probabilities.sum(axis=1) == pytest.approx(np.ones(100), abs=1e-5)
     assert (answer.probabilities.argmax(axis=1) == data.y_validation).mean() > least
     assert answer.seconds > 0
+
+
+@pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
+@pytest.mark.parametrize("classes", [2, 3])
+def test_a_baseline_has_as_many_weights_as_scikit_learn_gives_it(data, classes):
+    rows = data.y_train < classes
+    X, y = data.X_train[rows], data.y_train[rows]
+    linear = LogisticRegression().fit(X, y)
+    network = MLPClassifier(TRIAL.hidden, max_iter=1).fit(X, y)
+    weights = {
+        "logistic": linear.coef_.size + linear.intercept_.size,
+        "sklearn-mlp": sum(each.size for each in (*network.coefs_, *network.intercepts_)),
+        "knn": None,
+        "majority": None,
+    }
+    assert {name: each.parameters(64, classes, TRIAL) for name, each in BASELINES.items()} == weights
 
 
 def test_only_scikit_learn_s_network_depends_on_the_trial(data):

@@ -1,79 +1,123 @@
-"""Configurations and models in rows: what stands beside them, and where an axis ends."""
+"""Scores in rows and along a setting: what is drawn of each, what is written, and where an axis ends."""
 
 from __future__ import annotations
 
 import math
 
-from lib.evaluation.intervals import over_seeds, wilson
-from lib.figures.intervals import BaselineLine, ModelRow, SummaryRow, axis_summary, model_accuracies
+import numpy as np
+import pytest
+
+from lib.figures.axis_window import Window
+from lib.figures.intervals import Level, Row, Series, Spread, along, ranked
+from lib.figures.style import HOVER
+from lib.figures.vector import svg_bytes
 
 
-def test_the_summary_s_rows_have_mean_deviation_and_interval():
-    losses, accuracies = [0.5, 0.6, 0.7], [0.8, 0.8, 0.9]
-    figure = axis_summary([SummaryRow("a", "x", losses, accuracies)], "axis", "Title")
-    assert [axis.texts[0].get_text() for axis in figure.axes] == [over_seeds(v).words for v in (losses, accuracies)]
-    lost = axis_summary([SummaryRow("a", "x", [0.5, math.nan, 0.7], accuracies)], "axis", "Title")
-    assert lost.axes[0].texts[0].get_text() == "not finite"
+def row(name: str, values: list[float], low: float | None = None, high: float | None = None, **more) -> Row:
+    return Row("network", name, Spread(values, low, high), **more)
 
 
-def test_of_one_seed_there_is_no_interval_and_the_title_says_so():
-    figure = axis_summary([SummaryRow("a", "x", [0.5], [0.8])], "axis", "Title")
-    assert [axis.texts[0].get_text() for axis in figure.axes] == ["0.5000", "0.8000"]
-    assert "one seed, no interval" in figure.get_suptitle()
+def marks(axis, marker: str) -> list[tuple[float, float]]:
+    return [(*line.get_xdata(), *line.get_ydata()) for line in axis.lines if line.get_marker() == marker]
+
+
+def test_a_row_has_its_seeds_its_mean_and_its_interval_drawn_and_in_words():
+    (axis,) = ranked([row("relu", [0.90, 0.92, 0.94], 0.87, 0.97), row("tanh", [0.8])], "Title", "accuracy").axes
+    assert [text.get_text() for text in axis.texts] == ["0.920 (0.870 to 0.970)", "0.800"]
+    assert [tick.get_text() for tick in axis.get_yticklabels()] == ["tanh", "relu"][::-1]
+    assert marks(axis, "o") == [(pytest.approx(0.92), 1), (0.8, 0)]
+    assert [tuple(line.get_xdata()) for line in axis.lines if len(line.get_xdata()) == 2] == [(0.87, 0.97)]
+    assert np.asarray(axis.collections[0].get_offsets()).tolist() == [[0.90, 1], [0.92, 1], [0.94, 1]]
+
+
+def test_a_row_that_is_not_finite_says_so():
+    (axis,) = ranked([row("lost", [0.5, math.nan, 0.7]), row("kept", [0.5, 0.6])], "Title", "accuracy").axes
+    assert axis.texts[0].get_text() == "not finite"
 
 
 def test_one_poor_row_does_not_squash_the_others_and_stands_as_an_arrow():
-    good = [SummaryRow("a", "x", [0.1 + i / 200, 0.11, 0.12], [0.95 + i / 1000, 0.951, 0.952]) for i in range(9)]
-    poor = SummaryRow("a", "x", [0.4, 3.4, 1.0], [0.2, 0.3, 0.2])
-    losses, accuracies = axis_summary([*good, poor], "axis", "Title").axes
-    assert losses.get_xscale() == "log"
-    assert 0.01 < losses.get_xlim()[0] < 0.1
-    assert losses.get_xlim()[1] > 3.4
-    assert "logarithmic; arrow: goes on beyond the axis" in losses.get_xlabel()
-    assert accuracies.get_xlim()[0] > 0.9
-    arrows = [(line.get_marker(), *line.get_ydata()) for line in accuracies.lines if line.get_marker() in ("<", ">")]
-    assert arrows == [("<", 0)]
-    alike = axis_summary(good, "axis", "Title").axes[0]
-    assert alike.get_xscale() == "linear"
-    assert alike.get_xlabel() == "best validation cross-entropy (nats)"
+    good = [row(f"{i}", [0.95 + i / 1000, 0.951, 0.952]) for i in range(9)]
+    (axis,) = ranked([*good, row("poor", [0.2, 0.3, 0.2])], "Title", "accuracy").axes
+    assert axis.get_xlim()[0] > 0.9
+    assert marks(axis, "<") == [(axis.get_xlim()[0], 0)]
+    assert axis.get_xlabel() == "accuracy\narrow: goes on beyond the axis"
+    assert ranked(good, "Title", "accuracy").axes[0].get_xlabel() == "accuracy"
 
 
-def test_more_variants_than_colours_are_drawn():
-    rows = [SummaryRow(f"variant {index}", "x", [0.5, 0.6], [0.8, 0.9]) for index in range(12)]
-    names = [tick.get_text() for tick in axis_summary(rows, "axis", "Title").axes[0].get_yticklabels()]
-    assert names[0] == "variant 0: x"
-
-
-class TestBaselineLines:
-    row = SummaryRow("a", "x", [0.5, 0.6], [0.8, 0.9])
-
-    def test_a_baseline_that_is_near_is_a_line_and_one_far_off_is_named_only(self):
-        lines = [BaselineLine("near", 0.85, 0.55), BaselineLine("far", 0.1, 2.3)]
-        figure, plain = axis_summary([self.row], "axis", "Title", lines), axis_summary([self.row], "axis", "Title")
-        for axis, bare, value in zip(figure.axes, plain.axes, (0.55, 0.85), strict=True):
-            assert len(axis.lines) == len(bare.lines) + 1
-            assert set(axis.lines[-1].get_xdata()) == {value}
-        legend = figure.legends[0]
-        assert [text.get_text() for text in legend.get_texts()] == [
-            "near: loss 0.55, accuracy 0.85",
-            "far: loss 2.3, accuracy 0.1",
-        ]
-
-    def test_the_axis_grows_to_a_baseline_a_little_way_off(self):
-        figure = axis_summary([self.row], "axis", "Title", [BaselineLine("below", 0.72, 0.55)])
-        assert figure.axes[1].get_xlim()[0] < 0.72
-
-
-def test_a_model_of_one_seed_has_its_interval_over_rows_and_one_of_several_that_over_seeds():
-    rows = [
-        ModelRow("network", "best", [0.90, 0.92, 0.91], wilson(90, 100)),
-        ModelRow("baseline", "majority", [0.6], wilson(60, 100)),
+def test_a_row_aside_does_not_widen_the_axis():
+    rows = [row("a", [0.9, 0.91]), row("b", [0.92, 0.9])]
+    ends = [
+        ranked([*rows, row("blind", [0.84], aside=aside)], "T", "accuracy").axes[0].get_xlim()[0]
+        for aside in (True, False)
     ]
-    figure = model_accuracies(rows, "Title")
-    first, second = (text.get_text() for text in figure.axes[0].texts)
-    interval = wilson(60, 100)
-    assert first == over_seeds([0.90, 0.92, 0.91]).words
-    assert second == f"0.6000 ({interval.low:.4f} to {interval.high:.4f})"
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["network", "baseline"]
-    assert figure.axes[0].get_xlabel().startswith("test accuracy")
-    assert figure.axes[0].get_xlim()[0] < 0.6
+    assert ends[1] < 0.84 < ends[0]
+
+
+def test_groups_have_a_colour_and_a_key_each_and_more_groups_than_colours_are_drawn():
+    rows = [Row(f"variant {index}", "x", Spread([0.8, 0.9], 0.7, 1.0)) for index in range(12)]
+    figure = ranked(rows, "Title", "accuracy")
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == [each.group for each in rows]
+    assert ranked(rows[:1], "Title", "accuracy").legends == []
+
+
+@pytest.mark.parametrize("drawn", ["rows", "along"])
+def test_a_baseline_that_is_near_is_a_line_and_one_far_off_is_named_only(drawn):
+    levels = [Level("near", 0.85), Level("far", 0.1)]
+    spread = Spread([0.8, 0.9], 0.75, 0.95)
+    if drawn == "rows":
+        figure, bare = (ranked([row("a", [0.8, 0.9], 0.75, 0.95)], "T", "accuracy", each) for each in (levels, ()))
+    else:
+        series = [Series("network", [1, 10], [spread, spread])]
+        figure, bare = (along(series, None, "T", "rate", "accuracy", each) for each in (levels, ()))
+    (axis,), (plain,) = figure.axes, bare.axes
+    assert len(axis.lines) == len(plain.lines) + 1
+    data = axis.lines[-1].get_xdata() if drawn == "rows" else axis.lines[-1].get_ydata()
+    assert set(data) == {0.85}
+    names = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert names[-2:] == ["near: 0.850", "far: 0.100"]
+
+
+def test_along_numbers_means_are_a_line_in_a_band_and_every_seed_is_a_dot():
+    spreads = [Spread([0.7, 0.8], 0.6, 0.9), Spread([0.85, 0.95], 0.8, 1.0)]
+    (axis,) = along([Series("sgd", [0.01, 0.1], spreads)], None, "T", "learning rate", "accuracy", log=True).axes
+    assert axis.get_xscale() == "log"
+    assert [tick.get_text() for tick in axis.get_xticklabels()] == ["0.01", "0.1"]
+    assert axis.lines[0].get_xydata().tolist() == [[0.01, pytest.approx(0.75)], [0.1, pytest.approx(0.9)]]
+    band, *dots = axis.collections
+    assert {tuple(point) for point in band.get_paths()[0].vertices.tolist()} == {
+        (0.01, 0.6),
+        (0.01, 0.9),
+        (0.1, 0.8),
+        (0.1, 1.0),
+    }
+    assert [np.asarray(each.get_offsets())[:, 1].tolist() for each in dots] == [[0.7, 0.8], [0.85, 0.95]]
+
+
+def test_words_have_no_order_and_no_line_between_them_and_a_baseline_at_the_same_settings_is_hollow():
+    spreads = [Spread([0.8, 0.9], 0.7, 1.0), Spread([0.85, 0.95], 0.8, 1.0)]
+    series = [Series("network", [0, 1], spreads), Series("theirs", [0, 1], spreads, hollow=True)]
+    figure = along(series, [(0, "relu"), (1, "tanh")], "T", "activation", "accuracy")
+    (axis,) = figure.axes
+    assert [tick.get_text() for tick in axis.get_xticklabels()] == ["relu", "tanh"]
+    assert all(len(set(line.get_xdata())) == 1 for line in axis.lines)
+    assert len({x for x, _ in marks(axis, "o")}) == 4  # side by side
+    hollow = [line.get_markerfacecolor() != line.get_color() for line in axis.lines if line.get_marker() == "o"]
+    assert hollow == [False, False, True, True]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["network", "theirs"]
+
+
+def test_a_score_far_below_is_an_arrow_with_its_value():
+    spreads = [Spread([0.95 + place / 1000], None, None) for place in range(6)] + [Spread([0.1], None, None)]
+    (axis,) = along([Series("a", list(range(7)), spreads)], None, "T", "x", "accuracy").axes
+    assert marks(axis, "v") == [(6, axis.get_ylim()[0])]
+    assert [text.get_text() for text in axis.texts] == ["0.10"]
+
+
+def test_what_is_drawn_says_its_value_when_it_is_pointed_at():
+    figure = ranked([row("price in $ <b>", [0.90, 0.92], 0.87, 0.97)], "Title", "accuracy")
+    text = svg_bytes(figure).decode()
+    assert f'id="{HOVER}price in $ &lt;b&gt;: 0.910 (0.870 to 0.970)"' in text
+
+
+def test_a_window_without_values_is_that_of_shares():
+    assert Window.around([[]], []) == Window(0.0, 1.0)

@@ -11,7 +11,7 @@ import pytest
 
 from lib.figures.classes import class_distribution
 from lib.figures.images import sample_grid
-from lib.figures.intervals import SummaryRow, axis_summary
+from lib.figures.intervals import Row, Spread, ranked
 from lib.figures.matrix import confusion_matrix
 from lib.figures.plane import scatter
 from lib.figures.style import plain, plain_lines, shown
@@ -26,7 +26,7 @@ def pictures():
     yield scatter(np.eye(5, 2), np.arange(5), NAMES, "t", ("x", "y"))
     yield confusion_matrix(np.eye(5, dtype=np.int64), NAMES, "t")
     yield sample_grid([image] * 5, NAMES, "t")
-    yield axis_summary([SummaryRow("v", name, [0.5, 0.4], [0.8, 0.9]) for name in NAMES], "axis", "t")
+    yield ranked([Row("v", name, Spread([0.8, 0.9], 0.7, 1.0)) for name in NAMES], "t", "accuracy")
 
 
 @pytest.mark.parametrize("figure", list(pictures()), ids=["classes", "plane", "matrix", "images", "intervals"])

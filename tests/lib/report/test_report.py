@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import re
 import shutil
@@ -21,6 +22,8 @@ from lib.figures.plane import scatter
 from lib.figures.style import PALETTE
 from lib.graph import studies_of, summarise
 from lib.profile import is_built_in, load_profile
+from lib.reference import claims_named, judged_sections
+from lib.reference.words import case_words, verdict_words
 from lib.report import render, write_report
 from lib.report.markdown import body_html
 from lib.studies import study
@@ -69,7 +72,8 @@ class Hostile(Kind[HostileSettings, Result]):
             title="Map of <pets>",
             headline="60 rows & no <script>",
             question=self.question,
-            sections=(Section("", HOSTILE), Section("All <of> it", "long | *story*", folded=True)),
+            sections=(Section("", HOSTILE), Section("All <of> it", "long | *story*")),
+            random_weights=True,
             warnings=("read with <care>", *record.dataset.warnings),
             parent=RunNote(record.key, "t-SNE", {"rows": 60, "perplexity": 30.0, "seed": 7}),
             input="<raw> pixels",
@@ -133,15 +137,37 @@ def page(pipeline):
 
 
 def test_it_stands_alone_and_is_well_formed(page):
-    assert len(page.all("svg")) == 6
+    assert len(page.figures) == 6
     assert page.all("img") == []
 
 
-def test_a_folded_section_is_closed_below_its_heading(page, pipeline):
+def test_a_study_is_its_sentence_and_its_picture_and_the_rest_is_folded(page, pipeline, studies):
     assert all("open" not in attributes for _, attributes in page.all("details"))
     text = (pipeline.folder / "report.html").read_text()
-    assert "<summary><h4>All &lt;of&gt; it</h4></summary>" in text
-    assert "<summary><h2>" not in text  # the run's own sections are open
+    for name, record in studies.items():
+        article = text.partition(f'<article aria-labelledby="study-{name}">')[2].partition("</article>")[0]
+        shown, _, fold = article.partition('<details class="fold">')
+        assert shown.count("<figure>") == 1
+        assert shown.count("<table") == 0
+        assert fold.count("<figure>") == len(record.figures) - 1
+        assert fold.count('<details class="table">') == len(record.tables)
+    assert "<h4>All &lt;of&gt; it</h4>" in fold
+
+
+def test_a_table_can_be_taken_as_the_file_that_it_is(page, hostile):
+    links = [attributes for _, attributes in page.all("a") if attributes.get("download") == "points.csv"]
+    (content,) = [base64.b64decode(each["href"].partition(",")[2]) for each in links]
+    assert content == (hostile.folder / "tables" / "points.csv").read_bytes()
+
+
+def test_warnings_are_chips_that_lead_to_their_place(pipeline, studies):
+    chips = re.findall(r'<a class="chip [a-z]+" href="([^"]*)">([^<]*)</a>', render(pipeline, studies))
+    assert chips == [
+        ("#study-hostile", "random weights"),
+        ("#data", "pets: 1 warning"),
+        ("#warnings-hostile", "hostile: 1 warning"),
+    ]
+    assert '<span class="chip good">no warnings</span>' in render(pipeline, {"exploration": studies["exploration"]})
 
 
 def test_headings_within_a_section_go_on_from_its_own():
@@ -165,37 +191,40 @@ def test_it_says_what_the_records_say(page, pipeline, studies):
     for record in studies.values():
         shown = record.present()
         for words in (
-            shown.title, shown.question, shown.headline, record.key, record.dataset.digest, record.dataset.origin,
+            shown.title, f"{shown.headline}.", record.key, record.dataset.digest, record.dataset.origin,
         ):  # fmt: skip
             assert words in page.words
     assert "5,000 train" in page.words
-    assert "What was understood of pets before anything was computed:" in page.words
+    assert "What was understood of pets before anything was computed" in page.words
+    assert Hostile.question in page.words
     assert all(line in page.words for line in UNDERSTOOD.lines())
     assert "Input: <raw> pixels." in page.words
     for name in ("commit", "machine", "python", "numpy", "torch", "prefect"):
         assert pipeline.made[name] in page.words
 
 
-def test_a_study_s_warnings_have_its_name_and_the_data_s_stand_once(page, pipeline, studies):
-    for words in ("a <warning>", "hostile: read with <care>"):
+def test_a_study_s_warnings_stand_with_it_and_the_data_s_once(page, pipeline, studies):
+    for words in ("a <warning>", "read with <care>"):
         assert page.words.count(words) == 1
     again = dataclasses.replace(studies["hostile"], name="again")
     text = require_self_contained(render(pipeline, studies | {"again": again})).words
     assert text.count("a <warning>") == 1
-    assert "again: read with <care>" in text
+    assert text.count("read with <care>") == 2
 
 
 def test_a_whole_run_s_studies_stand_in_the_graph_s_order_with_what_the_run_says_of_claims(small_run):
     page = require_self_contained(render(small_run.record, small_run.records))
     titles = [attributes["id"] for tag, attributes in page.all("h3") if "id" in attributes]
     assert titles == [f"study-{node.name}" for node in small_run.profile.graph.recorded]
-    headings = [data for tag, data in page.text if tag == "h2"]
-    assert headings[0] == "Results"
-    for section in small_run.record.present().sections:
-        assert section.heading in headings
-    assert len(small_run.record.present().sections) > 1
-    classifier = small_run.records["classifier"].present()
-    assert f"{classifier.title}: {classifier.headline}." in page.words  # it is the one that is promoted
+    assert [data for tag, data in page.text if tag == "h2"] == [
+        "Results", "Claims", "Studies", "Data", "Repeat",
+    ]  # fmt: skip
+    for section in judged_sections(small_run.record.result.judged)[1:]:
+        assert section.heading in page.words
+    for finding in small_run.record.result.judged.findings:
+        claim = claims_named("reference-study").claim(finding.claim)
+        for words in (claim.question, claim.claimed or "no claim", verdict_words(finding), case_words(finding)):
+            assert words in page.words
     assert "learning_rate: - 0.001 - 0.01" in page.words
     assert "features of fc8" in page.words
 
@@ -203,12 +232,12 @@ def test_a_whole_run_s_studies_stand_in_the_graph_s_order_with_what_the_run_says
 def test_text_of_the_records_stays_text(page):
     assert "<script>alert(1)</script> <b>bold</b>" in page.words
     assert "javascript" not in str(page.elements)
-    links = [attributes["href"] for _, attributes in page.all("a") if "#" not in attributes["href"]]
+    links = [each["href"] for _, each in page.all("a") if "#" not in each["href"] and "download" not in each]
     assert links == ["https://example.org/x.png", "https://example.org"]  # a picture elsewhere is a link to it
 
 
 def test_every_figure_says_what_it_shows(page):
-    words = [attributes["aria-label"] for _, attributes in page.all("svg")]
+    words = [attributes["aria-label"] for attributes in page.figures]
     assert words[3].startswith(
         "Curves lines: mean of 3 seeds; bands: 95 % interval of the mean. relu: cross-entropy (nats)"
     )
@@ -239,7 +268,7 @@ def test_black_and_white_follow_the_page_but_not_on_a_picture(page):
     assert not [style for style in drawn if "#000000" in style or "#ffffff" in style]
     for index in (0, 1, 2, 3, 4, 5, 6):
         assert sum(f"fill: var(--c{index}" in style for style in drawn) >= 7, index  # a class of the scatter
-    assert {attributes["fill"] for _, attributes in page.all("svg")} == {"currentColor"}
+    assert {attributes["fill"] for attributes in page.figures} == {"currentColor"}
     assert sum("fill" not in style.replace("fill-opacity", "") for style in drawn) >= 7  # the black class has none
 
 
@@ -271,7 +300,7 @@ def test_text_stands_out_from_what_it_lies_on(scheme):
     of = colours(resources.files("lib.report").joinpath("style.css").read_text(), scheme)
     for text, ground in (
         ("text", "paper"), ("muted", "paper"), ("link", "paper"), ("text", "raised"), ("muted", "raised"),
-        ("link", "raised"), ("care-text", "care"),
+        ("link", "raised"), ("care-text", "care"), ("good-text", "good"), ("bad-text", "bad"), ("paper", "link"),
     ):  # fmt: skip
         assert contrast(of[f"--{text}"], of[f"--{ground}"]) >= 4.5, (text, ground)
     if scheme == "dark":
@@ -285,7 +314,9 @@ def test_contrast_is_wcag_s():
 
 def test_the_settings_in_it_run_it_again(small, pipeline, tmp_path):
     text = render(pipeline, {})
-    shown = re.search(r"<summary>profile.yaml</summary>\s*<pre[^>]*><code>(.*?)</code>", text, re.DOTALL)[1]
+    shown = re.search(r"<summary>All settings: profile.yaml</summary>.*?<pre[^>]*><code>(.*?)</code>", text, re.DOTALL)[
+        1
+    ]
     file = tmp_path / "profile.yaml"
     file.write_text(shown.replace("&#39;", "'").replace("&#34;", '"').replace("&gt;", ">").replace("&amp;", "&"))
     assert load_profile(file=file, environment={}) == small

@@ -60,7 +60,7 @@ def test_the_figures_and_the_table_are_there(digits):
 
 def test_what_is_shown_says_how_many_of_what(digits):
     shown = digits.present()
-    assert shown.headline.startswith("1,797 images, 10 classes, ")
+    assert shown.headline == "1,797 images, 10 classes of 174 to 183 images"
     assert "all images are 8x8 in grey" in shown.sections[0].body
     assert shown.parent.metrics["explained_variance_2d"] == pytest.approx(sum(digits.result.explained_variance))
 

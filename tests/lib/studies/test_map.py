@@ -71,7 +71,11 @@ def test_the_record_is_read_again_as_it_was_made_and_says_what_was_mapped(record
     record = records[1]
     assert open_record(record.folder) == record
     shown = record.present()
-    assert shown.headline == f"120 training rows, Kullback-Leibler divergence {record.result.divergence:.3f}"
+    result = record.result
+    away, labels = cdist(result.points, result.points), np.array(result.labels)
+    np.fill_diagonal(away, np.inf)
+    share = (labels[away.argmin(axis=1)] == labels).mean()
+    assert shown.headline == f"of 120 training images, {share:.1%} lie nearest to one of their own class"
     assert shown.parent.metrics == {"kl_divergence": record.result.divergence}
     assert [figure.file for figure in record.figures] == ["map.svg"]
 

@@ -13,12 +13,14 @@ from sklearn.preprocessing import StandardScaler
 from lib.errors import ConfigError
 from lib.evaluation.intervals import Interval
 from lib.figures.scaling import Line, scaling_curves
-from lib.graph import check_graph, ready_node
+from lib.graph import check_graph, leaderboard, ready_node
 from lib.mlp.training import TrialData, train
 from lib.mlp.trial import Trial
 from lib.places import Places
 from lib.profile import parse_profile
 from lib.studies import scaling
+from lib.studies.entry import ModelKind, Standing
+from lib.studies.presentation import Rows
 from lib.studies.record import open_record
 from lib.studies.scaling import ScalingResult, ScalingSettings, drawn, sizes_of
 from lib.studies.study import Record
@@ -95,6 +97,16 @@ def test_the_record_has_a_picture_tables_runs_and_a_headline(record):
     assert "with all 1,350" in shown.headline
     assert [run.name for run in shown.runs] == ["linear", "k nearest neighbours"]
     assert [point["epoch"] for point in shown.runs[0].history] == [10, 50, 200, 1350]
+
+
+def test_each_curve_s_last_point_stands_on_the_leaderboard(record):
+    entries = leaderboard({"curve": record})
+    assert {entry.model for entry in entries} == {"linear probe", "k nearest neighbours"}
+    for entry in entries:
+        curve = next(each for each in record.result.curves if each.baseline == (entry.kind is ModelKind.BASELINE))
+        assert (entry.score, entry.seeds) == (curve.sizes[-1].accuracy, curve.sizes[-1].accuracies)
+        assert (entry.rows, entry.count, entry.standing) == (Rows.TEST, record.result.test_rows, Standing.NOT_COMPARED)
+        assert entry.parameters == (None if curve.baseline else 64 * 10 + 10)
 
 
 def test_another_input_is_worth_images_of_the_first(tmp_path):

@@ -14,6 +14,7 @@ from lib.figures.vector import describe
 from lib.studies.study import Drawing, Record, Study, Table
 from lib.studies.sweep.draw import draw
 from lib.studies.sweep.predictions import read_predictions
+from lib.studies.sweep.result import ModelRole
 from lib.studies.sweep.tables import tables
 from lib.studies.sweep.words import configuration_name, model_name
 from tests.shown_sweeps import shown_sweep
@@ -39,10 +40,10 @@ def rows(record: Record, name: str) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_a_tested_sweep_has_every_figure_the_accuracies_first(tested):
+def test_a_tested_sweep_has_every_figure_the_scores_first(tested):
     assert [each.file.removesuffix(".svg") for each in tested.figures] == [
+        "scores",
         "test-accuracy",
-        "summary",
         "loss-curves-linear",
         "loss-curves-mlp",
         "error-curves",
@@ -58,24 +59,53 @@ def test_a_tested_sweep_has_every_figure_the_accuracies_first(tested):
 
 def test_a_searched_sweep_begins_with_all_configurations(searched):
     names = [each.file.removesuffix(".svg") for each in searched.figures]
-    assert names[0] == "summary"
+    assert names[0] == "scores"
     assert not {"test-accuracy", "error-curves"} & set(names)
 
 
-def test_the_first_figure_shows_every_model_with_its_accuracy(tested, figures):
+def test_along_an_axis_each_value_s_winner_has_its_test_scores_beside_the_baselines(tested, figures):
+    result = tested.result
+    (axis,) = figures["tested"]["scores"].figure.axes
+    assert [tick.get_text() for tick in axis.get_xticklabels()] == ["0.03", "0.3"]
+    assert (axis.get_xscale(), axis.get_xlabel(), axis.get_ylabel()) == ("log", "learning rate", "test accuracy")
+    network = axis.lines[0].get_xydata()
+    winners = {
+        result.configurations[model.configuration].trial.learning_rate: np.mean(
+            [score.measures["accuracy"] for score in model.scores]
+        )
+        for model in result.models
+        if model.role is ModelRole.WINNER
+    }
+    assert dict(network.tolist()) == pytest.approx(winners)
+    legend = [text.get_text() for text in figures["tested"]["scores"].figure.legends[0].get_texts()]
+    assert legend[:2] == ["network", "scikit-learn MLPClassifier"]
+    assert [words.partition(":")[0] for words in legend[2:]] == ["majority class", "logistic regression"]
+
+
+def test_of_several_settings_the_best_configurations_are_ranked_with_their_validation_scores(searched, figures):
+    result = searched.result
+    (axis,) = figures["searched"]["scores"].figure.axes
+    names = [tick.get_text() for tick in axis.get_yticklabels()]
+    best = sorted(result.configurations, key=lambda each: each.rank)
+    assert [name.partition(" ")[0] for name in names] == [f"#{each.number}" for each in best]
+    seeds = [trial.final_validation_accuracy for trial in best[0].trials]
+    assert axis.texts[0].get_text().startswith(f"{np.mean(seeds):.3f}")
+
+
+def test_a_figure_shows_every_tested_model_with_its_accuracy(tested, figures):
     result = tested.result
     words = describe(figures["tested"]["test-accuracy"].figure)
     for position in range(len(result.models)):
         assert model_name(result, position) in words
     accuracies = [score.measures["accuracy"] for score in result.models[result.chosen].scores]
-    low, high = stats.t.interval(0.95, 2, np.mean(accuracies), stats.sem(accuracies))
-    assert f"{np.mean(accuracies):.4f} ± {np.std(accuracies, ddof=1):.4f} ({low:.4f} to {min(high, 1):.4f})" in words
+    of = result.models[result.chosen].with_both
+    assert f"{np.mean(accuracies):.3f} ({of.low:.3f} to {of.high:.3f})" in words
 
 
 def test_baselines_are_lines_beside_configurations_judged_by_the_same_rows(figures):
-    picture = figures["searched"]["summary"].figure
+    picture = figures["searched"]["scores"].figure
     legend = [text.get_text() for text in picture.legends[0].get_texts()]
-    assert [words.partition(":")[0] for words in legend] == ["majority class", "logistic regression"]
+    assert [words.partition(":")[0] for words in legend][-2:] == ["majority class", "logistic regression"]
 
 
 @pytest.mark.parametrize("name", ["tested", "searched", "heads"])

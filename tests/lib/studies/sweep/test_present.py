@@ -9,7 +9,6 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from markdown_it import MarkdownIt
-from scipy import stats
 
 from lib.evaluation.checks import Learned
 from lib.evaluation.intervals import paired_difference
@@ -62,18 +61,17 @@ def test_the_headline_is_a_sentence_with_the_interval_on_test_rows_and_the_verdi
     result = tested.result
     headline = tested.present().headline
     accuracies = [score.measures["accuracy"] for score in result.models[result.chosen].scores]
-    low, high = stats.t.interval(0.95, 2, np.mean(accuracies), stats.sem(accuracies))
-    assert (
-        f": test accuracy {np.mean(accuracies):.3f} (95 % interval {low:.3f} to {min(high, 1):.3f}, 3 seeds);"
-        in headline
-    )
+    of = result.models[result.chosen].with_both
+    assert f": test accuracy {np.mean(accuracies):.3f} ({of.low:.3f} to {of.high:.3f});" in headline
     assert headline.endswith(f"on validation rows {verdict_words(result)}")
     assert len(headline.split()) <= 25
 
 
 def test_an_untested_sweep_s_headline_is_of_validation_rows_and_its_baselines_are_qualified(searched):
-    assert "validation accuracy" in searched.present().headline
-    assert "test" not in searched.present().headline
+    headline = searched.present().headline
+    assert re.match(r"random #\d+: validation accuracy 0\.\d{3} \(0\.\d{3} to [01]\.\d{3}\); ", headline)
+    assert "test" not in headline
+    assert len(headline.split()) <= 25
     comparison = section(searched, "Comparison with baselines")
     assert "which favours it; baselines chose theirs on rows held out of training" in comparison
     head, *rows = rows_of(comparison)
@@ -224,6 +222,15 @@ def test_every_doubt_is_a_warning_that_names_what_it_is_about(doubt, tested):
     [warning] = remarks_words(result)
     about_models = doubt not in (Doubt.GROUPED_ROWS, Doubt.RANDOM_WEIGHTS, Doubt.NOTHING_LEARNED)
     assert (model_name(result, 2) in warning) is about_models
+
+
+def test_a_verdict_that_is_not_significant_counts_who_ties(tested):
+    even = paired_difference([0.9, 0.91, 0.93], [0.9, 0.92, 0.92])
+    ahead = paired_difference([0.9, 0.91, 0.93], [0.1, 0.11, 0.13])
+    rivals = [Rival(configuration=at, difference=each) for at, each in ((1, even), (2, ahead), (3, None))]
+    judged = Judgement(verdict=Verdict.NOT_SIGNIFICANT, rivals=tuple(rivals))
+    words = verdict_words(tested.result.model_copy(update={"judgement": judged}))
+    assert words == "2 of 3 others not significantly worse"
 
 
 @pytest.mark.parametrize("verdict", list(Verdict))

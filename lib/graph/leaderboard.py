@@ -1,0 +1,80 @@
+"""The leaderboard of a run: everything that its studies tested, the best first; numbers, and one sentence made of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from lib.studies.entry import Entry, ModelKind, Standing
+from lib.studies.presentation import Rows
+from lib.studies.study import Record, kind_named
+
+__all__ = ["Entry", "ModelKind", "Standing", "answer", "leaderboard", "same_rows"]
+
+_NAMED = 2
+"""Models that a sentence names, at most."""
+
+
+def leaderboard(records: Mapping[str, Record[Any]], main: str | None = None) -> list[Entry]:
+    """All models that were tested; where none was, those scored on validation rows.
+
+    Entries on the same rows stand together (`same_rows`), the highest score first; those on the rows of the study `main`,
+    which a run promotes, before all others.
+    """
+    every = [entry for record in records.values() for entry in kind_named(record.kind).entries(record)]
+    tested = [entry for entry in every if entry.rows is Rows.TEST] or every
+    places: dict[str, int] = {}
+    for entry in sorted(tested, key=lambda each: each.study != main):
+        places.setdefault(entry.digest, len(places))
+    return sorted(tested, key=lambda each: (places[each.digest], *_rank(each)))
+
+
+def same_rows(entries: Sequence[Entry]) -> Iterator[list[Entry]]:
+    """The entries of a leaderboard that are scored on the same rows, and so compare."""
+    for digest in dict.fromkeys(entry.digest for entry in entries):
+        yield [entry for entry in entries if entry.digest == digest]
+
+
+def answer(entries: Sequence[Entry]) -> str:
+    """What entries on the same rows say, in one sentence of at most 25 words: the best that was chosen, and who ties with it."""
+    best = next((each for each in entries if each.standing is Standing.CHOSEN), entries[0])
+    rivals = [each for each in entries if each.study == best.study and each is not best]
+    words = [f"{name_among(best, entries)}: {_score(best)}"]
+    for standing in (Standing.BETTER, Standing.NOT_SIGNIFICANT, Standing.WORSE):
+        of_standing = [each for each in rivals if each.standing is standing]
+        if of_standing and (standing is not Standing.WORSE or len(of_standing) == len(rivals)):
+            words.append(f"{_several(of_standing, entries)} {standing.value}")
+    if best.standing is not Standing.CHOSEN:
+        words.append("no difference was tested")
+    return f"{'; '.join(words)}."
+
+
+def name_among(entry: Entry, entries: Sequence[Entry]) -> str:
+    """A model in a sentence: its method, with its settings and input where others of these entries differ from it by them."""
+    alike = [each for each in entries if each.model == entry.model and each.study == entry.study]
+    settings = f" ({entry.settings})" if len({each.settings for each in alike}) > 1 and entry.settings else ""
+    return f"{entry.model}{settings}" + (f" on {entry.input}" if len({each.input for each in entries}) > 1 else "")
+
+
+def _score(entry: Entry) -> str:
+    of = entry.score
+    return f"{entry.rows.value} accuracy {of.estimate:.3f} ({of.low:.3f} to {of.high:.3f})"
+
+
+def _several(rivals: Sequence[Entry], entries: Sequence[Entry]) -> str:
+    """Some models as what a sentence is about: by their names, or of many how many they are."""
+    if len(rivals) == 1:
+        return f"{name_among(rivals[0], entries)} is"
+    if len({each.study for each in entries}) == 1 and len(rivals) == len(entries) - 1:
+        return f"all {len(rivals):,} others are"
+    return (
+        f"{len(rivals):,} others are"
+        if len(rivals) > _NAMED
+        else f"{' and '.join(name_among(each, entries) for each in rivals)} are"
+    )
+
+
+def _rank(entry: Entry) -> tuple[bool, float, bool]:
+    score = entry.score.estimate
+    return not math.isfinite(score), -score, entry.standing is not Standing.CHOSEN

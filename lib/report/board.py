@@ -1,0 +1,149 @@
+"""A run's leaderboard as tables that are forest plots: one for each set of rows that models were scored on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from lib.evaluation.intervals import Interval
+from lib.graph.leaderboard import Entry, ModelKind, Standing, answer, same_rows
+from lib.report.forest import Axis, drawn
+from lib.text import listed
+
+_FIRST = 12
+"""Lines that are shown at once."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """A model on the page. Of figures that are sorted by, `*_value` is the number itself."""
+
+    model: str
+    settings: str
+    study: str
+    input: str
+    random: bool
+    chosen: bool
+    score: str
+    score_value: float
+    picture: Markup
+    difference: str
+    difference_value: float | None
+    ends: str
+    standing: str
+    size: str
+    parameters: int | None
+    time: str
+    seconds: float | None
+
+
+@dataclass(frozen=True)
+class Board:
+    """The models scored on the same rows, the best first."""
+
+    title: str
+    answer: str
+    quantity: str
+    axis: Markup
+    first: Sequence[Line]
+    more: Sequence[Line]
+    studies: bool
+    """Whether they are of several studies."""
+    note: str
+
+
+def boards(entries: Sequence[Entry]) -> Iterator[Board]:
+    """A board for each set of rows, in the leaderboard's order."""
+    for group in same_rows(entries):
+        axis = Axis.of(
+            [[seed for seed in entry.seeds if math.isfinite(seed)] for entry in group], [entry.score for entry in group]
+        )
+        chosen = {entry.study: entry.score.estimate for entry in group if entry.standing is Standing.CHOSEN}
+        lines = [_line(entry, axis, chosen.get(entry.study)) for entry in group]
+        first = group[0]
+        yield Board(
+            title=f"{first.data}, {first.count:,} {first.rows.value} images",
+            answer=answer(group),
+            quantity=f"{first.rows.value} accuracy",
+            axis=axis.head(f"{first.rows.value} accuracy"),
+            first=lines[:_FIRST],
+            more=lines[_FIRST:],
+            studies=len({entry.study for entry in group}) > 1,
+            note=_note(group),
+        )
+
+
+def _note(group: Sequence[Entry]) -> str:
+    words = "Bars are 95 % intervals for other seeds and other images, small dots single seeds"
+    if any(entry.kind is ModelKind.BASELINE for entry in group):
+        words += ", hollow marks baselines"
+    if tests := list(dict.fromkeys(entry.test for entry in group if entry.test)):
+        words += f"; differences are of first seeds on the same images, by {listed(tests)}"
+    return f"{words}."
+
+
+def _line(entry: Entry, axis: Axis, chosen: float | None) -> Line:
+    score, of = entry.score, entry.difference
+    seeds = f", {len(entry.seeds)} seeds" if len(entry.seeds) > 1 else ""
+    finite = math.isfinite(score.estimate)
+    words = f"{entry.model}: {_interval(score)}{seeds}" if finite else f"{entry.model}: not finite"
+    return Line(
+        model=entry.model,
+        settings=entry.settings,
+        study=entry.study,
+        input=entry.input,
+        random=entry.random_weights,
+        chosen=entry.standing is Standing.CHOSEN,
+        score=f"{score.estimate:.3f}" if finite else "not finite",
+        score_value=score.estimate,
+        picture=drawn(axis, score, words, dots=entry.seeds, line=chosen, hollow=entry.kind is ModelKind.BASELINE),
+        difference="" if of is None else _signed(of.estimate),
+        difference_value=None if of is None else of.estimate,
+        ends="" if of is None else f"{_signed(of.low)} to {_signed(of.high)}",
+        standing="" if of is None else entry.standing.value,
+        size=_size(entry.parameters),
+        parameters=entry.parameters,
+        time=_time(entry.seconds),
+        seconds=entry.seconds,
+    )
+
+
+def _interval(of: Interval) -> str:
+    return f"{of.estimate:.3f} ({of.low:.3f} to {of.high:.3f})"
+
+
+def _signed(value: float) -> str:
+    """
+    >>> _signed(-0.0123), _signed(0.5), _signed(-0.0001)
+    ('−0.012', '+0.500', '0.000')
+    """
+    text = f"{abs(value):.3f}"
+    return text if float(text) == 0 else f"{'−' if value < 0 else '+'}{text}"
+
+
+def _size(parameters: int | None) -> str:
+    """
+    >>> _size(650), _size(657_922), _size(12_345_678), _size(None)
+    ('650', '658 k', '12.3 M', '–')
+    """
+    if parameters is None:
+        return "–"
+    for power, letter in ((1e6, "M"), (1e3, "k")):
+        if parameters >= power:
+            return f"{parameters / power:.3g} {letter}"
+    return f"{parameters:,}"
+
+
+def _time(seconds: float | None) -> str:
+    """
+    >>> _time(0.0312), _time(12.4), _time(184), _time(None)
+    ('0.03 s', '12 s', '3.1 min', '–')
+    """
+    if seconds is None:
+        return "–"
+    if seconds >= 100:
+        return f"{seconds / 60:.1f} min"
+    return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.2g} s" if seconds >= 0.1 else f"{seconds:.2f} s"
