@@ -16,7 +16,7 @@ from matplotlib.lines import Line2D
 from lib.figures.axis_window import Window
 from lib.figures.style import PALETTE, STYLE, colour, hover, plain, plain_lines
 
-_LETTERS = 44
+_LETTERS = 50
 """Of a row's name, at most."""
 
 _WIDTH = 7.6
@@ -46,7 +46,7 @@ class Spread:
         """Such as "0.972 (0.969 to 0.975)"."""
         if len(self.finite) < len(self.values):
             return "not finite"
-        ends = "" if self.interval is None else f" ({self.low:.3f} to {self.high:.3f})"
+        ends = f" ({self.low:.3f} to {self.high:.3f})" if self.interval and self.low != self.high else ""
         return f"{np.mean(self.values):.3f}{ends}"
 
 
@@ -126,8 +126,9 @@ def along(
         figure = Figure(figsize=(_WIDTH, 3.5 + 0.22 * -(-(len(keys) + len(series)) // 2)))
         axis = figure.subplots()
         spreads = [each for of in series for each in of.scores]
+        every = [each.finite for each in spreads]
         shown = Window.around(
-            [each.finite for each in spreads],
+            every if ticks else [[value for values in every for value in values]],  # a curve is shown whole
             [*(each.interval for each in spreads if each.interval), *((level.score, level.score) for level in levels)],
         )
         for index, of in enumerate(series):

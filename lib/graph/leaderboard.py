@@ -68,11 +68,9 @@ def _several(rivals: Sequence[Entry], entries: Sequence[Entry]) -> str:
         return f"{name_among(rivals[0], entries)} is"
     if len({each.study for each in entries}) == 1 and len(rivals) == len(entries) - 1:
         return f"all {len(rivals):,} others are"
-    return (
-        f"{len(rivals):,} others are"
-        if len(rivals) > _NAMED
-        else f"{' and '.join(name_among(each, entries) for each in rivals)} are"
-    )
+    if len(rivals) > _NAMED:
+        return f"{name_among(rivals[0], entries)} and {len(rivals) - 1:,} others are"
+    return f"{' and '.join(name_among(each, entries) for each in rivals)} are"
 
 
 def _rank(entry: Entry) -> tuple[bool, float, bool]:

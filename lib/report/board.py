@@ -126,24 +126,26 @@ def _signed(value: float) -> str:
 
 def _size(parameters: int | None) -> str:
     """
-    >>> _size(650), _size(657_922), _size(12_345_678), _size(None)
-    ('650', '658 k', '12.3 M', '–')
+    >>> _size(6570), _size(657_922), _size(12_345_678), _size(None)
+    ('6,570', '658 k', '12.3 M', '–')
     """
     if parameters is None:
         return "–"
-    for power, letter in ((1e6, "M"), (1e3, "k")):
-        if parameters >= power:
-            return f"{parameters / power:.3g} {letter}"
-    return f"{parameters:,}"
+    if parameters < 10_000:
+        return f"{parameters:,}"
+    power, letter = (1e6, "M") if parameters >= 1e6 else (1e3, "k")
+    return f"{parameters / power:.3g} {letter}"
 
 
 def _time(seconds: float | None) -> str:
     """
-    >>> _time(0.0312), _time(12.4), _time(184), _time(None)
-    ('0.03 s', '12 s', '3.1 min', '–')
+    >>> _time(0.0012), _time(0.312), _time(12.4), _time(184), _time(None)
+    ('< 0.01 s', '0.31 s', '12 s', '3.1 min', '–')
     """
     if seconds is None:
         return "–"
     if seconds >= 100:
         return f"{seconds / 60:.1f} min"
-    return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.2g} s" if seconds >= 0.1 else f"{seconds:.2f} s"
+    if seconds < 0.01:
+        return "< 0.01 s"
+    return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.2g} s"

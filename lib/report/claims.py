@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from lib.evaluation.intervals import Interval
+from lib.evaluation.intervals import LEVEL, Interval
 from lib.reference.claims import claims_named
 from lib.reference.judged import Finding, Judged, Verdict
 from lib.reference.words import case_words, verdict_words
@@ -84,7 +84,9 @@ def _ours(finding: Finding) -> tuple[Markup, str]:
     if not intervals:
         return Markup(""), listed([f"{name} {number(of)}" for name, of in finding.shown.items()], 4)
     words = _words(intervals[0]) if len(intervals) == 1 else ""
-    words = words or f"{sum(each.differs for each in tested)} of {len(tested)} differences significant"
+    words = words or f"{sum(each.differs for each in tested)} of {len(tested)} significant"
+    if finding.trend_p is not None:
+        words += f", trend {'not ' if finding.trend_p >= LEVEL else ''}significant"
     axis = _around([0.0, *(each.low for each in intervals), *(each.high for each in intervals)])
     return stacked(
         axis, intervals, f"differences in {tested[0].figure}: {listed(list(map(_words, intervals)))}", line=0.0
@@ -101,7 +103,5 @@ def _words(of: Interval) -> str:
 
 
 def _digits(value: float) -> str:
-    """Three digits after the point, of large values fewer, of small ones what they need."""
-    if abs(value) >= 10:
-        return number(value)
-    return f"{value:.3f}" if abs(value) >= 0.01 or value == 0 else f"{value:.2g}"
+    """Three digits after the point, of large values fewer."""
+    return (number(value) if abs(value) >= 10 else f"{value:.3f}").replace("-", "−")

@@ -26,7 +26,7 @@ from lib.graph import RunResult, leaderboard
 from lib.reference import judged_sections
 from lib.report.board import boards
 from lib.report.claims import claim_rows
-from lib.report.drawing import inline
+from lib.report.drawing import Styles, inline
 from lib.report.markdown import body_html
 from lib.report.tables import Table, table
 from lib.studies.presentation import Presentation, Section
@@ -60,7 +60,7 @@ class Chip:
 
     words: str
     href: str
-    tone: str = "care"
+    tone: str = "warn"
 
 
 @dataclass(frozen=True)
@@ -103,9 +103,12 @@ def render(run: Record[RunResult], records: Mapping[str, Record[Any]]) -> str:
     )  # fmt: skip
     numbers = count(1)
     shown = {name: record.present() for name, record in records.items()}
-    script, judged = _ours("page.js"), run.result.judged
-    return environment.get_template("page.html.j2").render(
-        style=_ours("style.css"),
+    script, judged, styles = _ours("page.js"), run.result.judged, Styles()
+    studies = [_study(name, record, shown[name], numbers, styles) for name, record in records.items()]
+    return environment.get_template(
+        "page.html.j2"
+    ).render(
+        style=Markup("{}{}").format(_ours("style.css"), Markup(styles.sheet)),  # of colours and numbers, cleaned
         script=script,
         script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         title=run.present().title,
@@ -115,7 +118,7 @@ def render(run: Record[RunResult], records: Mapping[str, Record[Any]]) -> str:
         boards=list(boards(leaderboard(records, run.result.main))),
         claims=[] if judged is None else list(claim_rows(judged)),
         evidence=[] if judged is None else _sections(judged_sections(judged)[1:], 3),
-        studies=[_study(name, record, shown[name], numbers) for name, record in records.items()],
+        studies=studies,
         datasets=_datasets(records),
         made=run.made,
         others=_made_elsewhere(run.made, records),
@@ -169,8 +172,8 @@ def _own_warnings(record: Record[Any], shown: Presentation) -> list[str]:
     return [each for each in dict.fromkeys(shown.warnings) if each not in record.dataset.warnings]
 
 
-def _study(name: str, record: Record[Any], shown: Presentation, numbers: Iterable[int]) -> Study:
-    figures = [_figure(record, each, number) for each, number in zip(record.figures, numbers, strict=False)]
+def _study(name: str, record: Record[Any], shown: Presentation, numbers: Iterable[int], styles: Styles) -> Study:
+    figures = [_figure(record, each, number, styles) for each, number in zip(record.figures, numbers, strict=False)]
     more = [
         *([counted(len(figures) - 1, "more figure")] if len(figures) > 1 else []),
         *([counted(len(record.tables), "table")] if record.tables else []),
@@ -200,12 +203,12 @@ def _sections(sections: Iterable[Section], level: int) -> list[Section]:
     return [replace(each, body=body_html(each.body, level + bool(each.heading))) for each in sections]
 
 
-def _figure(record: Record[Any], of: Artifact, number: int) -> Figure:
+def _figure(record: Record[Any], of: Artifact, number: int, styles: Styles) -> Figure:
     picture = record.folder / "figures" / of.file
     caption = f"{record.name}: {of.caption}"
     drawn = picture.with_suffix(".svg")  # beside the PNG in older records
     if drawn.exists():
-        drawing = inline(drawn.read_bytes(), f"f{number}-", str(drawn))
+        drawing = inline(drawn.read_bytes(), f"f{number}-", str(drawn), styles)
         width, markup = drawing.width, Markup(drawing.markup)  # cleaned there
     elif not picture.exists():
         raise DataError(f"figure {picture} is missing; delete its study's folder and run the study again")

@@ -248,15 +248,17 @@ class Features(Kind[FeatureNode, FeaturesResult]):
             "constant_features": float(result.constant),
             "share_of_zeros": result.zeros,
         }
+        fastest = ""
         if result.speeds:
             metrics["images_per_second"] = max(each.images_per_second for each in result.speeds)
+            fastest = f", {metrics['images_per_second']:,.0f} images/s"
         params: dict[str, str | int | float] = settings.model_dump(
             exclude={"weights_file", "batch_size", "device"} | ({"seed"} if settings.weights == "imagenet" else set())
         )
         return Presentation(
             title=f"Features of {result.dataset}",
             question=self.question,
-            headline=f"{result.rows:,} rows × {result.width}, {result.description}{', ' if speed else ''}{speed}",
+            headline=f"{result.rows:,} images as {result.width:,} values each: {result.description}{fastest}",
             sections=(Section("", "\n".join(lines)),),
             warnings=record.dataset.warnings,
             parent=RunNote(

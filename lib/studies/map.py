@@ -170,7 +170,7 @@ class Map(Kind[MapSettings, MapResult]):
                 "numbers. Lower learning rates, then run it again."
             )
         else:
-            headline = f"of {len(result.rows):,} training images, {_separated(result):.1%} lie nearest to one of their own class"
+            headline = f"{_separated(result):.1%} of {len(result.rows):,} training images lie nearest to one of their own class"
             body = (
                 f"{len(result.rows):,} of {result.train_rows:,} training rows, stratified by class (seed {settings.seed}); "
                 f"perplexity {settings.perplexity:g}, {settings.iterations} iterations, Kullback-Leibler divergence "

@@ -108,9 +108,11 @@ def test_words_have_no_order_and_no_line_between_them_and_a_baseline_at_the_same
 
 def test_a_score_far_below_is_an_arrow_with_its_value():
     spreads = [Spread([0.95 + place / 1000], None, None) for place in range(6)] + [Spread([0.1], None, None)]
-    (axis,) = along([Series("a", list(range(7)), spreads)], None, "T", "x", "accuracy").axes
+    ticks = [(place, f"{place}") for place in range(7)]
+    (axis,) = along([Series("a", list(range(7)), spreads)], ticks, "T", "x", "accuracy").axes
     assert marks(axis, "v") == [(6, axis.get_ylim()[0])]
     assert [text.get_text() for text in axis.texts] == ["0.10"]
+    assert along([Series("a", list(range(7)), spreads)], None, "T", "x", "accuracy").axes[0].get_ylim()[0] < 0.1
 
 
 def test_what_is_drawn_says_its_value_when_it_is_pointed_at():

@@ -47,7 +47,9 @@ def test_a_difference_stands_beside_0():
 def test_several_differences_are_stacked_and_counted():
     found = row(claim="loses-to-sklearn", verdict=Verdict.PARTLY, evidence=(difference(0.1, 0.05, 0.15),) * 3)
     assert len(places(found.picture, r'class="bar" d="M([\d.]+)')) == 3
-    assert (found.ours, found.tone) == ("3 of 3 differences significant", "part")
+    assert (found.ours, found.tone) == ("3 of 3 significant", "part")
+    trend = row(claim="units-gap", verdict=Verdict.PARTLY, evidence=(difference(0.1, 0.05, 0.15),) * 3, trend_p=0.2)
+    assert trend.ours == "3 of 3 significant, trend not significant"
 
 
 @pytest.mark.parametrize("verdict", list(Verdict))

@@ -25,6 +25,7 @@ from lib.profile import is_built_in, load_profile
 from lib.reference import claims_named, judged_sections
 from lib.reference.words import case_words, verdict_words
 from lib.report import render, write_report
+from lib.report.drawing import Styles, _relative, inline
 from lib.report.markdown import body_html
 from lib.studies import study
 from lib.studies.presentation import Presentation, RunNote, Section
@@ -180,7 +181,6 @@ def test_it_says_how_the_run_is_repeated(page, pipeline):
 
 def test_a_figure_and_a_table_are_called_what_their_study_calls_them(page):
     for words in (
-        "hostile: Loss curves (sgd)",
         "hostile: True & <predicted> classes",
         "Table: Points of <it> (1 line)",
     ):
@@ -261,10 +261,15 @@ def test_equal_records_give_equal_bytes(pipeline, studies, page):
 
 
 def test_black_and_white_follow_the_page_but_not_on_a_picture(page):
-    styles = [attributes.get("style", "") for _, attributes in page.all("text")]
+    of_class = dict(
+        re.findall(r"\.drawing \.(s\d+) \{ (.*?) \}", "".join(text for tag, text in page.text if tag == "style"))
+    )
+    styles = [of_class.get(attributes.get("class", ""), "") for _, attributes in page.all("text")]
     assert sum("fill: #000000" in style for style in styles) == 4  # two cells of two lines, pale in light and dark
     assert sum("fill: #ffffff" in style for style in styles) == 4  # two on dark blue
-    drawn = [attributes["style"] for _, attributes in page.all("path", "use", "tspan") if "style" in attributes]
+    drawn = [
+        of_class[each["class"]] for _, each in page.all("path", "use", "tspan") if each.get("class", "") in of_class
+    ]
     assert not [style for style in drawn if "#000000" in style or "#ffffff" in style]
     for index in (0, 1, 2, 3, 4, 5, 6):
         assert sum(f"fill: var(--c{index}" in style for style in drawn) >= 7, index  # a class of the scatter
@@ -375,3 +380,26 @@ def test_report_makes_it_anew_and_names_what_is_lacking(pipeline, studies, where
     monkeypatch.setenv("PROBEFLOW_DATA", str(tmp_path))
     assert main(["report"]) == 2
     assert "no whole run is recorded in" in capsys.readouterr().err
+
+
+def test_a_long_curve_is_written_by_steps_that_lead_to_the_same_points():
+    rng = np.random.default_rng(0)
+    points = np.round(rng.normal(0, 100, (300, 2)).cumsum(axis=0), 2)
+    lines = " ".join(f"{'M' if number % 100 == 0 else 'L'} {x} {y}" for number, (x, y) in enumerate(points.tolist()))
+    short = _relative(f"{lines} z")
+    assert len(short) < 0.8 * len(lines)
+    found, at = [], np.zeros(2)
+    for command, numbers in re.findall(r"([Ml])([^Mlz]*)", short):
+        pairs = np.array([float(each) for each in re.findall(r"-?\d*\.?\d+", numbers)]).reshape(-1, 2)
+        for pair in pairs:
+            at = pair if command == "M" else at + pair
+            found.append(at)
+    assert np.array(found) == pytest.approx(points, abs=0.051)
+    assert short.endswith("z")
+
+
+def test_a_style_that_would_be_more_than_a_style_is_left_out():
+    svg = b"""<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"><path d="M 1 1" style="fill: red} body { x: y"/></svg>"""
+    styles = Styles()
+    assert "style" not in inline(svg, "f1-", "a drawing", styles).markup
+    assert styles.sheet == ""

@@ -75,7 +75,7 @@ def test_the_record_is_read_again_as_it_was_made_and_says_what_was_mapped(record
     away, labels = cdist(result.points, result.points), np.array(result.labels)
     np.fill_diagonal(away, np.inf)
     share = (labels[away.argmin(axis=1)] == labels).mean()
-    assert shown.headline == f"of 120 training images, {share:.1%} lie nearest to one of their own class"
+    assert shown.headline == f"{share:.1%} of 120 training images lie nearest to one of their own class"
     assert shown.parent.metrics == {"kl_divergence": record.result.divergence}
     assert [figure.file for figure in record.figures] == ["map.svg"]
 
