@@ -208,7 +208,7 @@ def test_it_is_reproduced_to_the_last_bit(run, tmp_path):
 
 def test_the_report_shows_the_study_and_the_measure(run):
     page = require_self_contained(render(run.record, run.records))
-    for words in ("What is taken for what?", "The most frequent mistakes", "mistakes: wrong answers of each class"):
+    for words in ("What is taken for what?", "The most frequent mistakes", "wrong answers"):
         assert words in page.words
     assert "share of wrong answers" in page.words
     assert "Eight Filters pooled, RANDOM weights (seed 0)" in page.words

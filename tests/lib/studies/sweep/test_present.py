@@ -226,7 +226,7 @@ def test_every_doubt_is_a_warning_that_names_what_it_is_about(doubt, tested):
 
 def test_a_verdict_that_is_not_significant_counts_who_ties(tested):
     even = paired_difference([0.9, 0.91, 0.93], [0.9, 0.92, 0.92])
-    ahead = paired_difference([0.9, 0.91, 0.93], [0.1, 0.11, 0.13])
+    ahead = paired_difference([0.9, 0.91, 0.93], [0.1, 0.12, 0.12])
     rivals = [Rival(configuration=at, difference=each) for at, each in ((1, even), (2, ahead), (3, None))]
     judged = Judgement(verdict=Verdict.NOT_SIGNIFICANT, rivals=tuple(rivals))
     words = verdict_words(tested.result.model_copy(update={"judgement": judged}))
