@@ -19,6 +19,9 @@ from lib.figures.style import PALETTE, STYLE, colour, hover, plain, plain_lines
 _LETTERS = 50
 """Of a row's name, at most."""
 
+_MANY = 8
+"""Rows from which on the better half alone decides how wide the axis is: it is they that are to be distinguished."""
+
 _WIDTH = 7.6
 """Inches."""
 
@@ -196,7 +199,11 @@ def _line(axis: Axes, of: Series, own: str, shown: Window, *, ordered: bool, sid
 def _rows(axis: Axes, rows: Sequence[Row], colours: Sequence[str], label: str, levels: Sequence[Level]) -> None:
     """Draw rows, the first on top, and upright lines where they are near."""
     finite = [row.scores.finite for row in rows]
-    fitted = [(values, row.scores.interval) for values, row in zip(finite, rows, strict=True) if not row.aside]
+    fitted = [
+        (values, row.scores.interval) for values, row in zip(finite, rows, strict=True) if not row.aside and values
+    ]
+    middle = float(np.median([np.mean(values) for values, _ in fitted] or [0.0])) if len(rows) >= _MANY else -math.inf
+    fitted = [each for each in fitted if np.mean(each[0]) >= middle]  # of many rows the better half decides
     bounds = [interval for _, interval in fitted if interval is not None]
     bounds += [(level.score, level.score) for level in levels]
     # A single value has no spread of its own to be shown by.

@@ -34,17 +34,17 @@ class Line:
 def scaling_curves(lines: Sequence[Line], inputs: Sequence[str], title: str) -> Figure:
     """Accuracy against training images a class on a logarithmic axis: a mean, its band, and a dot a draw.
 
-    One colour an input, one mark a head.
+    One colour an input, one mark a head; of a single input one colour a head.
     """
     with rc_context(STYLE):
         figure = Figure(figsize=(8, 4.4 + 0.2 * len(lines)))
         axis = figure.subplots()
         places = dict.fromkeys(range(len(inputs)), 0)
-        for line in lines:
+        for place, line in enumerate(lines):
             mark = _MARKS[places[line.input] % len(_MARKS)]
             style = ("-", "--", ":", "-.")[places[line.input] % 4]
             places[line.input] += 1
-            shade, sizes = colour(line.input), np.asarray(line.sizes)
+            shade, sizes = colour(line.input if len(inputs) > 1 else place), np.asarray(line.sizes)
             low, mean, high = np.array([(each.low, each.estimate, each.high) for each in line.means]).T
             axis.fill_between(sizes, low, high, color=shade, alpha=0.12, linewidth=0)
             axis.plot(sizes, mean, style, color=shade, marker=mark, markersize=4, label=plain(line.name, _LETTERS))

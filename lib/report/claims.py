@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from lib.evaluation.intervals import LEVEL, Interval
 from lib.reference.claims import claims_named
-from lib.reference.judged import Finding, Judged, Verdict
+from lib.reference.judged import Direction, Finding, Judged, Verdict
 from lib.reference.words import case_words, verdict_words
 from lib.report.forest import Axis, drawn, stacked
 from lib.text import listed, number
@@ -81,6 +81,9 @@ def _ours(finding: Finding) -> tuple[Markup, str]:
         return drawn(axis, interval, f"this run {words}{against}", line=line), words
     tested = [each for each in finding.evidence if each.difference is not None][:_STACKED]
     intervals = [Interval(of.estimate, of.low, of.high) for of in (each.difference for each in tested) if of]
+    if not intervals and finding.evidence:
+        above = [each.subject for each in finding.evidence if each.direction is Direction.ABOVE]
+        return Markup(""), f"{listed(above) or 'none'} above the limit"
     if not intervals:
         return Markup(""), listed([f"{name} {number(of)}" for name, of in finding.shown.items()], 4)
     words = _words(intervals[0]) if len(intervals) == 1 else ""

@@ -44,6 +44,13 @@ def test_one_poor_row_does_not_squash_the_others_and_stands_as_an_arrow():
     assert ranked(good, "Title", "accuracy").axes[0].get_xlabel() == "accuracy"
 
 
+def test_of_many_rows_the_better_half_decides_how_wide_the_axis_is():
+    rows = [row(f"{place}", [0.95 - place / 50, 0.951 - place / 50]) for place in range(12)]
+    (axis,) = ranked(rows, "Title", "accuracy").axes
+    assert 0.95 - 7 / 50 < axis.get_xlim()[0] <= 0.95 - 5 / 50
+    assert [height for _, height in marks(axis, "<")] == [5, 4, 3, 2, 1, 0]
+
+
 def test_a_row_aside_does_not_widen_the_axis():
     rows = [row("a", [0.9, 0.91]), row("b", [0.92, 0.9])]
     ends = [

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from lib.evaluation.intervals import Difference
+from lib.evaluation.intervals import Difference, Estimate
 from lib.reference.judged import Direction, Evidence, Finding, Judged, Reason, Verdict
 from lib.report.claims import claim_rows
 
@@ -57,6 +57,16 @@ def test_every_verdict_is_a_badge_and_says_why_a_claim_is_not_comparable(verdict
     found = row(verdict=verdict, reason=Reason.ONE_SEED)
     assert (found.badge, found.case) == (verdict.value, "one seed")
     assert found.tone in ("good", "bad", "part", "open")
+
+
+def test_values_above_a_limit_are_named():
+    about = {"figure": "net rise", "estimate": Estimate(0.2, 0.1, 0.1, 0.3, 3)}
+    evidence = (
+        Evidence(subject="0.1", direction=Direction.ABOVE, **about),
+        Evidence(subject="0.01", direction=Direction.BELOW, **about),
+    )
+    assert row(claim="unstable-rate", part="C", evidence=evidence).ours == "0.1 above the limit"
+    assert row(claim="unstable-rate", part="C", evidence=evidence[1:]).ours == "none above the limit"
 
 
 def test_counts_stand_in_words():
