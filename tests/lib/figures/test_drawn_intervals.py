@@ -45,10 +45,13 @@ def test_one_poor_row_does_not_squash_the_others_and_stands_as_an_arrow():
 
 
 def test_of_many_rows_the_better_half_decides_how_wide_the_axis_is():
-    rows = [row(f"{place}", [0.95 - place / 50, 0.951 - place / 50]) for place in range(12)]
-    (axis,) = ranked(rows, "Title", "accuracy").axes
-    assert 0.95 - 7 / 50 < axis.get_xlim()[0] <= 0.95 - 5 / 50
+    good = [row(f"{place}", [0.95 - place / 100, 0.951 - place / 100]) for place in range(6)]
+    poor = [row(f"{place}", [0.7 - place / 10, 0.71 - place / 10]) for place in range(6)]
+    (axis,) = ranked([*good, *poor], "Title", "accuracy").axes
+    assert 0.83 < axis.get_xlim()[0] < 0.9
     assert [height for _, height in marks(axis, "<")] == [5, 4, 3, 2, 1, 0]
+    (few,) = ranked([*good[:2], *poor[:2]], "Title", "accuracy").axes
+    assert few.get_xlim()[0] < 0.6
 
 
 def test_a_row_aside_does_not_widen_the_axis():
