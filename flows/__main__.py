@@ -191,14 +191,23 @@ def _parser() -> argparse.ArgumentParser:
         sub.add_argument(
             "--model", metavar="NAME", help="the registered model (default: the only one; the list has all)"
         )
-    compare = add("compare", "flows.compare:show_comparison", "settings and figures of two MLflow runs side by side")
-    for run_name in ("left", "right"):
+    compare = add(
+        "compare",
+        "flows.history:compare_runs",
+        "settings and figures of two MLflow runs side by side; of more runs, what each came to",
+    )
+    for run_name, several in (("left", {}), ("right", {}), ("more", {"nargs": "*"})):
         compare.add_argument(
             run_name,
             metavar="RUN",
+            **several,
             help="a run's id, its record's key, the beginning of either, or its name, where only one run has it; "
             "a profile's name means its newest whole run",
         )
+    past = add("history", "flows.history:show_history", "a profile's whole runs in time: is it still as good?", True)
+    past.add_argument(
+        "profile_name", nargs="?", metavar="PROFILE", help="its name (default: the one that ran last)"
+    )
     reproduce = add(
         "reproduce",
         "flows.reproduce:reproduce_run",

@@ -80,3 +80,11 @@ def sign_flip_p_value(leads: npt.NDArray[np.int64]) -> float:
     reach = len(chances) - 1
     sums = 2 * np.arange(reach + 1) - reach
     return min(1.0, float(chances[np.abs(sums) >= abs(int(leads.sum()))].sum()))
+
+
+def significant(difference: PairedPredictions) -> bool:
+    """Whether two models differ significantly on the same images.
+
+    Of predictions that hardly differ the bootstrap's interval is too narrow, so McNemar's test has to agree.
+    """
+    return difference.significant and (difference.low > 0 or difference.high < 0)

@@ -11,14 +11,15 @@ from mlflow.entities import Run
 
 from lib.errors import DataError
 from lib.evaluation.intervals import Interval
-from lib.evaluation.paired import PairedPredictions
+from lib.evaluation.paired import PairedPredictions, significant
 from lib.graph import RunResult
 from lib.graph.past import differences
 from lib.graph.summary import NAME as WHOLE_RUN
 from lib.studies.presentation import BOUNDS
 from lib.studies.record import FOLDER_LETTERS, open_record, read_origin
+from lib.studies.sweep.predictions import compare_chosen
 from lib.tracking.past_runs import find_run
-from lib.tracking.promotion import logged_predictions, paired, significant
+from lib.tracking.promotion import logged_predictions
 from lib.tracking.store import DATA_TAG, KEY_TAG, KIND_TAG, RESULT_TAG, STUDY_TAG, Tracking, experiment_name
 
 _SPREAD = (*BOUNDS, "_standard_deviation")
@@ -212,4 +213,4 @@ def _paired(tracking: Tracking, one: Run | None, other: Run | None) -> PairedPre
     if one is None or other is None:
         return None
     left, right = (logged_predictions(tracking, run.info.run_id) for run in (one, other))
-    return paired(right, left)
+    return compare_chosen(right, left)

@@ -19,13 +19,13 @@ from lib.datasets import require_no_leakage
 from lib.errors import ConfigError, DataError, LeakageError, WeightsError
 from lib.evaluation.checks import Learned
 from lib.evaluation.intervals import Interval, p_words
-from lib.evaluation.paired import PairedPredictions
+from lib.evaluation.paired import significant
 from lib.features.config import FeatureSettings
 from lib.places import Places
 from lib.prediction import Recipe, feature_recipe, pixel_recipe
 from lib.studies.presentation import Rows, escaped
 from lib.studies.study import Input, Record
-from lib.studies.sweep.predictions import FILE, Predictions, read_predictions
+from lib.studies.sweep.predictions import FILE, Predictions, compare_chosen, read_predictions
 from lib.studies.sweep.result import SweepResult
 from lib.text import listed
 from lib.tracking.card import model_card, shortened
@@ -309,7 +309,7 @@ class _Gate:
         if current.data_digest != digest:
             theirs = f"digest {current.data_digest[:12] or 'unknown'}, now {digest[:12]}"
             return self._decision(Outcome.OTHER_TEST_IMAGES, theirs, current, challenger)
-        difference = paired(_kept(self.record.folder), logged_predictions(self.tracking, current.run_id))
+        difference = compare_chosen(_kept(self.record.folder), logged_predictions(self.tracking, current.run_id))
         outcome = Outcome.NOT_SIGNIFICANT
         if difference is not None:
             if significant(difference):
@@ -344,27 +344,12 @@ class _Gate:
         )
 
 
-def significant(difference: PairedPredictions) -> bool:
-    """Whether two models differ significantly on the same images.
-
-    Of predictions that hardly differ the bootstrap's interval is too narrow, so McNemar's test has to agree.
-    """
-    return difference.significant and (difference.low > 0 or difference.high < 0)
-
-
 def logged_predictions(tracking: Tracking, run_id: str) -> Predictions | None:
     """The predictions for each test image that a run has as an artifact; None when it has none."""
     if FILE not in {item.path for item in tracking.client.list_artifacts(run_id)}:
         return None
     with TemporaryDirectory(prefix="probeflow-") as folder:
         return _kept(Path(tracking.client.download_artifacts(run_id, FILE, folder)).parent)
-
-
-def paired(ours: Predictions | None, theirs: Predictions | None) -> PairedPredictions | None:
-    """Accuracy of the one study's network less the other's; None where not both predicted the same images."""
-    if ours is None or theirs is None or not ours.chosen or not theirs.chosen or not ours.same_rows(theirs):
-        return None
-    return ours.compare(ours.chosen, theirs, theirs.chosen)
 
 
 def _kept(folder: Path) -> Predictions | None:

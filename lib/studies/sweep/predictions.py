@@ -62,6 +62,13 @@ class Predictions:
         return compare_predictions(self.of(name), other.of(other_name), self.labels, self.groups)
 
 
+def compare_chosen(ours: Predictions | None, theirs: Predictions | None) -> PairedPredictions | None:
+    """Accuracy of the one study's network less the other's; None where not both predicted the same images."""
+    if ours is None or theirs is None or not ours.chosen or not theirs.chosen or not ours.same_rows(theirs):
+        return None
+    return ours.compare(ours.chosen, theirs, theirs.chosen)
+
+
 def save_predictions(folder: Path, predictions: Predictions) -> None:
     tensors: dict[str, npt.NDArray[Any]] = {f"of {name}": each for name, each in predictions.probabilities.items()}
     metadata = {"format": _FORMAT, "dataset": predictions.dataset_digest}

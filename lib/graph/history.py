@@ -1,0 +1,143 @@
+"""What several runs came to, and the whole runs of a profile in time: typed, so that any two can be held side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lib.errors import DataError
+from lib.evaluation.paired import PairedPredictions
+from lib.graph.leaderboard import Entry, Standing, leaderboard
+from lib.graph.past import changes, flat, past_records
+from lib.graph.summary import NAME, RunResult, studies_of
+from lib.studies.record import open_record, read_origin
+from lib.studies.study import Record
+from lib.studies.sweep.predictions import Predictions, compare_chosen, read_predictions
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one run came to."""
+
+    name: str
+    """The profile of a whole run, else the study."""
+    when: str
+    """When its record was made, such as "2026-11-26 18:40 UTC"."""
+    key: str
+    folder: Path
+    commit: str
+    data: Mapping[str, str]
+    """Name -> digest of each dataset."""
+    settings: Mapping[str, Any] = field(repr=False)
+    """All that its profile says, by dotted names."""
+    best: Entry | None
+    """The model that its main study chose; None where nothing was scored."""
+    predictions: Predictions | None = field(default=None, repr=False)
+    """For each test image, where they were kept."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """A run, and what was other than in the one before it."""
+
+    run: Outcome
+    data: tuple[str, ...] = ()
+    """Datasets whose content changed, came or went."""
+    settings: tuple[str, ...] = ()
+    code: bool = False
+    """Whether another commit made it."""
+    lead: PairedPredictions | None = None
+    """Accuracy of its model less that of the run before, on the same test images; None where these differ."""
+
+
+@dataclass(frozen=True)
+class History:
+    """The whole runs of a profile, the earliest first. A run that found nothing changed made no record of its own."""
+
+    profile: str
+    steps: tuple[Step, ...]
+    unreadable: int
+    """Runs whose records an older probeflow made, or that are damaged."""
+
+
+def outcome(record: Record[Any]) -> Outcome:
+    """What a record of a whole run or of one study came to.
+
+    Raises DataError when a study of a whole run is not there.
+    """
+    whole = isinstance(record.result, RunResult)
+    records = studies_of(record) if whole else {record.name: record}
+    main = record.result.main if whole else record.name
+    entries = [each for each in leaderboard(records, main) if each.study == main] or leaderboard(records, main)
+    best = next((each for each in entries if each.standing is Standing.CHOSEN), next(iter(entries), None))
+    origin = None if whole else read_origin(record.folder)
+    profile = record.result.profile if whole else {} if origin is None else origin.identity.profile
+    return Outcome(
+        name=str(profile["name"]) if whole else record.name,
+        when=record.made.get("when", ""),
+        key=record.key,
+        folder=record.folder,
+        commit=record.made.get("commit", ""),
+        data={each.dataset.name: each.dataset.digest for each in records.values()},
+        settings=flat(profile),
+        best=best,
+        predictions=None if best is None else _predictions(records[best.study].folder),
+    )
+
+
+def history(root: Path, profile: str) -> History:
+    """The whole runs of a profile whose records lie under the root of studies."""
+    found = [each for each in past_records(root, NAME) if _profile(each.content) == profile]
+    runs = []
+    for past in reversed(found):
+        try:
+            runs.append(outcome(open_record(past.folder)))
+        except DataError:
+            continue
+    runs.sort(key=lambda run: run.when)
+    steps = [Step(runs[0])] if runs else []
+    steps += [_step(before, run) for before, run in zip(runs, runs[1:], strict=False)]
+    return History(profile, tuple(steps), len(found) - len(runs))
+
+
+def profiles_with_history(root: Path) -> list[str]:
+    """The profiles of which whole runs are recorded, the one that ran last first."""
+    names = (_profile(each.content) for each in past_records(root, NAME))
+    return list(dict.fromkeys(name for name in names if name is not None))
+
+
+def lead(run: Outcome, other: Outcome) -> PairedPredictions | None:
+    """Accuracy of a run's model less another's, on the test images that both predicted; None where these differ."""
+    return compare_chosen(run.predictions, other.predictions)
+
+
+def _step(before: Outcome, run: Outcome) -> Step:
+    names = dict.fromkeys([*before.data, *run.data])
+    return Step(
+        run,
+        data=tuple(name for name in names if before.data.get(name) != run.data.get(name)),
+        settings=tuple(changes(before.settings, run.settings)),
+        code=before.commit != run.commit,
+        lead=lead(run, before),
+    )
+
+
+def _profile(content: Mapping[str, Any]) -> str | None:
+    """The name of the profile of a whole run's record, whatever its format."""
+    result = content.get("result")
+    profile = result.get("profile") if isinstance(result, dict) else None
+    return str(profile["name"]) if isinstance(profile, dict) and "name" in profile else None
+
+
+def _predictions(folder: Path) -> Predictions | None:
+    try:
+        return read_predictions(folder)
+    except DataError:
+        return None
+
+
+def comparable(runs: Sequence[Outcome]) -> bool:
+    """Whether all runs were scored on the same rows."""
+    return len({None if run.best is None else run.best.digest for run in runs}) == 1

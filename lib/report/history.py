@@ -1,0 +1,149 @@
+"""The page of a profile's history: is it still as good? A picture, one sentence, a line a run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from lib.evaluation.paired import significant
+from lib.figures.history import Point, score_history
+from lib.figures.vector import svg_bytes
+from lib.files import digest_json, write_bytes
+from lib.graph.history import History, Outcome, Step
+from lib.graph.summary import NAME
+from lib.report.drawing import inline
+from lib.text import counted, visible
+
+_DAY, _NAMED = len("2026-11-26"), 3
+
+
+@dataclass(frozen=True)
+class Line:
+    """A run on the page."""
+
+    when: str
+    key: str
+    report: str
+    """Of its report, from where the page lies."""
+    model: str
+    score: str
+    lead: str
+    changed: str
+
+
+def write_history(root: Path, history: History) -> Path:
+    """Write the page beside the records of whole runs under the root of studies; its path.
+
+    Raises StorageError when it cannot be written.
+    """
+    path = root / NAME / f"history-{digest_json(history.profile)[:12]}.html"
+    write_bytes(path, render_history(history, path.parent).encode())
+    return path
+
+
+def render_history(history: History, folder: Path) -> str:
+    """A history as one HTML page that lies in `folder`; equal records give equal bytes."""
+    environment = Environment(
+        loader=PackageLoader("lib.report", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True, keep_trailing_newline=True,
+    )  # fmt: skip
+    return environment.get_template("history.html.j2").render(
+        style=Markup(resources.files("lib.report").joinpath("style.css").read_text("utf-8")),  # ours
+        profile=visible(history.profile),
+        answer=answer(history),
+        picture=_picture(history),
+        lines=[_line(step, folder) for step in reversed(history.steps)],
+        unreadable=history.unreadable,
+    )
+
+
+def answer(history: History) -> str:
+    """Is it still as good? In one sentence."""
+    scored = [step for step in history.steps if step.run.best is not None]
+    if not scored:
+        return "No run of this profile has scored a model yet."
+    last = scored[-1]
+    assert last.run.best is not None
+    score = f"The last run scored {last.run.best.score.words} with {visible(last.run.best.model)}"
+    if len(scored) == 1:
+        return f"{score}; there is no earlier run to compare it with."
+    if last.lead is None:
+        return f"{score}; the run before was scored on other images, so the two do not compare."
+    return f"{score}; {_verdict(last)}."
+
+
+def _verdict(step: Step) -> str:
+    assert step.lead is not None
+    if not significant(step.lead):
+        return "not significantly different from the run before"
+    return f"significantly {'better' if step.lead.estimate > 0 else 'worse'} than the run before"
+
+
+def changed_words(step: Step) -> str:
+    """What was other than in the run before, in a few words."""
+    return "; ".join(_changed(step)) or "nothing"
+
+
+def _changed(step: Step) -> Iterator[str]:
+    if step.data:
+        yield f"data: {_few(step.data)}"
+    if step.settings:
+        yield f"settings: {_few(step.settings)}"
+    if step.code:
+        yield "code"
+
+
+def _few(names: tuple[str, ...]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return visible(", ".join(names[:_NAMED])) + more
+
+
+def lead_words(step: Step) -> str:
+    """The difference to the run before, with its interval and what it means; empty where there is none."""
+    of = step.lead
+    if of is None:
+        return ""
+    sign = "significant" if significant(of) else "not significant"
+    return f"{of.estimate:+.3f} ({of.low:+.3f} to {of.high:+.3f}), {sign}"
+
+
+def model_words(run: Outcome) -> str:
+    """The model that a run chose, with its settings and input."""
+    if run.best is None:
+        return "nothing was scored"
+    settings = f", {run.best.settings}" if run.best.settings else ""
+    return visible(f"{run.best.model}{settings}, on {run.best.input}")
+
+
+def _line(step: Step, folder: Path) -> Line:
+    run = step.run
+    return Line(
+        when=run.when,
+        key=run.key[:12],
+        report=f"{run.folder.relative_to(folder).as_posix()}/report.html",
+        model=model_words(run),
+        score="–" if run.best is None else f"{run.best.rows.value} accuracy {run.best.score.words}",
+        lead=lead_words(step),
+        changed=changed_words(step) if step.lead or step.data or step.settings or step.code else "",
+    )
+
+
+def _picture(history: History) -> Markup:
+    """The score of each run; empty where nothing was scored."""
+    scored = [(step, step.run.best) for step in history.steps if step.run.best is not None]
+    if not scored:
+        return Markup("")
+    digests = list(dict.fromkeys(best.digest for _, best in scored))
+    points = [
+        Point(step.run.when[:_DAY], best.score, digests.index(best.digest), bool(step.data), step.code)
+        for step, best in scored
+    ]
+    rows = {best.rows.value for _, best in scored}
+    figure = score_history(points, f"{' or '.join(sorted(rows))} accuracy")
+    description = f"Accuracy of {counted(len(points), 'run')} in time"
+    return Markup(inline(svg_bytes(figure), "h-", description).markup)  # cleaned there
