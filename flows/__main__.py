@@ -205,9 +205,7 @@ def _parser() -> argparse.ArgumentParser:
             "a profile's name means its newest whole run",
         )
     past = add("history", "flows.history:show_history", "a profile's whole runs in time: is it still as good?", True)
-    past.add_argument(
-        "profile_name", nargs="?", metavar="PROFILE", help="its name (default: the one that ran last)"
-    )
+    past.add_argument("profile_name", nargs="?", metavar="PROFILE", help="its name (default: the one that ran last)")
     reproduce = add(
         "reproduce",
         "flows.reproduce:reproduce_run",

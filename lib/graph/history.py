@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -98,7 +99,7 @@ def history(root: Path, profile: str) -> History:
             continue
     runs.sort(key=lambda run: run.when)
     steps = [Step(runs[0])] if runs else []
-    steps += [_step(before, run) for before, run in zip(runs, runs[1:], strict=False)]
+    steps += [_step(before, run) for before, run in itertools.pairwise(runs)]
     return History(profile, tuple(steps), len(found) - len(runs))
 
 

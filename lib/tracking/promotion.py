@@ -19,7 +19,7 @@ from lib.datasets import require_no_leakage
 from lib.errors import ConfigError, DataError, LeakageError, WeightsError
 from lib.evaluation.checks import Learned
 from lib.evaluation.intervals import Interval, p_words
-from lib.evaluation.paired import significant
+from lib.evaluation.paired import PairedPredictions, significant
 from lib.features.config import FeatureSettings
 from lib.places import Places
 from lib.prediction import Recipe, feature_recipe, pixel_recipe

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 
 import numpy as np
@@ -48,7 +49,7 @@ def test_each_run_is_held_against_the_one_before_on_the_same_images(nights):
     assert [step.run.best.score.estimate for step in found.steps] == pytest.approx([400 / 447, 430 / 447, 429 / 447])
     labels = nights.gate.judged.labels
     answers = [np.where(nights.gate.right_on((0, right)), labels, (labels + 1) % 10) for right in (400, 430, 429)]
-    expected = [None, *(compare_predictions(b, a, labels) for a, b in zip(answers, answers[1:], strict=False))]
+    expected = [None, *(compare_predictions(b, a, labels) for a, b in itertools.pairwise(answers))]
     assert [step.lead for step in found.steps] == expected
     assert [step.data for step in found.steps] == [(), (), ()]
     assert answer(found).endswith("not significantly different from the run before.")
@@ -89,7 +90,7 @@ def test_damaged_runs_are_counted_and_other_profiles_left_out(nights, small_run)
 
 
 def test_a_profile_without_runs_gets_one_line(nights):
-    with pytest.raises(ConfigError, match="no whole run is recorded in .*`probeflow run` makes one"):
+    with pytest.raises(ConfigError, match=r"no whole run is recorded in .*`probeflow run` makes one"):
         show_history(None, nights.where)
     nights(1, 400)
     with pytest.raises(ConfigError, match=f"no whole run of profile 'other' is recorded in .*; recorded here: {NAME}"):
@@ -101,6 +102,7 @@ def test_three_runs_are_each_held_against_the_first(nights, capsys, monkeypatch)
     monkeypatch.setattr("lib.tracking.past_runs.record_of_run", lambda wanted, where: made[int(wanted)].folder)
     compare_runs("0", "1", ["2"], nights.where)
     first, second, third, *_ = capsys.readouterr().out.splitlines()[1:]
-    assert first.startswith("A") and made[0].key[:8] in first
+    assert first.startswith("A")
+    assert made[0].key[:8] in first
     assert re.search(r"-0\.112 \(-0\.\d+ to -0\.\d+\), significant$", second)
     assert third.endswith("other images")
