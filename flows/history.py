@@ -43,7 +43,7 @@ def show_history(profile_name: str | None, where: Places) -> int:
     lines += aligned(["made", "run", "accuracy", "model", "difference to the run before", "changed"], rows[::-1])
     if found.unreadable:
         lines.append(f"{counted(found.unreadable, 'older result')} cannot be read by this version")
-    lines += ["", f"page  {shown(write_history(where.studies, found))}"]
+    lines += ["", f"page  {shown(write_history(found))}"]
     sys.stdout.write("\n".join(lines) + "\n")
     return 0
 

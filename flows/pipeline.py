@@ -23,6 +23,7 @@ from lib.studies.study import Group
 from tasks.ends import ENDS, refuse_endless_restarts
 from tasks.node import CHUNK_FLOW, check, run_here, run_on_pool, summarise_run
 from tasks.pool import await_predecessors, given_up
+from tasks.progress import NodesDone
 from tasks.tracking import promote, require_store, show_study
 
 Ended = Callable[[str, str], None]
@@ -87,6 +88,7 @@ def pipeline(
     names = [name for name in wanted if graph[name].group is not Group.DATA]
     require_store()
     check(settings, wanted, workers)
+    done = NodesDone(len(names))
     outcomes: dict[str, dict[str, Any]] = {}
     began: dict[str, float] = {}
 
@@ -95,6 +97,7 @@ def pipeline(
         seconds = showing.state.timestamp.timestamp() - began[name]
         outcomes[name] = outcome | {"seconds": seconds}
         note_node_time(Path(outcome["folder"]), seconds, began[name])
+        done.add(name)
 
     if workers.pool is None:
         showing: tuple[str, PrefectFuture[dict[str, Any]]] | None = None

@@ -17,6 +17,7 @@ from prefect.artifacts import create_markdown_artifact
 
 from lib.errors import ChangedError, DataError
 from lib.graph import check_graph, ready_node, summarise
+from lib.graph.history import history
 from lib.locks import gpu_to_itself
 from lib.places import Workers, places
 from lib.profile import Profile, parse_profile
@@ -170,13 +171,15 @@ def _require_key(node: str, here: str, there: str) -> None:
 
 @task(name="summarise", **POLICY)
 def summarise_run(profile: Profile, folders: dict[str, str]) -> str:
-    """The run's own record over the records in `folders`, with the report beside it; returns its folder."""
+    """The run's own record over the records in `folders`, with report and history beside it; returns its folder."""
     from lib.report import write_report
+    from lib.report.history import write_history
 
     with _logged("report") as log:
         records = {name: open_record(Path(folder)) for name, folder in folders.items()}
         record = summarise(profile, records, places())
         log(shown(write_report(record, records)))
+        write_history(history(record.folder.parent.parent, profile.name))
     return str(record.folder)
 
 

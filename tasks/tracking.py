@@ -19,7 +19,8 @@ from prefect.runtime import deployment, flow_run
 from prefect.settings import PREFECT_API_URL, PREFECT_UI_ENABLED
 
 from lib.errors import command
-from lib.graph import ready_node
+from lib.graph import RunResult, leaderboard, ready_node, studies_of
+from lib.graph.leaderboard import Entry, interval_words
 from lib.places import places
 from lib.profile import Profile
 from lib.studies.presentation import markdown
@@ -81,6 +82,12 @@ def show_study(folder: str) -> dict[str, Any]:
     report = Path(folder) / REPORT
     if report.exists() and (page := tracking.artifact_url(run, REPORT)):
         create_link_artifact(page, key=f"{slug}-report", link_text=f"Report: {shown.title}")
+    if isinstance(record.result, RunResult):
+        create_table_artifact(
+            [_shown_entry(each) for each in leaderboard(studies_of(record), record.result.main)],
+            key="leaderboard",
+            description=shown.headline,
+        )
     for figure in record.figures[:1]:
         picture = (record.folder / "figures" / figure.file).read_bytes()
         if len(picture) <= _LARGEST_PICTURE:
@@ -124,6 +131,19 @@ def promote(profile: Profile, folder: str, run_id: str) -> dict[str, Any]:
     decision = consider(connect(where, patient=True), record, run_id, on, extraction, where)
     create_markdown_artifact(decision.markdown, key="promotion", description="The gate's decision")
     return asdict(decision) | {"promoted": decision.promoted, "why": decision.why}
+
+
+def _shown_entry(entry: Entry) -> dict[str, Any]:
+    """A line of the leaderboard as Prefect's table shows it."""
+    return {
+        "data": f"{entry.data}, {entry.count:,} {entry.rows.value} images",
+        "model": entry.model,
+        "settings": entry.settings,
+        "input": entry.input,
+        "accuracy": interval_words(entry.score),
+        "less the chosen": "" if entry.difference is None else f"{entry.difference.estimate:+.3f}",
+        "standing": entry.standing.value,
+    }
 
 
 def _slug(name: str) -> str:

@@ -6,8 +6,9 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from lib.evaluation.intervals import Interval
 from lib.studies.entry import Entry, ModelKind, Standing
-from lib.studies.presentation import Rows
+from lib.studies.presentation import Rows, Section, escaped, table
 from lib.studies.study import Record, kind_named
 
 __all__ = ["Entry", "ModelKind", "Standing", "answer", "leaderboard", "same_rows"]
@@ -34,6 +35,34 @@ def same_rows(entries: Sequence[Entry]) -> Iterator[list[Entry]]:
     """The entries of a leaderboard that are scored on the same rows, and so compare."""
     for digest in dict.fromkeys(entry.digest for entry in entries):
         yield [entry for entry in entries if entry.digest == digest]
+
+
+def markdown_sections(entries: Sequence[Entry]) -> Iterator[Section]:
+    """A leaderboard as Markdown: for each set of rows a sentence and a table."""
+    for group in same_rows(entries):
+        first = group[0]
+        rows = [
+            [
+                f"**{escaped(each.model)}**" if each.standing is Standing.CHOSEN else escaped(each.model),
+                escaped(each.settings),
+                escaped(each.input) + (" (random weights)" if each.random_weights else ""),
+                interval_words(each.score),
+                "" if each.difference is None else f"{each.difference.estimate:+.3f}",
+                "chosen" if each.standing is Standing.CHOSEN else each.standing.value,
+            ]
+            for each in group
+        ]
+        accuracy = f"{first.rows.value} accuracy (95 % interval)"
+        heads = ["model", "settings", "input", accuracy, "less the chosen", ""]
+        yield Section(
+            f"Leaderboard: {first.data}, {first.count:,} {first.rows.value} images",
+            f"{escaped(answer(group))}\n\n{table(heads, rows)}",
+        )
+
+
+def interval_words(of: Interval) -> str:
+    """Such as "0.972 (0.969 to 0.975)"."""
+    return f"{of.estimate:.3f} ({of.low:.3f} to {of.high:.3f})" if math.isfinite(of.estimate) else "not finite"
 
 
 def answer(entries: Sequence[Entry]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 from lib.errors import DataError
-from lib.graph.leaderboard import answer, leaderboard, same_rows
+from lib.graph.leaderboard import answer, leaderboard, markdown_sections, same_rows
 from lib.places import Places
 from lib.profile import Profile, is_built_in
 from lib.reference import Judged, judge, judged_sections
@@ -71,9 +71,10 @@ class Run(Kind[RunSettings, RunResult]):
         name = str(result.profile["name"])
         records = studies_of(record)
         shown = {name: each.present() for name, each in records.items()}
-        board = next(same_rows(leaderboard(records, result.main)), [])
+        entries = leaderboard(records, result.main)
+        board = next(same_rows(entries), [])
         warnings = [f"{name}: {warning}" for name, each in shown.items() for warning in each.warnings]
-        sections = list(_sections(result, shown))
+        sections = [*markdown_sections(entries), *_sections(result, shown)]
         main = shown.get(result.main)
         return Presentation(
             title=f"Profile {name}",

@@ -13,11 +13,13 @@ from markupsafe import Markup
 from lib.evaluation.paired import significant
 from lib.figures.history import Point, score_history
 from lib.figures.vector import svg_bytes
-from lib.files import digest_json, write_bytes
+from lib.files import write_bytes
 from lib.graph.history import History, Outcome, Step
-from lib.graph.summary import NAME
+from lib.report.document import REPORT
 from lib.report.drawing import inline
 from lib.text import counted, visible
+
+HISTORY = "history.html"
 
 _DAY, _NAMED = len("2026-11-26"), 3
 
@@ -36,18 +38,18 @@ class Line:
     changed: str
 
 
-def write_history(root: Path, history: History) -> Path:
-    """Write the page beside the records of whole runs under the root of studies; its path.
+def write_history(history: History) -> Path:
+    """Write the page into the folder of the last run's record; its path. There is at least one run.
 
     Raises StorageError when it cannot be written.
     """
-    path = root / NAME / f"history-{digest_json(history.profile)[:12]}.html"
-    write_bytes(path, render_history(history, path.parent).encode())
+    path = history.steps[-1].run.folder / HISTORY
+    write_bytes(path, render_history(history).encode())
     return path
 
 
-def render_history(history: History, folder: Path) -> str:
-    """A history as one HTML page that lies in `folder`; equal records give equal bytes."""
+def render_history(history: History) -> str:
+    """A history as one HTML page for the folder of a run's record; equal records give equal bytes."""
     environment = Environment(
         loader=PackageLoader("lib.report", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True, keep_trailing_newline=True,
@@ -57,7 +59,7 @@ def render_history(history: History, folder: Path) -> str:
         profile=visible(history.profile),
         answer=answer(history),
         picture=_picture(history),
-        lines=[_line(step, folder) for step in reversed(history.steps)],
+        lines=[_line(step) for step in reversed(history.steps)],
         unreadable=history.unreadable,
     )
 
@@ -120,12 +122,12 @@ def model_words(run: Outcome) -> str:
     return visible(f"{run.best.model}{settings}, on {run.best.input}")
 
 
-def _line(step: Step, folder: Path) -> Line:
+def _line(step: Step) -> Line:
     run = step.run
     return Line(
         when=run.when,
         key=run.key[:12],
-        report=f"{run.folder.relative_to(folder).as_posix()}/report.html",
+        report=f"../{run.folder.name}/{REPORT}",
         model=model_words(run),
         score="–" if run.best is None else f"{run.best.rows.value} accuracy {run.best.score.words}",
         lead=lead_words(step),

@@ -14,6 +14,7 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run
 from lib.mlp.labels import number
 from lib.progress import bar
 from lib.report import REPORT
+from lib.report.history import HISTORY
 from lib.studies.presentation import RANK, Presentation, Role, RunNote, escaped, markdown
 from lib.studies.study import DatasetNote, Record, kind_named
 from lib.studies.sweep.predictions import FILE as PREDICTIONS
@@ -106,7 +107,7 @@ def _log_alone(
     for part, kept in (("figures", record.figures), ("tables", record.tables)):
         if kept:
             client.log_artifacts(parent_id, str(record.folder / part), part)
-    for name in (REPORT, PREDICTIONS):
+    for name in (REPORT, HISTORY, PREDICTIONS):
         if (record.folder / name).exists():
             client.log_artifact(parent_id, str(record.folder / name))
     if record.model is not None:

@@ -23,7 +23,7 @@ from flows.verify import verify_sets
 from lib.errors import ConfigError, DataError, LeakageError, command, program
 from lib.features.sets import find_set
 from lib.files import digest_file
-from lib.graph import check_graph, plan_run
+from lib.graph import check_graph, leaderboard, plan_run
 from lib.places import Workers, places
 from lib.studies.record import open_record
 from lib.studies.study import kind_named, kind_names
@@ -116,7 +116,9 @@ def test_the_report_stands_alone_lies_with_the_run_s_record_and_is_an_artifact_i
         assert outcome["headline"] in page.words
     assert report.stat().st_size < 5_000_000
     client = connect(places()).client
-    assert "report.html" in {item.path for item in client.list_artifacts(result["pipeline"]["run_id"])}
+    assert {"report.html", "history.html"} <= {
+        item.path for item in client.list_artifacts(result["pipeline"]["run_id"])
+    }
 
 
 def test_prefect_links_to_the_report_s_page_where_mlflow_has_pages(result, monkeypatch):
@@ -131,6 +133,16 @@ def test_prefect_s_notes_lead_to_mlflow_s_comparison(result):
     link = f"[all 4 configurations, best first]({result['nodes']['activations']['compare']})"
     (notes,) = [each.data for each in artifacts("activations-notes") if link in each.data]
     assert f"(once {command('ui')} runs)" in notes
+
+
+def test_the_leaderboard_and_how_far_the_run_is_are_artifacts_of_prefect(result):
+    rows = json.loads(artifacts("leaderboard")[0].data)
+    entries = leaderboard({name: record_of(outcome) for name, outcome in result["nodes"].items()}, "classifier")
+    assert [row["model"] for row in rows] == [entry.model for entry in entries]
+    assert any(entry.study == "classifier" for entry in entries)
+    nodes = len(result["nodes"])
+    shown = {(bar.data, bar.description.partition(",")[0]) for bar in artifacts("progress")}
+    assert (100.0, f"{nodes} of {nodes} nodes are done") in shown
 
 
 def test_what_was_understood_of_the_data_and_what_is_to_do_is_an_artifact(result):
