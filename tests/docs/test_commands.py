@@ -157,6 +157,7 @@ OWN_IMAGES: dict[str, Run] = {
     f"{PROBEFLOW} compare RUN OTHER": Run(
         "^seeds? ", put={"RUN": lambda place: place.run_of("heads"), "OTHER": lambda place: place.run_of("heads", 1)}
     ),
+    f"{PROBEFLOW} history": Run(r"^page  .*history\.html$"),
     f"{PROBEFLOW} reproduce RUN": Run("same to the last bit", put={"RUN": lambda place: place.run_of("look")}),
     f"{PROBEFLOW} reproduce RUN --keep again": Run(
         "same to the last bit", put={"RUN": lambda place: place.run_of("look")}
