@@ -196,11 +196,11 @@ def _parser() -> argparse.ArgumentParser:
         "flows.history:compare_runs",
         "settings and figures of two MLflow runs side by side; of more runs, what each came to",
     )
-    for run_name, several in (("left", {}), ("right", {}), ("more", {"nargs": "*"})):
+    for run_name, how_many in (("left", None), ("right", None), ("more", "*")):
         compare.add_argument(
             run_name,
+            nargs=how_many,
             metavar="RUN",
-            **several,
             help="a run's id, its record's key, the beginning of either, or its name, where only one run has it; "
             "a profile's name means its newest whole run",
         )

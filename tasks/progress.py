@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+from uuid import UUID
+
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 
 KEY = "progress"
@@ -12,7 +15,8 @@ class NodesDone:
 
     def __init__(self, total: int) -> None:
         self._done, self._total = 0, total
-        self._id = create_progress_artifact(0.0, key=KEY, description=f"0 of {total} nodes are done")
+        made: Any = create_progress_artifact(0.0, key=KEY, description=f"0 of {total} nodes are done")
+        self._id: UUID = made  # called in a flow's own thread, where it is no coroutine
 
     def add(self, name: str) -> None:
         """The node `name` is done and logged."""

@@ -16,7 +16,7 @@ from lib.figures.vector import svg_bytes
 from lib.files import write_bytes
 from lib.graph.history import History, Outcome, Step
 from lib.report.document import REPORT
-from lib.report.drawing import inline
+from lib.report.drawing import Styles, inline
 from lib.text import counted, visible
 
 HISTORY = "history.html"
@@ -54,11 +54,14 @@ def render_history(history: History) -> str:
         loader=PackageLoader("lib.report", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True, keep_trailing_newline=True,
     )  # fmt: skip
+    styles = Styles()
+    picture = _picture(history, styles)
     return environment.get_template("history.html.j2").render(
         style=Markup(resources.files("lib.report").joinpath("style.css").read_text("utf-8")),  # ours
+        drawn=Markup(styles.sheet),
         profile=visible(history.profile),
         answer=answer(history),
-        picture=_picture(history),
+        picture=picture,
         lines=[_line(step) for step in reversed(history.steps)],
         unreadable=history.unreadable,
     )
@@ -135,7 +138,7 @@ def _line(step: Step) -> Line:
     )
 
 
-def _picture(history: History) -> Markup:
+def _picture(history: History, styles: Styles) -> Markup:
     """The score of each run; empty where nothing was scored."""
     scored = [(step, step.run.best) for step in history.steps if step.run.best is not None]
     if not scored:
@@ -148,4 +151,4 @@ def _picture(history: History) -> Markup:
     rows = {best.rows.value for _, best in scored}
     figure = score_history(points, f"{' or '.join(sorted(rows))} accuracy")
     description = f"Accuracy of {counted(len(points), 'run')} in time"
-    return Markup(inline(svg_bytes(figure), "h-", description).markup)  # cleaned there
+    return Markup(inline(svg_bytes(figure), "h-", description, styles).markup)  # cleaned there
