@@ -9,6 +9,7 @@ from flows.tables import aligned
 from lib.errors import ConfigError
 from lib.evaluation.paired import significant
 from lib.graph.history import Outcome, comparable, history, lead, outcome, profiles_with_history
+from lib.graph.leaderboard import interval_words
 from lib.places import Places
 from lib.report.history import answer, changed_words, lead_words, model_words, write_history
 from lib.storage.copies import shown
@@ -32,7 +33,7 @@ def show_history(profile_name: str | None, where: Places) -> int:
         [
             step.run.when,
             step.run.key[:8],
-            "–" if step.run.best is None else step.run.best.score.words,
+            "–" if step.run.best is None else interval_words(step.run.best.score),
             model_words(step.run),
             lead_words(step) or "–",
             changed_words(step) if place else "–",
@@ -73,7 +74,7 @@ def _several(runs: Sequence[Outcome]) -> Iterable[str]:
             visible(run.name),
             run.key[:8],
             run.when,
-            "–" if run.best is None else f"{run.best.score.words} ({run.best.rows.value})",
+            "–" if run.best is None else f"{interval_words(run.best.score)} ({run.best.rows.value})",
             model_words(run),
             "" if place == 0 else _against(run, first),
         ]

@@ -15,6 +15,7 @@ from lib.figures.history import Point, score_history
 from lib.figures.vector import svg_bytes
 from lib.files import write_bytes
 from lib.graph.history import History, Outcome, Step
+from lib.graph.leaderboard import interval_words
 from lib.report.document import REPORT
 from lib.report.drawing import Styles, inline
 from lib.text import counted, visible
@@ -74,7 +75,7 @@ def answer(history: History) -> str:
         return "No run of this profile has scored a model yet."
     last = scored[-1]
     assert last.run.best is not None
-    score = f"The last run scored {last.run.best.score.words} with {visible(last.run.best.model)}"
+    score = f"The last run scored {interval_words(last.run.best.score)} with {visible(last.run.best.model)}"
     if len(scored) == 1:
         return f"{score}; there is no earlier run to compare it with."
     if last.lead is None:
@@ -132,7 +133,7 @@ def _line(step: Step) -> Line:
         key=run.key[:12],
         report=f"../{run.folder.name}/{REPORT}",
         model=model_words(run),
-        score="–" if run.best is None else f"{run.best.rows.value} accuracy {run.best.score.words}",
+        score="–" if run.best is None else f"{run.best.rows.value} accuracy {interval_words(run.best.score)}",
         lead=lead_words(step),
         changed=changed_words(step) if step.lead or step.data or step.settings or step.code else "",
     )
