@@ -202,9 +202,8 @@ def _rows(axis: Axes, rows: Sequence[Row], colours: Sequence[str], label: str, l
     fitted = [
         (values, row.scores.interval) for values, row in zip(finite, rows, strict=True) if not row.aside and values
     ]
-    middle = (
-        float(np.median([float(np.mean(values)) for values, _ in fitted] or [0.0])) if len(rows) >= _MANY else -math.inf
-    )
+    means = [float(np.mean(values)) for values, _ in fitted]
+    middle = float(np.median(means)) if len(means) >= _MANY else -math.inf
     # Of many rows the better half decides; the others, as intervals, may take as much room again.
     bounds = [interval for _, interval in fitted if interval is not None] + [(min(of), max(of)) for of, _ in fitted]
     fitted = [each for each in fitted if np.mean(each[0]) >= middle]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import re
 from dataclasses import replace
 
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from lib.evaluation.intervals import Interval
 from lib.graph.leaderboard import leaderboard
+from lib.report import board, forest
 from lib.report.board import boards
 from lib.report.forest import Axis, drawn, stacked
 
@@ -23,6 +25,11 @@ def entries(small_run):
 
 def places(markup: str, pattern: str) -> list[float]:
     return [float(each) for found in re.findall(pattern, markup) for each in np.atleast_1d(found)]
+
+
+@pytest.mark.parametrize("module", [board, forest])
+def test_examples_are_true(module):
+    assert doctest.testmod(module).failed == 0
 
 
 def test_each_line_has_its_entry_s_figures(entries):
