@@ -70,8 +70,17 @@ def answer(entries: Sequence[Entry]) -> str:
     best = next((each for each in entries if each.standing is Standing.CHOSEN), entries[0])
     rivals = [each for each in entries if each.study == best.study and each is not best]
     words = [f"{name_among(best, entries)}: {_score(best)}"]
+    higher = [
+        each
+        for each in rivals
+        if each.standing is Standing.NOT_SIGNIFICANT and each.score.estimate > best.score.estimate
+    ]
+    if higher:
+        words.append(
+            f"{name_among(higher[0], entries)} scores {higher[0].score.estimate:.3f}, not significantly higher"
+        )
     for standing in (Standing.BETTER, Standing.NOT_SIGNIFICANT, Standing.WORSE):
-        of_standing = [each for each in rivals if each.standing is standing]
+        of_standing = [each for each in rivals if each.standing is standing and each not in higher[:1]]
         if of_standing and (standing is not Standing.WORSE or len(of_standing) == len(rivals)):
             words.append(f"{_several(of_standing, entries)} {standing.value}")
     if best.standing is not Standing.CHOSEN:

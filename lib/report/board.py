@@ -11,6 +11,7 @@ from markupsafe import Markup
 from lib.evaluation.intervals import Interval
 from lib.graph.leaderboard import Entry, ModelKind, Standing, answer, same_rows
 from lib.report.forest import Axis, drawn
+from lib.studies.presentation import Rows
 from lib.text import listed
 
 _FIRST = 12
@@ -47,6 +48,10 @@ class Board:
     title: str
     answer: str
     quantity: str
+    versus: str
+    """What the differences are."""
+    chosen: str
+    """What is said of the chosen model."""
     axis: Markup
     first: Sequence[Line]
     more: Sequence[Line]
@@ -68,6 +73,8 @@ def boards(entries: Sequence[Entry]) -> Iterator[Board]:
             title=f"{first.data}, {first.count:,} {first.rows.value} images",
             answer=answer(group),
             quantity=f"{first.rows.value} accuracy",
+            versus="less the chosen, first seed" if any(len(each.seeds) > 1 for each in group) else "less the chosen",
+            chosen="chosen on validation" if first.rows is Rows.TEST else "chosen",
             axis=axis.head(f"{first.rows.value} accuracy"),
             first=lines[:_FIRST],
             more=lines[_FIRST:],

@@ -31,7 +31,7 @@ from lib.report.markdown import body_html
 from lib.report.tables import Table, table
 from lib.studies.presentation import Presentation, Section
 from lib.studies.record import read_origin
-from lib.studies.study import Artifact, DatasetNote, Record
+from lib.studies.study import Artifact, DatasetNote, Record, kind_named
 from lib.text import counted, listed, visible
 
 REPORT = "report.html"
@@ -93,7 +93,8 @@ def write_report(run: Record[Any], records: Mapping[str, Record[Any]], *, anew: 
 
 
 def render(run: Record[RunResult], records: Mapping[str, Record[Any]]) -> str:
-    """The report of a whole run and its records, in the order they are shown, as one HTML page.
+    """The report of a whole run and its records as one HTML page: first the study that the run is about, then what scores
+    models, then what shows data.
 
     Raises DataError when a figure or table of a study is missing or damaged.
     """
@@ -101,7 +102,10 @@ def render(run: Record[RunResult], records: Mapping[str, Record[Any]]) -> str:
         loader=PackageLoader("lib.report", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True, keep_trailing_newline=True, finalize=_shown,
     )  # fmt: skip
-    numbers = count(1)
+    numbers, given = count(1), list(records)
+    scoring = {entry.study for record in records.values() for entry in kind_named(record.kind).entries(record)}
+    order = sorted(given, key=lambda name: (name != run.result.main, name not in scoring, given.index(name)))
+    records = {name: records[name] for name in order}
     shown = {name: record.present() for name, record in records.items()}
     script, judged, styles = _ours("page.js"), run.result.judged, Styles()
     studies = [_study(name, record, shown[name], numbers, styles) for name, record in records.items()]

@@ -9,7 +9,7 @@ from lib.evaluation.measures import measure_named
 from lib.mlp.labels import params
 from lib.studies.presentation import Presentation, Rows, Section, escaped, table
 from lib.studies.study import Record
-from lib.studies.sweep.result import Lead, ModelRole, Outcome, SweepResult, Weights
+from lib.studies.sweep.result import Lead, ModelRole, Outcome, SweepResult, Tuning, Weights
 from lib.studies.sweep.runs import runs_below, study_run
 from lib.studies.sweep.words import (
     OUTCOMES,
@@ -70,8 +70,10 @@ def headline(result: SweepResult) -> str:
         return f"{name}: test accuracy {score}; on validation rows {verdict}"
     final = result.estimate(best.trials, "final_validation_accuracy")
     if final.low is None or final.high is None:
-        return f"{name}: validation accuracy {final.mean:.3f}; {verdict}"
-    return f"{name}: validation accuracy {interval_words(Interval(final.mean, final.low, final.high))}; {verdict}"
+        score = f"{final.mean:.3f}"
+    else:
+        score = interval_words(Interval(final.mean, final.low, final.high))
+    return f"{name}: validation accuracy {score} on the rows it was chosen by; {verdict}"
 
 
 def _tested(result: SweepResult) -> Iterator[str]:
@@ -179,7 +181,7 @@ def _models(result: SweepResult) -> str:
             [
                 f"**{name}** (chosen)" if position == result.chosen else name,
                 *([escaped(result.representations[model.representation].node)] if inputs else []),
-                budget_words(model.tuning),
+                budget_words(_budget(result, position)),
                 escaped(settings_words(result, position)) or "-",
                 *([over_seeds, model.with_both.words] if several else []),
                 model.accuracy.words,
@@ -192,8 +194,13 @@ def _models(result: SweepResult) -> str:
     more = [f"The best {_ROWS} of {len(result.models):,} models; all are in `models.csv`."]
     over_rows = "Wilson's" if result.groups is None else f"a bootstrap's over {result.groups:,} groups of rows"
     note = f"Intervals over rows are {over_rows}. Leads of first seeds are tested by {test_words(result)}."
-    majority = f"Always answering the most frequent class would score {result.majority:.4f}."
-    return "\n\n".join([f"{how} {majority}", table(head, lines), *(more if len(result.models) > _ROWS else []), note])
+    return "\n\n".join([how, table(head, lines), *(more if len(result.models) > _ROWS else []), note])
+
+
+def _budget(result: SweepResult, position: int) -> Tuning:
+    """What a model's settings were chosen among: those of the chosen one among all that the sweep tried."""
+    tuning = result.models[position].tuning
+    return tuning if position != result.chosen else tuning.model_copy(update={"tried": len(result.configurations)})
 
 
 def _lead(lead: Lead) -> str:

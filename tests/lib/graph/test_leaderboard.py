@@ -85,7 +85,10 @@ def test_one_sentence_names_the_chosen_and_who_ties_with_it(board):
     chosen, *others = sorted(group, key=lambda each: each.standing is not Standing.CHOSEN)
 
     def told(*standings):
-        changed = [replace(each, standing=standing) for each, standing in zip(others, standings, strict=True)]
+        below = replace(chosen.score, estimate=chosen.score.estimate - 0.01)
+        changed = [
+            replace(each, standing=standing, score=below) for each, standing in zip(others, standings, strict=True)
+        ]
         return answer([chosen, *changed])
 
     score = f"{chosen.score.estimate:.3f} ({chosen.score.low:.3f} to {chosen.score.high:.3f})"
@@ -98,7 +101,15 @@ def test_one_sentence_names_the_chosen_and_who_ties_with_it(board):
     assert two.endswith(
         f"; {name_among(others[0], group)} and {name_among(others[1], group)} are significantly better."
     )
-    every = (one, two, answer(group), told(Standing.BETTER, Standing.NOT_SIGNIFICANT, Standing.NOT_SIGNIFICANT))
+    ahead = replace(
+        others[0],
+        standing=Standing.NOT_SIGNIFICANT,
+        score=replace(chosen.score, estimate=chosen.score.estimate + 0.01),
+    )
+    higher = answer([chosen, ahead, *(replace(each, standing=Standing.WORSE) for each in others[1:])])
+    top = f"{name_among(others[0], group)} scores {ahead.score.estimate:.3f}, not significantly higher"
+    assert higher.endswith(f"; {top}.")
+    every = (one, two, higher, answer(group), told(Standing.BETTER, Standing.NOT_SIGNIFICANT, Standing.NOT_SIGNIFICANT))
     assert max(len(each.split()) for each in every) <= 32
     assert answer([replace(each, standing=Standing.NOT_COMPARED) for each in group]).endswith(
         "no difference was tested."

@@ -212,10 +212,15 @@ def test_a_study_s_warnings_stand_with_it_and_the_data_s_once(page, pipeline, st
     assert text.count("read with <care>") == 2
 
 
-def test_a_whole_run_s_studies_stand_in_the_graph_s_order_with_what_the_run_says_of_claims(small_run):
+def test_the_promoted_study_stands_first_then_those_that_score_and_the_graph_s_order_else_with_what_the_run_says_of_claims(
+    small_run,
+):
     page = require_self_contained(render(small_run.record, small_run.records))
     titles = [attributes["id"] for tag, attributes in page.all("h3") if "id" in attributes]
-    assert titles == [f"study-{node.name}" for node in small_run.profile.graph.recorded]
+    graph = [node.name for node in small_run.profile.graph.recorded]
+    scoring = [name for name in graph if hasattr(small_run.records[name].result, "models")]
+    first = [small_run.profile.promote, *(name for name in scoring if name != small_run.profile.promote)]
+    assert titles == [f"study-{name}" for name in [*first, *(name for name in graph if name not in scoring)]]
     assert [data for tag, data in page.text if tag == "h2"] == [
         "Results", "Claims", "Studies", "Data", "Repeat",
     ]  # fmt: skip

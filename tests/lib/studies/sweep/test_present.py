@@ -69,7 +69,10 @@ def test_the_headline_is_a_sentence_with_the_interval_on_test_rows_and_the_verdi
 
 def test_an_untested_sweep_s_headline_is_of_validation_rows_and_its_baselines_are_qualified(searched):
     headline = searched.present().headline
-    assert re.match(r"random #\d+: validation accuracy 0\.\d{3} \(0\.\d{3} to [01]\.\d{3}\); ", headline)
+    assert re.match(
+        r"random #\d+: validation accuracy 0\.\d{3} \(0\.\d{3} to [01]\.\d{3}\) on the rows it was chosen by; ",
+        headline,
+    )
     assert "test" not in headline
     assert len(headline.split()) <= 25
     comparison = section(searched, "Comparison with baselines")
@@ -145,7 +148,7 @@ def test_every_model_s_budget_settings_and_time_are_in_the_table(tested, heads):
     assert choosing == pytest.approx(logistic.tuning.seconds, abs=0.5 if choosing >= 10 else 0.005)
     assert training == pytest.approx(logistic.scores[0].seconds, abs=0.5 if training >= 10 else 0.005)
     (network,) = [row for name, row in of_model.items() if name.endswith("(chosen)")]
-    assert network["settings tried"] == "3, on validation rows"  # of its learning rate: two of "mlp", one of "linear"
+    assert network["settings tried"] == f"{len(result.configurations)}, on validation rows"  # it is the best of all
     theirs = [row for name, row in of_model.items() if name.startswith("scikit-learn")]
     assert [row["settings tried"] for row in theirs] == ["1", "1"]
     assert all(row["chosen settings"].startswith("the network's (") for row in theirs)
