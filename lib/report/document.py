@@ -105,10 +105,9 @@ def render(run: Record[RunResult], records: Mapping[str, Record[Any]]) -> str:
     numbers, given = count(1), list(records)
     scoring = {entry.study for record in records.values() for entry in kind_named(record.kind).entries(record)}
     order = sorted(given, key=lambda name: (name != run.result.main, name not in scoring, given.index(name)))
-    records = {name: records[name] for name in order}
     shown = {name: record.present() for name, record in records.items()}
     script, judged, styles = _ours("page.js"), run.result.judged, Styles()
-    studies = [_study(name, record, shown[name], numbers, styles) for name, record in records.items()]
+    studies = [_study(name, records[name], shown[name], numbers, styles) for name in order]
     return environment.get_template(
         "page.html.j2"
     ).render(
