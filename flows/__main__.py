@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from importlib import import_module
 from inspect import signature
 from pathlib import Path
@@ -37,7 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options = _options(given)
         # The flow's own log is in the Prefect UI; the terminal shows results, progress bars, and one line for an error.
         os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "INFO" if options.verbose else options.console)
-        status = _called(options)
+        with _progress():
+            status = _called(options)
         sys.stdout.flush()
         return status
     except BrokenPipeError:  # the reader of our output, say `head`, has seen enough
@@ -49,6 +51,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
     except Exception as error:
         return tell(error, given)
+
+
+def _progress() -> AbstractContextManager[None]:
+    """On a terminal, bars of what is counted; not where Prefect's own log is shown, which writes there as well."""
+    if not sys.stderr.isatty() or os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] == "INFO":
+        return nullcontext()
+    from flows.live import can_show, live
+
+    return live(sys.stderr) if can_show(sys.stderr) else nullcontext()
 
 
 def _options(given: Sequence[str]) -> argparse.Namespace:

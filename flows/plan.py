@@ -14,7 +14,7 @@ from lib.graph.estimate import total
 from lib.graph.plan import State
 from lib.places import Places, Workers
 from lib.profile import Profile
-from lib.text import visible
+from lib.text import duration, visible
 
 _WIDTH = 118
 _INDENT = " " * 4
@@ -94,11 +94,7 @@ def _count(number: int | None) -> str:
 
 
 def _seconds(seconds: float | None) -> str:
-    if seconds is None:
-        return "?"
-    if seconds < 90:
-        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+    return "?" if seconds is None else duration(seconds)
 
 
 def _wrapped(text: str) -> list[str]:

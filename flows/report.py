@@ -1,26 +1,30 @@
-"""Running a profile from a terminal: a line when a node begins and ends, the closing table, and where to look next."""
+"""Running a profile from a terminal: its nodes as they run, the leaderboard, and where to look next."""
 
 from __future__ import annotations
 
 import logging
 import os
-import shutil
 import sys
-import textwrap
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from importlib import import_module
-from typing import Any, TextIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
 
 from flows.servers import require_prefect, temporary_prefect
 from lib.addresses import without_credentials
 from lib.errors import program
 from lib.places import Places, Workers
-from lib.profile import Profile
-from lib.text import visible
+from lib.profile import Graph, Profile
+from lib.studies.study import Group
+from lib.text import duration, visible
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
 
 _LABEL_WIDTH = 15
-_SHOWN_LOGS = ("tasks.node", "lib.studies.record")
+_LOGS = ("tasks.node", "lib.studies.record")
+_STEPS = "lib.progress"
 
 
 def run_and_report(profile: Profile, only: Sequence[str] | None, where: Places, workers: Workers) -> int:
@@ -34,7 +38,7 @@ def run_and_report(profile: Profile, only: Sequence[str] | None, where: Places, 
     require_server(workers.pool)
     if where.tracking_uri.startswith("http"):
         _require_tracking(where)
-    with temporary_prefect() as ready, _nodes_on_terminal():
+    with temporary_prefect() as ready, _nodes_on_terminal(profile.graph, wanted, whole=not only):
         from flows.pipeline import pipeline  # what takes long to import, while the server starts
         from lib.graph import check_settings
 
@@ -43,7 +47,10 @@ def run_and_report(profile: Profile, only: Sequence[str] | None, where: Places, 
         ready(lambda: import_module("torch"))  # which all that computes needs
         whole = profile.model_dump(mode="json")
         result = pipeline(whole, only=list(only) if only else None, workers=workers)
-    sys.stdout.write("\n".join(closing_table(result, where)) + "\n")
+    from flows.console import WIDTH, console_on, show
+
+    console = console_on(sys.stdout, WIDTH)
+    show(console, closing_table(result, profile.promote, where, console))
     return 0
 
 
@@ -66,80 +73,117 @@ class _Lines(logging.StreamHandler[TextIO]):
 
 
 @contextmanager
-def _nodes_on_terminal() -> Iterator[None]:
-    """Print what the tasks of nodes log, and where each study's first picture is, unless Prefect's own log is shown."""
+def _nodes_on_terminal(graph: Graph, wanted: Sequence[str], whole: bool) -> Iterator[None]:
+    """Show nodes as they run, unless Prefect's own log is shown: in a table on a terminal, else in lines.
+
+    In both what the tasks of nodes log beside that, and where each study's first picture is, is printed.
+    """
     if os.environ.get("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL") == "INFO":
         yield
         return
-    loggers, handler = [logging.getLogger(name) for name in _SHOWN_LOGS], _Lines(sys.stdout)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
-    for logger in loggers:
-        logger.addHandler(handler)
-    try:
-        yield
-    finally:
+    from flows.live import can_show, live
+
+    on_terminal = can_show(sys.stdout) and sys.stderr.isatty()
+    nodes = [(name, graph[name].kind) for name in wanted if graph[name].group is not Group.DATA]
+    steps = [("data", ""), *nodes, *([("report", "")] if whole else [])]
+    with live(sys.stdout, steps) if on_terminal else nullcontext():
+        loggers = [logging.getLogger(name) for name in (_LOGS if on_terminal else (*_LOGS, _STEPS))]
+        handler = _Lines(sys.stdout)
+        handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
         for logger in loggers:
-            logger.removeHandler(handler)
+            logger.addHandler(handler)
+        try:
+            yield
+        finally:
+            for logger in loggers:
+                logger.removeHandler(handler)
 
 
-def closing_table(result: Mapping[str, Any], where: Places) -> Iterable[str]:
-    """The lines that end a run: a few a node, the champion, where the record is, how to see it."""
-    width = min(shutil.get_terminal_size((118, 40)).columns, 118)
-    rule = "─" * width
-    yield rule
-    yield f"probeflow · profile {result['profile']}"
-    yield rule
-    shown: set[str] = set()  # studies share datasets; each warning of a dataset is shown once
-    for name, outcome in result["nodes"].items():
-        yield from _line(name, outcome["headline"], width)
-        for model in outcome["tested"]:
-            yield from _line("", f"- {model}", width)
-        training = outcome["training_seconds"]
-        trained = "" if training is None else f"; all its trials took {training:.1f} s"  # side by side, perhaps earlier
-        yield from _line("", f"{outcome['seconds']:.1f} s in this run{trained}", width)
+def closing_table(
+    result: Mapping[str, Any], main: str | None, where: Places, console: Console
+) -> Iterator[RenderableType]:
+    """What ends a run: leaderboard, a sentence a node, each warning once, the champion, where the record is, how to see it.
+
+    `main`: the study that is promoted, whose models stand first.
+    """
+    from flows.board import board
+    from flows.console import unbroken, written
+    from lib.graph import leaderboard
+    from lib.studies.record import open_record
+
+    outcomes = result["nodes"]
+    yield written("─" * console.width, console, "dim")
+    yield written(f"profile {result['profile']}", console, "bold")
+    records = {name: open_record(Path(outcome["folder"])) for name, outcome in outcomes.items()}
+    for part in board(leaderboard(records, main), console):
+        yield ""
+        yield from part
+    yield ""
+    yield _sentences(outcomes, console)
+    warnings: dict[str, list[str]] = {}
+    for name, outcome in outcomes.items():
         for warning in dict.fromkeys((*outcome["warnings"], *outcome["data_warnings"])):
-            if warning not in shown:
-                yield from _line("", f"! {warning}", width)
-        shown.update(outcome["data_warnings"])
+            warnings.setdefault(warning, []).append(name)
+    if warnings:
+        yield ""
+    for warning, names in warnings.items():
+        yield written(f"! {', '.join(names)}: {warning}", console, "yellow")
     if promotion := result["promotion"]:
-        what = f"{promotion['model']} version {promotion['version']}" if promotion["version"] else "none"
-        if not promotion["promoted"]:
-            what += " stays" if promotion["version"] else ""
-            what += f"; version {promotion['challenger']} refused" if promotion["challenger"] else "; refused"
-        yield from _line("champion", f"{what}: {promotion['why']}", width)
+        yield ""
+        yield written(_labelled("champion", _decided(promotion)), console)
         if promotion["version"]:
-            yield f"{'label images':<{_LABEL_WIDTH}} {program()} predict IMAGES --model {promotion['model']}"
-    yield rule
+            yield unbroken(
+                _labelled("label images", f"{program()} predict IMAGES --model {promotion['model']}"), console
+            )
+    yield written("─" * console.width, console, "dim")
+    for label, text in _next(result, where):
+        yield unbroken(_labelled(label, text), console)
+
+
+def _sentences(outcomes: Mapping[str, Mapping[str, Any]], console: Console) -> RenderableType:
+    """Each node with its headline, which may take several lines, and how long it took in this run."""
+    from flows.console import add_column, plain_table, written
+
+    table = plain_table()
+    add_column(table, console, "node", most=max(console.width // 3, 8))
+    table.add_column(ratio=1, overflow="fold")
+    add_column(table, console, "this run", right=True)
+    for name, outcome in outcomes.items():
+        taken = duration(outcome["seconds"])
+        table.add_row(*(written(text, console) for text in (name, outcome["headline"], taken)))
+    return table
+
+
+def _decided(promotion: Mapping[str, Any]) -> str:
+    what = f"{promotion['model']} version {promotion['version']}" if promotion["version"] else "none"
+    if not promotion["promoted"]:
+        what += " stays" if promotion["version"] else ""
+        what += f"; version {promotion['challenger']} refused" if promotion["challenger"] else "; refused"
+    return f"{what}: {promotion['why']}"
+
+
+def _next(result: Mapping[str, Any], where: Places) -> Iterator[tuple[str, str]]:
+    """Where to look next."""
+    from prefect.settings import PREFECT_API_URL, PREFECT_UI_URL
+
     run = result["pipeline"]
     if run:
-        yield from _line("report", run["report"], width)
+        yield "report", run["report"]
         for table in run["tables"]:
-            yield from _line("table", table, width)
-    yield from _line(
-        "MLflow", without_credentials(where.tracking_uri) + (f" · run {run['run_id']}" if run else ""), width
-    )
+            yield "table", table
+    yield "MLflow", without_credentials(where.tracking_uri) + (f" · run {run['run_id']}" if run else "")
     label = "compare"
     for name, outcome in result["nodes"].items():
         if "compare" in outcome:
-            about = f"{name}, its configurations as a table, best first:"
-            yield from _line(label, f"{about} {outcome['compare']}", width)
+            yield label, f"{name}, its configurations as a table, best first: {outcome['compare']}"
             label = ""
-    from prefect.settings import PREFECT_API_URL, PREFECT_UI_URL
-
     server = PREFECT_UI_URL.value() or PREFECT_API_URL.value()
     if server and where.tracking_uri.startswith("http"):
-        yield from _line("Prefect", without_credentials(server), width)
+        yield "Prefect", without_credentials(server)
     else:
         needed = not label and not where.tracking_uri.startswith("http")
-        yield from _line(
-            "both UIs", f"{program()} ui" + (" (the links need it, on its default port)" if needed else ""), width
-        )
+        yield "both UIs", f"{program()} ui" + (" (the links need it, on its default port)" if needed else "")
 
 
-def _line(label: str, text: str, width: int) -> Iterable[str]:
-    wrapped = textwrap.wrap(
-        visible(text), width - _LABEL_WIDTH - 1, break_long_words=False, break_on_hyphens=False
-    ) or [""]
-    yield f"{label:<{_LABEL_WIDTH}} {wrapped[0]}"
-    for more in wrapped[1:]:
-        yield " " * (_LABEL_WIDTH + 1) + more
+def _labelled(label: str, text: str) -> str:
+    return f"{label:<{_LABEL_WIDTH}} {text}"

@@ -10,7 +10,8 @@ from lib.text import visible
 
 _HANDLER = "probeflow"
 _IN_ASCII = str.maketrans({
-    "─": "-", "·": "|", "…": "...", "±": "+/-", "×": "x", "→": "->", "–": "-", "—": "-", "“": '"', "”": '"', "’": "'",
+    "─": "-", "·": "|", "…": "...", "±": "+/-", "×": "x", "→": "->", "–": "-", "—": "-", "“": '"', "”": '"', "’": "'", "−": "-",
+    "╶": "[", "╴": "]", "●": "*", "○": "o", "◂": "<", "▸": ">", "━": "#", "✓": "+", "✗": "x",
 })  # fmt: skip
 
 
@@ -20,6 +21,16 @@ def readable_everywhere() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors=_HANDLER)
+
+
+def as_written(text: str, encoding: str) -> str:
+    r"""Text as a stream of this encoding writes it, so that it is known how wide that is.
+
+    >>> as_written("±1 ╶─●╴ caf\u00e9\a", "ascii")
+    '+/-1 [-*] caf\\xe9\\x07'
+    """
+    codecs.register_error(_HANDLER, _in_ascii)
+    return visible(text).encode(encoding, _HANDLER).decode(encoding)
 
 
 def _in_ascii(error: UnicodeError) -> tuple[str, int]:

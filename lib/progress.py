@@ -1,17 +1,48 @@
-"""Progress: a bar on a terminal; elsewhere a line every half minute, so that logs stay readable."""
+"""Progress, told to whoever shows it (`shown_by`); where nobody does, a line every half minute, so that logs stay readable."""
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextvars import ContextVar
+from typing import Protocol
 
 Advance = Callable[[int], None]
 """Called with the number of units (images, bytes, epochs) done since the last call."""
 
-
 _SECONDS_BETWEEN_LINES = 30.0
+
+
+class Display(Protocol):
+    """Shows work to a person while it runs. Several threads call it at once."""
+
+    def began(self, step: str, kind: str) -> None:
+        """A step of a run begins: a node and its kind, or what a run does beside nodes, of no kind."""
+
+    def ended(self, step: str, outcome: str | None) -> None:
+        """It ended with this outcome, in words; None: it failed, or was stopped."""
+
+    def bar(self, label: str, total: int | None, unit: str, step: str | None) -> AbstractContextManager[Advance]:
+        """Something is counted for the length of the block, as a part of `step` if it is of one."""
+
+
+_logger = logging.getLogger(__name__)
+_display: Display | None = None
+_step: ContextVar[str | None] = ContextVar("step", default=None)
+
+
+@contextmanager
+def shown_by(display: Display) -> Iterator[None]:
+    """Tell this process's progress to `display` while the block runs."""
+    global _display
+    before, _display = _display, display
+    try:
+        yield
+    finally:
+        _display = before
 
 
 def silent(_: int) -> None:
@@ -25,29 +56,32 @@ def tell(line: str) -> None:
 
 
 @contextmanager
-def bar(label: str, total: int | None, unit: str) -> Iterator[Advance]:
-    """Show progress on standard error while the block runs: a bar on a terminal, elsewhere a line now and then.
+def running(name: str, kind: str = "") -> Iterator[Callable[[str], None]]:
+    """A step of a run, which calls what it is given with what came of it; a line is logged when it begins and when it ends."""
+    display, outcome, token = _display, list[str](), _step.set(name)
+    what = f"{name} ({kind})" if kind else name
+    _logger.info("%s: begins", what)
+    if display is not None:
+        display.began(name, kind)
+    started, done = time.perf_counter(), False
+    try:
+        yield outcome.append
+        done = True
+    finally:
+        _step.reset(token)
+        if display is not None:
+            display.ended(name, "; ".join(outcome) if done else None)
+    _logger.info("%s: %s [%.1f s]", what, "; ".join(outcome), time.perf_counter() - started)
 
-    `unit` is the noun counted ("B" for bytes is scaled to KiB, MiB).
+
+def bar(label: str, total: int | None, unit: str) -> AbstractContextManager[Advance]:
+    """Show progress while the block runs.
+
+    `unit` is the noun counted ("B" for bytes is scaled to kB, MB).
     """
-    if not sys.stderr.isatty():
-        yield _lines(label, total, unit)
-        return
-    from tqdm import tqdm
-
-    with tqdm(
-        desc=label,
-        total=total,
-        unit=unit,
-        unit_scale=unit == "B",
-        unit_divisor=1024 if unit == "B" else 1000,
-        leave=False,
-    ) as progress:
-
-        def advance(count: int) -> None:
-            progress.update(count)
-
-        yield advance
+    if _display is not None:
+        return _display.bar(label, total, unit, _step.get())
+    return nullcontext(_lines(label, total, unit))
 
 
 def _lines(label: str, total: int | None, unit: str) -> Advance:

@@ -95,6 +95,35 @@ def number(value: float) -> str:
     return f"{value:,.0f}" if 999.95 <= abs(value) < 1e7 else f"{value:.4g}"
 
 
+def magnitude(count: int | None) -> str:
+    """How many there are, the many with three digits; a dash for None.
+
+    >>> magnitude(6570), magnitude(657_922), magnitude(12_345_678), magnitude(None)
+    ('6,570', '658 k', '12.3 M', '–')
+    """
+    if count is None:
+        return "–"
+    if count < 10_000:
+        return f"{count:,}"
+    power, letter = (1e6, "M") if count >= 1e6 else (1e3, "k")
+    return f"{count / power:.3g} {letter}"
+
+
+def duration(seconds: float | None) -> str:
+    """How long something takes, with two digits; a dash for None.
+
+    >>> duration(0.0012), duration(0.312), duration(12.4), duration(184), duration(7200), duration(None)
+    ('< 0.01 s', '0.31 s', '12 s', '3.1 min', '2.0 h', '–')
+    """
+    if seconds is None:
+        return "–"
+    if seconds < 0.01:
+        return "< 0.01 s"
+    if seconds < 90:
+        return f"{seconds:.2g} s"
+    return f"{seconds / 60:.2g} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
 def size_words(shape: Sequence[int]) -> str:
     """Width and height of an image of this shape, (height, width, ...), as image tools write them.
 

@@ -6,10 +6,8 @@ A record is what a task returns, as the folder that it lies in.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from time import perf_counter
 from typing import Any, TypeVar
 
 from prefect import task
@@ -21,6 +19,7 @@ from lib.graph.history import history
 from lib.locks import gpu_to_itself
 from lib.places import Workers, places
 from lib.profile import Profile, parse_profile
+from lib.progress import running
 from lib.storage.copies import shown
 from lib.studies.presentation import escaped
 from lib.studies.record import RECORD, open_record
@@ -38,7 +37,7 @@ _T = TypeVar("_T")
 @task(name="check", task_run_name="data and studies", **POLICY)
 def check(profile: Profile, names: Sequence[str], workers: Workers) -> list[str]:
     """Fetch, verify and refuse ahead; the nodes that are to compute. What was understood is logged, and an artifact."""
-    with _logged("data") as log:
+    with running("data") as log:
         ahead = check_graph(profile, names, places(), here=workers.pool is None)
         left = [node.name for node in ahead.nodes if node.forecast is not None]
         if workers.pool is not None and left:
@@ -61,7 +60,7 @@ def run_here(profile: Profile, name: str) -> str:
     def step() -> Record[Any]:
         return ready_node(profile, name, places()).run()
 
-    with _logged(f"{name} ({profile.graph[name].kind})") as log:
+    with running(name, profile.graph[name].kind) as log:
         record = while_data_changes(step)
         log(record.present().headline)
     return str(record.folder)
@@ -90,7 +89,7 @@ def run_on_pool(profile: Profile, name: str, workers: Workers) -> str:
         on_worker(**given, title=name, positions=None, key=node.folder.key, results=whole)
         return open_record(node.folder.path)
 
-    with _logged(f"{name} ({profile.graph[name].kind})") as log:
+    with running(name, profile.graph[name].kind) as log:
         record = while_data_changes(step)
         log(record.present().headline)
     return str(record.folder)
@@ -175,7 +174,7 @@ def summarise_run(profile: Profile, folders: dict[str, str]) -> str:
     from lib.report import write_report
     from lib.report.history import write_history
 
-    with _logged("report") as log:
+    with running("report") as log:
         records = {name: open_record(Path(folder)) for name, folder in folders.items()}
         record = summarise(profile, records, places())
         log(shown(write_report(record, records)))
@@ -191,13 +190,3 @@ def while_data_changes(step: Callable[[], _T]) -> _T:
         except ChangedError as error:
             _logger.warning("%s; verifying the data again", error)
     return step()
-
-
-@contextmanager
-def _logged(what: str) -> Iterator[Callable[[str], None]]:
-    """Log a line when a step begins and one when it ends: what came of it (given to the callable) and how long it took."""
-    outcome: list[str] = []
-    _logger.info("%s: begins", what)
-    started = perf_counter()
-    yield outcome.append
-    _logger.info("%s: %s [%.1f s]", what, "; ".join(outcome), perf_counter() - started)

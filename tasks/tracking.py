@@ -45,8 +45,8 @@ def require_store() -> None:
 def show_study(folder: str) -> dict[str, Any]:
     """Log the record in `folder` to MLflow and publish it in Prefect.
 
-    Returns the outcome: name, kind, title, folder, headline, warnings, the dataset's warnings, seconds of training, the MLflow
-    run, where MLflow compares what the study tried if it tried several settings, tables, and the report if there is one.
+    Returns the outcome: name, kind, title, folder, headline, warnings, the dataset's warnings, the MLflow run, where
+    MLflow compares what the study tried if it tried several settings, tables, and the report if there is one.
     """
     from lib.report import REPORT
     from lib.tracking.records import log_record
@@ -106,10 +106,8 @@ def show_study(folder: str) -> dict[str, Any]:
         "title": shown.title,
         "folder": folder,
         "headline": shown.headline,
-        "tested": list(shown.tested),
         "warnings": list(shown.warnings),
         "data_warnings": list(record.dataset.warnings),
-        "training_seconds": shown.parent.metrics.get("training_seconds"),
         "run_id": run.info.run_id,
         "run": url,
         "tables": [str(record.folder / "tables" / table.file) for table in record.tables],

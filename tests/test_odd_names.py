@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
 import warnings
 from itertools import chain
@@ -12,6 +13,7 @@ from xml.etree import ElementTree
 import pytest
 from markdown_it import MarkdownIt
 
+from flows.console import console_on, show
 from flows.report import closing_table
 from lib.figures.style import shown
 from lib.profile import Profile, parse_profile
@@ -120,12 +122,14 @@ def test_notes_have_each_name_as_it_is(odd):
 def test_a_terminal_gets_no_control_characters(odd):
     outcomes = {
         name: {
-            "headline": record.present().headline, "tested": record.present().tested, "seconds": 1.0, "training_seconds": None,
+            "folder": str(record.folder), "headline": record.present().headline, "seconds": 1.0,
             "warnings": record.present().warnings, "data_warnings": list(record.dataset.warnings),
         }
         for name, record in odd.records.items()
     }  # fmt: skip
     result = {"profile": "odd", "nodes": outcomes, "promotion": None, "pipeline": None}
-    text = "\n".join(closing_table(result, odd.where))
-    assert r"beside\x1b[31m*.png" in text
+    console = console_on(io.StringIO(), 118)
+    show(console, closing_table(result, None, odd.where, console))
+    text = console.file.getvalue()
+    assert r"beside\x1b[31m*.png" in text.replace("\n", " ")
     assert "\x1b" not in text

@@ -12,7 +12,7 @@ from lib.evaluation.intervals import Interval
 from lib.graph.leaderboard import Entry, ModelKind, Standing, answer, same_rows
 from lib.report.forest import Axis, drawn
 from lib.studies.presentation import Rows
-from lib.text import listed
+from lib.text import duration, listed, magnitude
 
 _FIRST = 12
 """Lines that are shown at once."""
@@ -111,9 +111,9 @@ def _line(entry: Entry, axis: Axis, chosen: float | None) -> Line:
         difference_value=None if of is None else of.estimate,
         ends="" if of is None else f"{_signed(of.low)} to {_signed(of.high)}",
         standing="" if of is None else entry.standing.value,
-        size=_size(entry.parameters),
+        size=magnitude(entry.parameters),
         parameters=entry.parameters,
-        time=_time(entry.seconds),
+        time=duration(entry.seconds),
         seconds=entry.seconds,
     )
 
@@ -129,30 +129,3 @@ def _signed(value: float) -> str:
     """
     text = f"{abs(value):.3f}"
     return text if float(text) == 0 else f"{'−' if value < 0 else '+'}{text}"
-
-
-def _size(parameters: int | None) -> str:
-    """
-    >>> _size(6570), _size(657_922), _size(12_345_678), _size(None)
-    ('6,570', '658 k', '12.3 M', '–')
-    """
-    if parameters is None:
-        return "–"
-    if parameters < 10_000:
-        return f"{parameters:,}"
-    power, letter = (1e6, "M") if parameters >= 1e6 else (1e3, "k")
-    return f"{parameters / power:.3g} {letter}"
-
-
-def _time(seconds: float | None) -> str:
-    """
-    >>> _time(0.0012), _time(0.312), _time(12.4), _time(184), _time(None)
-    ('< 0.01 s', '0.31 s', '12 s', '3.1 min', '–')
-    """
-    if seconds is None:
-        return "–"
-    if seconds >= 100:
-        return f"{seconds / 60:.1f} min"
-    if seconds < 0.01:
-        return "< 0.01 s"
-    return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.2g} s"

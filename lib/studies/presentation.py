@@ -92,8 +92,6 @@ class Presentation:
     """Those below the study's own, each after the one it is below."""
     input: str = ""
     """What went into the networks, in words; empty where none did."""
-    tested: tuple[str, ...] = ()
-    """Models that were compared, a line each: score, budget, time."""
     random_weights: bool = False
     """Whether any of it rests on a frozen network of random weights."""
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import doctest
 import io
 import sys
 
 import pytest
 
+from flows import terminal
 from flows.terminal import readable_everywhere
 
 
@@ -35,3 +37,7 @@ def test_a_name_that_is_no_utf_8_is_escaped(monkeypatch):
     stream.write("caf\udce9.png")
     stream.flush()
     assert stream.buffer.getvalue() == rb"caf\xe9.png"
+
+
+def test_the_example_is_true():
+    assert doctest.testmod(terminal).failed == 0

@@ -118,9 +118,9 @@ def test_an_image_that_is_overwritten_while_it_is_extracted_is_extracted_as_it_i
 
 
 def test_a_node_logs_a_line_when_it_begins_and_one_when_it_ends(small, where, caplog):
-    caplog.set_level("INFO", logger="tasks.node")
+    caplog.set_level("INFO", logger="lib.progress")
     tasks.run_here.fn(small, "exploration")
-    begun, done = [record.getMessage() for record in caplog.records if record.name == "tasks.node"]
+    begun, done = [record.getMessage() for record in caplog.records if record.name == "lib.progress"]
     assert begun == "exploration (exploration): begins"
     assert done.startswith("exploration (exploration): ")
     assert done.endswith(" s]")

@@ -9,7 +9,7 @@ from lib.evaluation.measures import measure_named
 from lib.mlp.labels import params
 from lib.studies.presentation import Presentation, Rows, Section, escaped, table
 from lib.studies.study import Record
-from lib.studies.sweep.result import Lead, ModelRole, Outcome, SweepResult, Tuning, Weights
+from lib.studies.sweep.result import Lead, Outcome, SweepResult, Tuning, Weights
 from lib.studies.sweep.runs import runs_below, study_run
 from lib.studies.sweep.words import (
     OUTCOMES,
@@ -54,7 +54,6 @@ def present(record: Record[SweepResult]) -> Presentation:
         parent=study_run(record, title),
         runs=runs_below(record),
         input=shown_input,
-        tested=tuple(_tested(result)) if len(result.models) > 1 else (),
         random_weights=any(each.weights is Weights.RANDOM for each in result.representations),
     )
 
@@ -74,20 +73,6 @@ def headline(result: SweepResult) -> str:
     else:
         score = interval_words(Interval(final.mean, final.low, final.high))
     return f"{name}: validation accuracy {score} on the rows it was chosen by; {verdict}"
-
-
-def _tested(result: SweepResult) -> Iterator[str]:
-    """The chosen model, and those on other inputs or of other methods: score, budget and time, a line each."""
-    own = result.models[result.chosen].configuration
-    others = [at for at, each in enumerate(result.models) if at != result.chosen and each.configuration in (None, own)]
-    for at in (result.chosen, *others):
-        model = result.models[at]
-        name = f"{model_name(result, at)} (chosen)" if at == result.chosen else model_name(result, at)
-        settings = "" if model.role is ModelRole.WINNER else settings_words(result, at)
-        yield (
-            f"{name}{f', {settings}' if settings else ''}: {_score(result, at)}; settings tried: "
-            f"{budget_words(model.tuning)}; {seconds_words(model)} s"
-        )
 
 
 def _score(result: SweepResult, model: int) -> str:

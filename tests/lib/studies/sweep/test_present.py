@@ -159,16 +159,6 @@ def test_every_model_s_budget_settings_and_time_are_in_the_table(tested, heads):
     assert {row[head.index("input")] for row in rows} == {"fc8", "patches"}
 
 
-def test_the_lines_of_a_terminal_have_the_chosen_model_first_and_every_other_kind_s_score_and_budget(tested, searched):
-    lines = tested.present().tested
-    assert len(lines) == 4  # without the other axis value's winner, and scikit-learn's network at its settings
-    assert "(chosen): 0." in lines[0]
-    (line,) = [line for line in lines if line.startswith("logistic regression, C ")]
-    model = next(each for each in tested.result.models if each.baseline == "logistic")
-    assert f"; settings tried: {model.tuning.tried}, on validation rows; " in line
-    assert any("on rows held out of training" in line for line in searched.present().tested)
-
-
 def test_a_setting_at_the_end_of_its_path_is_a_warning_that_names_it(tested):
     at = next(at for at, each in enumerate(tested.result.models) if each.baseline == "logistic")
     model = tested.result.models[at].model_copy(
