@@ -4,72 +4,139 @@ from __future__ import annotations
 
 import sys
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterator, Sequence
 
-from flows.tables import aligned
+from rich.console import Console, RenderableType
+from rich.text import Text
+
+from flows.board import interval_drawn, model_words, score_words, signed, window
+from flows.console import WIDTH, add_column, console_on, plain_table, show, unbroken, written
 from lib.graph.past import several
 from lib.places import Places
+from lib.studies.entry import Entry, ModelKind
 from lib.text import number
-from lib.tracking.comparison import Comparison, Figure, Side, compare
+from lib.tracking.comparison import Comparison, Figure, ModelPair, Side, compare
 from lib.tracking.store import connect
 
-_WIDTH = 118
+_MOST = 24
+"""Models of two runs that are shown."""
+_WIDE, _DRAWN = 100, 14
+"""Columns of a terminal from which intervals are drawn, and of such a drawing."""
 
 
 def show_comparison(left: str, right: str, where: Places) -> int:
     """Print two runs side by side. Raises ConfigError when there is no such run, or several."""
-    sys.stdout.write("\n".join(_lines(compare(connect(where), left, right, where.studies))) + "\n")
+    console = console_on(sys.stdout, WIDTH)
+    show(console, _parts(compare(connect(where), left, right, where.studies), console))
     return 0
 
 
-def _lines(found: Comparison) -> Iterable[str]:
+def _parts(found: Comparison, console: Console) -> Iterator[RenderableType]:
     for letter, side in (("A", found.left), ("B", found.right)):
-        yield f"{letter}  {side.name} ({side.study}), run {side.run_id}"
-    yield _data(found.left, found.right, found.same_data)
+        yield unbroken(f"{letter}  {side.name} ({side.study}), run {side.run_id}", console)
+    yield written(_data(found.left, found.right, found.same_data), console, "" if found.same_data else "yellow")
     differing = {name: both for name, both in found.params.items() if both[0] != both[1]}
     equal = [f"{name} {both[0]}" for name, both in found.params.items() if both[0] == both[1]]
     if found.whole_runs:
         differing.pop("studies", None)  # how many there are shows below
     if differing:
         yield ""
-        yield from aligned(
-            ["setting", "A", "B"], [[name, left or "–", right or "–"] for name, (left, right) in differing.items()]
-        )
+        rows = [[name, left or "–", right or "–"] for name, (left, right) in differing.items()]
+        yield _table(["setting", "A", "B"], rows, console)
     if equal and not found.whole_runs:
         yield ""
-        yield from textwrap.wrap(f"equal in both: {', '.join(equal)}", _WIDTH, break_on_hyphens=False)
+        yield from _wrapped(f"equal in both: {', '.join(equal)}", console)
+    if found.models:
+        yield ""
+        yield from _models(found.models, console)
     if found.whole_runs:
-        yield from _studies(found)
+        yield from _studies(found, console)
     if found.same_model:
         yield ""
-        yield f"figures: of the same model, the {found.of}'s in both"
+        yield written(f"figures: of the same model, the {found.of}'s in both", console)
     elif found.figures:
         yield ""
-        yield from aligned(["figure", ">A", ">B", ">B - A", "95 % interval"], [_row(each) for each in found.figures])
+        heads = ["figure", ">A", ">B", ">B - A", "95 % interval"]
+        yield _table(heads, [_row(each) for each in found.figures], console)
 
 
-def _studies(found: Comparison) -> Iterable[str]:
+def _models(pairs: Sequence[ModelPair], console: Console) -> Iterator[RenderableType]:
+    """Both leaderboards: each model's scores, drawn on one axis, and their difference."""
+    shown, every = pairs[:_MOST], [entry for pair in pairs for entry in (pair.left, pair.right) if entry is not None]
+    inputs, studies = (len({getattr(each, name) for each in every}) > 1 for name in ("input", "study"))
+    axis = window([entry for pair in shown for entry in (pair.left, pair.right) if entry is not None])
+    drawn = console.width >= _WIDE
+    table = plain_table()
+    add_column(table, console, "model", ratio=1)
+    for head in ["", "A", "", "B"] if drawn else ["A", "B"]:
+        add_column(table, console, head, right=bool(head))
+    add_column(table, console, "B - A", right=True)
+
+    def cells(entry: Entry | None) -> list[str]:
+        if entry is None:
+            return ["", "–"] if drawn else ["–"]
+        hollow = entry.kind is ModelKind.BASELINE
+        return [*([interval_drawn(entry.score, axis, _DRAWN, hollow)] if drawn else []), score_words(entry.score)]
+
+    for pair in shown:
+        entry = pair.left or pair.right
+        assert entry is not None
+        row = [model_words(entry, inputs, studies), *cells(pair.left), *cells(pair.right), _change(pair)]
+        table.add_row(*(written(cell, console) for cell in row))
+    yield table
+    if len(pairs) > len(shown):
+        yield written(f"and {len(pairs) - len(shown):,} more models", console, "dim")
+    if any(pair.apart for pair in shown):
+        yield written("* 95 % intervals do not overlap", console, "dim")
+
+
+def _change(pair: ModelPair) -> str:
+    if pair.left == pair.right:
+        return "same  "
+    return "" if pair.difference is None else f"{signed(pair.difference)} {'*' if pair.apart else ' '}"
+
+
+def _studies(found: Comparison, console: Console) -> Iterator[RenderableType]:
     """Each study of two whole runs: the same in both, or what changed and what came of it in each."""
     yield ""
     if not found.studies:
-        yield "studies: not compared, for the record of a run is not in the data folder here (PROBEFLOW_DATA)"
+        yield from _wrapped(
+            "studies: not compared, for the record of a run is not in the data folder here (PROBEFLOW_DATA)", console
+        )
     for pair in found.studies:
         name, (left, right) = pair.study.replace("_", " "), pair.headlines
         if pair.same:
-            yield from _wrapped(f"{name}: same: {left or 'its result is not known here'}")
+            yield from _wrapped(f"{name}: same: {left or 'its result is not known here'}", console)
         elif all(pair.keys):
-            yield from _wrapped(f"{name}: changed{': ' if pair.changed else ''}{several([*pair.changed])}")
-            yield from _wrapped(f"  A  {left or '–'}")
-            yield from _wrapped(f"  B  {right or '–'}")
+            changes = f": {several([*pair.changed])}" if pair.changed else ""
+            yield from _wrapped(f"{name}: changed{changes}", console)
+            yield from _wrapped(f"  A  {left or '–'}", console)
+            yield from _wrapped(f"  B  {right or '–'}", console)
         else:
             here = "A" if pair.keys[0] else "B"
-            yield from _wrapped(f"{name}: in {here} alone: {left or right or '–'}")
+            yield from _wrapped(f"{name}: in {here} alone: {left or right or '–'}", console)
 
 
-def _wrapped(text: str) -> list[str]:
-    return textwrap.wrap(
-        text, _WIDTH, subsequent_indent="     ", break_on_hyphens=False, break_long_words=False, drop_whitespace=True
+def _wrapped(text: str, console: Console) -> Iterator[Text]:
+    lines = textwrap.wrap(
+        written(text, console).plain,
+        console.width,
+        subsequent_indent="     ",
+        break_on_hyphens=False,
+        break_long_words=False,
     )
+    return map(Text, lines)
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], console: Console) -> RenderableType:
+    """A table whose last column takes what room is left; a head that starts with ">" is aligned to the right."""
+    table = plain_table()
+    table.expand = False
+    for head in heads:
+        table.add_column(head.removeprefix(">"), justify="right" if head.startswith(">") else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(written(cell, console) for cell in row))
+    return table
 
 
 def _data(left: Side, right: Side, same: bool) -> str:

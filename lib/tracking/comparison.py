@@ -12,11 +12,13 @@ from mlflow.entities import Run
 from lib.errors import DataError
 from lib.evaluation.intervals import Interval
 from lib.evaluation.paired import PairedPredictions, significant
-from lib.graph import RunResult
+from lib.graph import RunResult, leaderboard, studies_of
 from lib.graph.past import differences
 from lib.graph.summary import NAME as WHOLE_RUN
+from lib.studies.entry import Entry
 from lib.studies.presentation import BOUNDS
 from lib.studies.record import FOLDER_LETTERS, open_record, read_origin
+from lib.studies.study import Record
 from lib.studies.sweep.predictions import compare_chosen
 from lib.tracking.past_runs import find_run
 from lib.tracking.promotion import logged_predictions
@@ -67,7 +69,7 @@ class Figure:
         one, other = self.intervals
         if one is None or other is None:
             return None
-        return Verdict.APART if one.high < other.low or other.high < one.low else Verdict.OVERLAP
+        return Verdict.APART if _apart(one, other) else Verdict.OVERLAP
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,28 @@ class StudyPair:
 
 
 @dataclass(frozen=True)
+class ModelPair:
+    """One model of two whole runs: of the same study, method, settings and input. None where a run has no such model."""
+
+    left: Entry | None
+    right: Entry | None
+
+    @property
+    def difference(self) -> float | None:
+        """Right less left, where both are scored on the same rows."""
+        if self.left is None or self.right is None or self.left.digest != self.right.digest:
+            return None
+        return self.right.score.estimate - self.left.score.estimate
+
+    @property
+    def apart(self) -> bool:
+        """Whether there is a difference, and the two intervals do not overlap."""
+        if self.difference is None or self.left is None or self.right is None:
+            return False
+        return _apart(self.left.score, self.right.score)
+
+
+@dataclass(frozen=True)
 class Comparison:
     """Two runs: their settings as name -> (left, right), and their figures."""
 
@@ -99,6 +123,8 @@ class Comparison:
     studies: tuple[StudyPair, ...] = ()
     """Of two whole runs: their studies in the order they ran; empty for other runs, and where the records are
     elsewhere."""
+    models: tuple[ModelPair, ...] = ()
+    """Of two whole runs: what their leaderboards have, in the left one's order."""
     of: str = ""
     """Of two whole runs: the study whose figures are the runs' own."""
 
@@ -128,13 +154,16 @@ def compare(tracking: Tracking, left: str, right: str, studies: Path | None = No
     }
     before, after = (None if studies is None else _whole_run(studies, run) for run in (one, other))
     pairs: tuple[StudyPair, ...] = ()
+    models: tuple[ModelPair, ...] = ()
     sources: tuple[Run | None, Run | None] = one, other
     of = ""
     if studies is not None and before is not None and after is not None:
-        names = dict.fromkeys([*before.studies, *after.studies])
-        pairs = tuple(_study_pair(tracking, studies, name, before.studies, after.studies) for name in names)
-        of = before.main if before.main == after.main else ""
-        sources = (_run_of(tracking, before.main, before.studies), _run_of(tracking, after.main, after.studies))
+        then, now = before.result, after.result
+        names = dict.fromkeys([*then.studies, *now.studies])
+        pairs = tuple(_study_pair(tracking, studies, name, then.studies, now.studies) for name in names)
+        models = _model_pairs(before, after)
+        of = then.main if then.main == now.main else ""
+        sources = (_run_of(tracking, then.main, then.studies), _run_of(tracking, now.main, now.studies))
     difference = _paired(tracking, *sources)
     every = dict.fromkeys([*sorted(one.data.metrics), *sorted(other.data.metrics)])
     figures = tuple(
@@ -143,22 +172,42 @@ def compare(tracking: Tracking, left: str, right: str, studies: Path | None = No
         if not name.startswith("system/")
         and not any(name.endswith(end) and name.removesuffix(end) in every for end in _SPREAD)
     )
-    return Comparison(_side(one), _side(other), params, figures, _is_whole(one) and _is_whole(other), pairs, of)
+    whole = _is_whole(one) and _is_whole(other)
+    return Comparison(_side(one), _side(other), params, figures, whole, pairs, models, of)
 
 
 def _is_whole(run: Run) -> bool:
     return bool(run.data.tags.get(KIND_TAG) == WHOLE_RUN)
 
 
-def _whole_run(root: Path, run: Run) -> RunResult | None:
-    """What a whole run came to; None of another run, and where its record cannot be read here."""
+def _whole_run(root: Path, run: Run) -> Record[RunResult] | None:
+    """The record of a whole run; None of another run, and where it cannot be read here."""
     if not _is_whole(run):
         return None
     try:
         record = open_record(_folder(root, run.data.tags[STUDY_TAG], run.data.tags[KEY_TAG]))
     except DataError:
         return None
-    return record.result if isinstance(record.result, RunResult) else None
+    return record if isinstance(record.result, RunResult) else None
+
+
+def _model_pairs(before: Record[RunResult], after: Record[RunResult]) -> tuple[ModelPair, ...]:
+    """The models of two runs; none where a study's record is not there."""
+    try:
+        left, right = (
+            {
+                (each.study, each.model, each.settings, each.input): each
+                for each in leaderboard(studies_of(run), run.result.main)
+            }
+            for run in (before, after)
+        )
+    except DataError:
+        return ()
+    return tuple(ModelPair(left.get(key), right.get(key)) for key in dict.fromkeys([*left, *right]))
+
+
+def _apart(one: Interval, other: Interval) -> bool:
+    return one.high < other.low or other.high < one.low
 
 
 def _study_pair(

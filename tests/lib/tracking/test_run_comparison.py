@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
@@ -9,7 +11,7 @@ from flows.compare import show_comparison
 from lib.errors import ConfigError
 from lib.evaluation.intervals import wilson
 from lib.evaluation.paired import compare_predictions
-from lib.graph import ready_node, studies_of, summarise
+from lib.graph import leaderboard, ready_node, studies_of, summarise
 from lib.profile import parse_profile
 from lib.tracking.comparison import Verdict, compare
 from lib.tracking.past_runs import find_run, record_of_run
@@ -27,8 +29,8 @@ def test_accuracies_on_the_same_images_are_compared_in_pairs(gate, capsys):
     assert (accuracy.left, accuracy.right) == pytest.approx((380 / 447, 420 / 447))
     assert (accuracy.difference, accuracy.verdict) == (expected, Verdict.SIGNIFICANT)
     show_comparison(left, right, gate.where)
-    said = capsys.readouterr().out
-    assert f"+0.08949  {expected.low:+.4f} to {expected.high:+.4f}: significant, paired" in said
+    said = " ".join(capsys.readouterr().out.split())
+    assert f"+0.08949 {expected.low:+.4f} to {expected.high:+.4f}: significant, paired" in said
     assert f"both on digits {gate.on.dataset.digest[:12]}" in said
 
 
@@ -39,7 +41,7 @@ def test_without_the_predictions_the_two_intervals_stand_side_by_side(gate, caps
     show_comparison(left, right, gate.where)
     one, other = (wilson(count, 447) for count in (380, 385))
     words = f"A {one.low:.4f} to {one.high:.4f}, B {other.low:.4f} to {other.high:.4f}: intervals overlap"
-    assert words in capsys.readouterr().out
+    assert words in " ".join(capsys.readouterr().out.split())
 
 
 def test_settings_that_differ_stand_first_and_equal_ones_in_one_line(tracking, small_run, capsys):
@@ -98,6 +100,30 @@ def test_whole_runs_are_compared_study_by_study_and_one_model_is_said_to_be_one(
     assert "equal in both" not in said
     assert find_run(tracking, one.key[:16]).info.run_id == left
     assert record_of_run(left, small_run.where) == one.folder
+
+
+def test_the_models_of_whole_runs_stand_side_by_side_with_their_difference(whole_runs, small_run, tracking, capsys):
+    (one, left), (other, right) = whole_runs
+    boards = [leaderboard(studies_of(run), run.result.main) for run in (one, other)]
+    found = compare(tracking, left, right, small_run.where.studies)
+    assert [pair.left for pair in found.models if pair.left] == boards[0]
+    assert sorted(map(repr, (pair.right for pair in found.models if pair.right))) == sorted(map(repr, boards[1]))
+    show_comparison(left, right, small_run.where)
+    said = capsys.readouterr().out
+    for pair in found.models:
+        if pair.left is None or pair.right is None:
+            continue
+        assert {(each.study, each.model, each.settings, each.input) for each in (pair.left, pair.right)} == {
+            (pair.left.study, pair.left.model, pair.left.settings, pair.left.input)
+        }
+        scores = [each.score.estimate for each in (pair.left, pair.right)]
+        assert pair.difference == scores[1] - scores[0]  # test rows are those of the data, which is the same
+        change = "same" if pair.left == pair.right else f"{pair.difference:+.3f}"
+        assert re.search(
+            rf"^{pair.left.model}.* {scores[0]:.3f} .* {scores[1]:.3f} +{re.escape(change)}", said, re.MULTILINE
+        )
+    assert {pair.left.study for pair in found.models if pair.left == pair.right} == {"classifier"}
+    assert any(pair.difference for pair in found.models)
 
 
 def test_a_profile_s_name_means_its_newest_whole_run(whole_runs, small_run, tracking):
