@@ -16,6 +16,7 @@ _DEFAULTS = {
     "PREFECT_RESULTS_DEFAULT_SERIALIZER": "json",  # never pickle
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",  # a first start migrates its database
     "PREFECT_LOGGING_EXTRA_LOGGERS": "lib,tasks",  # what these log shows in the flow run's page
+    "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",  # a server counts a run as lost after 120 s; Prefect's own is 180 s
     "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",  # lib has threads of its own, which belong to no flow run
 }
 for _name, _value in _DEFAULTS.items():

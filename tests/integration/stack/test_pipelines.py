@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
@@ -11,9 +12,10 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
+from flows.automations import SILENCE_SECONDS
 from lib.profile import Profile, load_profile
 from tasks.ends import descendants
-from tests.processes import flows, kill_flow_run, running, wait_for
+from tests.processes import flows, kill_flow_run, kill_tree, running, wait_for
 from tests.small_profile import longer_profile, small_profile
 from tests.stack import FOREIGN
 from tests.team import (
@@ -85,6 +87,21 @@ def test_a_profile_through_the_pools_shows_what_an_inline_run_shows_whatever_was
     )
     assert min(each.start_time for each in classifier) >= max(each.end_time for each in features)  # which it needs
     assert require_one_run_each(MlflowClient(stack.client["MLFLOW_TRACKING_URI"]), data_of(stack)) > 10
+
+
+@pytest.mark.long
+def test_a_pipeline_goes_on_after_all_machines_were_without_power_for_minutes(as_user, no_schedules, stack):
+    run = start("without power", small_profile(studies={"hidden_units": {"seeds": [5]}}), ["hidden_units"])
+    wait_for(lambda: any(child.state.is_running() for child in descendants(as_user, run)))
+    names = list(stack.processes)
+    for name in names:
+        kill_tree(stack.pid(name))
+        stack.processes[name].wait()
+    time.sleep(SILENCE_SECONDS + 90)  # a server forgets by default what ran out a minute ago
+    stack.start(*names)
+    wait_for(lambda: as_user.read_flow_run(run).run_count == 2, 120)
+    (ended,) = wait_ended(as_user, [run], 300).values()
+    assert ended.state.is_completed(), ended.state.message
 
 
 @pytest.mark.long
