@@ -7,7 +7,7 @@ ARGS ?=
 PROFILE ?= $(if $(wildcard /dev/nvidiactl),gpu,cpu-chunks)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-stack test-containers chaos fuzz secrets stack stack-down docker lint format ui doctor bench bench-extract pictures audit constraints clean
+.PHONY: help setup run test test-stack test-containers chaos fuzz secrets stack stack-down docker lint format ui doctor bench bench-extract pictures audit constraints newest clean
 
 help: ## show this menu
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
@@ -89,5 +89,13 @@ audit: setup ## look the pinned packages up in PyPI's database of known faults
 constraints: setup ## pin the whole transitive set anew
 	@$(RUN) uv pip compile --quiet --universal --python-version 3.11 --extra dev --extra team --no-header --no-annotate pyproject.toml --output-file constraints.txt
 
+newest: setup ## install the newest of all packages into .newest, without our bounds, and run the test suite there
+	@$(PYTHON) -m venv --clear .newest
+	@$(PYTHON) .ci/newest.py > .newest/wanted.txt
+	@index=$${PIP_INDEX_URL:-$$($(RUN) pip config get global.index-url 2>/dev/null)}; \
+	uv() { $${index:+env UV_DEFAULT_INDEX=$$index} $(BIN)/uv pip install --python .newest/bin/python "$$@"; }; \
+	uv --requirement .newest/wanted.txt && uv --no-deps --editable .
+	@.newest/bin/python -m pytest $(ARGS)
+
 clean: ## remove the environment and caches; data/ and mlruns/ stay
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info build
+	rm -rf $(VENV) .newest .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info build
