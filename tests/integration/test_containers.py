@@ -121,7 +121,7 @@ def test_a_profile_runs_through_the_pools_though_every_server_restarts_meanwhile
     with step("small profile through the pools, each server restarted on the way"):
         run = start("every server restarts", small_profile())
         wait_for(
-            lambda: any(each.work_pool_name == "gpu" and each.state.is_running() for each in all_runs(client)), 120
+            lambda: any(each.work_pool_name == "gpu" and each.state.is_running() for each in all_runs(client)), 300
         )
         for name in SERVERS:
             assert not client.read_flow_run(run).state.is_final()
