@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
+from prefect.events.filters import EventFilter, EventNameFilter, EventResourceFilter
 
 from flows.automations import SILENCE_SECONDS
 from lib.profile import Profile, load_profile
@@ -89,10 +90,18 @@ def test_a_profile_through_the_pools_shows_what_an_inline_run_shows_whatever_was
     assert require_one_run_each(MlflowClient(stack.client["MLFLOW_TRACKING_URI"]), data_of(stack)) > 10
 
 
+def seen(client, run, event: str) -> bool:
+    """Whether the server has kept such an event of a run, until now."""
+    resource = EventResourceFilter(id=[f"prefect.flow-run.{run}"])
+    kept = EventFilter(event=EventNameFilter(name=[f"prefect.flow-run.{event}"]), resource=resource)
+    return client.read_events(kept, limit=1).total > 0
+
+
 @pytest.mark.long
 def test_a_pipeline_goes_on_after_all_machines_were_without_power_for_minutes(as_user, no_schedules, stack):
-    run = start("without power", small_profile(studies={"hidden_units": {"seeds": [5]}}), ["hidden_units"])
-    wait_for(lambda: any(child.state.is_running() for child in descendants(as_user, run)))
+    run = start("without power", longer_profile(7), ["hidden_units"])
+    chunk = wait_for(lambda: next((each for each in descendants(as_user, run) if each.state.is_running()), None))
+    wait_for(lambda: seen(as_user, chunk.id, "heartbeat"))  # what has not reached the database is lost with the server
     names = list(stack.processes)
     for name in names:
         kill_tree(stack.pid(name))
@@ -102,6 +111,7 @@ def test_a_pipeline_goes_on_after_all_machines_were_without_power_for_minutes(as
     wait_for(lambda: as_user.read_flow_run(run).run_count == 2, 120)
     (ended,) = wait_ended(as_user, [run], 300).values()
     assert ended.state.is_completed(), ended.state.message
+    assert as_user.read_flow_run(chunk.id).state.is_crashed()
 
 
 @pytest.mark.long
