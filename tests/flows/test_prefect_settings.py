@@ -7,7 +7,10 @@ import subprocess
 import sys
 
 import pytest
+from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY
 
+import flows
+from flows.automations import HEARTBEAT_SECONDS
 from flows.servers import require_prefect, serve
 from lib.errors import ConfigError
 from tests.conftest import REPOSITORY
@@ -71,6 +74,10 @@ def test_what_prefect_itself_reads_at_its_import_is_told_without_its_own_noise(v
     assert done.stdout.startswith(expected.format(file=file))
     if "soon" in given.values():
         assert done.stdout.endswith("; correct PREFECT_API_REQUEST_TIMEOUT\n")
+
+
+def test_a_run_in_any_shell_beats_often_enough_for_a_server_that_watches():
+    assert flows._DEFAULTS[PREFECT_FLOWS_HEARTBEAT_FREQUENCY.name] == str(HEARTBEAT_SECONDS)
 
 
 @pytest.mark.parametrize(
