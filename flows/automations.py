@@ -107,7 +107,8 @@ def lost_runs() -> AutomationCore:
     return _automation(
         LOST.removeprefix(OURS),
         f"A running flow of probeflow that is silent for {SILENCE_SECONDS} s is lost.",
-        _trigger(_BY_FLOW, {heartbeat}, {heartbeat, *_FINAL}, timedelta(seconds=SILENCE_SECONDS)),
+        # After its begin, too: what is killed before its first heartbeat has no other sign of life to miss.
+        _trigger(_BY_FLOW, {"Running", heartbeat}, {heartbeat, *_FINAL}, timedelta(seconds=SILENCE_SECONDS)),
         ChangeFlowRunState(state=StateType.CRASHED, message=f"no heartbeat for {SILENCE_SECONDS} s"),
     )
 
