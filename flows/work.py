@@ -98,7 +98,7 @@ def _worker(pool: str, limit: int, title: str, name: str, own: Mapping[str, str]
         title,
         # The name is kept when a worker is started again, so that the pool does not count the dead one too.
         [
-            *(sys.executable, "-m", "flows.process_worker", "--pool", pool, "--limit", str(limit)),
+            *(sys.executable, "-m", "prefect", "worker", "start", "--pool", pool, "--limit", str(limit)),
             *("--name", worker_name(name)),
         ],
         {"PREFECT_WORKER_QUERY_SECONDS": "2"} | os.environ | dict(own),

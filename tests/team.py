@@ -118,7 +118,7 @@ def prefect_worker(pid: int) -> int:
     """Id of the Prefect worker that the process `pid` (`flows work`) keeps running."""
     for child in children(pid):
         with suppress(OSError):
-            if b"flows.process_worker" in Path(f"/proc/{child}/cmdline").read_bytes():
+            if b"worker\0start" in Path(f"/proc/{child}/cmdline").read_bytes():
                 return child
     raise AssertionError(f"process {pid} keeps no worker")
 
