@@ -65,7 +65,7 @@ def test_resume_makes_the_damaged_shard_alone_from_what_the_folder_says(folder, 
     before = {path.name: path.stat().st_mtime_ns for path in folder.glob("part-*.parquet")}
     places_of_test = {"PROBEFLOW_DATA": str(where.data), "PROBEFLOW_MLRUNS": str(where.mlruns)}
     told = flows("resume", folder.name[:8], **prefect_server | places_of_test)
-    assert "20 rows × 1000, AlexNet fc8, RANDOM weights (seed 0)" in told.stdout
+    assert "20 images as 1,000 values each: AlexNet fc8, RANDOM weights (seed 0)" in told.stdout
     assert (folder / "part-00002.parquet").read_bytes() == whole
     after = {path.name: path.stat().st_mtime_ns for path in folder.glob("part-*.parquet")}
     assert [name for name in before if before[name] != after[name]] == ["part-00002.parquet"]
