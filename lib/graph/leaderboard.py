@@ -9,9 +9,12 @@ from typing import Any
 from lib.evaluation.intervals import Interval
 from lib.studies.entry import Entry, ModelKind, Standing
 from lib.studies.presentation import Rows, Section, escaped, table
-from lib.studies.study import Record, kind_named
+from lib.studies.study import Drawing, Record, kind_named
 
 __all__ = ["Entry", "ModelKind", "Standing", "answer", "leaderboard", "same_rows"]
+
+_DRAWN = 24
+"""Models in a picture, at most."""
 
 _NAMED = 2
 """Models that a sentence names, at most."""
@@ -58,6 +61,29 @@ def markdown_sections(entries: Sequence[Entry]) -> Iterator[Section]:
             f"Leaderboard: {first.data}, {first.count:,} {first.rows.value} images",
             f"{escaped(answer(group))}\n\n{table(heads, rows)}",
         )
+
+
+def drawings(entries: Sequence[Entry]) -> Iterator[Drawing]:
+    """A leaderboard as pictures, one for each set of rows: a row a model, the best first."""
+    from lib.figures.intervals import Row, Spread, ranked
+
+    for number, group in enumerate(same_rows(entries), start=1):
+        first = group[0]
+        rows = [
+            Row(each.kind.value, _labelled(each, group), Spread(each.seeds, each.score.low, each.score.high))
+            for each in group[:_DRAWN]
+        ]
+        more = f", the best {_DRAWN} of {len(group):,} models" if len(group) > _DRAWN else ""
+        title = f"{first.data}, {first.count:,} {first.rows.value} images{more}"
+        name = "leaderboard" if number == 1 else f"leaderboard-{number}"
+        yield Drawing(name, f"leaderboard: {title}", ranked(rows, title, f"{first.rows.value} accuracy"))
+
+
+def _labelled(entry: Entry, entries: Sequence[Entry]) -> str:
+    """A model in a row: its method, input and settings, and whether it is the chosen one."""
+    chosen = " (chosen)" if entry.standing is Standing.CHOSEN else ""
+    inputs = f" on {entry.input}" if len({each.input for each in entries}) > 1 else ""
+    return f"{entry.model}{inputs}{chosen}{f' · {entry.settings}' if entry.settings else ''}"
 
 
 def interval_words(of: Interval) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 from lib.errors import DataError
-from lib.graph.leaderboard import answer, leaderboard, markdown_sections, same_rows
+from lib.graph.leaderboard import answer, drawings, leaderboard, markdown_sections, same_rows
 from lib.places import Places
 from lib.profile import Profile, is_built_in
 from lib.reference import Judged, judge, judged_sections
@@ -120,6 +120,8 @@ def summarise(profile: Profile, records: Mapping[str, Record[Any]], where: Place
         warnings={name: len(each.present().warnings) for name, each in records.items()},
         judged=None if profile.claims is None else judge(profile.claims, records),
     )
+    for drawing in drawings(leaderboard(records, result.main)):
+        folder.keep(drawing)
     main = records.get(profile.promote or "") or next(iter(records.values()))
     return folder.seal(result, main.dataset)
 

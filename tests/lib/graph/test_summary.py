@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lib.errors import ConfigError, DataError
-from lib.graph import studies_of, summarise
+from lib.graph import leaderboard, studies_of, summarise
 from lib.profile import parse_profile
 from lib.studies.presentation import markdown
 from lib.studies.record import open_record
@@ -33,6 +33,16 @@ def test_one_line_a_study_and_every_warning_is_shown(ran):
     assert shown.parent.metrics == records["look"].present().parent.metrics, (
         "nothing is promoted: the first stands for it"
     )
+
+
+def test_the_leaderboard_is_a_picture_of_the_run(small_run):
+    first, second = small_run.record.figures
+    assert (first.file, second.file) == ("leaderboard.svg", "leaderboard-2.svg")
+    drawn = (small_run.record.folder / "figures" / first.file).read_text(encoding="utf-8")
+    entries = [each for each in leaderboard(small_run.records, "classifier") if each.data == "photo-patches"]
+    for entry in entries:
+        assert f"{entry.model} on {entry.input}" in drawn
+    assert drawn.count("(chosen)") >= 1
 
 
 def test_the_same_run_is_found_again_and_another_profile_is_another_run(ran):
