@@ -10,7 +10,7 @@ from rich.console import Console, RenderableType
 from flows.console import add_column, plain_table, written
 from lib.evaluation.intervals import SHARE, Interval
 from lib.figures.axis_window import Window
-from lib.graph.leaderboard import Entry, ModelKind, Standing, interval_words, same_rows
+from lib.graph.leaderboard import Entry, ModelKind, Standing, rows_words, same_rows
 from lib.text import columns, duration, listed, magnitude
 
 _LINES, _FEWEST = 24, 3
@@ -31,7 +31,7 @@ def board(entries: Sequence[Entry], console: Console) -> Iterator[Iterator[Rende
 
 def _group(group: Sequence[Entry], most: int, console: Console) -> Iterator[RenderableType]:
     wide, middle, drawn = (console.width >= least for least in (_WIDE, _MIDDLE, _NARROW))
-    first, shown = group[0], group[:most]
+    shown = group[:most]
     inputs, studies = (len({getattr(each, name) for each in group}) > 1 for name in ("input", "study"))
     names = [model_words(each, inputs, studies) for each in shown]
     axis = window(shown)
@@ -49,12 +49,12 @@ def _group(group: Sequence[Entry], most: int, console: Console) -> Iterator[Rend
         row = [
             name,
             *([interval_drawn(each.score, axis, cells, each.kind is ModelKind.BASELINE)] if cells else []),
-            interval_words(each.score) if middle else score_words(each.score),
+            each.score.rounded if middle else score_words(each.score),
             _versus(each),
             *([magnitude(each.parameters), duration(each.seconds)] if wide else []),
         ]
         table.add_row(*(written(cell, console, "bold" if each.standing is Standing.CHOSEN else "") for cell in row))
-    yield written(f"{first.data}, {first.count:,} {first.rows.value} images", console, "bold underline")
+    yield written(rows_words(group[0]), console, "bold underline")
     yield table
     if len(group) > len(shown):
         yield written(f"and {len(group) - len(shown):,} more models, in the report", console, "dim")

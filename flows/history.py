@@ -7,9 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from flows.tables import aligned
 from lib.errors import ConfigError
-from lib.evaluation.paired import significant
 from lib.graph.history import Outcome, comparable, history, lead, outcome, profiles_with_history
-from lib.graph.leaderboard import interval_words
 from lib.places import Places
 from lib.report.history import answer, changed_words, lead_words, model_words, write_history
 from lib.storage.copies import shown
@@ -33,9 +31,9 @@ def show_history(profile_name: str | None, where: Places) -> int:
         [
             step.run.when,
             step.run.key[:8],
-            "–" if step.run.best is None else interval_words(step.run.best.score),
+            "–" if step.run.best is None else step.run.best.score.rounded,
             model_words(step.run),
-            lead_words(step) or "–",
+            "–" if step.lead is None else lead_words(step.lead),
             changed_words(step) if place else "–",
         ]
         for place, step in enumerate(found.steps)
@@ -74,7 +72,7 @@ def _several(runs: Sequence[Outcome]) -> Iterable[str]:
             visible(run.name),
             run.key[:8],
             run.when,
-            "–" if run.best is None else f"{interval_words(run.best.score)} ({run.best.rows.value})",
+            "–" if run.best is None else f"{run.best.score.rounded} ({run.best.rows.value})",
             model_words(run),
             "" if place == 0 else _against(run, first),
         ]
@@ -91,7 +89,7 @@ def _against(run: Outcome, first: Outcome) -> str:
     if of is None:
         same = run.best is not None and first.best is not None and run.best.digest == first.best.digest
         return "predictions were not kept" if same else "other images"
-    return f"{of.estimate:+.3f} ({of.low:+.3f} to {of.high:+.3f}), {'' if significant(of) else 'not '}significant"
+    return lead_words(of)
 
 
 def _letter(place: int) -> str:

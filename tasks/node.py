@@ -172,13 +172,14 @@ def _require_key(node: str, here: str, there: str) -> None:
 def summarise_run(profile: Profile, folders: dict[str, str]) -> str:
     """The run's own record over the records in `folders`, with report and history beside it; returns its folder."""
     from lib.report import write_report
-    from lib.report.history import write_history
+    from lib.report.history import HISTORY, write_history
 
     with running("report") as log:
         records = {name: open_record(Path(folder)) for name, folder in folders.items()}
         record = summarise(profile, records, places())
         log(shown(write_report(record, records)))
-        write_history(history(record.folder.parent.parent, profile.name))
+        if not (record.folder / HISTORY).exists():  # it is of this run and those before, whose records stay
+            write_history(history(record.folder.parent.parent, profile.name))
     return str(record.folder)
 
 

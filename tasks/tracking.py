@@ -20,7 +20,7 @@ from prefect.settings import PREFECT_API_URL, PREFECT_UI_ENABLED
 
 from lib.errors import command
 from lib.graph import RunResult, leaderboard, ready_node, studies_of
-from lib.graph.leaderboard import Entry, interval_words
+from lib.graph.leaderboard import Entry, rows_words
 from lib.places import places
 from lib.profile import Profile
 from lib.studies.presentation import markdown
@@ -134,11 +134,11 @@ def promote(profile: Profile, folder: str, run_id: str) -> dict[str, Any]:
 def _shown_entry(entry: Entry) -> dict[str, Any]:
     """A line of the leaderboard as Prefect's table shows it."""
     return {
-        "data": f"{entry.data}, {entry.count:,} {entry.rows.value} images",
+        "data": rows_words(entry),
         "model": entry.model,
         "settings": entry.settings,
         "input": entry.input,
-        "accuracy": interval_words(entry.score),
+        "accuracy": entry.score.rounded,
         "less the chosen": "" if entry.difference is None else f"{entry.difference.estimate:+.3f}",
         "standing": entry.standing.value,
     }

@@ -29,6 +29,13 @@ class Interval:
         ends = f" ({_short(self.low)} to {_short(self.high)})" if 0 < self.high - self.low < math.inf else ""
         return _short(self.estimate) + ends
 
+    @property
+    def rounded(self) -> str:
+        """Three digits: "0.972 (0.969 to 0.975)"."""
+        if not math.isfinite(self.estimate):
+            return "not finite"
+        return f"{self.estimate:.3f} ({self.low:.3f} to {self.high:.3f})"
+
 
 def wilson(successes: int, trials: int) -> Interval:
     """Wilson's 95 % score interval of a proportion, e.g. accuracy on a test set (Wilson 1927, JASA 22:209).

@@ -71,7 +71,8 @@ def outcome(record: Record[Any]) -> Outcome:
     whole = isinstance(record.result, RunResult)
     records = studies_of(record) if whole else {record.name: record}
     main = record.result.main if whole else record.name
-    entries = [each for each in leaderboard(records, main) if each.study == main] or leaderboard(records, main)
+    every = leaderboard(records, main)
+    entries = [each for each in every if each.study == main] or every
     best = next((each for each in entries if each.standing is Standing.CHOSEN), next(iter(entries), None))
     origin = None if whole else read_origin(record.folder)
     profile = record.result.profile if whole else {} if origin is None else origin.identity.profile

@@ -6,12 +6,14 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from lib.evaluation.intervals import Interval
 from lib.studies.entry import Entry, ModelKind, Standing
 from lib.studies.presentation import Rows, Section, escaped, table
 from lib.studies.study import Drawing, Record, kind_named
 
-__all__ = ["Entry", "ModelKind", "Standing", "answer", "leaderboard", "same_rows"]
+__all__ = [
+    "Entry", "ModelKind", "Standing", "answer", "drawings", "leaderboard", "markdown_sections", "name_among", "rows_words",
+    "same_rows",
+]  # fmt: skip
 
 _DRAWN = 24
 """Models in a picture, at most."""
@@ -43,22 +45,21 @@ def same_rows(entries: Sequence[Entry]) -> Iterator[list[Entry]]:
 def markdown_sections(entries: Sequence[Entry]) -> Iterator[Section]:
     """A leaderboard as Markdown: for each set of rows a sentence and a table."""
     for group in same_rows(entries):
-        first = group[0]
         rows = [
             [
                 f"**{escaped(each.model)}**" if each.standing is Standing.CHOSEN else escaped(each.model),
                 escaped(each.settings),
                 escaped(each.input) + (" (random weights)" if each.random_weights else ""),
-                interval_words(each.score),
+                each.score.rounded,
                 "" if each.difference is None else f"{each.difference.estimate:+.3f}",
-                "chosen" if each.standing is Standing.CHOSEN else each.standing.value,
+                each.standing.value,
             ]
             for each in group
         ]
-        accuracy = f"{first.rows.value} accuracy (95 % interval)"
+        accuracy = f"{group[0].rows.value} accuracy (95 % interval)"
         heads = ["model", "settings", "input", accuracy, "less the chosen", ""]
         yield Section(
-            f"Leaderboard: {first.data}, {first.count:,} {first.rows.value} images",
+            f"Leaderboard: {rows_words(group[0])}",
             f"{escaped(answer(group))}\n\n{table(heads, rows)}",
         )
 
@@ -68,15 +69,14 @@ def drawings(entries: Sequence[Entry]) -> Iterator[Drawing]:
     from lib.figures.intervals import Row, Spread, ranked
 
     for number, group in enumerate(same_rows(entries), start=1):
-        first = group[0]
         rows = [
             Row(each.kind.value, _labelled(each, group), Spread(each.seeds, each.score.low, each.score.high))
             for each in group[:_DRAWN]
         ]
         more = f", the best {_DRAWN} of {len(group):,} models" if len(group) > _DRAWN else ""
-        title = f"{first.data}, {first.count:,} {first.rows.value} images{more}"
+        title = f"{rows_words(group[0])}{more}"
         name = "leaderboard" if number == 1 else f"leaderboard-{number}"
-        yield Drawing(name, f"leaderboard: {title}", ranked(rows, title, f"{first.rows.value} accuracy"))
+        yield Drawing(name, f"leaderboard: {title}", ranked(rows, title, f"{group[0].rows.value} accuracy"))
 
 
 def _labelled(entry: Entry, entries: Sequence[Entry]) -> str:
@@ -86,16 +86,16 @@ def _labelled(entry: Entry, entries: Sequence[Entry]) -> str:
     return f"{entry.model}{inputs}{chosen}{f' · {entry.settings}' if entry.settings else ''}"
 
 
-def interval_words(of: Interval) -> str:
-    """Such as "0.972 (0.969 to 0.975)"."""
-    return f"{of.estimate:.3f} ({of.low:.3f} to {of.high:.3f})" if math.isfinite(of.estimate) else "not finite"
+def rows_words(entry: Entry) -> str:
+    """The rows that an entry is scored on: "photo-patches, 216 test images"."""
+    return f"{entry.data}, {entry.count:,} {entry.rows.value} images"
 
 
 def answer(entries: Sequence[Entry]) -> str:
     """What entries on the same rows say, in one sentence of at most 25 words: the best that was chosen, and who ties with it."""
     best = next((each for each in entries if each.standing is Standing.CHOSEN), entries[0])
     rivals = [each for each in entries if each.study == best.study and each is not best]
-    words = [f"{name_among(best, entries)}: {_score(best)}"]
+    words = [f"{name_among(best, entries)}: {best.rows.value} accuracy {best.score.rounded}"]
     higher = [
         each
         for each in rivals
@@ -119,11 +119,6 @@ def name_among(entry: Entry, entries: Sequence[Entry]) -> str:
     alike = [each for each in entries if each.model == entry.model and each.study == entry.study]
     settings = f" ({entry.settings})" if len({each.settings for each in alike}) > 1 and entry.settings else ""
     return f"{entry.model}{settings}" + (f" on {entry.input}" if len({each.input for each in entries}) > 1 else "")
-
-
-def _score(entry: Entry) -> str:
-    of = entry.score
-    return f"{entry.rows.value} accuracy {of.estimate:.3f} ({of.low:.3f} to {of.high:.3f})"
 
 
 def _several(rivals: Sequence[Entry], entries: Sequence[Entry]) -> str:

@@ -46,6 +46,10 @@ class RunResult(Result):
     """What the records say of the claims that the profile names."""
 
     @property
+    def title(self) -> str:
+        return f"Profile {self.profile['name']}"
+
+    @property
     def main(self) -> str:
         """The study whose figures are the run's own: the one that is promoted, else the first."""
         return self.promoted or next(iter(self.studies), "")
@@ -77,7 +81,7 @@ class Run(Kind[RunSettings, RunResult]):
         sections = [*markdown_sections(entries), *_sections(result, shown)]
         main = shown.get(result.main)
         return Presentation(
-            title=f"Profile {name}",
+            title=result.title,
             question=self.question,
             headline=answer(board) if board else "no model was scored",
             sections=tuple(sections),

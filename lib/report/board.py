@@ -8,8 +8,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from lib.evaluation.intervals import Interval
-from lib.graph.leaderboard import Entry, ModelKind, Standing, answer, same_rows
+from lib.graph.leaderboard import Entry, ModelKind, Standing, answer, rows_words, same_rows
 from lib.report.forest import Axis, drawn
 from lib.studies.presentation import Rows
 from lib.text import duration, listed, magnitude
@@ -70,7 +69,7 @@ def boards(entries: Sequence[Entry]) -> Iterator[Board]:
         lines = [_line(entry, axis, chosen.get(entry.study)) for entry in group]
         first = group[0]
         yield Board(
-            title=f"{first.data}, {first.count:,} {first.rows.value} images",
+            title=rows_words(first),
             answer=answer(group),
             quantity=f"{first.rows.value} accuracy",
             versus="less the chosen, first seed" if any(len(each.seeds) > 1 for each in group) else "less the chosen",
@@ -96,7 +95,7 @@ def _line(entry: Entry, axis: Axis, chosen: float | None) -> Line:
     score, of = entry.score, entry.difference
     seeds = f", {len(entry.seeds)} seeds" if len(entry.seeds) > 1 else ""
     finite = math.isfinite(score.estimate)
-    words = f"{entry.model}: {_interval(score)}{seeds}" if finite else f"{entry.model}: not finite"
+    words = f"{entry.model}: {score.rounded}{seeds if finite else ''}"
     return Line(
         model=entry.model,
         settings=entry.settings,
@@ -116,10 +115,6 @@ def _line(entry: Entry, axis: Axis, chosen: float | None) -> Line:
         time=duration(entry.seconds),
         seconds=entry.seconds,
     )
-
-
-def _interval(of: Interval) -> str:
-    return f"{of.estimate:.3f} ({of.low:.3f} to {of.high:.3f})"
 
 
 def _signed(value: float) -> str:

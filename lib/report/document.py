@@ -10,13 +10,11 @@ import csv
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from importlib import resources
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import yaml
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from lib.addresses import without_credentials
@@ -29,10 +27,11 @@ from lib.report.claims import claim_rows
 from lib.report.drawing import Styles, inline
 from lib.report.markdown import body_html
 from lib.report.tables import Table, table
+from lib.report.templates import ours, template
 from lib.studies.presentation import Presentation, Section
 from lib.studies.record import read_origin
 from lib.studies.study import Artifact, DatasetNote, Record, kind_named
-from lib.text import counted, listed, visible
+from lib.text import counted, listed
 
 REPORT = "report.html"
 
@@ -98,23 +97,19 @@ def render(run: Record[RunResult], records: Mapping[str, Record[Any]]) -> str:
 
     Raises DataError when a figure or table of a study is missing or damaged.
     """
-    environment = Environment(
-        loader=PackageLoader("lib.report", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True, keep_trailing_newline=True, finalize=_shown,
-    )  # fmt: skip
     numbers, given = count(1), list(records)
     scoring = {entry.study for record in records.values() for entry in kind_named(record.kind).entries(record)}
     order = sorted(given, key=lambda name: (name != run.result.main, name not in scoring, given.index(name)))
     shown = {name: record.present() for name, record in records.items()}
-    script, judged, styles = _ours("page.js"), run.result.judged, Styles()
+    script, judged, styles = ours("page.js"), run.result.judged, Styles()
     studies = [_study(name, records[name], shown[name], numbers, styles) for name in order]
-    return environment.get_template(
+    return template(
         "page.html.j2"
     ).render(
-        style=Markup("{}{}").format(_ours("style.css"), Markup(styles.sheet)),  # of colours and numbers, cleaned
+        style=Markup("{}{}").format(ours("style.css"), Markup(styles.sheet)),  # of colours and numbers, cleaned
         script=script,
         script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-        title=run.present().title,
+        title=run.result.title,
         key=run.key,
         facts=_facts(records, shown),
         chips=list(_chips(records, shown)),
@@ -131,16 +126,6 @@ def render(run: Record[RunResult], records: Mapping[str, Record[Any]]) -> str:
         ),
         digests=_digests(records),
     )
-
-
-def _ours(file: str) -> Markup:
-    """A file of this package, which is put into the page as it is."""
-    return Markup(resources.files("lib.report").joinpath(file).read_text("utf-8"))
-
-
-def _shown(value: Any) -> Any:
-    """What a template puts out: text of a user has nothing in it that acts instead of being seen."""
-    return visible(value, lines=True) if type(value) is str else value
 
 
 def _profile(result: RunResult) -> str:

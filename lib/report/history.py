@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from lib.evaluation.paired import significant
+from lib.evaluation.paired import PairedPredictions, significant
 from lib.figures.history import Point, score_history
 from lib.figures.vector import svg_bytes
 from lib.files import write_bytes
 from lib.graph.history import History, Outcome, Step
-from lib.graph.leaderboard import interval_words
 from lib.report.document import REPORT
 from lib.report.drawing import Styles, inline
+from lib.report.templates import ours, template
 from lib.text import counted, visible
 
 HISTORY = "history.html"
@@ -30,7 +28,6 @@ class Line:
     """A run on the page."""
 
     when: str
-    key: str
     report: str
     """Of its report, from where the page lies."""
     model: str
@@ -51,14 +48,10 @@ def write_history(history: History) -> Path:
 
 def render_history(history: History) -> str:
     """A history as one HTML page for the folder of a run's record; equal records give equal bytes."""
-    environment = Environment(
-        loader=PackageLoader("lib.report", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True, keep_trailing_newline=True,
-    )  # fmt: skip
     styles = Styles()
     picture = _picture(history, styles)
-    return environment.get_template("history.html.j2").render(
-        style=Markup(resources.files("lib.report").joinpath("style.css").read_text("utf-8")),  # ours
+    return template("history.html.j2").render(
+        style=ours("style.css"),
         drawn=Markup(styles.sheet),
         profile=visible(history.profile),
         answer=answer(history),
@@ -75,7 +68,7 @@ def answer(history: History) -> str:
         return "No run of this profile has scored a model yet."
     last = scored[-1]
     assert last.run.best is not None
-    score = f"The last run scored {interval_words(last.run.best.score)} with {visible(last.run.best.model)}"
+    score = f"The last run scored {last.run.best.score.rounded} with {visible(last.run.best.model)}"
     if len(scored) == 1:
         return f"{score}; there is no earlier run to compare it with."
     if last.lead is None:
@@ -109,11 +102,8 @@ def _few(names: tuple[str, ...]) -> str:
     return visible(", ".join(names[:_NAMED])) + more
 
 
-def lead_words(step: Step) -> str:
-    """The difference to the run before, with its interval and what it means; empty where there is none."""
-    of = step.lead
-    if of is None:
-        return ""
+def lead_words(of: PairedPredictions) -> str:
+    """A difference of two runs, with its interval and what it means."""
     sign = "significant" if significant(of) else "not significant"
     return f"{of.estimate:+.3f} ({of.low:+.3f} to {of.high:+.3f}), {sign}"
 
@@ -130,11 +120,10 @@ def _line(step: Step) -> Line:
     run = step.run
     return Line(
         when=run.when,
-        key=run.key[:12],
         report=f"../{run.folder.name}/{REPORT}",
         model=model_words(run),
-        score="–" if run.best is None else f"{run.best.rows.value} accuracy {interval_words(run.best.score)}",
-        lead=lead_words(step),
+        score="–" if run.best is None else f"{run.best.rows.value} accuracy {run.best.score.rounded}",
+        lead="" if step.lead is None else lead_words(step.lead),
         changed=changed_words(step) if step.lead or step.data or step.settings or step.code else "",
     )
 

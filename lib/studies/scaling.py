@@ -423,7 +423,7 @@ def _present(record: Record[ScalingResult]) -> Presentation:
     few, every = best.sizes[0], best.sizes[-1]
     headline = (
         f"{_name(result, best)}: test accuracy {few.accuracy.estimate:.3f} with {_images(few)} training images a class, "
-        f"{every.accuracy.estimate:.3f} ({every.accuracy.low:.3f} to {every.accuracy.high:.3f}) with all {every.rows:,}"
+        f"{every.accuracy.rounded} with all {every.rows:,}"
     )
     how = (
         f"{len(settings.draws)} draws of images of each class, a larger one holding the smaller; {result.test_rows:,} test "

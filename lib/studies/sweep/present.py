@@ -17,13 +17,11 @@ from lib.studies.sweep.words import (
     budget_words,
     configuration_name,
     in_order,
-    interval_words,
     is_random,
     model_name,
     plain_value,
     remarks_words,
     rows_words,
-    score_words,
     seconds_words,
     settings_words,
     test_words,
@@ -65,18 +63,14 @@ def headline(result: SweepResult) -> str:
     name += " (RANDOM weights)" if is_random(result) else ""
     verdict = verdict_words(result)
     if result.judged_on is Rows.TEST:
-        score = interval_words(result.models[result.chosen].with_both)
+        score = result.models[result.chosen].with_both.rounded
         return f"{name}: test accuracy {score}; on validation rows {verdict}"
     final = result.estimate(best.trials, "final_validation_accuracy")
     if final.low is None or final.high is None:
         score = f"{final.mean:.3f}"
     else:
-        score = interval_words(Interval(final.mean, final.low, final.high))
+        score = Interval(final.mean, final.low, final.high).rounded
     return f"{name}: validation accuracy {score} on the rows it was chosen by; {verdict}"
-
-
-def _score(result: SweepResult, model: int) -> str:
-    return score_words(result.over_seeds(model, "accuracy"), result.models[model].accuracy)
 
 
 def _sections(record: Record[SweepResult]) -> Iterator[Section]:

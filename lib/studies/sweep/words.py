@@ -53,11 +53,6 @@ def score_words(over: Estimate, rows: Interval | None = None) -> str:
     return f"{rows.estimate:.3f} (95 % interval over rows {rows.low:.3f} to {rows.high:.3f}, one seed)"
 
 
-def interval_words(of: Interval) -> str:
-    """A score with three digits and its 95 % interval: "0.972 (0.969 to 0.975)"."""
-    return f"{of.estimate:.3f} ({of.low:.3f} to {of.high:.3f})"
-
-
 def configuration_name(result: SweepResult, position: int, *, variant: bool = True) -> str:
     """A configuration by what varies in its variant, and of several variants by that; of a search by its number, too."""
     of = result.configurations[position]
