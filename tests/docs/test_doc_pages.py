@@ -66,6 +66,11 @@ def test_the_profile_of_the_measured_heads_loads():
         assert variants["linear"].search.configurations == 100
 
 
+def test_the_profile_of_the_measured_scaling_curve_loads():
+    curve = load_profile(file=REPOSITORY / "benchmarks" / "labels.yaml", environment={}).studies["worth"]
+    assert (curve.on, curve.also_on) == ("imagenet", ("random", "images"))
+
+
 def test_the_console_script_is_the_command_that_tests_run():
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert project["scripts"] == {"probeflow": "flows.__main__:main"}
