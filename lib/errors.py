@@ -77,7 +77,7 @@ class StorageError(ProbeflowError):
 
 
 class WorkerError(ProbeflowError):
-    """Work handed to another machine that did not come back."""
+    """Work handed to another process or machine that did not come back."""
 
 
 def system_words(error: OSError, path: object, *, writing: bool = False, setting: str = PLACES) -> str | None:

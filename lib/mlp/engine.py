@@ -6,17 +6,20 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from itertools import chain
 from typing import Any, TypeVar
 
 import numpy as np
 
 from lib.errors import ConfigError
 from lib.machine import all_cores, cores, one_blas_thread
-from lib.mlp.grouping import WIDE, WORTHWHILE, Group
+from lib.mlp.grouping import WIDE, WORTHWHILE, Group, operations
+from lib.mlp.lanes import Lane, LaneProgram, lanes_beside
 from lib.mlp.layout import Layout
 from lib.mlp.numpy_program import NumpyProgram
 from lib.mlp.stacked import Backend, Rows, StackedProgram
 from lib.mlp.training import TrialData
+from lib.mlp.trial import Trial
 
 Result = TypeVar("Result")
 
@@ -24,76 +27,131 @@ Result = TypeVar("Result")
 class Engine:
     """Makes programs and runs them: on the CPU `lanes` at once, each on a core of its own; on a GPU, which one fills, in turn.
 
-    `memory` is the number of bytes they may take together, if it is limited.
+    NumPy's lanes are the processes `beside`, torch's are threads of `pool`. `memory` is the number of bytes programs may take
+    together, if it is limited.
     """
 
     def __init__(
-        self, backend: Backend, device: str, memory: int | None, lanes: int = 1, pool: ThreadPoolExecutor | None = None
+        self,
+        backend: Backend,
+        device: str,
+        memory: int | None,
+        rows: Rows[Any],
+        pool: ThreadPoolExecutor | None = None,
+        lanes: int = 1,
+        beside: Sequence[Lane] = (),
     ) -> None:
         self.memory = memory
-        self._backend, self._device, self._lanes, self._pool = backend, device, lanes, pool
+        self._backend, self._device, self._rows = backend, device, rows
+        self._pool, self._lanes, self._beside = pool, lanes, beside
 
-    def rows(self, data: TrialData, dtype: np.dtype[Any]) -> Rows[Any]:
-        """The rows of `data` where programs want them."""
-        X, X_validation = (np.ascontiguousarray(rows, dtype) for rows in (data.X_train, data.X_validation))
-        y, y_validation = (np.ascontiguousarray(labels, np.int64) for labels in (data.y_train, data.y_validation))
-        given: list[Any] = [X, y, X_validation, y_validation]
-        if self._backend == "torch":
-            import torch
-
-            given = [torch.from_numpy(each).to(self._device) for each in given]
-        return Rows(*given)
-
-    def program(self, layout: Layout, rows: Rows[Any]) -> StackedProgram:
-        """A program with parameters of zero."""
+    def program(self, layout: Layout, lane: int) -> StackedProgram:
+        """A program with parameters of zero, in a lane."""
+        if self._beside:
+            return LaneProgram(self._beside[lane], layout)
         if self._backend == "numpy":
-            return NumpyProgram(layout, rows)
+            return NumpyProgram(layout, self._rows)
         from lib.mlp.torch_program import TorchProgram
 
-        return TorchProgram(layout, rows)
+        return TorchProgram(layout, self._rows)
 
-    def side_by_side(self, work: Callable[[int], Result], items: Sequence[int]) -> Iterator[Result]:
-        """`work` of each item, in their order; several at once where the engine can."""
-        return self._pool.map(work, items) if self._pool is not None and self._lanes > 1 else map(work, items)
+    def spread(self, costs: Sequence[int]) -> list[int]:
+        """The lane of each program, by what it costs: the dearest first, each to the lane that has least to do.
+
+        >>> Engine("numpy", "cpu", None, None, lanes=2).spread([1, 5, 3, 3])
+        [0, 0, 1, 1]
+        """
+        loads, found = [0] * self._lanes, [0] * len(costs)
+        for place in sorted(range(len(costs)), key=lambda place: -costs[place]):
+            found[place] = min(range(self._lanes), key=loads.__getitem__)
+            loads[found[place]] += costs[place]
+        return found
+
+    def side_by_side(
+        self, work: Callable[[int], Result], items: Sequence[int], lanes: Sequence[int]
+    ) -> Iterator[Result]:
+        """`work` of each item, in their order; those of different lanes at once. `lanes` has the lane of every item."""
+        if self._pool is None or self._lanes == 1:
+            return map(work, items)
+        of_lane: dict[int, list[int]] = {}
+        for item in items:
+            of_lane.setdefault(lanes[item], []).append(item)
+        done = self._pool.map(lambda several: [(item, work(item)) for item in several], of_lane.values())
+        found = dict(chain.from_iterable(done))
+        return (found[item] for item in items)
 
 
-def lanes_on(device: str) -> int:
-    """Programs that run at once: one on each core of the CPU, one on a GPU."""
-    return cores() if device == "cpu" else 1
+def lanes_on(device: str, backend: Backend, trials: Sequence[Trial], rows: int, features: int, classes: int) -> int:
+    """Programs that run at once: one on each core of the CPU, if there is enough to do for processes; one on a GPU.
+
+    It depends on the work alone, never on whether processes are there already: how trials are grouped decides last bits.
+    """
+    if device != "cpu":
+        return 1
+    if backend == "numpy":
+        work = sum(trial.epochs * operations(trial, rows, features, classes) for trial in trials)
+        return cores() if work > _WORTH_PROCESSES else 1
+    return cores()
 
 
+_WORTH_PROCESSES = 10**10
+"""Floating-point operations of a call from which processes pay: a core's tenths of a second, as long as they take to start."""
 _SWITCH_SECONDS = 5e-4
 
 
 @contextmanager
 def make_engine(
-    device: str, backend: Backend, memory: int | None, lanes: int, groups: Sequence[Group]
+    device: str,
+    backend: Backend,
+    memory: int | None,
+    lanes: int,
+    groups: Sequence[Group],
+    data: TrialData,
+    dtype: np.dtype[Any],
 ) -> Iterator[Engine]:
-    """An engine for the block that runs the programs of `groups` (see `lib.mlp.fused.train_many` for the rest).
+    """An engine for the block that runs the programs of `groups` on `data` (see `lib.mlp.fused.train_many` for the rest).
 
     Raises ConfigError when NumPy is asked to compute on another device than the CPU.
     """
+    if device != "cpu" and backend == "numpy":
+        raise ConfigError(f"backend numpy computes on the cpu only, not on {device!r}; leave backend or device out")
+    rows = _rows(data, dtype, backend, device)
     if device != "cpu":
-        if backend == "numpy":
-            raise ConfigError(f"backend numpy computes on the cpu only, not on {device!r}; leave backend or device out")
-        yield Engine(backend, device, memory)
+        yield Engine(backend, device, memory, rows)
         return
     lanes = min(lanes, len(groups))
-    large = len(groups) == 1 and groups[0].operations > WORTHWHILE
     with ExitStack() as stack:
         stack.enter_context(all_cores())
-        if not large:
+        if len(groups) > 1 or groups[0].operations <= WORTHWHILE:
             # A lane keeps its core busy by itself: a BLAS that starts threads of its own in each would be in the way. And
             # small products gain nothing from a second core that they do not lose by going there and back.
             stack.enter_context(one_blas_thread())
             if backend == "torch":
                 stack.enter_context(_one_torch_thread())
-        if lanes > 1:
+        if lanes == 1:
+            yield Engine(backend, device, memory, rows)
+            return
+        pool = stack.enter_context(ThreadPoolExecutor(lanes, "sweep-lane"))
+        beside: Sequence[Lane] = ()
+        if backend == "numpy":
+            beside = stack.enter_context(lanes_beside(lanes, rows))
+        else:
             # A lane that waits for the interpreter is let in after this; at Python's 5 ms it would sit out many steps.
             stack.callback(sys.setswitchinterval, sys.getswitchinterval())
             sys.setswitchinterval(_SWITCH_SECONDS)
-        pool = stack.enter_context(ThreadPoolExecutor(lanes, "sweep-lane"))
-        yield Engine(backend, device, memory, lanes, pool)
+        yield Engine(backend, device, memory, rows, pool, lanes, beside)
+
+
+def _rows(data: TrialData, dtype: np.dtype[Any], backend: Backend, device: str) -> Rows[Any]:
+    """The rows of `data` where programs want them."""
+    X, X_validation = (np.ascontiguousarray(rows, dtype) for rows in (data.X_train, data.X_validation))
+    y, y_validation = (np.ascontiguousarray(labels, np.int64) for labels in (data.y_train, data.y_validation))
+    given: list[Any] = [X, y, X_validation, y_validation]
+    if backend == "torch":
+        import torch
+
+        given = [torch.from_numpy(each).to(device) for each in given]
+    return Rows(*given)
 
 
 @contextmanager

@@ -26,7 +26,7 @@ from lib.files import digest_arrays, digest_json
 from lib.mlp.course import Ending
 from lib.mlp.engine import Engine, backend_of, lanes_on, make_engine
 from lib.mlp.estimator import MLPClassifier, Record
-from lib.mlp.grouping import Group, group_trials, n_parameters
+from lib.mlp.grouping import Group, cost, group_trials, n_parameters
 from lib.mlp.initialisation import row_orders, streams
 from lib.mlp.layout import Layout
 from lib.mlp.network import Network
@@ -111,11 +111,11 @@ def train_many(
         return []
     (rows, features), itemsize = data.X_train.shape, np.dtype(dtype).itemsize
     computed_by = backend_of(device, features, backend)
-    lanes = lanes or lanes_on(device)
+    lanes = lanes or lanes_on(device, computed_by, trials, rows, features, data.n_classes)
     groups = group_trials(
         trials, rows, features, data.n_classes, itemsize, memory, lanes, len(data.X_validation), computed_by, device
     )
-    with make_engine(device, computed_by, memory, lanes, groups) as engine:
+    with make_engine(device, computed_by, memory, lanes, groups, data, np.dtype(dtype)) as engine:
         training = _FusedTraining(trials, data, np.dtype(dtype), engine, stopping, groups)
         if checkpoint is not None:
             training.restore(checkpoint.path)
@@ -164,7 +164,6 @@ class _FusedTraining:
         self.trials = list(trials)
         self.dtype, self.engine, self.stopping = dtype, engine, stopping
         self.features, self.classes = data.X_train.shape[1], data.n_classes
-        self.rows = engine.rows(data, dtype)
         self.epoch = 0
         self.states = [_State() for _ in self.trials]
         self.groups = [list(group.trials) for group in groups]
@@ -174,6 +173,17 @@ class _FusedTraining:
         # Programs that do not fit into memory together take turns; their parameters then wait in `states`.
         self.take_turns = engine.memory is not None and sum(group.bytes for group in groups) > engine.memory
         self.data = data
+        self.lanes = self._spread()
+
+    def _spread(self) -> list[int]:
+        """The lane of each program."""
+        batches = [min(trial.batch_size, len(self.data.X_train)) for trial in self.trials]
+        return self.engine.spread(
+            [
+                sum(cost(self.trials[each], batches[each], self.features, self.classes) for each in members)
+                for members in self.groups
+            ]
+        )
 
     def running(self) -> bool:
         return any(state.ended is None for state in self.states)
@@ -184,7 +194,7 @@ class _FusedTraining:
         orders = {seed: next(order) for seed, order in self.orders.items()}
         live = [index for index, members in enumerate(self.groups) if members]
         for index, (figures, seconds) in zip(
-            live, self.engine.side_by_side(lambda index: self._train(index, orders), live), strict=True
+            live, self.engine.side_by_side(lambda index: self._train(index, orders), live, self.lanes), strict=True
         ):
             for position, trial in enumerate(self.groups[index]):
                 of_trial = {name: values[position] for name, values in figures.items()}
@@ -199,7 +209,7 @@ class _FusedTraining:
         """One epoch of a program: its figures and the seconds it took."""
         program = self.programs[index]
         if program is None:
-            program = self.programs[index] = self._program(self.groups[index], self.steps[index])
+            program = self.programs[index] = self._program(index)
         started = time.perf_counter()
         figures = program.run_epoch(orders)
         seconds = time.perf_counter() - started
@@ -216,6 +226,7 @@ class _FusedTraining:
             self.states[trial].vectors = program.export(position, state=self.states[trial].ended is None)
         self.steps[index] = program.steps
         self.programs[index] = None
+        program.close()
 
     def _note(self, trial: int, figures: dict[str, float], share: float) -> None:
         state = self.states[trial]
@@ -250,10 +261,11 @@ class _FusedTraining:
                 self.states[trial].vectors = {"parameters": self.states[trial].vectors["parameters"]}
         self.groups[index] = left
 
-    def _program(self, members: Sequence[int], steps: int) -> StackedProgram:
-        layout = Layout([self.trials[index] for index in members], self.features, self.classes)
-        program = self.engine.program(layout, self.rows)
-        program.steps = steps
+    def _program(self, index: int) -> StackedProgram:
+        members = self.groups[index]
+        layout = Layout([self.trials[each] for each in members], self.features, self.classes)
+        program = self.engine.program(layout, self.lanes[index])
+        program.steps = self.steps[index]
         for position, trial in enumerate(members):
             state = self.states[trial]
             program.load(position, state.vectors or {"parameters": self._initial(self.trials[trial])})
@@ -337,6 +349,7 @@ class _FusedTraining:
             return
         self.epoch, self.steps, self.groups = course["epoch"], course["steps"], course["groups"]
         self.programs = [None] * len(self.groups)
+        self.lanes = self._spread()
         for trial, state in enumerate(self.states):
             state.ended = course["ended"][trial]
             for record in course["history"][trial]:

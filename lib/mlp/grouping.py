@@ -23,6 +23,9 @@ _CACHE = 1 << 19
 """Bytes of parameters that a core keeps close: half of a usual second-level cache, the rest is for activations."""
 WORTHWHILE = 1 << 25
 """Floating-point operations that a step must have for another core to help: below, handing over costs more."""
+_APART: dict[Backend, int] = {"numpy": 1 << 22, "torch": WORTHWHILE}
+"""Those of a lane's step from which trials are better cut in two: the calls of NumPy's own step are then less than half of it
+(its lanes are processes, which hand over an epoch), and a thread of torch's is not held up more than it computes."""
 WIDE = 4096
 """Features from which torch computes on the CPU, too. Products are then long enough that a call's cost does not count,
 and what does is how often weights go through memory: torch adds a gradient to weights within its product, and has Adam's
@@ -83,11 +86,10 @@ def group_trials(
         key = (len(trial.hidden), min(trial.batch_size, rows), kind_of(trial), trial.dropout > 0)
         alike.setdefault(key, []).append(index)
 
-    def cost(index: int) -> int:
-        batch = min(trials[index].batch_size, rows)
-        return _CALLS + operations(trials[index], batch, features, classes)
+    def of_trial(index: int) -> int:
+        return cost(trials[index], min(trials[index].batch_size, rows), features, classes)
 
-    whole = sum(map(cost, range(len(trials))))
+    whole = sum(map(of_trial, range(len(trials))))
     work = whole - _CALLS * len(trials)
     groups = []
     for (depth, batch, kind, _), members in alike.items():
@@ -113,9 +115,9 @@ def group_trials(
             for_cache = min(-(-alone.parameters * itemsize // _CACHE), alone.operations // (2 * WORTHWHILE))
             if backend == "torch":  # whose trials are too wide for any cache
                 for_cache = 1
-            large = work > lanes * WORTHWHILE and 10 * sum(map(cost, ordered)) > whole / lanes
+            large = work > lanes * _APART[backend] and 10 * sum(map(of_trial, ordered)) > whole / lanes
             parts = max(for_cache, lanes if large else 1)
-        for part in _balanced(ordered, cost, parts):
+        for part in _balanced(ordered, of_trial, parts):
             groups += [group(fitting) for fitting in _fitting(part, need, trials, memory and memory // lanes)]
     return groups
 
@@ -172,6 +174,11 @@ class _Need:
         per_unit = (7 * self._columns + 3 * evaluated) if self.gathers else (3 * self._columns + evaluated)
         units = (sum(hidden) + 3 * self.classes) * per_unit + sum(trial.hidden) * masks * self._columns
         return self.itemsize * (parameters * vectors + units) + 24 * self._columns
+
+
+def cost(trial: Trial, rows: int, features: int, classes: int) -> int:
+    """What a step on so many rows costs for this trial beside others, in floating-point operations."""
+    return _CALLS + operations(trial, rows, features, classes)
 
 
 def n_parameters(trial: Trial, features: int, classes: int) -> int:

@@ -1,8 +1,8 @@
 """One stacked program on the CPU: many networks of one depth, batch size and kind of optimiser, in NumPy.
 
 The arithmetic is `lib.mlp.network`'s, for all trials at once; see `lib.mlp.layout` for how they lie. Most products are
-small, so what counts is the cost of a call: NumPy's is a fraction of torch's, and it lets go of the interpreter while it
-computes, so programs run side by side in threads, each on one core with its parameters in that core's cache.
+small, so what counts is the cost of a call: NumPy's is a fraction of torch's. Programs run side by side in processes
+(`lib.mlp.lanes`), each on one core with its parameters in that core's cache.
 """
 
 from __future__ import annotations
@@ -300,6 +300,9 @@ class NumpyProgram:
             target = self.parameters if name == "parameters" else self.state[name]
             for part, piece in self.layout.scattered(values, index):
                 target[part] = piece
+
+    def close(self) -> None:
+        pass
 
 
 class _Space(Buffers):

@@ -65,6 +65,9 @@ class StackedProgram(Protocol):
     def load(self, index: int, vectors: Mapping[str, npt.NDArray[np.floating]]) -> None:
         """Put back what `export` gave; optimiser vectors that are not given stay zero."""
 
+    def close(self) -> None:
+        """Free what it takes; nothing is asked of it afterwards."""
+
 
 Move = tuple[Any, Any, Any]
 """Rows to take from, which, and where to put them."""

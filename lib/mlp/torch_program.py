@@ -406,6 +406,9 @@ class TorchProgram:
             for part, piece in self.layout.scattered(values, index):
                 target[part] = torch.from_numpy(piece).to(target)
 
+    def close(self) -> None:
+        pass
+
     def _forward(self, space: _Space) -> None:
         """From the first layer's products to the logits, in `space.outputs`."""
         for layer, biases in enumerate(self._biases):

@@ -136,10 +136,11 @@ def programs(trials: Sequence[Trial], device: str, sizes: Sizes | None) -> list[
     """The programs that trials form on `device`, over data of such sizes (None: not known yet)."""
     if not trials:
         return []
-    lanes = lanes_on(device)
     if sizes is None:
+        lanes = lanes_on(device, backend_of(device, 1), trials, _MANY_ROWS, 1, 1)
         groups = group_trials(trials, _MANY_ROWS, 1, 1, lanes=lanes)
     else:
+        backend = backend_of(device, sizes.features)
         memory = program_memory(device, 4 * (sizes.rows + sizes.watched) * sizes.features)
         groups = group_trials(
             trials,
@@ -147,9 +148,9 @@ def programs(trials: Sequence[Trial], device: str, sizes: Sizes | None) -> list[
             sizes.features,
             sizes.classes,
             memory=memory,
-            lanes=lanes,
+            lanes=lanes_on(device, backend, trials, sizes.rows, sizes.features, sizes.classes),
             watched=sizes.watched,
-            backend=backend_of(device, sizes.features),
+            backend=backend,
             device=device,
         )
     return [

@@ -1,0 +1,268 @@
+"""Lanes: processes beside this one in which NumPy's programs train, each on a core of its own.
+
+Threads do not do for these: a step of small networks takes as long in the interpreter as in its products, and threads share
+one interpreter. A lane lives on from call to call, and ends with the process that began it, however that ends.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import mmap
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from multiprocessing import reduction
+from multiprocessing.connection import Connection
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lib.errors import WorkerError
+from lib.mlp.layout import Layout
+from lib.mlp.numpy_program import NumpyProgram
+from lib.mlp.stacked import Rows
+from lib.mlp.trial import Trial
+
+Array = npt.NDArray[Any]
+
+_SERVE = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[2]); from lib.mlp.lanes import serve; serve(int(sys.argv[1]))"
+)
+_ALIGNED = 64
+"""Bytes: where an array may begin, so that vector instructions load whole lines of a cache."""
+
+_idle: list[Lane] = []
+_guard = threading.Lock()
+
+
+class Lane:
+    """A process that holds programs and trains them. One thread at a time may call it."""
+
+    def __init__(self) -> None:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            # One thread of BLAS, which reads this as it is loaded: a core each, and the same bits on every machine.
+            alone = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+            self._process = subprocess.Popen(
+                [sys.executable, "-I", "-c", _SERVE, str(theirs.fileno()), json.dumps(sys.path)],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+                env=os.environ | alone,
+            )
+        self._connection = Connection(ours.detach())
+
+    def call(self, name: str, *arguments: Any) -> Any:
+        """What the `_Programs` over there answer.
+
+        Raises WorkerError when the process is gone, and whatever it raised.
+        """
+        with self._telling():
+            self._connection.send((name, arguments))
+        return self._answer()
+
+    def hold(self, rows: Rows[Array]) -> None:
+        """Let the lane see the rows, which all lanes share in memory."""
+        arrays = (rows.X, rows.y, rows.X_validation, rows.y_validation)
+        with _shared(arrays) as (descriptor, places), self._telling():
+            self._connection.send(("hold", (places,)))
+            reduction.send_handle(self._connection, descriptor, self._process.pid)
+            self._answer()
+
+    def end(self) -> None:
+        self._connection.close()
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(5)
+            return
+        self._process.kill()
+        self._process.wait()
+
+    def lives(self) -> bool:
+        return not self._connection.closed and self._process.poll() is None
+
+    def _answer(self) -> Any:
+        with self._telling():
+            raised, answer = self._connection.recv()
+        if raised:
+            raise answer
+        return answer
+
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
+        """Say what became of a process that is gone."""
+        try:
+            yield
+        except (EOFError, OSError):
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(5)
+            code = self._process.returncode
+            how = f"killed by signal {-code}" if code and code < 0 else f"exit status {code}"
+            raise WorkerError(
+                f"a process that trained networks ended unexpectedly ({how}); was the machine out of memory? "
+                "Run it again: it goes on from what is done"
+            ) from None
+
+
+class LaneProgram:
+    """A program in a lane (see `lib.mlp.stacked.StackedProgram`)."""
+
+    def __init__(self, lane: Lane, layout: Layout) -> None:
+        self._lane, self._seeds = lane, layout.seeds
+        self._number: int = lane.call("make", layout.trials, layout.inputs, layout.classes)
+
+    @property
+    def steps(self) -> int:
+        return int(self._lane.call("steps", self._number))
+
+    @steps.setter
+    def steps(self, steps: int) -> None:
+        self._lane.call("set_steps", self._number, steps)
+
+    def run_epoch(self, orders: Mapping[int, npt.NDArray[np.int64]]) -> dict[str, list[float]]:
+        figures: dict[str, list[float]] = self._lane.call(
+            "run_epoch", self._number, {seed: orders[seed] for seed in self._seeds}
+        )
+        return figures
+
+    def export(self, index: int, state: bool) -> dict[str, npt.NDArray[np.floating]]:
+        vectors: dict[str, npt.NDArray[np.floating]] = self._lane.call("export", self._number, index, state)
+        return vectors
+
+    def load(self, index: int, vectors: Mapping[str, npt.NDArray[np.floating]]) -> None:
+        self._lane.call("load", self._number, index, dict(vectors))
+
+    def close(self) -> None:
+        """Free what it takes over there."""
+        self._lane.call("close", self._number)
+
+
+@contextmanager
+def lanes_beside(count: int, rows: Rows[Array]) -> Iterator[list[Lane]]:
+    """So many lanes for the block, which see the rows."""
+    with _guard:
+        living = [lane for lane in _idle if lane.lives()]
+        taken = living[:count]
+        _idle[:] = living[count:]
+    taken += [Lane() for _ in range(count - len(taken))]  # they start side by side
+    try:
+        for lane in taken:
+            lane.hold(rows)
+        yield taken
+        for lane in taken:
+            lane.call("clear")
+    except BaseException:
+        for lane in taken:  # in the middle of something, for all that is known
+            lane.end()
+        raise
+    with _guard:
+        _idle.extend(taken)
+
+
+@atexit.register
+def _end_all() -> None:
+    while _idle:
+        _idle.pop().end()
+
+
+os.register_at_fork(after_in_child=_idle.clear)  # they answer the parent
+
+
+@contextmanager
+def _shared(arrays: Sequence[Array]) -> Iterator[tuple[int, list[tuple[str, tuple[int, ...], int]]]]:
+    """A file in memory that holds the arrays: its descriptor, and the dtype, shape and place of each."""
+    places, end = [], 0
+    for each in arrays:
+        places.append((each.dtype.str, each.shape, end))
+        end += -(-max(each.nbytes, 1) // _ALIGNED) * _ALIGNED
+    with _file_in_memory() as file:
+        for each, (_, _, start) in zip(arrays, places, strict=True):
+            file.seek(start)
+            file.write(np.ascontiguousarray(each).reshape(-1).view(np.uint8).data)
+        file.truncate(end)
+        file.flush()
+        yield file.fileno(), places
+
+
+def _file_in_memory() -> Any:
+    if hasattr(os, "memfd_create"):
+        return os.fdopen(os.memfd_create("probeflow-rows"), "wb")
+    return tempfile.TemporaryFile()
+
+
+class _Programs:
+    """What a lane holds, and answers to calls."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._rows: Rows[Array] | None = None
+        self._programs: dict[int, NumpyProgram] = {}
+        self._made = 0
+
+    def hold(self, places: Sequence[tuple[str, tuple[int, ...], int]]) -> None:
+        descriptor = reduction.recv_handle(self._connection)
+        memory = mmap.mmap(descriptor, 0, prot=mmap.PROT_READ)
+        os.close(descriptor)
+        self._rows = Rows(*(np.ndarray(shape, dtype, memory, offset=start) for dtype, shape, start in places))
+
+    def make(self, trials: Sequence[Trial], inputs: int, classes: int) -> int:
+        assert self._rows is not None
+        self._made += 1
+        self._programs[self._made] = NumpyProgram(Layout(trials, inputs, classes), self._rows)
+        return self._made
+
+    def steps(self, number: int) -> int:
+        return self._programs[number].steps
+
+    def set_steps(self, number: int, steps: int) -> None:
+        self._programs[number].steps = steps
+
+    def run_epoch(self, number: int, orders: Mapping[int, npt.NDArray[np.int64]]) -> dict[str, list[float]]:
+        return self._programs[number].run_epoch(orders)
+
+    def export(self, number: int, index: int, state: bool) -> dict[str, npt.NDArray[np.floating]]:
+        return self._programs[number].export(index, state)
+
+    def load(self, number: int, index: int, vectors: Mapping[str, npt.NDArray[np.floating]]) -> None:
+        self._programs[number].load(index, vectors)
+
+    def close(self, number: int) -> None:
+        del self._programs[number]
+
+    def clear(self) -> None:
+        self._programs.clear()
+        self._rows = None
+
+
+def serve(descriptor: int) -> None:
+    """A lane's own loop: answer what comes through the socket until its other end is closed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal's Ctrl-C; who began it closes the socket
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    connection = Connection(descriptor)
+    programs = _Programs(connection)
+    while True:
+        try:
+            name, arguments = connection.recv()
+        except (EOFError, OSError):
+            return
+        try:
+            answer = False, getattr(programs, name)(*arguments)
+        except Exception as error:
+            answer = True, error
+        with suppress(OSError):
+            connection.send(answer)
+
+
+def _end_with(parent: int) -> None:
+    """End in the middle of an epoch, too, when the process that began this one was killed."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
