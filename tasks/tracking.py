@@ -46,15 +46,17 @@ def show_study(folder: str) -> dict[str, Any]:
     """Log the record in `folder` to MLflow and publish it in Prefect.
 
     Returns the outcome: name, kind, title, folder, headline, warnings, the dataset's warnings, the MLflow run, where
-    MLflow compares what the study tried if it tried several settings, tables, and the report if there is one.
+    MLflow compares what the study tried if it tried several settings, tables, and the report if there is one; of a whole run
+    also what changed since the one before, in a line.
     """
     from lib.report import REPORT
+    from lib.report.changes import changed_since, presented
     from lib.tracking.records import log_record
     from lib.tracking.store import connect
     from lib.tracking.views import as_markdown, comparison_links
 
     record = open_record(Path(folder))
-    shown = record.present()
+    shown = presented(record)
     tracking = connect(places(), patient=True)
     run = log_record(tracking, record, _links())
     url = tracking.run_url(run)
@@ -113,6 +115,7 @@ def show_study(folder: str) -> dict[str, Any]:
         "tables": [str(record.folder / "tables" / table.file) for table in record.tables],
         **({"compare": tracking.page_url(compared[0].path)} if compared else {}),
         **({"report": str(report)} if report.exists() else {}),
+        **({"changed": changed} if (changed := changed_since(record)) else {}),
     }
 
 
