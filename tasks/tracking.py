@@ -20,6 +20,7 @@ from prefect.settings import PREFECT_API_URL, PREFECT_UI_ENABLED
 
 from lib.errors import command
 from lib.graph import RunResult, leaderboard, ready_node, studies_of
+from lib.graph.history import last_step
 from lib.graph.leaderboard import Entry, rows_words
 from lib.places import places
 from lib.profile import Profile
@@ -56,7 +57,8 @@ def show_study(folder: str) -> dict[str, Any]:
     from lib.tracking.views import as_markdown, comparison_links
 
     record = open_record(Path(folder))
-    shown = presented(record)
+    step = last_step(record)
+    shown = presented(record, step)
     tracking = connect(places(), patient=True)
     run = log_record(tracking, record, _links())
     url = tracking.run_url(run)
@@ -115,7 +117,7 @@ def show_study(folder: str) -> dict[str, Any]:
         "tables": [str(record.folder / "tables" / table.file) for table in record.tables],
         **({"compare": tracking.page_url(compared[0].path)} if compared else {}),
         **({"report": str(report)} if report.exists() else {}),
-        **({"changed": changed} if (changed := changed_since(record)) else {}),
+        **({"changed": changed} if (changed := changed_since(step)) else {}),
     }
 
 

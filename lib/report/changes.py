@@ -8,7 +8,7 @@ from typing import Any
 
 from lib.addresses import without_credentials
 from lib.evaluation.paired import PairedPredictions, significant
-from lib.graph.history import DataChange, Outcome, Step, last_step
+from lib.graph.history import DataChange, Outcome, Step
 from lib.graph.past import value_words
 from lib.studies.presentation import Presentation, Section, escaped
 from lib.studies.study import Record
@@ -17,34 +17,27 @@ from lib.text import listed, visible
 _NAMED, _LISTED, _SHORT = 3, 10, 12
 
 
-def presented(record: Record[Any]) -> Presentation:
-    """What a record presents; of a whole run, before all else, also what changed since the one before."""
-    shown, section = record.present(), changes_section(record)
+def presented(record: Record[Any], step: Step | None) -> Presentation:
+    """What a record presents, of a whole run before all else what changed in its last `step`."""
+    shown, section = record.present(), changes_section(step)
     return shown if section is None else replace(shown, sections=(section, *shown.sections))
 
 
-def changed_since(record: Record[Any]) -> str:
-    """The same in a line, such as "since the run of 2026-11-26 01:30 UTC: data: pets 900 -> 1,000 images"; empty where none."""
-    step = last_step(record)
+def changed_since(step: Step | None) -> str:
+    """A line such as "since the run of 2026-11-26 01:30 UTC: data: pets 900 -> 1,000 images"; empty where nothing changed."""
     if step is None or step.before is None or not changed_words(step):
         return ""
     return f"since the run of {step.before.when}: {changed_words(step)}"
 
 
-def changes_section(record: Record[Any]) -> Section | None:
-    """What changed since the whole run before this one of its profile; None where there is none, or for one study.
-
-    Raises DataError when a study of the run is not there.
-    """
-    step = last_step(record)
+def changes_section(step: Step | None) -> Section | None:
+    """What changed since the run before; None where there is none."""
     if step is None or step.before is None:
         return None
     since = f"Since the run of {escaped(step.before.when)} ({step.before.key[:8]}):"
-    lines = [
-        f"- {escaped(without_credentials(line))}"
-        for line in (*_causes(step, step.before), *_effects(step, step.before))
-    ]
-    return Section("Changed since the run before", "\n".join([since, "", *lines]))
+    lines = (*_causes(step, step.before), *_effects(step, step.before))
+    told = [f"- {escaped(without_credentials(line))}" for line in lines]
+    return Section("Changed since the run before", "\n".join([since, "", *told]))
 
 
 def _causes(step: Step, before: Outcome) -> Iterator[str]:

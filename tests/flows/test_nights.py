@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import doctest
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -44,6 +46,10 @@ def night(prefect_server, tmp_path, monkeypatch):
     api = {PREFECT_API_URL: prefect_server["PREFECT_API_URL"], PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}
     with temporary_settings(api):
         yield lambda: pipeline(profile, return_state=True)
+
+
+def test_the_last_message_of_a_run_is_as_its_examples_show():
+    assert doctest.testmod(sys.modules[pipeline.fn.__module__]).failed == 0
 
 
 def notes_in_prefect(run_id) -> str:

@@ -84,14 +84,14 @@ def test_a_run_that_got_worse_is_said_to_be(nights, capsys):
 
 def test_a_run_says_what_changed_since_the_one_before_whatever_comes_later(nights):
     first, second = nights(1, 430), nights(2, 380, commit="b" * 40, stride=30)
-    assert changes_section(first) is None
-    body = changes_section(second).body
+    assert changes_section(runs.last_step(first)) is None
+    body = changes_section(runs.last_step(second)).body
     lines = body.replace("&gt;", ">").replace("\\", "").splitlines()
     assert lines[0] == f"Since the run of 2026-11-01 02:00 UTC ({first.key[:8]}):"
     assert lines[2:4] == ["- setting: data.patches.stride 32 -> 30", f"- code: commit {'a' * 12} -> {'b' * 12}"]
     assert re.search(r"difference on the same images -0\.112 \(-0\.\d+ to -0\.\d+\), significant$", lines[-1])
     nights(3, 410)
-    assert changes_section(second).body == body
+    assert changes_section(runs.last_step(second)).body == body
 
 
 def test_damaged_runs_are_counted_and_other_profiles_left_out(nights, small_run):
