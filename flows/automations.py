@@ -5,7 +5,6 @@ They are ours by their name's beginning: those no longer described are removed, 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
@@ -179,7 +178,21 @@ def _trigger(
     )
 
 
+_PAYLOAD = """\
+{%- set said -%}
+probeflow: {{ flow.name }} run {{ flow_run.name }} WHAT: {{ flow_run.state.name }}{{ ". " if flow_run.state.message }}
+{%- for part in (flow_run.state.message or "").split("://") -%}
+{%- set user = 0 if loop.first else ((part.split() | first | default("")).split("/") | first).rfind("@") + 1 -%}
+{{ "" if loop.first else "://" }}{{ part[user:] }}
+{%- endfor -%}
+{%- endset -%}
+{"text": {{ (said | truncate(LONGEST, true)) | tojson }}}"""
+"""In the form that Slack, Mattermost and Teams' workflows take, with the state's message, in which addresses are without
+user and password as everywhere (`lib.addresses`). Jinja fills it in on the server."""
+
+_LONGEST = 1000
+
+
 def _call(webhook: UUID, what: str) -> CallWebhook:
-    """A message in the form that Slack, Mattermost and Teams' workflows take; Jinja fills it in on the server."""
-    said = f"'probeflow: ' ~ flow.name ~ ' run ' ~ flow_run.name ~ {json.dumps(f' {what}: ')} ~ flow_run.state.name"
-    return CallWebhook(block_document_id=webhook, payload=f'{{"text": {{{{ ({said}) | tojson }}}}}}')
+    payload = _PAYLOAD.replace("WHAT", what).replace("LONGEST", str(_LONGEST))
+    return CallWebhook(block_document_id=webhook, payload=payload)

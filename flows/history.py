@@ -9,7 +9,8 @@ from flows.tables import aligned
 from lib.errors import ConfigError
 from lib.graph.history import Outcome, comparable, history, lead, outcome, profiles_with_history
 from lib.places import Places
-from lib.report.history import answer, changed_words, lead_words, model_words, write_history
+from lib.report.changes import changed_words, lead_words, model_words
+from lib.report.history import answer, write_history
 from lib.storage.copies import shown
 from lib.studies.record import open_record
 from lib.text import counted, listed, visible
@@ -34,9 +35,9 @@ def show_history(profile_name: str | None, where: Places) -> int:
             "–" if step.run.best is None else step.run.best.score.rounded,
             model_words(step.run),
             "–" if step.lead is None else lead_words(step.lead),
-            changed_words(step) if place else "–",
+            "–" if step.before is None else changed_words(step) or "nothing",
         ]
-        for place, step in enumerate(found.steps)
+        for step in found.steps
     ]
     lines = [answer(found), ""]
     lines += aligned(["made", "run", "accuracy", "model", "difference to the run before", "changed"], rows[::-1])

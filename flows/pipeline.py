@@ -8,11 +8,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 from prefect import flow
 from prefect.futures import PrefectFuture, as_completed
 from prefect.runtime import flow_run
+from prefect.states import Completed
 from pydantic import BaseModel, BeforeValidator, WithJsonSchema
 
 from lib.errors import ConfigError
@@ -20,6 +21,7 @@ from lib.places import Workers, workers_here
 from lib.profile import Graph, Profile, load_profile, parse_profile, profile_names
 from lib.studies.record import note_node_time
 from lib.studies.study import Group
+from lib.text import listed
 from tasks.ends import ENDS, refuse_endless_restarts
 from tasks.node import CHUNK_FLOW, check, run_here, run_on_pool, summarise_run
 from tasks.pool import await_predecessors, given_up
@@ -73,6 +75,8 @@ def pipeline(
 ) -> dict[str, Any]:
     """Run a profile, or some nodes of it with what they need. What is done already is not done again.
 
+    The message of its last state says what was computed, and of a whole run what changed since the one before.
+
     Args:
         profile: What to study: a built-in profile by its name, or a whole profile as JSON.
         only: Nodes, groups (data, features, studies) or kinds of study; everything when empty.
@@ -87,7 +91,7 @@ def pipeline(
     wanted = graph.chosen(only)
     names = [name for name in wanted if graph[name].group is not Group.DATA]
     require_store()
-    check(settings, wanted, workers)
+    computed = check(settings, wanted, workers)
     done = NodesDone(len(names))
     outcomes: dict[str, dict[str, Any]] = {}
     began: dict[str, float] = {}
@@ -129,7 +133,26 @@ def pipeline(
         folder = summarise_run(settings, {name: outcome["folder"] for name, outcome in result["nodes"].items()})
         result["pipeline"] = show_study(folder)
         note_node_time(Path(folder), time.time() - began["pipeline"], began["pipeline"])
-    return result
+    changed = (result["pipeline"] or {}).get("changed", "")
+    # Prefect gives callers the data alone.
+    return cast("dict[str, Any]", Completed(message=_came_of(computed, len(names), changed), data=result))
+
+
+def _came_of(computed: Sequence[str], nodes: int, changed: str) -> str:
+    """What a run came to, in a line.
+
+    >>> _came_of([], 5, "")
+    'nothing computed: all 5 nodes were done already'
+    >>> _came_of(["fc8", "heads"], 5, "since the run of 2026-11-25 01:30 UTC: data: pets 900 -> 1,000 images")
+    'computed fc8, heads (2 of 5 nodes); changed since the run of 2026-11-25 01:30 UTC: data: pets 900 -> 1,000 images'
+    """
+    if not nodes:
+        return "data verified; no node was asked for"
+    if not computed:
+        return f"nothing computed: {'the node was' if nodes == 1 else f'all {nodes} nodes were'} done already"
+    return f"computed {listed(computed)} ({len(computed)} of {nodes} nodes)" + (
+        f"; changed {changed}" if changed else ""
+    )
 
 
 def _side_by_side(

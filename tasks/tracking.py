@@ -20,6 +20,7 @@ from prefect.settings import PREFECT_API_URL, PREFECT_UI_ENABLED
 
 from lib.errors import command
 from lib.graph import RunResult, leaderboard, ready_node, studies_of
+from lib.graph.history import last_step
 from lib.graph.leaderboard import Entry, rows_words
 from lib.places import places
 from lib.profile import Profile
@@ -46,15 +47,18 @@ def show_study(folder: str) -> dict[str, Any]:
     """Log the record in `folder` to MLflow and publish it in Prefect.
 
     Returns the outcome: name, kind, title, folder, headline, warnings, the dataset's warnings, the MLflow run, where
-    MLflow compares what the study tried if it tried several settings, tables, and the report if there is one.
+    MLflow compares what the study tried if it tried several settings, tables, and the report if there is one; of a whole run
+    also what changed since the one before, in a line.
     """
     from lib.report import REPORT
+    from lib.report.changes import changed_since, presented
     from lib.tracking.records import log_record
     from lib.tracking.store import connect
     from lib.tracking.views import as_markdown, comparison_links
 
     record = open_record(Path(folder))
-    shown = record.present()
+    step = last_step(record)
+    shown = presented(record, step)
     tracking = connect(places(), patient=True)
     run = log_record(tracking, record, _links())
     url = tracking.run_url(run)
@@ -113,6 +117,7 @@ def show_study(folder: str) -> dict[str, Any]:
         "tables": [str(record.folder / "tables" / table.file) for table in record.tables],
         **({"compare": tracking.page_url(compared[0].path)} if compared else {}),
         **({"report": str(report)} if report.exists() else {}),
+        **({"changed": changed} if (changed := changed_since(step)) else {}),
     }
 
 

@@ -11,10 +11,10 @@ from typing import Any
 from lib.errors import DataError
 from lib.evaluation.paired import PairedPredictions
 from lib.graph.leaderboard import Entry, Standing, leaderboard
-from lib.graph.past import changes, flat, past_records
+from lib.graph.past import PastRecord, changes, flat, past_records
 from lib.graph.summary import NAME, RunResult, studies_of
 from lib.studies.record import open_record, read_origin
-from lib.studies.study import Record
+from lib.studies.study import DatasetNote, Record
 from lib.studies.sweep.predictions import Predictions, compare_chosen, read_predictions
 
 
@@ -29,8 +29,8 @@ class Outcome:
     key: str
     folder: Path
     commit: str
-    data: Mapping[str, str]
-    """Name -> digest of each dataset."""
+    data: Mapping[str, DatasetNote] = field(repr=False)
+    """Each dataset by its name."""
     settings: Mapping[str, Any] = field(repr=False)
     """All that its profile says, by dotted names."""
     best: Entry | None
@@ -40,11 +40,47 @@ class Outcome:
 
 
 @dataclass(frozen=True)
+class DataChange:
+    """A dataset before and after, of which one may be None: it came, went, or has other content."""
+
+    before: DatasetNote | None
+    after: DatasetNote | None
+
+    @property
+    def name(self) -> str:
+        there = self.after or self.before
+        assert there is not None
+        return there.name
+
+    @property
+    def images(self) -> tuple[int, int]:
+        """How many there were, and are, in all splits."""
+        before, after = (0 if each is None else sum(each.rows.values()) for each in (self.before, self.after))
+        return before, after
+
+    @property
+    def classes_added(self) -> tuple[str, ...]:
+        return _lacking(self.after, self.before)
+
+    @property
+    def classes_removed(self) -> tuple[str, ...]:
+        return _lacking(self.before, self.after)
+
+
+def _lacking(of: DatasetNote | None, other: DatasetNote | None) -> tuple[str, ...]:
+    """The classes of one that are not in the other."""
+    there = () if other is None else other.classes
+    return () if of is None else tuple(name for name in of.classes if name not in there)
+
+
+@dataclass(frozen=True)
 class Step:
     """A run, and what was other than in the one before it."""
 
     run: Outcome
-    data: tuple[str, ...] = ()
+    before: Outcome | None = None
+    """None for the first."""
+    data: tuple[DataChange, ...] = ()
     """Datasets whose content changed, came or went."""
     settings: tuple[str, ...] = ()
     code: bool = False
@@ -82,7 +118,7 @@ def outcome(record: Record[Any]) -> Outcome:
         key=record.key,
         folder=record.folder,
         commit=record.made.get("commit", ""),
-        data={each.dataset.name: each.dataset.digest for each in records.values()},
+        data={each.dataset.name: each.dataset for each in records.values()},
         settings=flat(profile),
         best=best,
         predictions=None if best is None else _predictions(records[best.study].folder),
@@ -91,17 +127,37 @@ def outcome(record: Record[Any]) -> Outcome:
 
 def history(root: Path, profile: str) -> History:
     """The whole runs of a profile whose records lie under the root of studies."""
-    found = [each for each in past_records(root, NAME) if _profile(each.content) == profile]
-    runs = []
-    for past in reversed(found):
-        try:
-            runs.append(outcome(open_record(past.folder)))
-        except DataError:
-            continue
-    runs.sort(key=lambda run: run.when)
+    found = _recorded(root, profile)
+    runs = [run for past in found if (run := _readable(past)) is not None]
     steps = [Step(runs[0])] if runs else []
     steps += [_step(before, run) for before, run in itertools.pairwise(runs)]
     return History(profile, tuple(steps), len(found) - len(runs))
+
+
+def last_step(record: Record[Any]) -> Step | None:
+    """A whole run held against the one of its profile before it; None where there is none, or `record` is of one study.
+
+    Raises DataError when a study of the run is not there.
+    """
+    if not isinstance(record.result, RunResult):
+        return None
+    found = _recorded(record.folder.parent.parent, str(record.result.profile["name"]))
+    earlier = itertools.takewhile(lambda past: past.folder.name != record.folder.name, found)
+    before = next((run for past in reversed(list(earlier)) if (run := _readable(past)) is not None), None)
+    return None if before is None else _step(before, outcome(record))
+
+
+def _recorded(root: Path, profile: str) -> list[PastRecord]:
+    """The whole runs of a profile, of any format, the earliest first."""
+    found = [each for each in past_records(root, NAME)[::-1] if _profile(each.content) == profile]
+    return sorted(found, key=lambda past: past.when)  # of one minute, by their files
+
+
+def _readable(past: PastRecord) -> Outcome | None:
+    try:
+        return outcome(open_record(past.folder))
+    except DataError:
+        return None
 
 
 def profiles_with_history(root: Path) -> list[str]:
@@ -116,14 +172,19 @@ def lead(run: Outcome, other: Outcome) -> PairedPredictions | None:
 
 
 def _step(before: Outcome, run: Outcome) -> Step:
-    names = dict.fromkeys([*before.data, *run.data])
+    changed = [DataChange(before.data.get(name), run.data.get(name)) for name in {**before.data, **run.data}]
     return Step(
         run,
-        data=tuple(name for name in names if before.data.get(name) != run.data.get(name)),
+        before,
+        data=tuple(each for each in changed if _digest(each.before) != _digest(each.after)),
         settings=tuple(changes(before.settings, run.settings)),
         code=before.commit != run.commit,
         lead=lead(run, before),
     )
+
+
+def _digest(of: DatasetNote | None) -> str | None:
+    return None if of is None else of.digest
 
 
 def _profile(content: Mapping[str, Any]) -> str | None:

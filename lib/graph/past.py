@@ -123,7 +123,11 @@ def differences(wanted: Identity, origin: Origin | None) -> list[str]:
     paths = changes(then, now)
     own = tuple(f"{group}.{wanted.name}." for group in Group)
     places = (*own, *(place for several in behind.values() for place in several))
-    told = [f"{path} {_value(then.get(path))} -> {_value(now.get(path))}" for path in paths if path.startswith(places)]
+    told = [
+        f"{path} {value_words(then.get(path))} -> {value_words(now.get(path))}"
+        for path in paths
+        if path.startswith(places)
+    ]
     for role in changed:
         # What is called otherwise than the inputs is made by the node itself: its own settings explain it, too.
         explains = behind[role] + (() if role in needs else own)
@@ -138,7 +142,7 @@ def _beside_the_profile(wanted: Identity, before: Identity) -> list[str]:
     """In which decisive settings that stand in no profile two identities differ, such as which measures there are."""
     then, now = ({f"{Group.STUDIES}.{wanted.name}": each.settings} for each in (before, wanted))
     old, new = flat(then), flat(now)
-    return [f"{path} {_value(old.get(path))} -> {_value(new.get(path))}" for path in changes(old, new)]
+    return [f"{path} {value_words(old.get(path))} -> {value_words(new.get(path))}" for path in changes(old, new)]
 
 
 def _behind(graph: Graph, names: Iterable[str]) -> tuple[str, ...]:
@@ -187,7 +191,8 @@ def _older(record: PastRecord, wanted: Identity) -> str:
     )
 
 
-def _value(value: Any) -> str:
+def value_words(value: Any) -> str:
+    """A setting's value, cut to be read in a line."""
     if value is None:
         return "none"
     text = value if isinstance(value, str) else json.dumps(value)

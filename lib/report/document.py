@@ -21,8 +21,10 @@ from lib.addresses import without_credentials
 from lib.errors import DataError
 from lib.files import write_bytes
 from lib.graph import RunResult, leaderboard
+from lib.graph.history import last_step
 from lib.reference import judged_sections
 from lib.report.board import boards
+from lib.report.changes import changes_section
 from lib.report.claims import claim_rows
 from lib.report.drawing import Styles, inline
 from lib.report.markdown import body_html
@@ -114,6 +116,7 @@ def render(run: Record[RunResult], records: Mapping[str, Record[Any]]) -> str:
         facts=_facts(records, shown),
         chips=list(_chips(records, shown)),
         boards=list(boards(leaderboard(records, run.result.main))),
+        changes=_sections([] if (changed := changes_section(last_step(run))) is None else [changed], 2),
         claims=[] if judged is None else list(claim_rows(judged)),
         evidence=[] if judged is None else _sections(judged_sections(judged)[1:], 3),
         studies=studies,

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from markupsafe import Markup
 
-from lib.evaluation.paired import PairedPredictions, significant
+from lib.evaluation.paired import significant
 from lib.figures.history import Point, score_history
 from lib.figures.vector import svg_bytes
 from lib.files import write_bytes
-from lib.graph.history import History, Outcome, Step
+from lib.graph.history import History, Step
+from lib.report.changes import changed_words, lead_words, model_words
 from lib.report.document import REPORT
 from lib.report.drawing import Styles, inline
 from lib.report.templates import ours, template
@@ -20,7 +20,7 @@ from lib.text import counted, visible
 
 HISTORY = "history.html"
 
-_DAY, _NAMED = len("2026-11-26"), 3
+_DAY = len("2026-11-26")
 
 
 @dataclass(frozen=True)
@@ -83,39 +83,6 @@ def _verdict(step: Step) -> str:
     return f"significantly {'better' if step.lead.estimate > 0 else 'worse'} than the run before"
 
 
-def changed_words(step: Step) -> str:
-    """What was other than in the run before, in a few words."""
-    return "; ".join(_changed(step)) or "nothing"
-
-
-def _changed(step: Step) -> Iterator[str]:
-    if step.data:
-        yield f"data: {_few(step.data)}"
-    if step.settings:
-        yield f"settings: {_few(step.settings)}"
-    if step.code:
-        yield "code"
-
-
-def _few(names: tuple[str, ...]) -> str:
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return visible(", ".join(names[:_NAMED])) + more
-
-
-def lead_words(of: PairedPredictions) -> str:
-    """A difference of two runs, with its interval and what it means."""
-    sign = "significant" if significant(of) else "not significant"
-    return f"{of.estimate:+.3f} ({of.low:+.3f} to {of.high:+.3f}), {sign}"
-
-
-def model_words(run: Outcome) -> str:
-    """The model that a run chose, with its settings and input."""
-    if run.best is None:
-        return "nothing was scored"
-    settings = f", {run.best.settings}" if run.best.settings else ""
-    return visible(f"{run.best.model}{settings}, on {run.best.input}")
-
-
 def _line(step: Step) -> Line:
     run = step.run
     return Line(
@@ -124,7 +91,7 @@ def _line(step: Step) -> Line:
         model=model_words(run),
         score="–" if run.best is None else f"{run.best.rows.value} accuracy {run.best.score.rounded}",
         lead="" if step.lead is None else lead_words(step.lead),
-        changed=changed_words(step) if step.lead or step.data or step.settings or step.code else "",
+        changed="" if step.before is None else changed_words(step) or "nothing",
     )
 
 

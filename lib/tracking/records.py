@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run
 
+from lib.graph.history import last_step
 from lib.mlp.labels import number
 from lib.progress import bar
 from lib.report import REPORT
+from lib.report.changes import presented
 from lib.report.history import HISTORY
 from lib.studies.presentation import RANK, Presentation, Role, RunNote, escaped, markdown
 from lib.studies.study import DatasetNote, Record, kind_named
@@ -79,7 +81,7 @@ def log_record(tracking: Tracking, record: Record[Any], links: Mapping[str, str]
     if found is not None and found.info.status == "FINISHED":
         return found
     with turn(tracking.client, experiment, shown.parent.key):
-        return _log_alone(tracking, experiment, record, shown, links)
+        return _log_alone(tracking, experiment, record, presented(record, last_step(record)), links)
 
 
 def _log_alone(

@@ -1,7 +1,7 @@
 """The pool of GPU nodes on Kubernetes: its template as Prefect's kubernetes worker would read it, without a cluster.
 
 Prefect ships what that worker's own template is, though not the worker; ours is held against it and filled in by
-Prefect's own functions.
+Prefect's own functions. What comes of it, and the manifests of the page, are held against Kubernetes' own schemas.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import shlex
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ import prefect
 import pytest
 import yaml
 from jsonschema import Draft202012Validator
+from kubernetes_validate.utils import ValidationError, all_versions, validate
 from prefect.utilities.templating import find_placeholders
 from prefect.workers.base import BaseJobConfiguration
 
@@ -57,9 +60,64 @@ def paths(part: Any, here: str = "") -> set[str]:
     return {here}.union(*(paths(inner, f"{here}/{step}") for step, inner in steps))
 
 
+def job(**values: Any) -> dict[str, Any]:
+    """A Job as the worker sends it: what it puts into Kubernetes' form is the environment and the command."""
+    configuration = filled(name="chunk", command="python -m prefect.engine", labels={"app": "probeflow"}, **values)
+    manifest = deepcopy(configuration.job_manifest)
+    (container,) = manifest["spec"]["template"]["spec"]["containers"]
+    container["env"] = [{"name": name, "value": value} for name, value in configuration.env.items()]
+    container["args"] = shlex.split(container["args"])
+    return manifest
+
+
+def manifests_of_the_page() -> list[dict[str, Any]]:
+    page = (REPOSITORY / "docs" / "kubernetes.md").read_text()
+    return [each for block in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL) for each in yaml.safe_load_all(block)]
+
+
+KUBERNETES = pytest.mark.parametrize("version", [all_versions()[0], all_versions()[-1]])
+"""The oldest and the newest whose schemas there are."""
+
+
+@KUBERNETES
+def test_a_job_is_one_that_kubernetes_knows(version):
+    validate(job(cpu_limit="8"), version, strict=True)
+
+
+@KUBERNETES
+@pytest.mark.parametrize(
+    "manifest", manifests_of_the_page(), ids=lambda each: f"{each['kind']} {each['metadata']['name']}"
+)
+def test_the_manifests_of_the_page_are_ones_that_kubernetes_knows(manifest, version):
+    validate(manifest, version, strict=True)
+
+
+@pytest.mark.parametrize(
+    ("place", "wrong", "message"),
+    [
+        (["spec", "template", "spec"], {"completions": 1}, "'completions' was unexpected"),
+        (["spec", "template", "spec", "containers", 0], {"env": {"A": "b"}}, "is not of type 'array'"),
+        (["metadata"], {"namspace": "probeflow"}, "'namspace' was unexpected"),
+    ],
+)
+def test_a_job_that_kubernetes_does_not_know_is_refused(place, wrong, message):
+    broken = job()
+    part: Any = broken
+    for step in place:
+        part = part[step]
+    part.update(wrong)
+    with pytest.raises(ValidationError, match=message):
+        validate(broken, all_versions()[-1], strict=True)
+
+
 def test_all_that_the_worker_reads_is_there_and_every_placeholder_is_a_described_variable():
     ours = base_job_template(FILE)
-    assert paths(PREFECTS["job_configuration"]) - paths(ours["job_configuration"]) == set()
+    lacking = paths(PREFECTS["job_configuration"]) - paths(ours["job_configuration"])
+    # Prefect has these in the pod's specification, where Kubernetes does not know them; ours are the Job's.
+    assert {path.removeprefix("/job_manifest/spec/template/spec/") for path in lacking} == {
+        "parallelism",
+        "completions",
+    }
     assert set(ours["job_configuration"]) == set(PREFECTS["job_configuration"])
     variables = ours["variables"]["properties"]
     assert placeholders(ours["job_configuration"]) == set(variables)
@@ -86,6 +144,7 @@ def test_a_job_has_one_gpu_on_a_gpu_node_a_shared_volume_and_secrets_only_by_ref
     assert claim["persistentVolumeClaim"] == {"claimName": "probeflow-data"}
     assert configuration.env == {
         "PROBEFLOW_DATA": mounted[claim["name"]],
+        "PROBEFLOW_LOCKS": f"{mounted[claim['name']]}/locks",  # pods share no /tmp, and may share a GPU by time slices
         "MLFLOW_TRACKING_URI": "http://mlflow:5000",
         "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
     }
@@ -115,8 +174,7 @@ def test_nothing_is_left_to_fill_in_and_a_deployment_may_change_it():
 
 def test_the_manifests_of_the_page_are_yaml_and_name_what_the_template_names():
     page = (REPOSITORY / "docs" / "kubernetes.md").read_text()
-    shown = [each for block in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL) for each in yaml.safe_load_all(block)]
-    named = {(each["kind"], each["metadata"]["name"]) for each in shown}
+    named = {(each["kind"], each["metadata"]["name"]) for each in manifests_of_the_page()}
     variables = base_job_template(FILE)["variables"]["properties"]
     assert ("Namespace", variables["namespace"]["default"]) in named
     assert ("PersistentVolumeClaim", variables["volume_claim"]["default"]) in named

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import re
 import tomllib
+from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 
 import pytest
@@ -118,6 +120,46 @@ def test_schedules_and_limits_are_valid(entry):
     if limit := entry.get("concurrency_limit"):
         assert limit["limit"] >= 1
         ConcurrencyLimitStrategy(limit["collision_strategy"])
+
+
+def planned(name: str, timezone: str | None, month: int) -> list[datetime]:
+    """When Prefect plans a deployment's runs in a month of 2026; in its own time zone unless another is given."""
+    (entry,) = [entry for entry in ENTRIES if entry["name"] == name]
+    (schedule,) = entry["schedules"]
+    given = CronSchedule(cron=schedule["cron"], timezone=timezone or schedule["timezone"])
+    first, last = (datetime(2026, each, 1, 12, tzinfo=UTC) for each in (month, month + 1))
+    return [datetime.fromisoformat(each.isoformat()) for each in asyncio.run(given.get_dates(start=first, end=last))]
+
+
+CHANGES = pytest.mark.parametrize("month", [3, 10, 11])
+"""Months in which clocks change: to summer time, from it in Europe, and in America."""
+
+
+@CHANGES
+@pytest.mark.parametrize("timezone", [None, "Europe/Berlin", "Europe/London", "America/New_York"])
+def test_every_night_has_one_run_in_whatever_time_zone_also_when_clocks_change(timezone, month):
+    nights = [night.date() for night in planned("nightly-reference", timezone, month)]
+    assert len(nights) >= 28
+    assert {later - earlier for earlier, later in itertools.pairwise(nights)} == {timedelta(days=1)}
+
+
+@CHANGES
+def test_in_a_time_zone_of_one_s_own_nights_keep_to_its_clock_and_in_utc_to_24_hours(month):
+    nights = planned("nightly-reference", "Europe/Berlin", month)
+    assert {(night.hour, night.minute) for night in nights} == {(1, 30)}
+    apart = {later - earlier for earlier, later in itertools.pairwise(planned("nightly-reference", None, month))}
+    assert apart == {timedelta(hours=24)}
+
+
+@CHANGES
+def test_the_hourly_check_runs_every_hour_also_when_clocks_change(month):
+    apart = {later - earlier for earlier, later in itertools.pairwise(planned("hourly-check", None, month))}
+    assert apart == {timedelta(hours=1)}
+
+
+def test_an_hourly_schedule_on_a_local_clock_leaves_out_the_hour_that_comes_twice():
+    apart = [later - earlier for earlier, later in itertools.pairwise(planned("hourly-check", "Europe/Berlin", 10))]
+    assert sorted(apart)[-2:] == [timedelta(hours=1), timedelta(hours=2)]
 
 
 def test_names_are_unique_and_all_that_issue_and_pools_need_is_there():

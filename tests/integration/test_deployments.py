@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import subprocess
 import sys
+import threading
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import yaml
@@ -12,6 +16,7 @@ from prefect import flow, get_client
 from prefect.client.schemas.schedules import CronSchedule
 from prefect.events.actions import DoNothing
 from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.states import Completed, Failed, Pending, Running
 
 from flows.automations import LOST, OURS, WEBHOOK, lost_runs
 from flows.deployments import entry_name
@@ -22,7 +27,7 @@ from lib.places import Workers, places
 from tasks.node import CHUNK_FLOW
 from tasks.pool import require_pool, workers_online
 from tests.command_line import flows
-from tests.processes import REPOSITORY
+from tests.processes import REPOSITORY, wait_for
 
 pytestmark = pytest.mark.integration
 ENTRIES = {
@@ -32,13 +37,37 @@ TOKEN = "T0ken-in-the-address"
 
 
 @pytest.fixture(scope="module")
-def team(prefect_server, tmp_path_factory):
+def told():
+    """What the webhook was sent, as texts; its address is `told.address`."""
+
+    class Texts(list):
+        address: str
+
+    texts = Texts()
+
+    class Webhook(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            texts.append(json.loads(self.rfile.read(int(self.headers["Content-Length"])))["text"])
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Webhook) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        texts.address = f"http://127.0.0.1:{server.server_port}/{TOKEN}"
+        yield texts
+        server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def team(prefect_server, told, tmp_path_factory):
     """The environment of a team's machines, on whose server `set-up` was run; what it said is in `said`."""
     folder = tmp_path_factory.mktemp("team")
     environment = prefect_server | {
         "PROBEFLOW_DATA": str(folder / "data"),
         "PROBEFLOW_MLRUNS": str(folder / "mlruns"),
-        "PROBEFLOW_WEBHOOK": f"http://127.0.0.1:9/{TOKEN}",
+        "PROBEFLOW_WEBHOOK": told.address,
     }
     with temporary_settings({PREFECT_API_URL: environment["PREFECT_API_URL"]}):
         yield environment | {"said": flows("set-up", **environment).stdout}  # a variable that nobody reads
@@ -98,6 +127,59 @@ def test_the_watches_are_there_and_the_webhooks_address_is_shown_nowhere(team, c
     block = client.read_block_document_by_name(WEBHOOK, "webhook", include_secrets=False)
     assert TOKEN not in str(block.data)
     assert TOKEN in str(client.read_block_document_by_name(WEBHOOK, "webhook", include_secrets=True).data)
+
+
+def test_a_failed_night_tells_the_webhook_why_and_no_password(team, client, told):
+    nightly = client.read_deployment_by_name("pipeline/nightly-reference")
+    run = client.create_flow_run_from_deployment(nightly.id)
+    why = (
+        'Flow run encountered an exception: DataError: "pets"\nnot found at https://user:secret@host/pets: correct path'
+    )
+    client.set_flow_run_state(run.id, Failed(message=why), force=True)
+    wait_for(lambda: told, 60)
+    said = f"probeflow: pipeline run {run.name} ended: Failed. {why.replace('user:secret@', '')}"
+    assert set(told) == {said}  # it may come twice
+    client.delete_flow_run(run.id)
+
+
+def scheduled(client, deployment, before: datetime) -> list:
+    """The runs of a deployment that a worker of its pool is given, the earliest first."""
+
+    async def read():
+        async with get_client() as client:
+            return await client.get_scheduled_flow_runs_for_work_pool("cpu", scheduled_before=before)
+
+    runs = [each.flow_run for each in asyncio.run(read()) if each.flow_run.deployment_id == deployment.id]
+    return sorted(runs, key=lambda run: run.next_scheduled_start_time)
+
+
+def test_missed_nights_are_late_and_run_when_a_worker_is_there_one_at_a_time(team, client):
+    nightly = client.read_deployment_by_name("pipeline/nightly-reference")
+    now = datetime.now(UTC)
+
+    def plan(**span) -> None:
+        client.request("POST", "/deployments/{id}/schedule", path_params={"id": nightly.id}, json=span)
+
+    plan()
+    ahead = scheduled(client, nightly, now + timedelta(days=9))
+    assert len(ahead) == 3  # so that many nights are remembered while the server is away
+    plan(start_time=(now - timedelta(days=3)).isoformat(), end_time=now.isoformat())  # as they were before it went away
+    first, second, third = scheduled(client, nightly, now)
+    assert {f"{run.next_scheduled_start_time:%H:%M}" for run in (first, second, third)} == {"01:30"}
+    wait_for(lambda: client.read_flow_run(first.id).state.name == "Late", 60)
+
+    def become(run, state):
+        return client.set_flow_run_state(run.id, state).state
+
+    assert become(first, Pending()).is_pending()
+    assert become(first, Running()).is_running()
+    left_out = become(second, Pending())
+    assert left_out.is_cancelled()
+    assert "concurrency limit" in left_out.message
+    assert become(first, Completed()).is_completed()
+    assert become(third, Pending()).is_pending()
+    for run in (first, second, third, *ahead):
+        client.delete_flow_run(run.id)
 
 
 @pytest.mark.slow

@@ -14,6 +14,7 @@ from lib.errors import ConfigError
 from lib.evaluation.paired import compare_predictions
 from lib.graph import history as runs
 from lib.graph import summarise
+from lib.report.changes import changes_section
 from lib.report.history import answer, write_history
 from lib.studies.record import RECORD
 from lib.tracking.store import connect
@@ -32,11 +33,12 @@ def nights(small_run, tmp_path, monkeypatch):
     made = dict(small_run.record.made)
     monkeypatch.setattr("lib.studies.record.made_now", lambda: dict(made))
 
-    def night(day: int, right: int, commit: str = "a" * 40, epochs: int = 4, **changes):
+    def night(day: int, right: int, commit: str = "a" * 40, stride: int = 32, **changes):
         made.update(when=f"2026-11-{day:02} 02:00 UTC", commit=commit)
         sweep = gate.record(f"night {day}", gate.right_on((0, right)), **changes)
         base = small_run.profile
-        profile = base.model_copy(update={"name": NAME, "promote": sweep.name, "claims": None})
+        data = base.data | {"patches": base.data["patches"].model_copy(update={"stride": stride})}
+        profile = base.model_copy(update={"name": NAME, "data": data, "promote": sweep.name, "claims": None})
         return summarise(profile, {sweep.name: sweep}, where)
 
     night.where, night.gate = where, gate
@@ -62,7 +64,7 @@ def test_other_data_and_other_code_are_marked_and_other_images_not_compared(nigh
     nights(3, 410, commit="b" * 40, dataset_digest="feed" * 16)
     second, third = runs.history(nights.where.studies, NAME).steps[1:]
     assert (second.code, second.data, second.lead.estimate) == (True, (), pytest.approx(-20 / 447))
-    assert (third.code, third.data, third.lead) == (False, ("digits",), None)
+    assert (third.code, [each.name for each in third.data], third.lead) == (False, ["digits"], None)
     assert "scored on other images" in answer(runs.history(nights.where.studies, NAME))
 
 
@@ -78,6 +80,18 @@ def test_a_run_that_got_worse_is_said_to_be(nights, capsys):
     assert len(re.findall(r'<th scope="row"><a href="\.\./[0-9a-f]{16}/report.html">', text)) == 2
     assert (page.parent / re.findall(r'href="(.*?)/report.html', text)[0] / RECORD).exists()
     assert write_history(runs.history(nights.where.studies, NAME)).read_text() == text
+
+
+def test_a_run_says_what_changed_since_the_one_before_whatever_comes_later(nights):
+    first, second = nights(1, 430), nights(2, 380, commit="b" * 40, stride=30)
+    assert changes_section(runs.last_step(first)) is None
+    body = changes_section(runs.last_step(second)).body
+    lines = body.replace("&gt;", ">").replace("\\", "").splitlines()
+    assert lines[0] == f"Since the run of 2026-11-01 02:00 UTC ({first.key[:8]}):"
+    assert lines[2:4] == ["- setting: data.patches.stride 32 -> 30", f"- code: commit {'a' * 12} -> {'b' * 12}"]
+    assert re.search(r"difference on the same images -0\.112 \(-0\.\d+ to -0\.\d+\), significant$", lines[-1])
+    nights(3, 410)
+    assert changes_section(runs.last_step(second)).body == body
 
 
 def test_damaged_runs_are_counted_and_other_profiles_left_out(nights, small_run):
