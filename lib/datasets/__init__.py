@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from lib.datasets.copies import offline
+from lib.addresses import without_secrets
+from lib.datasets.copies import offline, online
 from lib.datasets.dataset import Dataset, Split, hold_out, take
 from lib.datasets.leakage import leakage_warnings, require_no_leakage, shared_images
 from lib.datasets.places import is_url
@@ -59,8 +60,9 @@ def acquire(
         source = source.keeping(small_copies)
     dataset = loader_of(source)(source, data_dir / "raw", mirror)
     paths = [getattr(source, name) for name in source.path_fields]
-    of_mirror = any(not is_url(path) and not os.path.isabs(path) for path in paths)  # noqa: PTH117 - as they are given
-    return replace(dataset, source=source.model_dump(mode="json"), mirror=mirror if of_mirror else None)
+    under = mirror if any(map(_is_name, paths)) else None
+    address = source.address and without_secrets(_under(online(mirror), source.address))
+    return replace(dataset, source=source.model_dump(mode="json"), mirror=under, address=address)
 
 
 def splits_ahead(source: SourceSettings, data_dir: Path, mirror: str | None = None) -> tuple[str, ...] | None:
@@ -71,6 +73,15 @@ def splits_ahead(source: SourceSettings, data_dir: Path, mirror: str | None = No
     Raises DataError when a folder on this machine is not laid out as a dataset.
     """
     return look_ahead(source, data_dir / "raw", mirror)
+
+
+def _is_name(path: str) -> bool:
+    """Whether it is a name under a mirror."""
+    return not is_url(path) and not os.path.isabs(path)  # noqa: PTH117 - as it is given
+
+
+def _under(mirror: str | None, address: str) -> str:
+    return f"{mirror.rstrip('/')}/{address}" if mirror and _is_name(address) else address
 
 
 def _found_from_anywhere(source: SourceSettings, mirror: str | None) -> SourceSettings:

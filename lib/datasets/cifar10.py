@@ -18,7 +18,7 @@ from lib.errors import ConfigError, DataError
 
 _ARCHIVE = RemoteFile(
     "cifar10/cifar-10-python.tar.gz",
-    ["https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz"],
+    [Cifar10.published],
     "md5",
     "c58f30108f718f92721af3b95e74349a",
 )

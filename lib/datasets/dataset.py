@@ -73,6 +73,7 @@ class Dataset:
     `quarantined`: the images that were set aside: name, split (null when not dealt yet), label (the class's name),
     bytes, reason.
     `source`: the settings that it was acquired with.
+    `address`: where its files lie, a path or a URL without secrets; None when they come with a package, or are drawn.
     `reading`: how the source was read: what tells the splits, formats, and what was left out. See `understood`.
     `mirror`: the mirror under which paths of `source` are names, perhaps with credentials; None when none is.
     """
@@ -86,6 +87,7 @@ class Dataset:
     warnings: tuple[str, ...] = ()
     quarantined: pa.Table | None = field(default=None, repr=False, compare=False)
     source: dict[str, Any] | None = None
+    address: str | None = None
     reading: Reading = field(default_factory=Reading, repr=False, compare=False)
     mirror: str | None = field(default=None, repr=False, compare=False)
     _digests: dict[str, Digests] = field(default_factory=dict, repr=False, compare=False)

@@ -25,7 +25,7 @@ from lib.files import digest_file
 from lib.machine import from_home
 
 CLASSES = ("a", "e", "g", "i", "l", "n", "o", "r", "t", "u")
-ARCHIVE = RemoteFile("letters/letter.data.gz", ["https://ai.stanford.edu/~btaskar/ocr/letter.data.gz"])
+ARCHIVE = RemoteFile("letters/letter.data.gz", [Letters.published])
 _ARCHIVE_ROWS = 52_152
 _HEIGHT, _WIDTH = 16, 8
 _PIXELS = _HEIGHT * _WIDTH

@@ -12,7 +12,7 @@ from lib.datasets.dataset import Dataset, Split, build
 from lib.datasets.download import RemoteFile, fetch
 from lib.datasets.sources import Mnist
 
-_ADDRESSES = ("https://ossci-datasets.s3.amazonaws.com/mnist/", "http://yann.lecun.com/exdb/mnist/")
+_ADDRESSES = (Mnist.published, "http://yann.lecun.com/exdb/mnist/")
 _FILES = {
     "train": {
         "train-images-idx3-ubyte.gz": "f68b3c2dcbeaaa9fbdd348bbdeb94873",

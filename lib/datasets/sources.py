@@ -53,12 +53,14 @@ class SourceSettings(BaseModel):
 
     `known_splits`: the splits that each dataset of this kind has, where that is known beforehand.
     `path_fields`: fields that may hold a path on this machine.
+    `published`: where data lies that is downloaded.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     known_splits: ClassVar[tuple[str, ...] | None] = None
     path_fields: ClassVar[tuple[str, ...]] = ()
+    published: ClassVar[str | None] = None
 
     source: str
 
@@ -68,6 +70,11 @@ class SourceSettings(BaseModel):
         if info.field_name in cls.path_fields and not str(value).strip():  # it would be the current folder
             raise ValueError("is empty; give a path or an address")
         return value
+
+    @property
+    def address(self) -> str | None:
+        """Where the data lies: a path, a URL, or a name under a mirror; None when it comes with a package, or is drawn."""
+        return self.published
 
 
 class Digits(SourceSettings):
@@ -99,6 +106,7 @@ class Mnist(SourceSettings):
     """MNIST, 60,000 training and 10,000 test images of 28x28."""
 
     known_splits: ClassVar = ("train", "test")
+    published: ClassVar = "https://ossci-datasets.s3.amazonaws.com/mnist/"
 
     source: Literal["mnist"] = "mnist"
 
@@ -108,6 +116,7 @@ class Letters(SourceSettings):
 
     known_splits: ClassVar = ("train", "validation")
     path_fields: ClassVar = ("train_csv", "validation_csv")
+    published: ClassVar = "https://ai.stanford.edu/~btaskar/ocr/letter.data.gz"
 
     source: Literal["letters"] = "letters"
     origin: Literal["csv", "archive"] = Field(
@@ -116,11 +125,17 @@ class Letters(SourceSettings):
     train_csv: str = Field("letters/largeTrain.csv", description="Path, or name under PROBEFLOW_MIRROR.")
     validation_csv: str = Field("letters/largeValidation.csv", description="Path, or name under PROBEFLOW_MIRROR.")
 
+    @property
+    def address(self) -> str:
+        """Of two files, the first."""
+        return self.published if self.origin == "archive" else self.train_csv
+
 
 class Cifar10(SourceSettings):
     """Some classes of CIFAR-10, 5,000 training and 1,000 test images each."""
 
     known_splits: ClassVar = ("train", "test")
+    published: ClassVar = "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz"
 
     source: Literal["cifar10"] = "cifar10"
     classes: Classes = Field(("airplane", "automobile"), description="Any two or more classes.")
@@ -177,6 +192,10 @@ class EncodedSource(SourceSettings):
     )
 
     _small_copies: tuple[Shrink, ...] = PrivateAttr(())
+
+    @property
+    def address(self) -> str:
+        return self.path
 
     @property
     def scaled_side(self) -> int | None:

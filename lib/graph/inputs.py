@@ -74,6 +74,7 @@ def note_of(dataset: Dataset) -> DatasetNote:
         {name: len(split) for name, split in dataset.splits.items()},
         (*dataset.warnings, *leakage_warnings(dataset)),
         dataset.understood,
+        dataset.address,
     )
 
 

@@ -120,7 +120,10 @@ class Ahead:
 
 @dataclass(frozen=True)
 class DatasetNote:
-    """A dataset as a record shows it: `rows` counts each split; `understood` is None in records made before there was it."""
+    """A dataset as a record shows it: `rows` counts each split; what older records lack is None.
+
+    `address`: where its files lie; None when they come with a package, or are drawn.
+    """
 
     name: str
     digest: str
@@ -129,6 +132,7 @@ class DatasetNote:
     rows: dict[str, int]
     warnings: tuple[str, ...] = ()
     understood: Understood | None = None
+    address: str | None = None
 
 
 @dataclass(frozen=True)

@@ -241,7 +241,7 @@ def _side(run: Run) -> Side:
 def _data(run: Run) -> str:
     """Name and digest of the data that a run used."""
     inputs = run.inputs.dataset_inputs if run.inputs else []
-    named = ", ".join(f"{each.dataset.name} {each.dataset.digest[:12]}" for each in inputs)
+    named = ", ".join(dict.fromkeys(f"{each.dataset.name} {each.dataset.digest[:12]}" for each in inputs))
     return named or str(run.data.tags.get(DATA_TAG, ""))  # a trial has the tag alone
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run
+from mlflow.entities import DatasetInput, Metric, Param, Run
 
 from lib.graph.history import last_step
 from lib.mlp.labels import number
@@ -18,9 +17,10 @@ from lib.report import REPORT
 from lib.report.changes import presented
 from lib.report.history import HISTORY
 from lib.studies.presentation import RANK, Presentation, Role, RunNote, escaped, markdown
-from lib.studies.study import DatasetNote, Record, kind_named
+from lib.studies.study import Record, kind_named
 from lib.studies.sweep.predictions import FILE as PREDICTIONS
 from lib.tracking.models import log_network
+from lib.tracking.run_inputs import datasets_of, inputs_of
 from lib.tracking.store import (
     DATA_TAG,
     KEY_TAG,
@@ -102,7 +102,8 @@ def _log_alone(
         return found
     parent = found or tracking.create(experiment, key, shown.parent.name, tags)
     client, parent_id = tracking.client, parent.info.run_id
-    _log_run(tracking, parent, _with_best(shown), record.dataset)
+    used = inputs_of(datasets_of(record), {run.rows for run in shown.runs if run.rows is not None})
+    _log_run(tracking, parent, _with_best(shown), used)
     there = () if found is None else tracking.all_runs([experiment], f"tags.`{ROOT_TAG}` = '{parent_id}'")
     logged = _log_runs_below(tracking, parent, record, shown, {**about, **links}, there)
     client.log_text(parent_id, notes, "notes.md")
@@ -163,7 +164,8 @@ def _log_runs_below(
             logged[note.key] = run.info.run_id
             if run.info.status != "FINISHED":
                 # A trial's data are its configuration's; to name them at each of hundreds takes a fifth of the time.
-                _log_run(tracking, run, note, None if note.below else record.dataset)
+                rows = () if note.rows is None else (note.rows,)
+                _log_run(tracking, run, note, [] if note.below else inputs_of([record.dataset], rows))
                 tracking.client.set_terminated(run.info.run_id)
             advance(1)
     return set(logged.values())
@@ -177,7 +179,7 @@ def _delete_doubles(tracking: Tracking, experiment: str, parent: Run, logged: se
         tracking.client.delete_run(run_id)
 
 
-def _log_run(tracking: Tracking, run: Run, note: RunNote, dataset: DatasetNote | None) -> None:
+def _log_run(tracking: Tracking, run: Run, note: RunNote, used: list[DatasetInput]) -> None:
     # Times follow from the run's start alone, so that logging again after a crash repeats the same points.
     start = run.info.start_time
     last = len(note.history)
@@ -196,8 +198,8 @@ def _log_run(tracking: Tracking, run: Run, note: RunNote, dataset: DatasetNote |
     client.log_batch(run_id, params=params, metrics=metrics[:room])
     for begin in range(room, len(metrics), _BATCH):
         client.log_batch(run_id, metrics=metrics[begin : begin + _BATCH])
-    if dataset is not None:
-        client.log_inputs(run_id, [DatasetInput(_dataset(dataset), [InputTag("mlflow.data.context", "training")])])
+    if used:
+        client.log_inputs(run_id, used)
 
 
 def _spaced(history: Sequence[_Epoch]) -> Sequence[_Epoch]:
@@ -205,12 +207,6 @@ def _spaced(history: Sequence[_Epoch]) -> Sequence[_Epoch]:
     if len(history) <= _POINTS:
         return history
     return [history[round(place)] for place in np.linspace(0, len(history) - 1, _POINTS)]
-
-
-def _dataset(note: DatasetNote) -> Dataset:
-    source = json.dumps({"origin": note.origin, "sha256": note.digest})
-    profile = json.dumps({"rows": note.rows, "classes": len(note.classes)})
-    return Dataset(note.name, note.digest[:32], "probeflow", source, None, profile)  # MLflow keeps 36 characters
 
 
 def experiment_note(record: Record[Any], shown: Presentation) -> str:

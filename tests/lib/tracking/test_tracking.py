@@ -139,11 +139,6 @@ def test_params_are_numbers_and_metrics_few_and_by_epoch(tracking, shown, parent
         assert figures[f"last_epoch_{name}"] == child.history[-1][name] == figures[name]  # the table shows the last
 
 
-def test_the_dataset_is_an_input_with_its_digest(tracking, activations, parent):
-    (used,) = tracking.client.get_run(parent.info.run_id).inputs.dataset_inputs
-    assert (used.dataset.name, used.dataset.digest) == ("digits", activations.dataset.digest[:32])
-
-
 def test_figures_and_tables_are_artifacts(tracking, activations, parent):
     listed = {
         item.path for kind in ("figures", "tables") for item in tracking.client.list_artifacts(parent.info.run_id, kind)
