@@ -41,6 +41,8 @@ PLACES = {
     "MLFLOW_TRACKING_URI": "An MLflow server, instead of the local database.",
     "MLFLOW_PUBLIC_URL": "Where a browser reaches MLflow, if that is another address.",
     "PREFECT_API_URL": "A Prefect server, instead of one for the length of a run.",
+    "PROBEFLOW_SYSTEM_METRICS": "1: the machine is sampled while a node computes, for MLflow's *System metrics*; on workers "
+    "of a pool, where it is set for them. Needs psutil, and of GPUs nvidia-ml-py.",
     "PROBEFLOW_WEBHOOK": "Address that `set-up` lets the server tell of failures and lateness.",
 }
 """Variables that say where things are; those of the workers are fields of `Workers`."""

@@ -19,7 +19,8 @@ from lib.validation import describe
 _ONE_SLASH = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/(?!/)")
 
 _NAMES = (
-    "DATA CACHE MLRUNS MIRROR TEST_DATA STACK_DATA COMMIT LOCKS BIND POOL CHUNKS CHUNK_IMAGES CHUNK_MINUTES WEBHOOK"
+    "DATA CACHE MLRUNS MIRROR TEST_DATA STACK_DATA COMMIT LOCKS BIND POOL CHUNKS CHUNK_IMAGES CHUNK_MINUTES WEBHOOK "
+    "SYSTEM_METRICS"
 )
 ENVIRONMENT = frozenset(f"PROBEFLOW_{name}" for name in _NAMES.split())
 """Variables that say where and who; every other PROBEFLOW_* variable is a setting of the profile."""
@@ -31,6 +32,7 @@ class Places(BaseModel):
     `data`: the folder of all data; when that is shared at the URL `store`, this machine's copies of it.
     `tracking_page`: where a browser finds MLflow, when that is another address than the one this machine uses.
     `locks`: where chunks take turns on a GPU, when those of this machine share no /tmp.
+    `system_metrics`: whether the machine is sampled while a node computes.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -42,6 +44,7 @@ class Places(BaseModel):
     tracking_uri: str
     tracking_page: str | None = None
     locks: Path | None = None
+    system_metrics: bool = False
 
     @property
     def features(self) -> Path:
@@ -86,11 +89,12 @@ class Workers(BaseModel):
 
 
 def places(environment: Mapping[str, str] = os.environ) -> Places:
-    """Read PROBEFLOW_DATA, _CACHE, _MLRUNS, _MIRROR and _LOCKS, MLFLOW_TRACKING_URI and MLFLOW_PUBLIC_URL.
+    """Read PROBEFLOW_DATA, _CACHE, _MLRUNS, _MIRROR, _LOCKS and _SYSTEM_METRICS, MLFLOW_TRACKING_URI and MLFLOW_PUBLIC_URL.
 
     Defaults lie in the checkout; that of PROBEFLOW_CACHE, copies of what is shared at a URL, in the user's cache folder.
 
-    Raises ConfigError for a URL that cannot be used, and a folder whose name is no UTF-8 or misread by MLflow;
+    Raises ConfigError for a URL that cannot be used, a folder whose name is no UTF-8 or misread by MLflow, and a switch
+    that is neither 0 nor 1;
     StorageError when the folder of copies cannot be made.
     """
     for variable in ("PROBEFLOW_DATA", "PROBEFLOW_CACHE", "PROBEFLOW_MLRUNS", "PROBEFLOW_MIRROR"):
@@ -111,6 +115,8 @@ def places(environment: Mapping[str, str] = os.environ) -> Places:
             f"PROBEFLOW_MLRUNS: {str(mlruns)!r} holds a {mark!r}, which MLflow takes for a mark of an address; "
             "name a folder without it"
         )
+    if (switch := environment.get("PROBEFLOW_SYSTEM_METRICS") or "0") not in ("0", "1"):
+        raise ConfigError(f"PROBEFLOW_SYSTEM_METRICS is {switch!r}; give 1 to sample the machine, or 0")
     return Places(
         data=data,
         store=store,
@@ -119,6 +125,7 @@ def places(environment: Mapping[str, str] = os.environ) -> Places:
         tracking_uri=environment.get("MLFLOW_TRACKING_URI") or f"sqlite:///{mlruns / 'mlflow.db'}",
         tracking_page=environment.get("MLFLOW_PUBLIC_URL") or None,
         locks=Path(locks) if (locks := environment.get("PROBEFLOW_LOCKS")) else None,
+        system_metrics=switch == "1",
     )
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,8 +17,9 @@ from prefect.artifacts import create_markdown_artifact
 from lib.errors import ChangedError, DataError
 from lib.graph import check_graph, ready_node, summarise
 from lib.graph.history import history
+from lib.graph.inputs import ReadyNode
 from lib.locks import gpu_to_itself
-from lib.places import Workers, places
+from lib.places import Places, Workers, places
 from lib.profile import Profile, parse_profile
 from lib.progress import running
 from lib.storage.copies import shown
@@ -58,7 +60,10 @@ def run_here(profile: Profile, name: str) -> str:
     """Run one node in this process, or find its record; returns the record's folder."""
 
     def step() -> Record[Any]:
-        return ready_node(profile, name, places()).run()
+        where = places()
+        node = ready_node(profile, name, where)
+        with _sampled(node, where):
+            return node.run()
 
     with running(name, profile.graph[name].kind) as log:
         record = while_data_changes(step)
@@ -148,7 +153,7 @@ def do(profile: dict[str, Any], node: str, positions: list[int] | None, key: str
     """
     where = places()
     found = ready_node(parse_profile(profile), node, where)
-    with gpu_to_itself(getattr(found.settings, "device", "auto"), where.locks):
+    with gpu_to_itself(getattr(found.settings, "device", "auto"), where.locks), _sampled(found, where):
         if positions is None:
             _require_key(node, found.folder.key, key)
             found.run()
@@ -158,6 +163,15 @@ def do(profile: dict[str, Any], node: str, positions: list[int] | None, key: str
             return {"done": 0}  # another run of it has sealed the record since
         _require_key(node, work.key, key)
         return {"done": work.do(positions)}
+
+
+def _sampled(node: ReadyNode, where: Places) -> AbstractContextManager[None]:
+    """Sample the machine while the node computes, if PROBEFLOW_SYSTEM_METRICS says so."""
+    if not where.system_metrics:
+        return nullcontext()
+    from lib.tracking.system_metrics import sampled
+
+    return sampled(node.folder.path)
 
 
 def _require_key(node: str, here: str, there: str) -> None:

@@ -36,10 +36,17 @@ _LONGEST_TABLE = 200
 
 
 def require_store() -> None:
-    """Open MLflow's store first; a deployment's run waits for a server that restarts. Raises StorageError when it is away."""
-    from lib.tracking.store import connect
+    """Open MLflow's store first; a deployment's run waits for a server that restarts.
 
-    connect(places(), patient=deployment.get_id() is not None)
+    Raises StorageError when it is away; ConfigError when the machine is to be sampled and a package is missing.
+    """
+    from lib.tracking.store import connect
+    from lib.tracking.system_metrics import require_monitors
+
+    where = places()
+    if where.system_metrics:
+        require_monitors()
+    connect(where, patient=deployment.get_id() is not None)
 
 
 @task(name="show", **POLICY)

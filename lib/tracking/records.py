@@ -36,6 +36,7 @@ from lib.tracking.store import (
     bounded_tag,
     experiment_name,
 )
+from lib.tracking.system_metrics import system_metrics
 from lib.tracking.turns import turn
 from lib.tracking.views import Link, as_markdown, comparison_links, save_views
 
@@ -103,7 +104,7 @@ def _log_alone(
     parent = found or tracking.create(experiment, key, shown.parent.name, tags)
     client, parent_id = tracking.client, parent.info.run_id
     used = inputs_of(datasets_of(record), {run.rows for run in shown.runs if run.rows is not None})
-    _log_run(tracking, parent, _with_best(shown), used)
+    _log_run(tracking, parent, _with_best(shown), used, system_metrics(record.folder))
     there = () if found is None else tracking.all_runs([experiment], f"tags.`{ROOT_TAG}` = '{parent_id}'")
     logged = _log_runs_below(tracking, parent, record, shown, {**about, **links}, there)
     client.log_text(parent_id, notes, "notes.md")
@@ -179,7 +180,9 @@ def _delete_doubles(tracking: Tracking, experiment: str, parent: Run, logged: se
         tracking.client.delete_run(run_id)
 
 
-def _log_run(tracking: Tracking, run: Run, note: RunNote, used: list[DatasetInput]) -> None:
+def _log_run(
+    tracking: Tracking, run: Run, note: RunNote, used: list[DatasetInput], more: Sequence[Metric] = ()
+) -> None:
     # Times follow from the run's start alone, so that logging again after a crash repeats the same points.
     start = run.info.start_time
     last = len(note.history)
@@ -190,6 +193,7 @@ def _log_run(tracking: Tracking, run: Run, note: RunNote, used: list[DatasetInpu
         for name, value in of_epoch.items()
         if value is not None and name not in ("epoch", "seconds")
     ]
+    metrics += more
     params = [
         Param(name, number(value) if isinstance(value, float) else str(value)) for name, value in note.params.items()
     ]
