@@ -21,7 +21,7 @@ RUN /venv/bin/pip install --constraint constraints.txt --requirement requirement
 FROM python:3.11.14-slim-bookworm AS run
 # The volumes' mount points belong to the user, and a new named volume takes its owner from them.
 RUN groupadd --gid 10001 probeflow && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /tmp probeflow \
-    && mkdir /data /artifacts && chown 10001:10001 /data /artifacts
+    && mkdir /data /artifacts /prefect && chown 10001:10001 /data /artifacts /prefect
 # PYTHONPATH: a worker runs flows in folders of their own, and finds them by their module's name.
 # GIT_PYTHON_REFRESH: MLflow looks for git, which is not here, and would warn of it in every run.
 ENV PATH=/venv/bin:$PATH PYTHONPATH=/app PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 GIT_PYTHON_REFRESH=quiet

@@ -121,6 +121,15 @@ def test_chunks_of_several_containers_find_one_lock_on_a_gpu(services):
         assert any(locks.startswith(f"{volume.split(':')[1]}/") for volume in services[worker]["volumes"])
 
 
+def test_leases_of_prefect_outlive_its_container(services):
+    prefect = services["prefect"]
+    assert prefect["environment"]["PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE"].endswith(".filesystem")
+    assert f"prefect:{prefect['environment']['PREFECT_HOME']}" in prefect["volumes"]
+    assert (
+        f"mkdir /data /artifacts {prefect['environment']['PREFECT_HOME']} " in DOCKERFILE
+    )  # with the user as its owner
+
+
 def test_servers_have_health_checks_and_restart_and_others_wait_for_their_health(services):
     for name in ("postgres", "prefect", "mlflow"):
         assert services[name]["healthcheck"]

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from uuid import UUID
 
+import httpx
 import pytest
 from mlflow import MlflowClient
 from prefect import get_client
+from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
 from lib.errors import ConfigError, StorageError
@@ -51,6 +54,22 @@ def test_no_secret_is_in_a_log_or_on_a_command_line(stack):
     assert len(pids) > 8
     assert not [secret for secret in secrets for text in said if secret in text]
     assert "/health" not in stack.log("mlflow")  # a line for each health check would hide the others
+
+
+def test_a_place_under_a_limit_of_prefect_outlives_the_server_that_gave_it(as_user, stack):
+    name, client = "of-one", as_user
+    client.create_global_concurrency_limit(GlobalConcurrencyLimitCreate(name=name, limit=1))
+    try:
+        held = client.increment_concurrency_slots_with_lease([name], 1, "concurrency", 60).json()["lease_id"]
+        with stack.killed("prefect"):
+            pass
+        client.renew_concurrency_lease(UUID(held), 60)  # which fails for a lease that the server does not know
+        assert client.read_global_concurrency_limit_by_name(name).active_slots == 1
+        client.release_concurrency_slots_with_lease(UUID(held))
+        with pytest.raises(httpx.HTTPStatusError, match="410"):
+            client.renew_concurrency_lease(UUID(held), 60)
+    finally:
+        client.delete_global_concurrency_limit_by_name(name)
 
 
 @pytest.mark.long
