@@ -488,6 +488,9 @@ def main() -> None:
     parser.add_argument("--mirror", help="folder or URL with mnist/ and letters/ (default: PROBEFLOW_MIRROR)")
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--only", default="abcewl", help="which cases to run, e.g. ac")
+    parser.add_argument(
+        "--against", nargs="+", choices=["sklearn", "torch", "joblib", "vmap"], help="of the peers of (a) and (c), these"
+    )
     parser.add_argument("--jax", action="store_true", help="jax.vmap in (a) and (c), too")
     parser.add_argument("--device", help="where (a) and (c) run besides: cuda if there is a GPU, else nowhere")
     parser.add_argument("--scaling", action="store_true", help="only draw time against the number of trials")
@@ -508,6 +511,8 @@ def main() -> None:
         mnist = as_trial_data(acquire(Mnist(), where.data, mirror))
     both: dict[str, Contestant] = {"fused": fused("cpu"), "sklearn": sklearn, "torch": plain_torch("cpu")}
     several: dict[str, Contestant] = {**both, "joblib": sklearn_in_processes, "vmap": vmap_torch}
+    if arguments.against:
+        several = {name: train for name, train in several.items() if name in ("fused", *arguments.against)}
     if arguments.jax:
         several["jax"] = vmap_jax
     result: dict[str, float] = {}

@@ -1,16 +1,17 @@
-"""Rows in fewer dimensions: pictures in two, by scikit-learn's PCA and t-SNE, and random projections that keep distances."""
+"""Rows in fewer dimensions: pictures in two, by scikit-learn's PCA and openTSNE, and random projections that keep distances."""
 
 from __future__ import annotations
-
-import io
-import re
-from contextlib import redirect_stdout
 
 import numpy as np
 import numpy.typing as npt
 
 from lib.errors import ConfigError
 from lib.progress import Advance, silent
+
+EXAGGERATION = 250
+"""Steps of early exaggeration, which all of t-SNE's steps begin with."""
+_TOLD = 10
+"""Steps between signs of progress."""
 
 
 def sample_by_class(labels: npt.NDArray[np.int64], size: int | None, seed: int) -> npt.NDArray[np.int64]:
@@ -66,33 +67,31 @@ def principal_components(
 def tsne(
     rows: npt.NDArray[np.floating], perplexity: float, iterations: int, seed: int, advance: Advance = silent
 ) -> tuple[npt.NDArray[np.floating], float]:
-    """t-SNE points, shape (n, 2), and the final Kullback-Leibler divergence (van der Maaten and Hinton 2008).
+    """t-SNE points, shape (n, 2), and the final Kullback-Leibler divergence (van der Maaten and Hinton 2008), by openTSNE.
 
-    Raises ConfigError when perplexity is not smaller than the number of rows.
+    `iterations` has EXAGGERATION steps of early exaggeration, and more.
+
+    Raises ConfigError when perplexity is above the number of other rows.
     """
-    from sklearn.manifold import TSNE
+    from openTSNE import TSNE
 
-    if perplexity >= len(rows):
+    if perplexity > len(rows) - 1:
         raise ConfigError(f"perplexity {perplexity:g} must be below the {len(rows)} rows; lower it or raise the sample")
+
+    def told(iteration: int, divergence: float, points: object) -> None:
+        advance(_TOLD)
+
     # Rows of one value or all alike have no two principal components to begin at.
     begin = "pca" if rows.shape[1] > 1 and (rows != rows[0]).any() else "random"
     model = TSNE(
-        n_components=2, perplexity=perplexity, max_iter=iterations, init=begin, random_state=seed, n_jobs=-1, verbose=2
+        perplexity=perplexity,
+        early_exaggeration_iter=EXAGGERATION,
+        n_iter=iterations - EXAGGERATION,
+        initialization=begin,
+        random_state=seed,
+        n_jobs=1,  # with more, points depend on how many; and on a busy machine its threads wait for each other
+        callbacks=[told],
+        callbacks_every_iters=_TOLD,
     )
-    with redirect_stdout(_IterationReader(advance)):
-        points = model.fit_transform(rows)
-    return points, float(model.kl_divergence_)
-
-
-class _IterationReader(io.TextIOBase):
-    """Reads scikit-learn's own iteration messages, its only sign of progress, into an Advance."""
-
-    def __init__(self, advance: Advance) -> None:
-        self._advance = advance
-        self._seen = 0
-
-    def write(self, text: str) -> int:
-        for found in re.findall(r"Iteration (\d+)", text):
-            self._advance(int(found) - self._seen)
-            self._seen = int(found)
-        return len(text)
+    embedding = model.fit(rows)
+    return np.asarray(embedding), float(embedding.kl_divergence)

@@ -12,6 +12,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 
 from lib.datasets.thumbnails import THUMBNAIL
 from lib.errors import ConfigError
+from lib.evaluation.projections import EXAGGERATION
 from lib.studies.presentation import Presentation, RunNote, Section
 from lib.studies.study import (
     Ahead,
@@ -36,9 +37,6 @@ if TYPE_CHECKING:
     from lib.search.variant import Variant
     from lib.studies.sweep.result import SweepResult
 
-_EXAGGERATION = 250
-"""Steps of early exaggeration, which all of t-SNE's steps begin with."""
-
 
 class MapSettings(StudySettings):
     """t-SNE of features, of pixels, or of the last hidden layer of a sweep's chosen network."""
@@ -49,7 +47,7 @@ class MapSettings(StudySettings):
         2000, description="Training rows to map, drawn by class; empty means all (slow)."
     )
     perplexity: float = Field(30, gt=0, description="Van der Maaten and Hinton's perplexity.")
-    iterations: int = Field(1000, gt=_EXAGGERATION, description="Steps of optimisation, 250 of early exaggeration.")
+    iterations: int = Field(1000, gt=EXAGGERATION, description="Steps of optimisation, 250 of early exaggeration.")
     seed: NonNegativeInt = Field(0, description="Seed of the row sample and of t-SNE.")
 
 
@@ -89,6 +87,7 @@ class Map(Kind[MapSettings, MapResult]):
     """A map of what a network sees, trained or frozen."""
 
     name = "map"
+    version = 2
     settings = MapSettings
     result = MapResult
     question = "How do features, or the chosen network's last hidden layer, separate the classes?"
@@ -110,7 +109,7 @@ class Map(Kind[MapSettings, MapResult]):
             )
         rows = None if sweep.dataset is None else len(sweep.dataset.splits["train"])
         drawn = min((each for each in (settings.sample, rows) if each is not None), default=None)
-        if drawn is not None and settings.perplexity >= drawn:
+        if drawn is not None and settings.perplexity > drawn - 1:
             raise ConfigError(
                 f"studies.{name}.perplexity: {settings.perplexity:g} must be below the {drawn:,} rows that are mapped; "
                 f"lower it{' or raise sample' if drawn == settings.sample else ''}"
