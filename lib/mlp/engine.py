@@ -128,6 +128,10 @@ def make_engine(
             stack.enter_context(one_blas_thread())
             if backend == "torch":
                 stack.enter_context(_one_torch_thread())
+        # A thread that waits for the interpreter, beside others of a call or one that logs, is let in after this: at
+        # Python's 5 ms it would sit out many steps.
+        stack.callback(sys.setswitchinterval, sys.getswitchinterval())
+        sys.setswitchinterval(_SWITCH_SECONDS)
         if lanes == 1:
             yield Engine(backend, device, memory, rows)
             return
@@ -135,10 +139,6 @@ def make_engine(
         beside: Sequence[Lane] = ()
         if backend == "numpy":
             beside = stack.enter_context(lanes_beside(lanes, rows))
-        else:
-            # A lane that waits for the interpreter is let in after this; at Python's 5 ms it would sit out many steps.
-            stack.callback(sys.setswitchinterval, sys.getswitchinterval())
-            sys.setswitchinterval(_SWITCH_SECONDS)
         yield Engine(backend, device, memory, rows, pool, lanes, beside)
 
 
