@@ -20,6 +20,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from multiprocessing import reduction
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,8 @@ from lib.mlp.trial import Trial
 Array = npt.NDArray[Any]
 
 _SERVE = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from lib.mlp.lanes import serve; serve()"
+_ROOT = str(Path(__file__).resolve().parents[2])
+"""Where `lib` lies: a notebook may have found it by a path of the folder it was in before."""
 _ALIGNED = 64
 """Bytes: where an array may begin, so that vector instructions load whole lines of a cache."""
 
@@ -53,7 +56,7 @@ class Lane:
             # One thread of BLAS, which reads this as it is loaded: a core each, and the same bits on every machine.
             alone = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
             self._process = subprocess.Popen(
-                [sys.executable, "-I", "-c", _SERVE, json.dumps(sys.path)],
+                [sys.executable, "-I", "-c", _SERVE, json.dumps([*sys.path, _ROOT])],
                 stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
                 env=os.environ | alone,

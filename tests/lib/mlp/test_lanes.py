@@ -153,6 +153,13 @@ def test_a_forked_child_leaves_the_lanes_to_its_parent(rows):
     assert lanes._idle
 
 
+def test_lanes_start_after_a_change_of_folder():
+    here = "sys.path = ['', *(each for each in sys.path if each != os.getcwd())]"
+    code = f"import os, sys; {here}; from lib.mlp.lanes import Lane; os.chdir('/'); print(Lane().call('clear'))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("None\n", "")
+
+
 @pytest.mark.parametrize("closed", ["<&-", "<&- >&-", "<&- >&- 2>&-"])
 def test_lanes_start_where_standard_streams_are_closed(closed):
     code = "import os; from lib.mlp.lanes import Lane; assert Lane().call('clear') is None; os._exit(7)"
