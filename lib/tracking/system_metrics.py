@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import platform
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -28,6 +29,8 @@ _SECONDS = 10.0
 """Between samples, unless MLflow's own variable says otherwise."""
 
 _DAY = 86_400
+_UNNAMEABLE = re.compile(r"[^\w.-]")
+"""What may be in a machine's name and not in that of a metric of MLflow's."""
 
 _POINTS = 100
 """Of a metric, at most: means over as many stretches of samples."""
@@ -79,7 +82,7 @@ def system_metrics(folder: Path) -> list[Metric]:
     for file in folder.glob("system-*.json"):
         with suppress(OSError, ValueError, KeyError, TypeError):
             content = json.loads(file.read_text(encoding="utf-8"))
-            machine, some = content["machine"], content["samples"]
+            machine, some = _UNNAMEABLE.sub("-", content["machine"]), content["samples"]
             machines.setdefault(machine, []).extend(some)
     return [
         Metric(f"system/{f'{machine}/' if len(machines) > 1 else ''}{name}", value, when, step)
