@@ -489,7 +489,10 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--only", default="abcewl", help="which cases to run, e.g. ac")
     parser.add_argument(
-        "--against", nargs="+", choices=["sklearn", "torch", "joblib", "vmap"], help="of the peers of (a) and (c), these"
+        "--against",
+        nargs="+",
+        choices=["sklearn", "torch", "joblib", "vmap"],
+        help="of the peers of (a) and (c), these",
     )
     parser.add_argument("--jax", action="store_true", help="jax.vmap in (a) and (c), too")
     parser.add_argument("--device", help="where (a) and (c) run besides: cuda if there is a GPU, else nowhere")

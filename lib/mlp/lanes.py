@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lib.errors import WorkerError
+from lib.errors import LostProcessError
 from lib.mlp.layout import Layout
 from lib.mlp.numpy_program import NumpyProgram
 from lib.mlp.stacked import Rows
@@ -67,7 +67,7 @@ class Lane:
     def call(self, name: str, *arguments: Any) -> Any:
         """What the `_Programs` over there answer.
 
-        Raises WorkerError when the process is gone, and whatever it raised.
+        Raises LostProcessError when the process is gone, and whatever it raised.
         """
         with self._telling():
             self._connection.send((name, arguments))
@@ -106,7 +106,7 @@ class Lane:
                 self._process.wait(5)
             code = self._process.returncode
             how = f"killed by signal {-code}" if code and code < 0 else f"exit status {code}"
-            raise WorkerError(
+            raise LostProcessError(
                 f"a process that trained networks ended unexpectedly ({how}); was the machine out of memory? "
                 "Run it again: it goes on from what is done"
             ) from None

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lib.errors import ConfigError, WorkerError
+from lib.errors import ConfigError, LostProcessError
 from lib.machine import one_blas_thread
 from lib.mlp import engine, lanes
 from lib.mlp.fused import train_many
@@ -109,7 +109,7 @@ def test_a_killed_lane_is_an_error_that_says_how_it_ended_and_what_to_do(rows):
             os.kill(lane._process.pid, signal.SIGKILL)
             LaneProgram(lane, Layout([Trial(epochs=1)], 17, 3))
 
-    with pytest.raises(WorkerError, match=r"killed by signal 9.*Run it again"):
+    with pytest.raises(LostProcessError, match=r"killed by signal 9.*Run it again"):
         killed()
 
 
@@ -133,7 +133,7 @@ def test_a_call_that_was_interrupted_ends_its_lanes_however_long_their_epoch(row
     lane, epoch, began = seen
     assert not lane.lives()
     assert time.monotonic() - began < 4
-    with pytest.raises(WorkerError, match="killed by signal 9"):
+    with pytest.raises(LostProcessError, match="killed by signal 9"):
         epoch.result()
 
 
