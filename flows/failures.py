@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import sys
@@ -71,7 +72,7 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 def _explained(error: BaseException) -> str | None:
     if isinstance(error, ProbeflowError):
         return str(error)
-    if isinstance(error, MemoryError):
+    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
         return (
             f"the memory of this machine is too small ({str(error) or 'nothing was left'}): close other programs, or use "
             "smaller settings, fewer images, or a larger machine"

@@ -12,7 +12,10 @@ from importlib.util import find_spec
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-_CREDENTIALS = re.compile(r"(?<=://)[^\s/@'\"]+@")
+_CREDENTIALS = re.compile(r"(?<=://)[^\s/'\"]+@")
+_LINK = re.compile(r"::(?=[A-Za-z][\w+.-]*(?:::|://))")
+"""Between the addresses of a chain, such as fsspec's `zip://*::https://…`; in `[::1]` it is none."""
+_SCHEME = re.compile(r"[A-Za-z][\w+.-]*://")
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _HERE = re.compile(r"[^:]*://(?:[^/@]*@)?(?:127\.|localhost|\[::1\])")
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy")
@@ -29,13 +32,25 @@ _left_out: dict[str, str] = {}
 
 
 def without_credentials(text: str) -> str:
-    """`text` with the user and password of every address in it left out: they are for the server, not for logs."""
+    """`text` with the user and password of every address in it left out: they are for the server, not for logs.
+
+    >>> without_credentials("no answer from 'http://me:p@ss@host/a'")
+    "no answer from 'http://host/a'"
+    """
     return _CREDENTIALS.sub("", text)
 
 
 def without_secrets(url: str) -> str:
-    """A URL without user, password and query, which may hold a signature."""
-    if "::" in url or "://" not in url:
+    """A URL, or each of a chain, without user, password and query, which may hold a signature; other text as it is.
+
+    >>> without_secrets("zip://*::https://me:secret@[::1]/a.zip?signature=1")
+    'zip://*::https://[::1]/a.zip'
+    """
+    return "::".join(map(_without_secrets, _LINK.split(url)))
+
+
+def _without_secrets(url: str) -> str:
+    if not _SCHEME.match(url):
         return url
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"

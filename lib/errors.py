@@ -80,6 +80,10 @@ class WorkerError(ProbeflowError):
     """Work handed to another process or machine that did not come back."""
 
 
+class LostProcessError(WorkerError):
+    """A process of this one's that was killed or crashed: another may do the same work."""
+
+
 def system_words(error: OSError, path: object, *, writing: bool = False, setting: str = PLACES) -> str | None:
     """What the system refused at `path`, with the fix, in one line; None where it is no fault of disk, path or rights.
 

@@ -14,9 +14,18 @@ from typing import TypeVar
 
 from threadpoolctl import threadpool_limits
 
+_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+"""Of control groups of version 2: microseconds of processors in so many of the clock."""
+
 
 def cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Cores that this process may keep busy: those it may run on or, if that is less, its container's share of them."""
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = map(int, _QUOTA.read_text(encoding="ascii").split())
+        return min(count, max(1, -(-quota // period)))
+    except (OSError, ValueError, ZeroDivisionError):  # no container, or one without a limit ("max 100000")
+        return count
 
 
 _Item = TypeVar("_Item")

@@ -7,15 +7,15 @@ from typing import Any
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 
-from lib.errors import ProbeflowError
+from lib.errors import LostProcessError, ProbeflowError
 
 
 def may_pass(task: Any, task_run: TaskRun, state: State[Any]) -> bool:
-    """Bad input stays bad, so a ProbeflowError is final; anything else (a lost connection) may pass."""
+    """Bad input stays bad, so a ProbeflowError is final; anything else (a lost connection, a killed process) may pass."""
     try:
         state.result()
-    except ProbeflowError:
-        return False
+    except ProbeflowError as error:
+        return isinstance(error, LostProcessError)
     except Exception:
         return True
     return True

@@ -31,7 +31,7 @@ from prefect.states import Cancelling, Crashed
 
 from lib import errors
 from lib.addresses import without_credentials
-from lib.errors import ChangedError, ConfigError, ProbeflowError, WorkerError, command
+from lib.errors import ChangedError, ConfigError, LostProcessError, ProbeflowError, WorkerError, command
 from lib.progress import bar
 from lib.storage.copies import absent, shown
 from tasks.ends import unfinished_children
@@ -322,4 +322,5 @@ def _final_error(message: str | None) -> type[ProbeflowError] | None:
     """The class of the error for which a child failed, if it is bad input, which stays bad; its state tells it."""
     found = re.search(r"encountered an exception: (\w+): ", message or "")
     kind = getattr(errors, found[1], None) if found else None
-    return kind if isinstance(kind, type) and issubclass(kind, ProbeflowError) else None
+    final = isinstance(kind, type) and issubclass(kind, ProbeflowError) and not issubclass(kind, LostProcessError)
+    return kind if final else None

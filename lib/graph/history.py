@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,8 +29,8 @@ class Outcome:
     key: str
     folder: Path
     commit: str
-    data: Mapping[str, DatasetNote] = field(repr=False)
-    """Each dataset by its name."""
+    data: tuple[DatasetNote, ...] = field(repr=False)
+    """Each dataset once. Two may have one name, as folders of the same name have."""
     settings: Mapping[str, Any] = field(repr=False)
     """All that its profile says, by dotted names."""
     best: Entry | None
@@ -118,7 +118,7 @@ def outcome(record: Record[Any]) -> Outcome:
         key=record.key,
         folder=record.folder,
         commit=record.made.get("commit", ""),
-        data={each.dataset.name: each.dataset for each in records.values()},
+        data=tuple({each.dataset.digest: each.dataset for each in records.values()}.values()),
         settings=flat(profile),
         best=best,
         predictions=None if best is None else _predictions(records[best.study].folder),
@@ -172,19 +172,28 @@ def lead(run: Outcome, other: Outcome) -> PairedPredictions | None:
 
 
 def _step(before: Outcome, run: Outcome) -> Step:
-    changed = [DataChange(before.data.get(name), run.data.get(name)) for name in {**before.data, **run.data}]
     return Step(
         run,
         before,
-        data=tuple(each for each in changed if _digest(each.before) != _digest(each.after)),
+        data=tuple(data_changes(before.data, run.data)),
         settings=tuple(changes(before.settings, run.settings)),
         code=before.commit != run.commit,
         lead=lead(run, before),
     )
 
 
-def _digest(of: DatasetNote | None) -> str | None:
-    return None if of is None else of.digest
+def data_changes(before: Sequence[DatasetNote], after: Sequence[DatasetNote]) -> Iterator[DataChange]:
+    """The datasets whose content is in one run alone, by their names; of the same content under another name nothing."""
+    there = {each.digest for each in after}
+    gone = [each for each in before if each.digest not in there]
+    known = {each.digest for each in before}
+    for each in after:
+        if each.digest not in known:
+            then = next((other for other in gone if other.name == each.name), None)
+            if then is not None:
+                gone.remove(then)
+            yield DataChange(then, each)
+    yield from (DataChange(each, None) for each in gone)
 
 
 def _profile(content: Mapping[str, Any]) -> str | None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lib.addresses import without_credentials, without_secrets
 from lib.profile import Graph, parse_profile
 from lib.storage.copies import fetch
 from lib.studies.record import FOLDER_LETTERS, FORMAT, ORIGIN, RECORD, Identity, Origin, StudyFolder, read_origin
@@ -192,8 +193,8 @@ def _older(record: PastRecord, wanted: Identity) -> str:
 
 
 def value_words(value: Any) -> str:
-    """A setting's value, cut to be read in a line."""
+    """A setting's value, cut to be read in a line: half a password is one, too, so secrets go first."""
     if value is None:
         return "none"
-    text = value if isinstance(value, str) else json.dumps(value)
+    text = without_secrets(value) if isinstance(value, str) else without_credentials(json.dumps(value))
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"

@@ -10,7 +10,6 @@ import atexit
 import json
 import mmap
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -21,12 +20,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from multiprocessing import reduction
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from lib.errors import WorkerError
+from lib.errors import LostProcessError
 from lib.mlp.layout import Layout
 from lib.mlp.numpy_program import NumpyProgram
 from lib.mlp.stacked import Rows
@@ -34,11 +34,14 @@ from lib.mlp.trial import Trial
 
 Array = npt.NDArray[Any]
 
-_SERVE = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv[2]); from lib.mlp.lanes import serve; serve(int(sys.argv[1]))"
-)
+_SERVE = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from lib.mlp.lanes import serve; serve()"
+_ROOT = str(Path(__file__).resolve().parents[2])
+"""Where `lib` lies: a notebook may have found it by a path of the folder it was in before."""
 _ALIGNED = 64
 """Bytes: where an array may begin, so that vector instructions load whole lines of a cache."""
+
+_Place = tuple[str, tuple[int, ...], int]
+"""Of an array in a file: dtype, shape, and where it begins."""
 
 _idle: list[Lane] = []
 _guard = threading.Lock()
@@ -53,38 +56,35 @@ class Lane:
             # One thread of BLAS, which reads this as it is loaded: a core each, and the same bits on every machine.
             alone = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
             self._process = subprocess.Popen(
-                [sys.executable, "-I", "-c", _SERVE, str(theirs.fileno()), json.dumps(sys.path)],
-                stdin=subprocess.DEVNULL,
+                [sys.executable, "-I", "-c", _SERVE, json.dumps([*sys.path, _ROOT])],
+                stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
-                pass_fds=[theirs.fileno()],
                 env=os.environ | alone,
+                start_new_session=True,  # a terminal's Ctrl-C is for who began it, from its first moment on
             )
         self._connection = Connection(ours.detach())
 
     def call(self, name: str, *arguments: Any) -> Any:
         """What the `_Programs` over there answer.
 
-        Raises WorkerError when the process is gone, and whatever it raised.
+        Raises LostProcessError when the process is gone, and whatever it raised.
         """
         with self._telling():
             self._connection.send((name, arguments))
         return self._answer()
 
-    def hold(self, rows: Rows[Array]) -> None:
-        """Let the lane see the rows, which all lanes share in memory."""
-        arrays = (rows.X, rows.y, rows.X_validation, rows.y_validation)
-        with _shared(arrays) as (descriptor, places), self._telling():
+    def hold(self, descriptor: int, places: Sequence[_Place]) -> None:
+        """Let the lane see the rows of a file in memory (see `_shared`)."""
+        with self._telling():
             self._connection.send(("hold", (places,)))
             reduction.send_handle(self._connection, descriptor, self._process.pid)
-            self._answer()
+        self._answer()
 
     def end(self) -> None:
-        self._connection.close()
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(5)
-            return
+        """End it at once, whatever it does: all that is kept is kept here."""
         self._process.kill()
         self._process.wait()
+        self._connection.close()
 
     def lives(self) -> bool:
         return not self._connection.closed and self._process.poll() is None
@@ -106,7 +106,7 @@ class Lane:
                 self._process.wait(5)
             code = self._process.returncode
             how = f"killed by signal {-code}" if code and code < 0 else f"exit status {code}"
-            raise WorkerError(
+            raise LostProcessError(
                 f"a process that trained networks ended unexpectedly ({how}); was the machine out of memory? "
                 "Run it again: it goes on from what is done"
             ) from None
@@ -147,15 +147,16 @@ class LaneProgram:
 
 @contextmanager
 def lanes_beside(count: int, rows: Rows[Array]) -> Iterator[list[Lane]]:
-    """So many lanes for the block, which see the rows."""
+    """So many lanes for the block, which see the rows: one copy of these in memory, whatever their number."""
     with _guard:
         living = [lane for lane in _idle if lane.lives()]
         taken = living[:count]
         _idle[:] = living[count:]
     taken += [Lane() for _ in range(count - len(taken))]  # they start side by side
     try:
-        for lane in taken:
-            lane.hold(rows)
+        with _shared((rows.X, rows.y, rows.X_validation, rows.y_validation)) as (descriptor, places):
+            for lane in taken:
+                lane.hold(descriptor, places)
         yield taken
         for lane in taken:
             lane.call("clear")
@@ -177,8 +178,8 @@ os.register_at_fork(after_in_child=_idle.clear)  # they answer the parent
 
 
 @contextmanager
-def _shared(arrays: Sequence[Array]) -> Iterator[tuple[int, list[tuple[str, tuple[int, ...], int]]]]:
-    """A file in memory that holds the arrays: its descriptor, and the dtype, shape and place of each."""
+def _shared(arrays: Sequence[Array]) -> Iterator[tuple[int, list[_Place]]]:
+    """A file in memory that holds the arrays: its descriptor, and the place of each."""
     places, end = [], 0
     for each in arrays:
         places.append((each.dtype.str, each.shape, end))
@@ -207,7 +208,7 @@ class _Programs:
         self._programs: dict[int, NumpyProgram] = {}
         self._made = 0
 
-    def hold(self, places: Sequence[tuple[str, tuple[int, ...], int]]) -> None:
+    def hold(self, places: Sequence[_Place]) -> None:
         descriptor = reduction.recv_handle(self._connection)
         memory = mmap.mmap(descriptor, 0, prot=mmap.PROT_READ)
         os.close(descriptor)
@@ -242,11 +243,10 @@ class _Programs:
         self._rows = None
 
 
-def serve(descriptor: int) -> None:
-    """A lane's own loop: answer what comes through the socket until its other end is closed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal's Ctrl-C; who began it closes the socket
+def serve() -> None:
+    """A lane's own loop: answer what comes through the socket, its standard input, until the other end is closed."""
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
-    connection = Connection(descriptor)
+    connection = Connection(sys.stdin.fileno())
     programs = _Programs(connection)
     while True:
         try:

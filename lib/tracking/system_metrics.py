@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import platform
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -27,6 +28,10 @@ from lib.studies.record import RECORD
 _SECONDS = 10.0
 """Between samples, unless MLflow's own variable says otherwise."""
 
+_DAY = 86_400
+_UNNAMEABLE = re.compile(r"[^\w.-]")
+"""What may be in a machine's name and not in that of a metric of MLflow's."""
+
 _POINTS = 100
 """Of a metric, at most: means over as many stretches of samples."""
 
@@ -34,8 +39,9 @@ _DRIVER = Path("/dev/nvidiactl")
 
 
 def require_monitors() -> None:
-    """Raise ConfigError when a package is missing that the samples need."""
+    """Raise ConfigError when a package is missing that the samples need, or the time between them is none."""
     _monitors()
+    _interval()
 
 
 @contextmanager
@@ -48,11 +54,11 @@ def sampled(folder: Path) -> Iterator[None]:
     if (folder / RECORD).exists():
         yield
         return
-    monitors, samples, done = _monitors(), [], Event()
+    monitors, interval, samples, done = _monitors(), _interval(), [], Event()
 
     def sample() -> None:
         _look(monitors)  # a share of processors is one since the last look
-        while not done.wait(MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL.get() or _SECONDS):
+        while not done.wait(interval):
             samples.append({"time": time.time(), "metrics": _look(monitors)})
 
     thread = Thread(target=sample, name="system-metrics", daemon=True)
@@ -68,11 +74,16 @@ def sampled(folder: Path) -> Iterator[None]:
 
 
 def system_metrics(folder: Path) -> list[Metric]:
-    """The samples kept in a record's folder as MLflow has them; of several machines, each under its name."""
+    """The samples kept in a record's folder as MLflow has them; of several machines, each under its name.
+
+    A damaged file is left out: a record is to be logged without samples rather than never.
+    """
     machines: dict[str, list[dict[str, Any]]] = {}
     for file in folder.glob("system-*.json"):
-        content = json.loads(file.read_text(encoding="utf-8"))
-        machines.setdefault(content["machine"], []).extend(content["samples"])
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            content = json.loads(file.read_text(encoding="utf-8"))
+            machine, some = _UNNAMEABLE.sub("-", content["machine"]), content["samples"]
+            machines.setdefault(machine, []).extend(some)
     return [
         Metric(f"system/{f'{machine}/' if len(machines) > 1 else ''}{name}", value, when, step)
         for machine, samples in sorted(machines.items())
@@ -93,6 +104,15 @@ def _means(samples: list[dict[str, Any]]) -> Iterator[tuple[int, dict[str, float
                 for name in names
             },
         )
+
+
+def _interval() -> float:
+    """Seconds between samples. Raises ConfigError when MLflow's variable says what is none."""
+    variable = MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL
+    with suppress(ValueError):
+        if 0 < (seconds := float(_SECONDS if (given := variable.get()) is None else given)) <= _DAY:
+            return seconds
+    raise ConfigError(f"{variable.name} is {variable.get_raw()!r}; give seconds above 0, a day at most, or unset it")
 
 
 def _monitors() -> list[Any]:

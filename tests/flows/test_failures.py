@@ -61,6 +61,10 @@ def failing(monkeypatch, tmp_path, capsys):
             "needs cannot be imported (No module named 'x'); install",
         ),
         (MemoryError("Unable to allocate 9 TiB"), "memory of this machine is too small (Unable to allocate 9 TiB)"),
+        (
+            OSError(errno.ENOMEM, "Cannot allocate memory"),
+            "memory of this machine is too small ([Errno 12] Cannot alloc",
+        ),
         (torch.OutOfMemoryError("CUDA out of memory"), "the GPU's memory is full"),
         (httpx.ConnectError("refused"), "no longer answers (refused); see to it, then run the same command again"),
         (caused(RuntimeError("Failed to reach API"), httpx.ReadTimeout("slow")), "no longer answers (slow)"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from prefect.states import Completed, Failed
 
-from lib.errors import DataError
+from lib.errors import DataError, LostProcessError
 from tasks.policy import may_pass
 
 
@@ -14,6 +14,7 @@ from tasks.policy import may_pass
     [
         (Failed(data=DataError("bad input stays bad")), False),
         (Failed(data=ConnectionError("the server was away")), True),
+        (Failed(data=LostProcessError("killed by signal 9")), True),
         (Completed(data=None), True),
     ],
 )

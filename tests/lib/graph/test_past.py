@@ -9,7 +9,7 @@ import pytest
 
 from lib.datasets import acquire
 from lib.graph.outlook import Outlook
-from lib.graph.past import differences, past_records, records_of_key, why_to_do
+from lib.graph.past import differences, past_records, records_of_key, value_words, why_to_do
 from lib.profile import parse_profile
 from lib.studies.record import ORIGIN, note_node_time, read_origin
 from lib.studies.study import kind_named
@@ -99,6 +99,14 @@ def test_a_whole_run_is_told_by_the_studies_that_changed(ran, where):
     changed = {**identity.digests, "rates": "0" * 64}
     other = type(identity)(identity.kind, identity.name, identity.version, identity.settings, changed, identity.profile)
     assert differences(other, origin) == ["rates changed"]
+
+
+@pytest.mark.parametrize("wrapped", [str, lambda address: [address]])
+def test_no_secret_of_an_address_is_told_cut_or_whole(wrapped):
+    shown = value_words(wrapped(f"https://me:{'secret' * 20}@host/pets.zip"))
+    assert "secret" not in shown
+    assert "https://host/pets.zip" in shown
+    assert value_words("zip://*::https://me:secret@host/pets.zip?signature=1") == "zip://*::https://host/pets.zip"
 
 
 def test_older_and_damaged_records_are_said_to_be_so(copied):

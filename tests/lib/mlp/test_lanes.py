@@ -6,12 +6,13 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from lib.errors import ConfigError, WorkerError
+from lib.errors import ConfigError, LostProcessError
 from lib.machine import one_blas_thread
 from lib.mlp import engine, lanes
 from lib.mlp.fused import train_many
@@ -62,6 +63,19 @@ def test_a_program_there_has_the_bits_of_one_here(rows, lane, optimizer):
         }
 
 
+def _rows_in(lane):
+    """The file in memory that a lane has its rows in: its inode, and what the lane may do with it."""
+    maps = Path(f"/proc/{lane._process.pid}/maps").read_text().splitlines()
+    return [(line.split()[4], line.split()[1]) for line in maps if "probeflow-rows" in line]
+
+
+def test_all_lanes_see_one_copy_of_the_rows(rows):
+    with lanes_beside(2, rows) as several:
+        ((_, rights),) = {file for each in several for file in _rows_in(each)}
+        assert rights == "r--s"
+    assert not any(map(_rows_in, several)), "an idle lane keeps none"
+
+
 def test_rows_are_shared_and_cannot_be_written(rows, lane):
     program = LaneProgram(lane, Layout([Trial(hidden=(), epochs=1)], 17, 3))
     order = {0: np.arange(len(rows.X))}
@@ -95,20 +109,38 @@ def test_a_killed_lane_is_an_error_that_says_how_it_ended_and_what_to_do(rows):
             os.kill(lane._process.pid, signal.SIGKILL)
             LaneProgram(lane, Layout([Trial(epochs=1)], 17, 3))
 
-    with pytest.raises(WorkerError, match=r"killed by signal 9.*Run it again"):
+    with pytest.raises(LostProcessError, match=r"killed by signal 9.*Run it again"):
         killed()
 
 
-def test_a_call_that_was_interrupted_ends_its_lanes(rows):
+def test_what_fails_there_while_it_takes_the_rows_is_raised_here(lane):
+    with Path(__file__).open("rb") as file, pytest.raises(TypeError, match="data type 'nothing' not understood"):
+        lane.hold(file.fileno(), [("nothing", (1,), 0)] * 4)
+    assert lane.lives()
+
+
+def test_a_call_that_was_interrupted_ends_its_lanes_however_long_their_epoch(rows):
     def interrupted(seen):
-        with lanes_beside(1, rows) as (lane,):
-            seen.append(lane)
+        with ThreadPoolExecutor(1) as pool, lanes_beside(1, rows) as (lane,):
+            program = LaneProgram(lane, Layout([Trial(epochs=1)], 17, 3))
+            os.kill(lane._process.pid, signal.SIGSTOP)
+            seen += [lane, pool.submit(program.run_epoch, {0: np.arange(len(rows.X))}), time.monotonic()]
             raise KeyboardInterrupt
 
     seen = []
     with pytest.raises(KeyboardInterrupt):
         interrupted(seen)
-    assert not seen[0].lives()
+    lane, epoch, began = seen
+    assert not lane.lives()
+    assert time.monotonic() - began < 4
+    with pytest.raises(LostProcessError, match="killed by signal 9"):
+        epoch.result()
+
+
+def test_ctrl_c_of_a_terminal_does_not_reach_a_lane():
+    lane = Lane()
+    assert os.getpgid(lane._process.pid) != os.getpgid(0)
+    lane.end()
 
 
 def test_a_forked_child_leaves_the_lanes_to_its_parent(rows):
@@ -119,6 +151,20 @@ def test_a_forked_child_leaves_the_lanes_to_its_parent(rows):
         os._exit(len(lanes._idle))
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert lanes._idle
+
+
+def test_lanes_start_after_a_change_of_folder():
+    here = "sys.path = ['', *(each for each in sys.path if each != os.getcwd())]"
+    code = f"import os, sys; {here}; from lib.mlp.lanes import Lane; os.chdir('/'); print(Lane().call('clear'))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("None\n", "")
+
+
+@pytest.mark.parametrize("closed", ["<&-", "<&- >&-", "<&- >&- 2>&-"])
+def test_lanes_start_where_standard_streams_are_closed(closed):
+    code = "import os; from lib.mlp.lanes import Lane; assert Lane().call('clear') is None; os._exit(7)"
+    command = ["sh", "-c", f'"$@" {closed}', "sh", sys.executable, "-c", code]
+    assert subprocess.run(command, cwd=REPOSITORY).returncode == 7
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
@@ -142,11 +188,11 @@ def test_lanes_end_with_the_process_that_began_them(how):
         time.sleep(0.1)
 
 
-def test_a_module_beside_the_data_is_not_taken_for_one_of_ours(tmp_path, monkeypatch, rows):
+def test_a_module_beside_the_data_is_not_taken_for_one_of_ours(tmp_path, monkeypatch):
     (tmp_path / "numpy.py").write_text("raise SystemExit('not this one')\n")
     monkeypatch.chdir(tmp_path)
     lane = Lane()
-    lane.hold(rows)
+    assert lane.call("clear") is None
     lane.end()
 
 

@@ -104,9 +104,26 @@ def test_long_courses_are_means_of_stretches_and_each_machine_has_its_own(psutil
     points = [each for each in system_metrics(tmp_path) if each.key == f"system/{cpu}"]
     assert [(each.step, each.timestamp) for each in points] == [(at, 20_000 * at + 5_000) for at in range(100)]
     np.testing.assert_allclose([each.value for each in points], shares.reshape(100, 2).mean(axis=1))
-    write_json(tmp_path / "system-other.json", content | {"machine": "other"})
+    write_json(tmp_path / "system-other.json", content | {"machine": "Anna's"})
     machines = {each.key.removeprefix("system/").rpartition("/")[0] for each in system_metrics(tmp_path)}
-    assert machines == {content["machine"], "other"}
+    assert machines == {content["machine"], "Anna-s"}, "MLflow takes no apostrophe"
+
+
+@pytest.mark.parametrize("content", ['{"machine": "here", "sam', "[1]", '{"machine": "here"}', b"\xff"])
+def test_a_damaged_file_of_samples_is_left_out(psutil, wanted, tmp_path, content):
+    with sampled(tmp_path):
+        time.sleep(0.2)
+    whole = system_metrics(tmp_path)
+    (tmp_path / "system-0.json").write_bytes(content if isinstance(content, bytes) else content.encode())
+    assert system_metrics(tmp_path) == whole
+    assert whole
+
+
+@pytest.mark.parametrize("seconds", ["ten", "0", "-1", "nan", "inf"])
+def test_a_time_between_samples_that_is_none_is_named_before_a_run_begins(psutil, wanted, monkeypatch, seconds):
+    monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", seconds)
+    with pytest.raises(ConfigError, match=f"^MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL is '{seconds}'; give seconds"):
+        require_store()
 
 
 def test_what_is_missing_is_named_before_a_run_begins(wanted, monkeypatch):
