@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sqlite3
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -28,6 +30,12 @@ from lib.locks import alone
 from lib.places import Places
 
 ask_loopback_directly(os.environ)
+
+_interrupt = signal.getsignal(signal.SIGINT)
+if _interrupt is not None and threading.current_thread() is threading.main_thread():
+    # Polars, which MLflow imports where it is installed, puts a handler before Python's after which a wait goes on that
+    # Ctrl-C should end: Python's alone again.
+    signal.signal(signal.SIGINT, _interrupt)
 
 KEY_TAG = "probeflow.key"
 ROOT_TAG = "probeflow.root"

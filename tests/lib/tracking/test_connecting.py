@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -38,6 +39,23 @@ def test_opening_a_store_leaves_the_environment_alone(where, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://elsewhere")
     connect(where)
     assert os.environ["MLFLOW_TRACKING_URI"] == "http://elsewhere"
+
+
+def test_ctrl_c_ends_a_wait_although_polars_is_installed():
+    code = (
+        "import sys, threading\nimport lib.tracking.store\nassert 'polars' in sys.modules\n"
+        "print('waits', flush=True)\nthreading.Event().wait()"
+    )
+    waiting = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    with waiting:
+        assert waiting.stdout.readline() == "waits\n"
+        time.sleep(0.2)  # until it does
+        waiting.send_signal(signal.SIGINT)
+        try:
+            assert "KeyboardInterrupt" in waiting.communicate(timeout=10)[1]
+        finally:
+            waiting.kill()
+    assert waiting.returncode == -signal.SIGINT
 
 
 @pytest.mark.parametrize(
