@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 from uuid import uuid4
 
@@ -20,6 +21,10 @@ from tests.small_profile import small_profile
 settings.register_profile("short", deadline=None, derandomize=True)
 settings.register_profile("long", deadline=None, max_examples=20_000)
 settings.load_profile("short")
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # As what a script starts with `&` has it; programs that tests start would ignore Ctrl-C as well.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 NEEDS_STACK = "needs servers of its own, as a team or a browser has them: `make test-stack` runs it (--stack)"
 
