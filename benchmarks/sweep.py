@@ -492,7 +492,7 @@ def main() -> None:
         "--against",
         nargs="+",
         choices=["sklearn", "torch", "joblib", "vmap"],
-        help="of the peers of (a) and (c), these",
+        help="of what (a) and (c) are measured against, these",
     )
     parser.add_argument("--jax", action="store_true", help="jax.vmap in (a) and (c), too")
     parser.add_argument("--device", help="where (a) and (c) run besides: cuda if there is a GPU, else nowhere")

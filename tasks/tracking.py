@@ -67,7 +67,7 @@ def show_study(folder: str) -> dict[str, Any]:
     step = last_step(record)
     shown = presented(record, step)
     tracking = connect(places(), patient=True)
-    run = log_record(tracking, record, _links())
+    run = log_record(tracking, record, _links(), shown)
     url = tracking.run_url(run)
     compared = comparison_links(tracking, run, shown)
     slug = _slug(record.name)

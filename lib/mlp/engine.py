@@ -14,7 +14,7 @@ import numpy as np
 from lib.errors import ConfigError
 from lib.machine import all_cores, cores, one_blas_thread
 from lib.mlp.grouping import WIDE, WORTHWHILE, Group, operations
-from lib.mlp.lanes import Lane, LaneProgram, lanes_beside
+from lib.mlp.lanes import Lane, LaneProgram, lanes_with
 from lib.mlp.layout import Layout
 from lib.mlp.numpy_program import NumpyProgram
 from lib.mlp.stacked import Backend, Rows, StackedProgram
@@ -27,8 +27,8 @@ Result = TypeVar("Result")
 class Engine:
     """Makes programs and runs them: on the CPU `lanes` at once, each on a core of its own; on a GPU, which one fills, in turn.
 
-    NumPy's lanes are the processes `beside`, torch's are threads of `pool`. `memory` is the number of bytes programs may take
-    together, if it is limited.
+    Threads of `pool` run them: NumPy's in `processes`, one a lane, torch's themselves. `memory` is the number of bytes that
+    programs may take together, if it is limited.
     """
 
     def __init__(
@@ -39,16 +39,16 @@ class Engine:
         rows: Rows[Any],
         pool: ThreadPoolExecutor | None = None,
         lanes: int = 1,
-        beside: Sequence[Lane] = (),
+        processes: Sequence[Lane] = (),
     ) -> None:
         self.memory = memory
         self._backend, self._device, self._rows = backend, device, rows
-        self._pool, self._lanes, self._beside = pool, lanes, beside
+        self._pool, self._lanes, self._processes = pool, lanes, processes
 
     def program(self, layout: Layout, lane: int) -> StackedProgram:
         """A program with parameters of zero, in a lane."""
-        if self._beside:
-            return LaneProgram(self._beside[lane], layout)
+        if self._processes:
+            return LaneProgram(self._processes[lane], layout)
         if self._backend == "numpy":
             return NumpyProgram(layout, self._rows)
         from lib.mlp.torch_program import TorchProgram
@@ -71,7 +71,7 @@ class Engine:
         self, work: Callable[[int], Result], items: Sequence[int], lanes: Sequence[int]
     ) -> Iterator[Result]:
         """`work` of each item, in their order; those of different lanes at once. `lanes` has the lane of every item."""
-        if self._pool is None or self._lanes == 1:
+        if self._pool is None:
             return map(work, items)
         of_lane: dict[int, list[int]] = {}
         for item in items:
@@ -128,7 +128,7 @@ def make_engine(
             stack.enter_context(one_blas_thread())
             if backend == "torch":
                 stack.enter_context(_one_torch_thread())
-        # A thread that waits for the interpreter, beside others of a call or one that logs, is let in after this: at
+        # A thread that waits for the interpreter, among others of a call or with one that logs, is let in after this: at
         # Python's 5 ms it would sit out many steps.
         stack.callback(sys.setswitchinterval, sys.getswitchinterval())
         sys.setswitchinterval(_SWITCH_SECONDS)
@@ -136,10 +136,10 @@ def make_engine(
             yield Engine(backend, device, memory, rows)
             return
         pool = stack.enter_context(ThreadPoolExecutor(lanes, "sweep-lane"))
-        beside: Sequence[Lane] = ()
+        processes: Sequence[Lane] = ()
         if backend == "numpy":
-            beside = stack.enter_context(lanes_beside(lanes, rows))
-        yield Engine(backend, device, memory, rows, pool, lanes, beside)
+            processes = stack.enter_context(lanes_with(lanes, rows))
+        yield Engine(backend, device, memory, rows, pool, lanes, processes)
 
 
 def _rows(data: TrialData, dtype: np.dtype[Any], backend: Backend, device: str) -> Rows[Any]:

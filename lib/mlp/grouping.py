@@ -177,7 +177,7 @@ class _Need:
 
 
 def cost(trial: Trial, rows: int, features: int, classes: int) -> int:
-    """What a step on so many rows costs for this trial beside others, in floating-point operations."""
+    """What a step on so many rows costs for this trial among others, in floating-point operations."""
     return _CALLS + operations(trial, rows, features, classes)
 
 

@@ -1,4 +1,4 @@
-"""Lanes: processes beside this one in which NumPy's programs train, each on a core of its own.
+"""Lanes: processes of this one's own in which NumPy's programs train, each on a core of its own.
 
 Threads do not do for these: a step of small networks takes as long in the interpreter as in its products, and threads share
 one interpreter. A lane lives on from call to call, and ends with the process that began it, however that ends.
@@ -128,25 +128,26 @@ class LaneProgram:
         self._lane.call("set_steps", self._number, steps)
 
     def run_epoch(self, orders: Mapping[int, npt.NDArray[np.int64]]) -> dict[str, list[float]]:
-        figures: dict[str, list[float]] = self._lane.call(
-            "run_epoch", self._number, {seed: orders[seed] for seed in self._seeds}
-        )
+        figures: dict[str, list[float]] = self._ask("run_epoch", {seed: orders[seed] for seed in self._seeds})
         return figures
 
     def export(self, index: int, state: bool) -> dict[str, npt.NDArray[np.floating]]:
-        vectors: dict[str, npt.NDArray[np.floating]] = self._lane.call("export", self._number, index, state)
+        vectors: dict[str, npt.NDArray[np.floating]] = self._ask("export", index, state)
         return vectors
 
     def load(self, index: int, vectors: Mapping[str, npt.NDArray[np.floating]]) -> None:
-        self._lane.call("load", self._number, index, dict(vectors))
+        self._ask("load", index, dict(vectors))
 
     def close(self) -> None:
         """Free what it takes over there."""
         self._lane.call("close", self._number)
 
+    def _ask(self, method: str, *arguments: Any) -> Any:
+        return self._lane.call("ask", self._number, method, arguments)
+
 
 @contextmanager
-def lanes_beside(count: int, rows: Rows[Array]) -> Iterator[list[Lane]]:
+def lanes_with(count: int, rows: Rows[Array]) -> Iterator[list[Lane]]:
     """So many lanes for the block, which see the rows: one copy of these in memory, whatever their number."""
     with _guard:
         living = [lane for lane in _idle if lane.lives()]
@@ -226,14 +227,9 @@ class _Programs:
     def set_steps(self, number: int, steps: int) -> None:
         self._programs[number].steps = steps
 
-    def run_epoch(self, number: int, orders: Mapping[int, npt.NDArray[np.int64]]) -> dict[str, list[float]]:
-        return self._programs[number].run_epoch(orders)
-
-    def export(self, number: int, index: int, state: bool) -> dict[str, npt.NDArray[np.floating]]:
-        return self._programs[number].export(index, state)
-
-    def load(self, number: int, index: int, vectors: Mapping[str, npt.NDArray[np.floating]]) -> None:
-        self._programs[number].load(index, vectors)
+    def ask(self, number: int, method: str, arguments: tuple[Any, ...]) -> Any:
+        """What a method of a program returns."""
+        return getattr(self._programs[number], method)(*arguments)
 
     def close(self, number: int) -> None:
         del self._programs[number]

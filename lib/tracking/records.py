@@ -71,18 +71,21 @@ _Epoch = Mapping[str, float | None]
 _BATCH = 1000  # MLflow's limit of params, metrics and tags together in one call
 
 
-def log_record(tracking: Tracking, record: Record[Any], links: Mapping[str, str]) -> Run:
+def log_record(
+    tracking: Tracking, record: Record[Any], links: Mapping[str, str], shown: Presentation | None = None
+) -> Run:
     """Log `record` under the experiment `probeflow/<study>` and return its finished parent run.
 
     `links`: tags that lead back to the flow run, e.g. "prefect.flow_run_id".
+    `shown`: what the record presents (see `lib.report.changes.presented`), for who has it already.
     """
-    shown = record.present()
+    shown = presented(record, last_step(record)) if shown is None else shown
     experiment = tracking.experiment(experiment_name(record.name), experiment_note(record, shown))
     found = tracking.find(experiment, shown.parent.key)
     if found is not None and found.info.status == "FINISHED":
         return found
     with turn(tracking.client, experiment, shown.parent.key):
-        return _log_alone(tracking, experiment, record, presented(record, last_step(record)), links)
+        return _log_alone(tracking, experiment, record, shown, links)
 
 
 def _log_alone(

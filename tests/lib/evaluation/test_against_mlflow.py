@@ -1,4 +1,4 @@
-"""Our measures beside those of MLflow's own evaluator, which loads a logged model and asks it itself."""
+"""Our measures against those of MLflow's own evaluator, which loads a logged model and asks it itself."""
 
 from __future__ import annotations
 
@@ -55,6 +55,13 @@ def ours(labels: np.ndarray, probabilities: np.ndarray, weights: np.ndarray | No
     return {name: values[0] for name, values in weighted_measures(labels, probabilities, every).items()}
 
 
+def require_equal(found, theirs, names):
+    """`names`: our name of each measure that is compared, and theirs."""
+    assert {name: found[name] for name in names} == pytest.approx(
+        {name: theirs[each] for name, each in names.items()}, abs=1e-9
+    )
+
+
 @pytest.fixture(params=[None, 1], ids=["plain", "weighted"])
 def weights(request):
     return None if request.param is None else np.random.default_rng(request.param).uniform(0.5, 2, 300)
@@ -71,9 +78,7 @@ def test_of_two_classes_the_two_agree(experiment, weights):
         "roc_auc": "roc_auc",
         "average_precision": "precision_recall_auc",
     }
-    assert {name: found[name] for name in names} == pytest.approx(
-        {name: theirs[each] for name, each in names.items()}, abs=1e-9
-    )
+    require_equal(found, theirs, names)
 
 
 def test_of_ten_classes_the_two_agree_over_all_and_on_each_class_against_the_rest(experiment, weights):
@@ -85,9 +90,7 @@ def test_of_ten_classes_the_two_agree_over_all_and_on_each_class_against_the_res
         "f1_macro": "f1_score",
         "loss": "log_loss",
     }
-    assert {name: found[name] for name in names} == pytest.approx(
-        {name: theirs[each] for name, each in names.items()}, abs=1e-9
-    )
+    require_equal(found, theirs, names)
     table = evaluated.artifacts["per_class_metrics"].content.set_index("positive_class")
     for label, row in table.iterrows():
         score = probabilities[:, label]

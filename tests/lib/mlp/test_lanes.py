@@ -1,4 +1,4 @@
-"""Programs in processes beside this one: the same bits, and processes that end with the one that began them."""
+"""Programs in processes of their own: the same bits, and processes that end with the one that began them."""
 
 import doctest
 import os
@@ -17,7 +17,7 @@ from lib.machine import one_blas_thread
 from lib.mlp import engine, lanes
 from lib.mlp.fused import train_many
 from lib.mlp.initialisation import row_orders, streams
-from lib.mlp.lanes import Lane, LaneProgram, lanes_beside
+from lib.mlp.lanes import Lane, LaneProgram, lanes_with
 from lib.mlp.layout import Layout
 from lib.mlp.numpy_program import NumpyProgram
 from lib.mlp.stacked import Rows
@@ -37,7 +37,7 @@ def rows():
 
 @pytest.fixture
 def lane(rows):
-    with lanes_beside(1, rows) as (found,):
+    with lanes_with(1, rows) as (found,):
         yield found
 
 
@@ -70,7 +70,7 @@ def _rows_in(lane):
 
 
 def test_all_lanes_see_one_copy_of_the_rows(rows):
-    with lanes_beside(2, rows) as several:
+    with lanes_with(2, rows) as several:
         ((_, rights),) = {file for each in several for file in _rows_in(each)}
         assert rights == "r--s"
     assert not any(map(_rows_in, several)), "an idle lane keeps none"
@@ -85,14 +85,14 @@ def test_rows_are_shared_and_cannot_be_written(rows, lane):
 
 
 def test_lanes_live_on_from_call_to_call_and_a_dead_one_is_replaced(rows):
-    with lanes_beside(2, rows) as first:
+    with lanes_with(2, rows) as first:
         assert [LaneProgram(each, Layout([Trial(epochs=1)], 17, 3)).steps for each in first] == [0, 0]
         processes = {each._process.pid for each in first}
-    with lanes_beside(2, rows) as again:
+    with lanes_with(2, rows) as again:
         assert {each._process.pid for each in again} == processes
     os.kill(again[0]._process.pid, signal.SIGKILL)
     again[0]._process.wait(10)
-    with lanes_beside(2, rows) as later:
+    with lanes_with(2, rows) as later:
         assert all(each.lives() for each in later)
         assert again[0] not in later
 
@@ -105,7 +105,7 @@ def test_what_a_program_raises_there_is_raised_here(lane):
 
 def test_a_killed_lane_is_an_error_that_says_how_it_ended_and_what_to_do(rows):
     def killed():
-        with lanes_beside(1, rows) as (lane,):
+        with lanes_with(1, rows) as (lane,):
             os.kill(lane._process.pid, signal.SIGKILL)
             LaneProgram(lane, Layout([Trial(epochs=1)], 17, 3))
 
@@ -121,7 +121,7 @@ def test_what_fails_there_while_it_takes_the_rows_is_raised_here(lane):
 
 def test_a_call_that_was_interrupted_ends_its_lanes_however_long_their_epoch(rows):
     def interrupted(seen):
-        with ThreadPoolExecutor(1) as pool, lanes_beside(1, rows) as (lane,):
+        with ThreadPoolExecutor(1) as pool, lanes_with(1, rows) as (lane,):
             program = LaneProgram(lane, Layout([Trial(epochs=1)], 17, 3))
             os.kill(lane._process.pid, signal.SIGSTOP)
             seen += [lane, pool.submit(program.run_epoch, {0: np.arange(len(rows.X))}), time.monotonic()]
@@ -144,7 +144,7 @@ def test_ctrl_c_of_a_terminal_does_not_reach_a_lane():
 
 
 def test_a_forked_child_leaves_the_lanes_to_its_parent(rows):
-    with lanes_beside(1, rows):
+    with lanes_with(1, rows):
         pass
     child = os.fork()
     if child == 0:
@@ -171,9 +171,9 @@ def test_lanes_start_where_standard_streams_are_closed(closed):
 def test_lanes_end_with_the_process_that_began_them(how):
     code = (
         "import numpy as np, time\n"
-        "from lib.mlp.lanes import lanes_beside\nfrom lib.mlp.stacked import Rows\n"
+        "from lib.mlp.lanes import lanes_with\nfrom lib.mlp.stacked import Rows\n"
         "rows = Rows(np.zeros((9, 2), np.float32), np.zeros(9, np.int64), np.zeros((0, 2), np.float32), np.zeros(0, np.int64))\n"
-        "with lanes_beside(2, rows) as lanes:\n"
+        "with lanes_with(2, rows) as lanes:\n"
         "    print(*(each._process.pid for each in lanes), flush=True)\n    time.sleep(600)\n"
     )
     with subprocess.Popen([sys.executable, "-c", code], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True) as parent:

@@ -1,4 +1,4 @@
-"""What the machine did while a node computed: sampled by MLflow's monitors, kept beside the record, shown in the node's run."""
+"""What the machine did while a node computed: sampled by MLflow's monitors, kept in the record's folder, shown in its run."""
 
 from __future__ import annotations
 
