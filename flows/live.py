@@ -40,11 +40,18 @@ class State(StrEnum):
     RUNNING = "running"
     DONE = "done"
     FAILED = "failed"
+    STOPPED = "stopped"
 
 
-_SIGNS = {State.WAITING: "·", State.RUNNING: "●", State.DONE: "✓", State.FAILED: "✗"}
-_STYLES = {State.WAITING: "dim", State.RUNNING: "bold", State.DONE: "", State.FAILED: "bold red"}
-_FIRST_SHOWN = (State.FAILED, State.RUNNING, State.WAITING, State.DONE)
+_SIGNS = {State.WAITING: "·", State.RUNNING: "●", State.DONE: "✓", State.FAILED: "✗", State.STOPPED: "■"}
+_STYLES = {
+    State.WAITING: "dim",
+    State.RUNNING: "bold",
+    State.DONE: "",
+    State.FAILED: "bold red",
+    State.STOPPED: "yellow",
+}
+_FIRST_SHOWN = (State.FAILED, State.STOPPED, State.RUNNING, State.WAITING, State.DONE)
 
 
 @dataclass
@@ -139,10 +146,10 @@ class LiveTable:
             own = self._steps.setdefault(step, _Step(step, kind))
             own.kind, own.state, own.began, own.ended = kind, State.RUNNING, time.monotonic(), None
 
-    def ended(self, step: str, outcome: str | None) -> None:
+    def ended(self, step: str, outcome: str | None, stopped: bool = False) -> None:
         with self._lock:
             own = self._steps[step]
-            own.state = State.FAILED if outcome is None else State.DONE
+            own.state = State.STOPPED if stopped else State.FAILED if outcome is None else State.DONE
             own.ended, own.outcome = time.monotonic(), outcome or ""
 
     @contextmanager

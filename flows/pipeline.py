@@ -23,13 +23,16 @@ from lib.studies.record import note_node_time
 from lib.studies.study import Group
 from lib.text import listed
 from tasks.ends import ENDS, refuse_endless_restarts
-from tasks.node import CHUNK_FLOW, check, run_here, run_on_pool, summarise_run
+from tasks.node import CHUNK_FLOW, check, compute_here, record_here, run_on_pool, summarise_run
 from tasks.pool import await_predecessors, given_up
 from tasks.progress import NodesDone
 from tasks.tracking import promote, require_store, show_study
 
 Ended = Callable[[str, str], None]
 """Called with a node's name and its record's folder."""
+
+Shown = Callable[[str, PrefectFuture[dict[str, Any]]], None]
+"""Called with a node's name and what shows its record."""
 
 
 def _as_json(value: Any) -> Any:
@@ -104,15 +107,7 @@ def pipeline(
         done.add(name)
 
     if workers.pool is None:
-        showing: tuple[str, PrefectFuture[dict[str, Any]]] | None = None
-        for name in names:
-            began[name] = time.time()
-            folder = run_here(settings, name)
-            if showing is not None:
-                shown(*showing)
-            showing = name, show_study.submit(folder)  # beside what the next node computes
-        if showing is not None:
-            shown(*showing)
+        _one_by_one(settings, graph, names, began, shown)
     else:
         await_predecessors(CHUNK_FLOW, workers.pool)
         _side_by_side(
@@ -153,6 +148,32 @@ def _came_of(computed: Sequence[str], nodes: int, changed: str) -> str:
     return f"computed {listed(computed)} ({len(computed)} of {nodes} nodes)" + (
         f"; changed {changed}" if changed else ""
     )
+
+
+def _one_by_one(profile: Profile, graph: Graph, names: Sequence[str], began: dict[str, float], shown: Shown) -> None:
+    """Compute nodes here in their order; what one came to is drawn, sealed and logged beside what the next computes.
+
+    Raises the error of the first node that failed.
+    """
+    recorded: dict[str, PrefectFuture[str]] = {}
+    last: tuple[str, PrefectFuture[dict[str, Any]]] | None = None
+
+    def end_last() -> None:
+        if last is not None:
+            recorded[last[0]].result()  # whose own error says more than that of what waited for it
+            shown(*last)
+
+    for name in names:
+        for need in graph[name].needs:
+            if need.node in recorded:
+                recorded[need.node].result()
+        began[name] = time.time()
+        made = compute_here(profile, name)
+        end_last()
+        recorded[name] = record_here.submit(profile, name, made)
+        folder: Any = recorded[name]  # which Prefect waits for
+        last = name, show_study.submit(folder)
+    end_last()
 
 
 def _side_by_side(

@@ -44,7 +44,10 @@ def run_and_report(profile: Profile, only: Sequence[str] | None, where: Places, 
 
         check_settings(profile, wanted, where)
         _require_tracking(where)
-        ready(lambda: import_module("torch"))  # which all that computes needs
+        # All that computes needs it; where each node has a record, most likely nothing will.
+        recorded = {node.name for node in profile.graph.recorded}.intersection(wanted)
+        computes = any(not (where.studies / name).exists() for name in recorded)
+        ready(lambda: import_module("torch") if computes else None)
         whole = profile.model_dump(mode="json")
         result = pipeline(whole, only=list(only) if only else None, workers=workers)
     from flows.console import WIDTH, console_on, show

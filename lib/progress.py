@@ -22,8 +22,8 @@ class Display(Protocol):
     def began(self, step: str, kind: str) -> None:
         """A step of a run begins: a node and its kind, or what a run does beside nodes, of no kind."""
 
-    def ended(self, step: str, outcome: str | None) -> None:
-        """It ended with this outcome, in words; None: it failed, or was stopped."""
+    def ended(self, step: str, outcome: str | None, stopped: bool = False) -> None:
+        """It ended with this outcome, in words; None: it failed, or was stopped by whoever waited for it."""
 
     def bar(self, label: str, total: int | None, unit: str, step: str | None) -> AbstractContextManager[Advance]:
         """Something is counted for the length of the block, as a part of `step` if it is of one."""
@@ -55,23 +55,42 @@ def tell(line: str) -> None:
     sys.stderr.flush()
 
 
+class Step:
+    """A step of a run, which has begun: a line is logged now, and one when it ends. Its parts may run in several threads."""
+
+    def __init__(self, name: str, kind: str = "") -> None:
+        self._name, self._what, self._started = name, f"{name} ({kind})" if kind else name, time.perf_counter()
+        _logger.info("%s: begins", self._what)
+        if _display is not None:
+            _display.began(name, kind)
+
+    @contextmanager
+    def part(self) -> Iterator[None]:
+        """What the block counts is the step's; the step has failed, or was stopped, if the block raises."""
+        token = _step.set(self._name)
+        try:
+            yield
+        except BaseException as error:
+            if _display is not None:
+                _display.ended(self._name, None, stopped=isinstance(error, KeyboardInterrupt))
+            raise
+        finally:
+            _step.reset(token)
+
+    def end(self, outcome: str) -> None:
+        """It has come to this, in words."""
+        if _display is not None:
+            _display.ended(self._name, outcome)
+        _logger.info("%s: %s [%.1f s]", self._what, outcome, time.perf_counter() - self._started)
+
+
 @contextmanager
 def running(name: str, kind: str = "") -> Iterator[Callable[[str], None]]:
-    """A step of a run, which calls what it is given with what came of it; a line is logged when it begins and when it ends."""
-    display, outcome, token = _display, list[str](), _step.set(name)
-    what = f"{name} ({kind})" if kind else name
-    _logger.info("%s: begins", what)
-    if display is not None:
-        display.began(name, kind)
-    started, done = time.perf_counter(), False
-    try:
+    """A step of one part, which calls what it is given with what came of it."""
+    step, outcome = Step(name, kind), list[str]()
+    with step.part():
         yield outcome.append
-        done = True
-    finally:
-        _step.reset(token)
-        if display is not None:
-            display.ended(name, "; ".join(outcome) if done else None)
-    _logger.info("%s: %s [%.1f s]", what, "; ".join(outcome), time.perf_counter() - started)
+    step.end("; ".join(outcome))
 
 
 def bar(label: str, total: int | None, unit: str) -> AbstractContextManager[Advance]:

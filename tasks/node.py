@@ -17,11 +17,11 @@ from prefect.artifacts import create_markdown_artifact
 from lib.errors import ChangedError, DataError
 from lib.graph import check_graph, ready_node, summarise
 from lib.graph.history import history
-from lib.graph.inputs import ReadyNode
+from lib.graph.inputs import Computed, ReadyNode
 from lib.locks import gpu_to_itself
 from lib.places import Places, Workers, places
 from lib.profile import Profile, parse_profile
-from lib.progress import running
+from lib.progress import Step, running
 from lib.storage.copies import shown
 from lib.studies.presentation import escaped
 from lib.studies.record import RECORD, open_record
@@ -55,20 +55,48 @@ def check(profile: Profile, names: Sequence[str], workers: Workers) -> list[str]
     return left
 
 
+class Made:
+    """A node of this process that is computed: what `record_here` draws and seals."""
+
+    def __init__(self, step: Step, computed: Computed) -> None:
+        self.step = step
+        self.computed: Computed | None = computed
+        """None once a file was found changed, so that it is to be computed anew."""
+
+
 @task(name="node", task_run_name="{name}", **POLICY)
-def run_here(profile: Profile, name: str) -> str:
-    """Run one node in this process, or find its record; returns the record's folder."""
+def compute_here(profile: Profile, name: str) -> Made:
+    """Compute one node in this process, unless its record is there."""
+    step = Step(name, profile.graph[name].kind)
+    with step.part():
+        return Made(step, while_data_changes(lambda: _computed(profile, name)))
 
-    def step() -> Record[Any]:
-        where = places()
-        node = ready_node(profile, name, where)
-        with _sampled(node, where):
-            return node.run()
 
-    with running(name, profile.graph[name].kind) as log:
-        record = while_data_changes(step)
-        log(record.present().headline)
-    return str(record.folder)
+@task(name="record", task_run_name="record {name}", **POLICY)
+def record_here(profile: Profile, name: str, made: Made) -> str:
+    """Draw the figures of a node and seal its record; returns the record's folder."""
+
+    def record() -> Record[Any]:
+        if made.computed is None:
+            made.computed = _computed(profile, name)
+        try:
+            return made.computed.record()
+        except ChangedError:
+            made.computed = None
+            raise
+
+    with made.step.part():
+        sealed = while_data_changes(record)
+        headline = sealed.present().headline
+    made.step.end(headline)
+    return str(sealed.folder)
+
+
+def _computed(profile: Profile, name: str) -> Computed:
+    where = places()
+    node = ready_node(profile, name, where)
+    with _sampled(node, where):
+        return node.compute()
 
 
 @task(name="node", task_run_name="{name} on {workers.pool}", **POLICY)

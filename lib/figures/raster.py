@@ -9,15 +9,22 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
+from matplotlib.artist import Artist
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.font_manager import findfont, fontManager
 from matplotlib.ft2font import FaceFlags, FT2Font
 from matplotlib.text import Text
+from matplotlib.ticker import LogFormatter, NullFormatter, ScalarFormatter
 
 from lib.figures.style import STYLE
 
 _LARGEST = 4000
 """Pixels of a side, at most: a larger figure has fewer of them an inch."""
+
+
+_OF_NUMBERS = (ScalarFormatter, LogFormatter, NullFormatter)
+"""Formatters of ticks whose letters all fonts have."""
 
 
 def save_png(figure: Figure, file: Path) -> str:
@@ -48,8 +55,7 @@ def without_glyph_warnings() -> Iterator[None]:
 def give_fonts(figure: Figure) -> str:
     """Let each text of a figure use the fonts that have its letters; returns those letters that none has, each once."""
     lacking = ""
-    for text in figure.findobj(Text):
-        assert isinstance(text, Text)
+    for text in _texts(figure):
         letters = {letter for letter in text.get_text() if not letter.isascii()} - set(lacking)
         letters = {letter for letter in letters if ord(letter) not in _letters_of(findfont(text.get_fontproperties()))}
         families = []
@@ -61,6 +67,17 @@ def give_fonts(figure: Figure) -> str:
             text.set_fontfamily([*text.get_fontfamily(), *families])
         lacking += "".join(sorted(letters))
     return lacking
+
+
+def _texts(artist: Artist) -> Iterator[Text]:
+    """All texts of a figure but numbers at ticks: to ask for those makes the ticks, which takes longer than all else here."""
+    if isinstance(artist, Text):
+        yield artist
+    elif isinstance(artist, Axis) and isinstance(artist.get_major_formatter(), _OF_NUMBERS):
+        yield artist.label
+    else:
+        for child in artist.get_children():
+            yield from _texts(child)
 
 
 @cache

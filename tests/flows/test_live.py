@@ -75,16 +75,21 @@ def test_a_table_of_steps_moves_while_they_run_and_is_gone_after_them(columns, l
         assert "6 of 12 done" in last
 
 
-@pytest.mark.parametrize(("end", "status"), [("error", 1), ("SIGINT", -signal.SIGINT), ("SIGTERM", -signal.SIGTERM)])
-def test_however_it_ends_the_terminal_is_as_before(end, status):
+@pytest.mark.parametrize(
+    ("end", "status", "sign"),
+    [("error", 1, "✗"), ("SIGINT", -signal.SIGINT, "■"), ("SIGTERM", -signal.SIGTERM, "")],
+)
+def test_however_it_ends_the_terminal_is_as_before(end, status, sign):
     screen, _, ended = shown(end, 80, 24)
     assert ended == status
     assert (screen.cursor_shown, screen.coloured) == (True, False)
     after = screen.text[screen.text.index("ready") :]
-    assert after.count("step6") == (after.count("✗ step6") if end != "SIGTERM" else 0)
+    assert after.count("step6") == (after.count(f"{sign} step6") if end != "SIGTERM" else 0)
     assert after.count("progress") == (end != "SIGTERM")
     if end != "SIGTERM":  # the table stays, for it tells how far the run came
-        assert after.index("✓ step0") < after.index("✗ step6") < after.index("· step11") < after.index("Traceback")
+        assert (
+            after.index("✓ step0") < after.index(f"{sign} step6") < after.index("· step11") < after.index("Traceback")
+        )
 
 
 def test_without_unicode_it_is_ascii_of_the_same_widths():

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import signal
+import threading
 from pathlib import Path
 
 import pytest
@@ -27,8 +28,10 @@ from lib.features.sets import find_set
 from lib.files import digest_file
 from lib.graph import check_graph, leaderboard, plan_run
 from lib.places import Workers, places
+from lib.studies.exploration import Exploration
 from lib.studies.record import open_record
 from lib.studies.study import kind_named, kind_names
+from lib.studies.sweep import Sweep
 from lib.tracking.store import Tracking, connect
 from tasks import node
 from tasks.tracking import show_study
@@ -346,6 +349,45 @@ def test_a_profile_without_an_axis_a_map_or_a_test_runs_to_its_report():
     assert result["promotion"] is None
     assert Path(result["pipeline"]["report"]).exists()
     assert list(result["nodes"]) == [node.name for node in plain.graph.recorded]
+
+
+def _two_studies(tmp_path, monkeypatch):
+    """A profile of an exploration and of a sweep after it, in places of their own."""
+    monkeypatch.setenv("PROBEFLOW_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("PROBEFLOW_MLRUNS", str(tmp_path / "mlruns"))
+    names = ("activations", "classifier", "map")
+    return small_profile(features=None, studies=dict.fromkeys(names), promote=None)
+
+
+def test_figures_of_a_node_are_drawn_beside_what_the_next_computes(tmp_path, monkeypatch):
+    profile, next_computes = _two_studies(tmp_path, monkeypatch), threading.Event()
+    draw, compute = Exploration.draw, Sweep.compute
+
+    def drawing(*given):
+        assert next_computes.wait(60)
+        return draw(*given)
+
+    def computing(*given):
+        next_computes.set()
+        return compute(*given)
+
+    monkeypatch.setattr(Exploration, "draw", drawing)
+    monkeypatch.setattr(Sweep, "compute", computing)
+    result = pipeline(profile)
+    assert [record_of(outcome).figures != () for outcome in result["nodes"].values()] == [True, True]
+
+
+def test_a_fault_in_drawing_ends_the_run_with_its_own_words(tmp_path, monkeypatch):
+    profile, fault = _two_studies(tmp_path, monkeypatch), DataError("a.png is gone")
+
+    def drawing(*_):
+        raise fault
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Exploration, "draw", drawing)
+        with pytest.raises(DataError, match=r"^a\.png is gone$"):
+            pipeline(profile)
+    assert list(pipeline(profile)["nodes"]) == ["exploration", "hidden_units"]
 
 
 def test_leaking_test_images_stop_the_run(tmp_path):

@@ -29,8 +29,8 @@ class Told:
     def began(self, step, kind):
         self.events.append(("began", step, kind))
 
-    def ended(self, step, outcome):
-        self.events.append(("ended", step, outcome))
+    def ended(self, step, outcome, stopped=False):
+        self.events.append(("stopped" if stopped else "ended", step, outcome))
 
     @contextmanager
     def bar(self, label, total, unit, step):
@@ -51,6 +51,8 @@ def test_who_shows_progress_is_told_steps_their_outcomes_and_which_step_a_bar_is
             outcome("tanh")
         with pytest.raises(ValueError, match="bad"), progress.running("report"):
             raise ValueError("bad")
+        with pytest.raises(KeyboardInterrupt), progress.running("map"):
+            raise KeyboardInterrupt
     assert told.events == [
         ("began", "heads", "sweep"),
         ("train heads", 4, "heads"),
@@ -58,7 +60,35 @@ def test_who_shows_progress_is_told_steps_their_outcomes_and_which_step_a_bar_is
         ("ended", "heads", "tanh"),
         ("began", "report", ""),
         ("ended", "report", None),
+        ("began", "map", ""),
+        ("stopped", "map", None),
     ]
     with progress.running("later"), progress.bar("later", 1, "run") as advance:
         advance(1)
-    assert len(told.events) == 6
+    assert len(told.events) == 8
+
+
+def test_a_step_begins_in_one_thread_and_ends_in_another(capsys):
+    def rest(step):
+        with step.part(), progress.bar("draw heads", 2, "figure") as advance:
+            advance(2)
+        step.end("tanh")
+
+    told = Told()
+    with progress.shown_by(told):
+        step = progress.Step("heads", "sweep")
+        with step.part(), progress.bar("train heads", 4, "epoch") as advance:
+            advance(4)
+        with progress.running("map") as outcome:
+            thread = Thread(target=rest, args=[step])
+            thread.start()
+            thread.join()
+            outcome("clear")
+    assert told.events == [
+        ("began", "heads", "sweep"),
+        ("train heads", 4, "heads"),
+        ("began", "map", ""),
+        ("draw heads", 2, "heads"),
+        ("ended", "heads", "tanh"),
+        ("ended", "map", "clear"),
+    ]
