@@ -61,7 +61,7 @@ class Made:
     def __init__(self, step: Step, computed: Computed) -> None:
         self.step = step
         self.computed: Computed | None = computed
-        """None once a file was found changed, so that it is to be computed anew."""
+        """None once it is sealed, or a file was found changed, so that it is to be computed anew."""
 
 
 @task(name="node", task_run_name="{name}", **POLICY)
@@ -80,10 +80,12 @@ def record_here(profile: Profile, name: str, made: Made) -> str:
         if made.computed is None:
             made.computed = _computed(profile, name)
         try:
-            return made.computed.record()
+            sealed = made.computed.record()
         except ChangedError:
             made.computed = None
             raise
+        made.computed = None  # Prefect holds what tasks return until the flow ends, and images may hang on this
+        return sealed
 
     with made.step.part():
         sealed = while_data_changes(record)

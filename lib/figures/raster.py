@@ -44,10 +44,10 @@ def without_glyph_warnings() -> Iterator[None]:
     logger = logging.getLogger("matplotlib.font_manager")
     level = logger.level
     logger.setLevel(logging.ERROR)
+    # For good: to restore the filters would undo those that another thread has set meanwhile.
+    warnings.filterwarnings("ignore", message="(?s)Glyph .* missing from font")
     try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="(?s)Glyph .* missing from font")
-            yield
+        yield
     finally:
         logger.setLevel(level)
 
