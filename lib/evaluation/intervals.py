@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,11 @@ class Interval:
     estimate: float
     low: float
     high: float
+
+    @property
+    def turned(self) -> Self:
+        """Of a difference: the same with the two the other way round."""
+        return replace(self, estimate=0 - self.estimate, low=0 - self.high, high=0 - self.low)  # 0 - 0 has no sign
 
     @property
     def words(self) -> str:

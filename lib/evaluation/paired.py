@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +26,10 @@ class PairedPredictions(Tested):
     p_value: float
     """McNemar's exact test, two-sided (McNemar 1947, Psychometrika 12:153); of grouped rows, its generalisation
     `sign_flip_p_value` over groups."""
+
+    @property
+    def turned(self) -> Self:
+        return replace(super().turned, only_first=self.only_second, only_second=self.only_first)
 
 
 def compare_predictions(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from lib.evaluation.baselines import BASELINES
-from lib.evaluation.intervals import Interval
 from lib.mlp.labels import architecture, label
 from lib.studies.entry import Entry, ModelKind, Standing
 from lib.studies.presentation import Rows
@@ -44,7 +43,7 @@ def entries(record: Record[SweepResult]) -> tuple[Entry, ...]:
                 score=model.with_both,
                 seeds=tuple(score.measures["accuracy"] for score in model.scores),
                 standing=Standing.CHOSEN if position == result.chosen else standing,
-                difference=None if lead is None else _turned(lead.same_rows),
+                difference=None if lead is None else lead.same_rows.turned,
                 test="" if lead is None else test_words(result),
                 parameters=_parameters(result, model),
                 choosing_seconds=model.tuning.seconds,
@@ -78,8 +77,3 @@ def _parameters(result: SweepResult, model: Scored) -> int | None:
         return BASELINES[model.baseline].parameters(width, len(result.classes), of.trial if of else None)
     assert of is not None
     return (model.trials or of.trials)[0].parameters
-
-
-def _turned(lead: Interval) -> Interval:
-    """The other's score less the chosen one's."""
-    return Interval(0 - lead.estimate, 0 - lead.high, 0 - lead.low)

@@ -31,6 +31,13 @@ from lib.studies.sweep.words import (
 _ROWS = 40
 """Models that notes list."""
 
+_OF_THE_OTHER = {
+    Outcome.AHEAD: OUTCOMES[Outcome.BEHIND],
+    Outcome.BEHIND: OUTCOMES[Outcome.AHEAD],
+    Outcome.NOT_SIGNIFICANT: OUTCOMES[Outcome.NOT_SIGNIFICANT],
+}
+"""How another model compares with the chosen one."""
+
 _HELD_OUT = {
     "repeated": "held out of the training split, other ones by each seed; counts are the first seed's",
     "folds": "held out of the training split, a fold by each seed; counts are the first seed's",
@@ -129,7 +136,7 @@ def _choice(result: SweepResult) -> str:
 
 
 def _models(result: SweepResult) -> str:
-    """All models on the rows that the study judges by, and the chosen one's lead over each other."""
+    """All models on the rows that the study judges by, and what each other has less than the chosen one, or more."""
     rows = rows_words(result)
     leads = {lead.model: lead for lead in result.leads}
     paired = any(lead.over_seeds is not None for lead in result.leads)
@@ -148,7 +155,7 @@ def _models(result: SweepResult) -> str:
         f"{'first seed' if several else f'{rows} accuracy'} (95 % confidence interval over rows)",
         "log loss (nats)",
     ]
-    head += ["chosen model less this one, first seed"] if leads else []
+    head += ["less the chosen model's, first seed"] if leads else []
     head += ["the same, paired over seeds"] if paired else []
     head += ["seconds to choose + to train"]
     lines = []
@@ -165,14 +172,28 @@ def _models(result: SweepResult) -> str:
                 *([over_seeds, model.with_both.words] if several else []),
                 model.accuracy.words,
                 f"{model.measured['loss'].estimate:.4f}",
-                *(["-" if lead is None else _lead(lead)] if leads else []),
-                *(["-" if lead is None or lead.over_seeds is None else _over_seeds(lead.over_seeds)] if paired else []),
+                *(["-" if lead is None else _other(lead)] if leads else []),
+                *(
+                    ["-" if lead is None or lead.over_seeds is None else _other_over_seeds(lead.over_seeds)]
+                    if paired
+                    else []
+                ),
                 seconds_words(model),
             ]
         )
     more = [f"The best {_ROWS} of {len(result.models):,} models; all are in `models.csv`."]
     over_rows = "Wilson's" if result.groups is None else f"a bootstrap's over {result.groups:,} groups of rows"
-    note = f"Intervals over rows are {over_rows}. Leads of first seeds are tested by {test_words(result)}."
+    note = f"Intervals over rows are {over_rows}."
+    if leads:
+        note += (
+            f" Differences of first seeds are tested by {test_words(result)}. Where one is not significant, its interval "
+            "tells how large it may still be."
+        )
+    if paired:
+        note += (
+            " The two differences answer two questions, and may disagree: whether these very networks differ on other "
+            "rows, and whether the models differ with other seeds, on these rows."
+        )
     return "\n\n".join([how, table(head, lines), *(more if len(result.models) > _ROWS else []), note])
 
 
@@ -182,18 +203,19 @@ def _budget(result: SweepResult, position: int) -> Tuning:
     return tuning if position != result.chosen else tuning.model_copy(update={"tried": len(result.configurations)})
 
 
-def _lead(lead: Lead) -> str:
+def _other(lead: Lead) -> str:
+    """What the other model of a lead has less than the chosen one, or more."""
     same = lead.same_rows
     if not same.only_first and not same.only_second:
         return "no row differs"
-    return f"{same.words}, {p_words(lead.p)}: {OUTCOMES[lead.outcome]}"
+    return f"{same.turned.words}, {p_words(lead.p)}: {_OF_THE_OTHER[lead.outcome]}"
 
 
-def _over_seeds(of: Difference) -> str:
+def _other_over_seeds(lead: Difference) -> str:
     outcome = Outcome.NOT_SIGNIFICANT
-    if of.significant:
-        outcome = Outcome.AHEAD if of.estimate > 0 else Outcome.BEHIND
-    return f"{of.with_p}: {OUTCOMES[outcome]}"
+    if lead.significant:
+        outcome = Outcome.AHEAD if lead.estimate > 0 else Outcome.BEHIND
+    return f"{lead.turned.with_p}: {_OF_THE_OTHER[outcome]}"
 
 
 def _measures(result: SweepResult) -> str:

@@ -51,6 +51,19 @@ class TestPairedPredictions:
         found = compare_predictions(y, y, y)
         assert (found.estimate, found.low, found.high, found.p_value, found.significant) == (0, 0, 0, 1, False)
 
+    def test_turned_it_is_the_other_model_s(self):
+        a, b, y = (np.random.default_rng(seed).integers(0, 2, 200) for seed in range(3))
+        there, back = compare_predictions(a, b, y), compare_predictions(b, a, y)
+        assert there.estimate != 0
+        turned = there.turned
+        assert (turned.estimate, turned.only_first, turned.only_second) == (
+            back.estimate,
+            back.only_first,
+            back.only_second,
+        )
+        assert (turned.low, turned.high) == (-there.high, -there.low)
+        assert turned.turned == there
+
     def test_other_rows_are_refused(self):
         with pytest.raises(ValueError, match=r"shapes \(3,\) and \(2,\) cannot be compared"):
             compare_predictions(np.zeros(3, int), np.zeros(2, int), np.zeros(3, int))

@@ -11,12 +11,16 @@ import pytest
 from markdown_it import MarkdownIt
 
 from lib.evaluation.checks import Learned
-from lib.evaluation.intervals import paired_difference
+from lib.evaluation.intervals import Difference, paired_difference
+from lib.evaluation.paired import PairedPredictions
 from lib.studies.presentation import escaped, markdown
 from lib.studies.record import open_record
+from lib.studies.sweep import present
 from lib.studies.sweep.result import (
     Doubt,
     Judgement,
+    Lead,
+    Outcome,
     Remark,
     Rival,
     TunedOn,
@@ -131,7 +135,25 @@ def test_all_models_are_compared_with_the_chosen_one(tested, heads):
     assert chosen[-3:-1] == ["-", "-"]
     [also_on] = [row for row in rows_of(section(heads, "Test results")) if row[0] == "same settings on patches"]
     lead = next(each for each in heads.result.leads if model_name(heads.result, each.model) == also_on[0])
-    assert also_on[-2].startswith(f"{lead.over_seeds.estimate:.4f}")
+    assert also_on[-3].startswith(f"{0 - lead.same_rows.estimate:.4f}")  # with the leaderboard's sign
+    assert also_on[-2].startswith(f"{-lead.over_seeds.estimate:.4f}")
+
+
+@pytest.mark.parametrize(
+    ("outcome", "words"),
+    [
+        (Outcome.AHEAD, "-0.1000 (-0.2000 to -0.0500), p = 0.01: significantly worse"),
+        (Outcome.BEHIND, "-0.1000 (-0.2000 to -0.0500), p = 0.01: significantly better"),
+        (Outcome.NOT_SIGNIFICANT, "-0.1000 (-0.2000 to -0.0500), p = 0.01: not significantly different"),
+    ],
+)
+def test_the_other_model_of_a_lead_is_the_one_that_is_better_or_worse(outcome, words):
+    same = PairedPredictions(0.1, 0.05, 0.2, 100, 12, 2, 0.01)
+    assert present._other(Lead(model=1, same_rows=same, p=0.01, over_seeds=None, outcome=outcome)) == words
+    over = Difference(0.1, 0.05, 0.2, 5, 0.01)
+    if outcome is Outcome.AHEAD:
+        assert present._other_over_seeds(over) == words
+        assert present._other_over_seeds(over.turned).endswith("significantly better")
 
 
 def test_every_model_s_budget_settings_and_time_are_in_the_table(tested, heads):
