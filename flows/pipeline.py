@@ -28,6 +28,9 @@ from tasks.pool import await_predecessors, given_up
 from tasks.progress import NodesDone
 from tasks.tracking import promote, require_store, show_study
 
+_WAITING = 1
+"""Nodes that may wait to be drawn and logged, beside the last one, as each holds its data."""
+
 Ended = Callable[[str, str], None]
 """Called with a node's name and its record's folder."""
 
@@ -151,17 +154,17 @@ def _came_of(computed: Sequence[str], nodes: int, changed: str) -> str:
 
 
 def _one_by_one(profile: Profile, graph: Graph, names: Sequence[str], began: dict[str, float], shown: Shown) -> None:
-    """Compute nodes here in their order; what one came to is drawn, sealed and logged beside what the next computes.
+    """Compute nodes here in their order; what one came to is drawn, sealed and logged beside what the next ones compute.
 
     Raises the error of the first node that failed.
     """
     recorded: dict[str, PrefectFuture[str]] = {}
-    last: tuple[str, PrefectFuture[dict[str, Any]]] | None = None
+    showing: dict[str, PrefectFuture[dict[str, Any]]] = {}
 
-    def end_last() -> None:
-        if last is not None:
-            recorded[last[0]].result()  # whose own error says more than that of what waited for it
-            shown(*last)
+    def end_all_but(count: int) -> None:
+        for name in list(showing)[: max(len(showing) - count, 0)]:
+            recorded[name].result()  # whose own error says more than that of what waited for it
+            shown(name, showing.pop(name))
 
     for name in names:
         for need in graph[name].needs:
@@ -169,11 +172,11 @@ def _one_by_one(profile: Profile, graph: Graph, names: Sequence[str], began: dic
                 recorded[need.node].result()
         began[name] = time.time()
         made = compute_here(profile, name)
-        end_last()
+        end_all_but(_WAITING)
         recorded[name] = record_here.submit(profile, name, made)
         folder: Any = recorded[name]  # which Prefect waits for
-        last = name, show_study.submit(folder)
-    end_last()
+        showing[name] = show_study.submit(folder)
+    end_all_but(0)
 
 
 def _side_by_side(

@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from importlib import import_module
 from pathlib import Path
@@ -43,11 +44,14 @@ def run_and_report(profile: Profile, only: Sequence[str] | None, where: Places, 
         from lib.graph import check_settings
 
         check_settings(profile, wanted, where)
-        _require_tracking(where)
-        # All that computes needs it; where each node has a record, most likely nothing will.
-        recorded = {node.name for node in profile.graph.recorded}.intersection(wanted)
-        computes = any(not (where.studies / name).exists() for name in recorded)
-        ready(lambda: import_module("torch") if computes else None)
+        import_module("lib.tracking.store")  # in the main thread, whose signals it looks after
+        with ThreadPoolExecutor(1) as beside:  # a new store's database waits for the disk most of its time
+            tracking = beside.submit(_require_tracking, where)
+            # All that computes needs torch; where each node has a record, most likely nothing will.
+            recorded = {node.name for node in profile.graph.recorded}.intersection(wanted)
+            computes = any(not (where.studies / name).exists() for name in recorded)
+            ready(lambda: import_module("torch") if computes else None)
+        tracking.result()
         whole = profile.model_dump(mode="json")
         result = pipeline(whole, only=list(only) if only else None, workers=workers)
     from flows.console import WIDTH, console_on, show

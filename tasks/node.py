@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from threading import Lock
 from typing import Any, TypeVar
 
 from prefect import task
@@ -31,6 +32,9 @@ from tasks.pool import Job, run_on_worker, submit_all, workers_online
 
 CHUNK_FLOW = "chunk"
 _AGAIN = 3
+_drawing = Lock()
+"""Matplotlib's settings are the process's."""
+
 
 _logger = logging.getLogger(__name__)
 _T = TypeVar("_T")
@@ -87,7 +91,7 @@ def record_here(profile: Profile, name: str, made: Made) -> str:
         made.computed = None  # Prefect holds what tasks return until the flow ends, and images may hang on this
         return sealed
 
-    with made.step.part():
+    with _drawing, made.step.part():
         sealed = while_data_changes(record)
         headline = sealed.present().headline
     made.step.end(headline)

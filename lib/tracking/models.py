@@ -6,7 +6,6 @@ which takes images and is what is registered.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -28,7 +27,7 @@ from lib.prediction import Recipe, weights_name
 from lib.studies.study import Record
 from lib.text import listed
 from lib.tracking.card import FILE as CARD
-from lib.tracking.store import Tracking
+from lib.tracking.store import Tracking, quieten
 
 IMAGE_CLASSIFIER = "image-classifier"
 """Name of the logged model that takes images."""
@@ -131,10 +130,9 @@ def _address(file: Path) -> str:
 
 
 def _log(run_id: str, **options: Any) -> Any:
-    level = logging.getLogger("mlflow").level
     with mlflow.start_run(run_id=run_id):
         logged = mlflow.pyfunc.log_model(code_paths=[str(_LIBRARY)], **options)
-    logging.getLogger("mlflow").setLevel(level)
+    quieten()  # MLflow leaves its logger at another level
     return logged
 
 

@@ -157,7 +157,7 @@ def connect(places: Places, *, patient: bool = False) -> Tracking:
         require_writable(places.mlruns / "artifacts", "PROBEFLOW_MLRUNS")
         file = Path(uri.removeprefix("sqlite:///"))
         _require_database(file)
-    _quieten()
+    quieten()
     # MLflow makes or migrates a local store when it is opened, which two processes at once cannot.
     turn = alone(file, f"another process opens MLflow's store {file}") if local else nullcontext()
     with turn, nullcontext() if patient else _hasty(), _as_storage_errors(uri):
@@ -266,7 +266,7 @@ def _set_uri(uri: str) -> None:
         os.environ["MLFLOW_TRACKING_URI"] = before
 
 
-def _quieten() -> None:
+def quieten() -> None:
     """Keep migration messages, progress bars of artifacts and addresses of runs out of logs; warnings and errors stay."""
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # two lines a run, on a server
