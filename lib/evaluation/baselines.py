@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lib.evaluation.neighbours import nearest
-from lib.machine import one_blas_thread
+from lib.machine import one_blas_thread, subnormals_as_zero
 from lib.mlp.training import TrialData
 from lib.mlp.trial import Trial
 
@@ -248,7 +248,7 @@ def sklearn_mlp(question: Question, settings: Settings) -> tuple[npt.NDArray[np.
 
 def answer_on_one_core(baseline: Baseline, question: Question) -> Answer:
     """Train and predict with one thread of BLAS, which gives the same bits wherever it runs."""
-    with one_blas_thread():
+    with one_blas_thread(), subnormals_as_zero():
         return baseline.answer(question)
 
 

@@ -21,6 +21,7 @@ from sklearn.utils import check_random_state, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets, unique_labels
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from lib.machine import subnormals_as_zero
 from lib.mlp.activations import ACTIVATIONS
 from lib.mlp.dropout import Dropout
 from lib.mlp.initialisation import INITIALISATIONS, row_orders, streams
@@ -216,8 +217,9 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
         orders = row_orders(n, self._order_rng)
         before = self.history_[-1]["seconds"] if self.history_ else 0.0
         started = time.perf_counter()
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # divergence is found by its loss
-            for _ in range(epochs):
+        for _ in range(epochs):
+            ignored = np.errstate(over="ignore", invalid="ignore", divide="ignore")  # divergence is found by its loss
+            with ignored, subnormals_as_zero():
                 order = next(orders)
                 loss, right = 0.0, 0
                 starts = range(0, n, batch)
@@ -246,9 +248,9 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
                 # The last steps of an epoch may have broken the weights after its last finite loss.
                 if not (np.isfinite(loss) and np.isfinite(self.network_.parameters.sum(dtype=np.float64))):
                     self.diverged_epoch_ = len(self.history_)
-                yield record
-                if self.diverged_epoch_ is not None:
-                    return
+            yield record
+            if self.diverged_epoch_ is not None:
+                return
 
     def _start(self, X: Any, y: Any, classes: Any) -> tuple[npt.NDArray[np.floating], npt.NDArray[np.int64]]:
         """Check parameters and rows; new weights, optimiser and history."""

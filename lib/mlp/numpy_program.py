@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from lib.machine import subnormals_as_zero
 from lib.mlp.activations import ACTIVATIONS
 from lib.mlp.dropout import Masks, units_of
 from lib.mlp.layout import Band, Index, Layout
@@ -183,7 +184,8 @@ class NumpyProgram:
         losses = np.empty((len(starts), len(self.layout.trials)))
         rights = np.empty(losses.shape, np.int64)
         factors = epoch_factors(self.layout.trials, self._steps, len(starts)) if self._scheduled else None
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # divergence is found by its loss
+        ignored = np.errstate(over="ignore", invalid="ignore", divide="ignore")  # divergence is found by its loss
+        with ignored, subnormals_as_zero():
             for step, start in enumerate(starts):
                 part = slice(start, start + self._batch)
                 space = self._space(len(rows.X[part]), training=True)

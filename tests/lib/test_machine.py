@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
+import platform
+import sys
+import threading
 
+import numpy as np
 import pytest
 
 from lib import machine
@@ -26,3 +30,38 @@ def test_a_container_s_share_of_the_cores_is_all_that_is_used(limit, cores, tmp_
     if limit is not None:
         (tmp_path / "cpu.max").write_text(f"{limit}\n")
     assert machine.cores() == cores
+
+
+KNOWN_HERE = sys.platform == "linux" and platform.machine() in ("x86_64", "aarch64")
+SUBNORMAL = np.full(1000, 1e-42, np.float32)
+
+
+@pytest.mark.skipif(not KNOWN_HERE, reason="where the processor's flags are is known for Linux on x86-64 and ARM alone")
+def test_subnormals_are_zero_within_the_block_and_in_its_thread_alone():
+    elsewhere, started, ended = [], threading.Event(), threading.Event()
+
+    def other():
+        started.set()
+        ended.wait()
+        elsewhere.append((SUBNORMAL * np.float32(1)).max())
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    started.wait()
+    with machine.subnormals_as_zero():
+        assert (SUBNORMAL * np.float32(1)).max() == 0  # as what comes in
+        assert (np.full(1000, 1e-38, np.float32) * np.float32(0.1)).max() == 0  # as what comes out
+        assert np.float32(1.5e-38) * np.float32(1) > 0
+        ended.set()
+        thread.join()
+        with pytest.raises(ZeroDivisionError), machine.subnormals_as_zero():
+            raise ZeroDivisionError
+        assert (SUBNORMAL * np.float32(1)).max() == 0
+    assert (SUBNORMAL * np.float32(1)).max() == SUBNORMAL[0]
+    assert elsewhere == [SUBNORMAL[0]]
+
+
+def test_where_the_flags_are_not_known_nothing_is_set(monkeypatch):
+    monkeypatch.setattr(machine, "_flags_of_environment", lambda: None)
+    with machine.subnormals_as_zero():
+        assert (SUBNORMAL * np.float32(1)).max() == SUBNORMAL[0]
