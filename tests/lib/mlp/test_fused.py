@@ -294,6 +294,24 @@ def test_halving_keeps_the_best_and_leaves_them_undisturbed(data):
             assert left["validation_loss"] == pytest.approx(right["validation_loss"], rel=STEP_TOLERANCE)
 
 
+@pytest.mark.parametrize("backend", ["numpy", "torch"])
+def test_weights_that_a_penalty_shrinks_for_ever_do_not_become_subnormal(data, backend):
+    """Which would make each step many times as long."""
+    rows = data.X_train.astype(np.float32)
+    rows[:, 0] = 0  # whose weights have a penalty and no other gradient: each step halves them
+    blank = TrialData(rows, data.y_train, rows[:50], data.y_train[:50], 4)
+    trial = Trial(hidden=(5,), learning_rate=0.1, l2=40, batch_size=8, epochs=5)
+    halved = -(-len(rows) // trial.batch_size) * trial.epochs
+    tiny = np.finfo(np.float32).tiny
+    assert tiny * 2.0**-20 < 2.0**-halved < tiny
+    (together,) = train_many([trial], blank, backend=backend)
+    for result in (together, train(trial, blank)):
+        weights = result.network.network_.weights[0]
+        of_blank = np.abs(weights[0])
+        assert ((of_blank == 0) | (of_blank >= tiny)).all()
+        assert of_blank.max() < 1e-36 < np.abs(weights).max()
+
+
 def test_a_small_penalty_is_not_lost_at_single_precision():
     """1 - rate * l2 / n rounds to 1 here; over many steps the penalty must show nevertheless."""
     rng = np.random.default_rng(0)
