@@ -59,7 +59,9 @@ class Step:
     """A step of a run, which has begun: a line is logged now, and one when it ends. Its parts may run in several threads."""
 
     def __init__(self, name: str, kind: str = "") -> None:
-        self._name, self._what, self._started = name, f"{name} ({kind})" if kind else name, time.perf_counter()
+        self._name, self._what = name, f"{name} ({kind})" if kind else name
+        self.seconds = 0.0
+        """What its parts took, without the time between them."""
         _logger.info("%s: begins", self._what)
         if _display is not None:
             _display.began(name, kind)
@@ -67,21 +69,24 @@ class Step:
     @contextmanager
     def part(self) -> Iterator[None]:
         """What the block counts is the step's; the step has failed, or was stopped, if the block raises."""
-        token = _step.set(self._name)
+        token, started = _step.set(self._name), time.perf_counter()
         try:
             yield
         except BaseException as error:
+            stopped = not isinstance(error, Exception)  # Ctrl-C, or Prefect's own of a SIGTERM
             if _display is not None:
-                _display.ended(self._name, None, stopped=isinstance(error, KeyboardInterrupt))
+                _display.ended(self._name, None, stopped=stopped)
+            _logger.info("%s: %s", self._what, "stopped" if stopped else "failed")
             raise
         finally:
             _step.reset(token)
+            self.seconds += time.perf_counter() - started
 
     def end(self, outcome: str) -> None:
         """It has come to this, in words."""
         if _display is not None:
             _display.ended(self._name, outcome)
-        _logger.info("%s: %s [%.1f s]", self._what, outcome, time.perf_counter() - self._started)
+        _logger.info("%s: %s [%.1f s]", self._what, outcome, self.seconds)
 
 
 @contextmanager

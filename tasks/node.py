@@ -9,7 +9,6 @@ import logging
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from threading import Lock
 from typing import Any, TypeVar
 
 from prefect import task
@@ -31,10 +30,8 @@ from tasks.policy import POLICY
 from tasks.pool import Job, run_on_worker, submit_all, workers_online
 
 CHUNK_FLOW = "chunk"
-_AGAIN = 3
-_drawing = Lock()
-"""Matplotlib's settings are the process's."""
-
+AGAIN = 3
+"""How often data is verified anew that changes while it is read."""
 
 _logger = logging.getLogger(__name__)
 _T = TypeVar("_T")
@@ -65,7 +62,7 @@ class Made:
     def __init__(self, step: Step, computed: Computed) -> None:
         self.step = step
         self.computed: Computed | None = computed
-        """None once it is sealed, or a file was found changed, so that it is to be computed anew."""
+        """None once it is sealed: Prefect holds what tasks return until the flow ends, and images may hang on this."""
 
 
 @task(name="node", task_run_name="{name}", **POLICY)
@@ -78,24 +75,17 @@ def compute_here(profile: Profile, name: str) -> Made:
 
 @task(name="record", task_run_name="record {name}", **POLICY)
 def record_here(profile: Profile, name: str, made: Made) -> str:
-    """Draw the figures of a node and seal its record; returns the record's folder."""
+    """Draw the figures of a node and seal its record; returns the record's folder. Not for two nodes at once, as
+    matplotlib's settings are the process's.
 
-    def record() -> Record[Any]:
-        if made.computed is None:
-            made.computed = _computed(profile, name)
-        try:
-            sealed = made.computed.record()
-        except ChangedError:
-            made.computed = None
-            raise
-        made.computed = None  # Prefect holds what tasks return until the flow ends, and images may hang on this
-        return sealed
-
-    with _drawing, made.step.part():
-        sealed = while_data_changes(record)
-        headline = sealed.present().headline
+    Raises ChangedError when a file that is drawn is not what it was when it was verified: the node is to be computed anew.
+    """
+    with made.step.part():
+        record = (made.computed or _computed(profile, name)).record()
+        made.computed = None
+        headline = record.present().headline
     made.step.end(headline)
-    return str(sealed.folder)
+    return str(record.folder)
 
 
 def _computed(profile: Profile, name: str) -> Computed:
@@ -233,7 +223,7 @@ def summarise_run(profile: Profile, folders: dict[str, str]) -> str:
 
 def while_data_changes(step: Callable[[], _T]) -> _T:
     """Do `step`, and again up to three times when a file changed since it was verified; then raise ChangedError."""
-    for _ in range(_AGAIN):
+    for _ in range(AGAIN):
         try:
             return step()
         except ChangedError as error:

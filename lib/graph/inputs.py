@@ -54,9 +54,10 @@ class ReadyNode:
         for dataset in {each.dataset.digest: each.dataset for each in self.inputs.values()}.values():
             require_no_leakage(dataset)
         kind = kind_of(self.settings)
-        folder = StudyFolder(self.where.studies, self.folder.identity)  # timed from now on
+        folder = StudyFolder(self.where.studies, self.folder.identity)
         study = replace(self.study, folder=folder)
-        result = kind.compute(study)
+        with folder.timed():
+            result = kind.compute(study)
         return Computed(lambda: folder.seal(result, note_of(study.dataset), kind.draw(result, study)))
 
     def run(self) -> Record[Any]:

@@ -12,7 +12,8 @@ import io
 import json
 import logging
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -161,7 +162,7 @@ class StudyFolder:
         self.identity = identity
         self.key = study_key(identity)
         self.path = root / identity.name / self.key[:FOLDER_LETTERS]
-        self._begun = None if self.path.exists() else time.perf_counter()  # who goes on with a study cannot time it
+        self._taken = None if self.path.exists() else 0.0  # who goes on with a study cannot time it
 
     @property
     def trials(self) -> Path:
@@ -170,6 +171,14 @@ class StudyFolder:
         Its own alone: a trial trained beside others has other last bits than one that another study trained.
         """
         return self.path / "trials"
+
+    @contextmanager
+    def timed(self) -> Iterator[None]:
+        """What the block takes is of the study, as what it takes to seal it is."""
+        started = time.perf_counter()
+        yield
+        if self._taken is not None:
+            self._taken += time.perf_counter() - started
 
     def finished(self) -> Record[Any] | None:
         """The record, when this study has already been done.
@@ -183,7 +192,7 @@ class StudyFolder:
 
         A figure is kept as `figures/<name>.svg`, or `.png` where that would be too large; a table as `tables/<name>.csv`.
         """
-        identity = self.identity
+        identity, started = self.identity, time.perf_counter()
         figures: list[Artifact] = []
         tables: list[Artifact] = []
         for item in drawn:
@@ -206,7 +215,7 @@ class StudyFolder:
             "tables": [asdict(each) for each in tables],
             "made": made_now(),
         }
-        seconds = None if self._begun is None else time.perf_counter() - self._begun
+        seconds = None if self._taken is None else self._taken + time.perf_counter() - started
         write_origin(self.path, Origin(FORMAT, identity, seconds))
         write_json(self.path / RECORD, sealed(content))
         return read_record(self.path / RECORD)

@@ -17,6 +17,7 @@ from pathlib import Path
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
 import mlflow
+from alembic.util import CommandError
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
@@ -188,7 +189,7 @@ def _as_storage_errors(uri: str) -> Iterator[None]:
         yield
     except ImportError as error:
         raise StorageError(f"MLflow at {shown} needs the package {error.name}: pip install 'probeflow[team]'") from None
-    except (MlflowException, SQLAlchemyError) as error:
+    except (MlflowException, SQLAlchemyError, CommandError) as error:  # the last of a store that a newer MLflow made
         if isinstance(error, MlflowException) and error.get_http_status_code() in (401, 403):
             raise StorageError(
                 f"MLflow at {shown} refuses this user: set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD to ones "

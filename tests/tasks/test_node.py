@@ -102,24 +102,6 @@ def here(profile, name):
     return tasks.record_here.fn(profile, name, tasks.compute_here.fn(profile, name))
 
 
-def test_data_that_changes_while_it_is_drawn_is_verified_and_computed_anew(small, where, monkeypatch):
-    begun, draw = [], Exploration.draw
-
-    def drawing(self, result, study):
-        begun.append(study.folder)
-        if len(begun) == 1:
-            raise ChangedError("a.png is another file by now")
-        return draw(self, result, study)
-
-    monkeypatch.setattr(Exploration, "draw", drawing)
-    made = tasks.compute_here.fn(small, "exploration")
-    first = made.computed
-    folder = tasks.record_here.fn(small, "exploration", made)
-    assert made.computed is not first
-    assert len(begun) == len({id(each) for each in begun}) == 2
-    assert tasks.record_here.fn(small, "exploration", made) == folder  # tried again after a fault that passes
-
-
 def test_a_fault_in_drawing_is_raised_and_a_second_try_computes_nothing_again(small, where, monkeypatch):
     draw, faults = Exploration.draw, [OSError("no space left on device")]
     monkeypatch.setattr(Exploration, "draw", lambda *given: _raise(faults.pop()) if faults else draw(*given))
