@@ -16,6 +16,7 @@ from lib.studies.exploration import Exploration
 from lib.studies.record import open_record
 from tasks import node as tasks
 from tests.image_files import write_images
+from tests.nodes import node_here
 from tests.small_profile import SMALL
 
 
@@ -97,11 +98,6 @@ def _raise(error):
     raise error
 
 
-def here(profile, name):
-    """The folder of a node's record, as a run without workers makes it."""
-    return tasks.record_here.fn(profile, name, tasks.compute_here.fn(profile, name))
-
-
 def test_a_fault_in_drawing_is_raised_and_a_second_try_computes_nothing_again(small, where, monkeypatch):
     draw, faults = Exploration.draw, [OSError("no space left on device")]
     monkeypatch.setattr(Exploration, "draw", lambda *given: _raise(faults.pop()) if faults else draw(*given))
@@ -129,7 +125,7 @@ def test_an_image_that_is_overwritten_while_it_is_extracted_is_extracted_as_it_i
         return node
 
     monkeypatch.setattr(tasks, "ready_node", overwritten)
-    folder = here(profile, "fc8")
+    folder = node_here(profile, "fc8")
     assert len(set(keys)) == len(keys) == 2
     monkeypatch.setenv("PROBEFLOW_DATA", str(tmp_path / "inline"))
     assert folder.endswith(ready_node(profile, "fc8", places()).run().key[:16])
@@ -137,7 +133,7 @@ def test_an_image_that_is_overwritten_while_it_is_extracted_is_extracted_as_it_i
 
 def test_a_node_logs_a_line_when_it_begins_and_one_when_it_ends(small, where, caplog):
     caplog.set_level("INFO", logger="lib.progress")
-    here(small, "exploration")
+    node_here(small, "exploration")
     begun, done = [record.getMessage() for record in caplog.records if record.name == "lib.progress"]
     assert begun == "exploration (exploration): begins"
     assert done.startswith("exploration (exploration): ")

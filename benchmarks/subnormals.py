@@ -1,0 +1,81 @@
+"""What subnormal numbers cost: a network that an L2 penalty shrinks to nothing, with and without them.
+
+One trial of the reference study's part F (512-256 units, Adam, batch 32) on drawn rows of 1,000 features, with a penalty under
+which most weights go below the smallest normal number. It is trained by the estimator on one core, in turns: as it is, with
+numbers below that taken for zero (`lib.machine.subnormals_as_zero`), and without. Beside it scikit-learn's network with
+the same settings, as scikit-learn trains it by itself.
+
+    python -m benchmarks.subnormals
+
+The last line is one JSON object of medians: seconds without over seconds with, of the last epoch and of all, and
+scikit-learn's seconds over ours. Larger is better.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from contextlib import ExitStack
+from unittest.mock import patch
+
+import numpy as np
+
+from lib import machine
+from lib.evaluation.baselines import Question, sklearn_mlp
+from lib.mlp.training import TrialData, train
+from lib.mlp.trial import Trial
+
+
+def drawn(rows: int, features: int) -> TrialData:
+    """Two classes that differ in their mean by a twentieth of the spread."""
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 2, rows)
+    X = (rng.normal(size=(rows, features)) + y[:, None] / 20).astype(np.float32)
+    return TrialData(X, y, X[:0], y[:0], 2)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=int, default=4000)
+    parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--turns", type=int, default=3)
+    options = parser.parse_args()
+    data = drawn(options.rows, 1000)
+    trial = Trial(
+        hidden=(512, 256), optimizer="adam", learning_rate=0.001, l2=20.0, batch_size=32, epochs=options.epochs
+    )
+    epochs: dict[str, list[float]] = {"with": [], "without": []}
+    last: dict[str, list[float]] = {"with": [], "without": []}
+    peer: list[float] = []
+    for turn in range(options.turns):
+        for name in ("with", "without"):
+            with ExitStack() as stack:
+                stack.enter_context(machine.one_blas_thread())
+                if name == "without":
+                    stack.enter_context(patch.object(machine, "_flags_of_environment", lambda: None))
+                seconds = [0.0, *(each["seconds"] or 0.0 for each in train(trial, data).history)]
+            epochs[name].append(seconds[-1])
+            last[name].append(seconds[-1] - seconds[-2])
+        started = time.perf_counter()
+        with machine.one_blas_thread():
+            sklearn_mlp(Question(data, data.X_train[:1], trial, trial.seed), {})
+        peer.append(time.perf_counter() - started)
+        print(
+            f"turn {turn + 1}: {epochs['with'][-1]:.1f} s with, {epochs['without'][-1]:.1f} s without, of which the last "
+            f"epochs {last['with'][-1]:.2f} s and {last['without'][-1]:.2f} s; scikit-learn {peer[-1]:.1f} s",
+            flush=True,
+        )
+    middle = {name: statistics.median(values) for name, values in epochs.items()}
+    end = {name: statistics.median(values) for name, values in last.items()}
+    figures = {
+        "last_epoch": end["without"] / end["with"],
+        "all_epochs": middle["without"] / middle["with"],
+        "vs_sklearn": statistics.median(peer) / middle["with"],
+    }
+    print(json.dumps({name: round(value, 2) for name, value in figures.items()}))
+
+
+if __name__ == "__main__":
+    main()
