@@ -5,10 +5,8 @@
 
 from __future__ import annotations
 
-import logging
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, cast
 
@@ -18,25 +16,20 @@ from prefect.runtime import flow_run
 from prefect.states import Completed
 from pydantic import BaseModel, BeforeValidator, WithJsonSchema
 
-from lib.errors import ChangedError, ConfigError
+from lib.errors import ConfigError
 from lib.places import Workers, workers_here
 from lib.profile import Graph, Profile, load_profile, parse_profile, profile_names
 from lib.studies.record import note_node_time
 from lib.studies.study import Group
 from lib.text import listed
 from tasks.ends import ENDS, refuse_endless_restarts
-from tasks.node import AGAIN, CHUNK_FLOW, Made, check, compute_here, record_here, run_on_pool, summarise_run
+from tasks.node import CHUNK_FLOW, check, run_here, run_on_pool, summarise_run
 from tasks.pool import await_predecessors, given_up
 from tasks.progress import NodesDone
 from tasks.tracking import promote, require_store, show_study
 
-_logger = logging.getLogger(__name__)
-
 Ended = Callable[[str, str], None]
 """Called with a node's name and its record's folder."""
-
-Shown = Callable[[str, dict[str, Any], float], None]
-"""Called with a node's name, what showing its record came to, and the seconds that the node took."""
 
 
 def _as_json(value: Any) -> Any:
@@ -103,19 +96,28 @@ def pipeline(
     outcomes: dict[str, dict[str, Any]] = {}
     began: dict[str, float] = {}
 
-    def shown(name: str, outcome: dict[str, Any], seconds: float) -> None:
+    def shown(name: str, showing: PrefectFuture[dict[str, Any]]) -> None:
+        outcome: dict[str, Any] = showing.result()
+        seconds = showing.state.timestamp.timestamp() - began[name]
         outcomes[name] = outcome | {"seconds": seconds}
         note_node_time(Path(outcome["folder"]), seconds, began[name])
         done.add(name)
 
-    def show_now(name: str, folder: str) -> None:
-        shown(name, show_study(folder), time.time() - began[name])
-
     if workers.pool is None:
-        _one_by_one(settings, graph, names, began, shown)
+        showing: tuple[str, PrefectFuture[dict[str, Any]]] | None = None
+        for name in names:
+            began[name] = time.time()
+            folder = run_here(settings, name)
+            if showing is not None:
+                shown(*showing)
+            showing = name, show_study.submit(folder)  # beside what the next node computes
+        if showing is not None:
+            shown(*showing)
     else:
         await_predecessors(CHUNK_FLOW, workers.pool)
-        _side_by_side(settings, graph, names, workers, began, show_now)
+        _side_by_side(
+            settings, graph, names, workers, began, lambda name, folder: shown(name, show_study.submit(folder))
+        )
 
     result: dict[str, Any] = {
         "profile": settings.name,
@@ -151,89 +153,6 @@ def _came_of(computed: Sequence[str], nodes: int, changed: str) -> str:
     return f"computed {listed(computed)} ({len(computed)} of {nodes} nodes)" + (
         f"; changed {changed}" if changed else ""
     )
-
-
-def _one_by_one(profile: Profile, graph: Graph, names: Sequence[str], began: dict[str, float], shown: Shown) -> None:
-    """Compute nodes here in their order; what one came to is drawn, sealed and logged beside what the next ones compute.
-
-    After a failure nothing more is computed, and what is computed is sealed and logged.
-
-    Raises the error of the first node that failed.
-    """
-    ending = _Ending(profile, shown)
-    try:
-        for name in names:
-            ending.require_sealed(need.node for need in graph[name].needs)
-            ending.look()
-            began[name] = time.time()
-            ending.add(name, compute_here(profile, name))
-        ending.wait()
-    except Exception:
-        ending.wait()  # whose error, if there is one, is that of an earlier node
-        raise
-
-
-class _Ending:
-    """The nodes of a run that are computed, as they are drawn, sealed and logged: one is drawn at a time."""
-
-    def __init__(self, profile: Profile, shown: Shown) -> None:
-        self._profile = profile
-        self._shown = shown
-        self._made: dict[str, Made] = {}
-        self._records: dict[str, PrefectFuture[str]] = {}
-        self._shows: dict[str, PrefectFuture[dict[str, Any]]] = {}
-        self._anew = Counter[str]()
-
-    def add(self, name: str, made: Made) -> None:
-        """Draw, seal and log a node, once the one before it is sealed, or has failed."""
-        for before in list(self._records)[-1:]:
-            self._settle(before)
-        self._submit(name, made)
-
-    def require_sealed(self, names: Iterable[str]) -> None:
-        """Wait for these nodes' records. Raises the error of one that failed."""
-        for name in names:
-            if name in self._records:
-                self._settle(name)
-                self._records[name].result()
-
-    def look(self) -> None:
-        """Tell of the nodes that are done by now. Raises the error of the first that failed."""
-        for name in list(self._shows):
-            if self._records[name].state.is_final():
-                self._settle(name)
-                if self._shows[name].state.is_final() or not self._records[name].state.is_completed():
-                    self._end(name)
-
-    def wait(self) -> None:
-        """Wait for all. Raises the error of the first that failed."""
-        for name in list(self._shows):
-            self._settle(name)
-        for each in self._shows.values():
-            each.wait()
-        for name in list(self._shows):
-            self._end(name)
-
-    def _submit(self, name: str, made: Made) -> None:
-        self._made[name], self._records[name] = made, record_here.submit(self._profile, name, made)
-        folder: Any = self._records[name]  # which Prefect waits for
-        self._shows[name] = show_study.submit(folder)
-
-    def _settle(self, name: str) -> None:
-        """Wait for a node's record; compute anew, here, what changed while it was drawn."""
-        while True:
-            error: Any = self._records[name].result(raise_on_failure=False)
-            if not isinstance(error, ChangedError) or self._anew[name] == AGAIN:
-                return
-            self._anew[name] += 1
-            _logger.warning("%s; computing %s anew", error, name)
-            self._submit(name, compute_here(self._profile, name))
-
-    def _end(self, name: str) -> None:
-        self._records[name].result()  # whose own error says more than that of what waited for it
-        outcome: dict[str, Any] = self._shows[name].result()
-        del self._shows[name]
-        self._shown(name, outcome, self._made.pop(name).step.seconds + outcome["showing_seconds"])
 
 
 def _side_by_side(

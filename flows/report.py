@@ -5,12 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from importlib import import_module
 from pathlib import Path
-from threading import Thread
 from typing import TYPE_CHECKING, Any, TextIO
 
 from flows.servers import require_prefect, temporary_prefect
@@ -25,7 +23,7 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
 _LABEL_WIDTH = 15
-_LOGS = ("tasks.node", "flows.pipeline", "lib.studies.record")
+_LOGS = ("tasks.node", "lib.studies.record")
 _STEPS = "lib.progress"
 
 
@@ -45,13 +43,11 @@ def run_and_report(profile: Profile, only: Sequence[str] | None, where: Places, 
         from lib.graph import check_settings
 
         check_settings(profile, wanted, where)
-        import_module("lib.tracking.store")  # in the main thread, whose signals it looks after
-        tracking = _beside(lambda: _require_tracking(where))  # a new store waits for the disk most of its time
+        _require_tracking(where)
         # All that computes needs torch; where each node has a record, most likely nothing will.
         recorded = {node.name for node in profile.graph.recorded}.intersection(wanted)
         computes = any(not (where.studies / name).exists() for name in recorded)
         ready(lambda: import_module("torch") if computes else None)
-        tracking.result()
         whole = profile.model_dump(mode="json")
         result = pipeline(whole, only=list(only) if only else None, workers=workers)
     from flows.console import WIDTH, console_on, show
@@ -66,22 +62,6 @@ def _require_tracking(where: Places) -> None:
     from lib.tracking.store import connect
 
     connect(where)
-
-
-def _beside(call: Callable[[], None]) -> Future[None]:
-    """What a call comes to that a thread of its own makes; nothing waits for that when the run is interrupted."""
-    came: Future[None] = Future()
-
-    def run() -> None:
-        try:
-            call()
-        except BaseException as error:
-            came.set_exception(error)
-        else:
-            came.set_result(None)
-
-    Thread(target=run, daemon=True).start()
-    return came
 
 
 class _Lines(logging.StreamHandler[TextIO]):

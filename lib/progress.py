@@ -55,47 +55,26 @@ def tell(line: str) -> None:
     sys.stderr.flush()
 
 
-class Step:
-    """A step of a run, which has begun: a line is logged now, and one when it ends. Its parts may run in several threads."""
-
-    def __init__(self, name: str, kind: str = "") -> None:
-        self._name, self._what = name, f"{name} ({kind})" if kind else name
-        self.seconds = 0.0
-        """What its parts took, without the time between them."""
-        _logger.info("%s: begins", self._what)
-        if _display is not None:
-            _display.began(name, kind)
-
-    @contextmanager
-    def part(self) -> Iterator[None]:
-        """What the block counts is the step's; the step has failed, or was stopped, if the block raises."""
-        token, started = _step.set(self._name), time.perf_counter()
-        try:
-            yield
-        except BaseException as error:
-            stopped = not isinstance(error, Exception)  # Ctrl-C, or Prefect's own of a SIGTERM
-            if _display is not None:
-                _display.ended(self._name, None, stopped=stopped)
-            _logger.info("%s: %s", self._what, "stopped" if stopped else "failed")
-            raise
-        finally:
-            _step.reset(token)
-            self.seconds += time.perf_counter() - started
-
-    def end(self, outcome: str) -> None:
-        """It has come to this, in words."""
-        if _display is not None:
-            _display.ended(self._name, outcome)
-        _logger.info("%s: %s [%.1f s]", self._what, outcome, self.seconds)
-
-
 @contextmanager
 def running(name: str, kind: str = "") -> Iterator[Callable[[str], None]]:
-    """A step of one part, which calls what it is given with what came of it."""
-    step, outcome = Step(name, kind), list[str]()
-    with step.part():
+    """A step of a run, which calls what it is given with what came of it; a line is logged when it begins and when it ends."""
+    display, outcome, token = _display, list[str](), _step.set(name)
+    what = f"{name} ({kind})" if kind else name
+    _logger.info("%s: begins", what)
+    if display is not None:
+        display.began(name, kind)
+    started = time.perf_counter()
+    try:
         yield outcome.append
-    step.end("; ".join(outcome))
+    except BaseException as error:
+        if display is not None:  # Ctrl-C, or Prefect's own of a SIGTERM, is no failure
+            display.ended(name, None, stopped=not isinstance(error, Exception))
+        raise
+    finally:
+        _step.reset(token)
+    if display is not None:
+        display.ended(name, "; ".join(outcome))
+    _logger.info("%s: %s [%.1f s]", what, "; ".join(outcome), time.perf_counter() - started)
 
 
 def bar(label: str, total: int | None, unit: str) -> AbstractContextManager[Advance]:

@@ -17,11 +17,11 @@ from prefect.artifacts import create_markdown_artifact
 from lib.errors import ChangedError, DataError
 from lib.graph import check_graph, ready_node, summarise
 from lib.graph.history import history
-from lib.graph.inputs import Computed, ReadyNode
+from lib.graph.inputs import ReadyNode
 from lib.locks import gpu_to_itself
 from lib.places import Places, Workers, places
 from lib.profile import Profile, parse_profile
-from lib.progress import Step, running
+from lib.progress import running
 from lib.storage.copies import shown
 from lib.studies.presentation import escaped
 from lib.studies.record import RECORD, open_record
@@ -30,8 +30,7 @@ from tasks.policy import POLICY
 from tasks.pool import Job, run_on_worker, submit_all, workers_online
 
 CHUNK_FLOW = "chunk"
-AGAIN = 3
-"""How often data is verified anew that changes while it is read."""
+_AGAIN = 3
 
 _logger = logging.getLogger(__name__)
 _T = TypeVar("_T")
@@ -56,43 +55,20 @@ def check(profile: Profile, names: Sequence[str], workers: Workers) -> list[str]
     return left
 
 
-class Made:
-    """A node of this process that is computed: what `record_here` draws and seals."""
-
-    def __init__(self, step: Step, computed: Computed) -> None:
-        self.step = step
-        self.computed: Computed | None = computed
-        """None once it is sealed: Prefect holds what tasks return until the flow ends, and images may hang on this."""
-
-
 @task(name="node", task_run_name="{name}", **POLICY)
-def compute_here(profile: Profile, name: str) -> Made:
-    """Compute one node in this process, unless its record is there."""
-    step = Step(name, profile.graph[name].kind)
-    with step.part():
-        return Made(step, while_data_changes(lambda: _computed(profile, name)))
+def run_here(profile: Profile, name: str) -> str:
+    """Run one node in this process, or find its record; returns the record's folder."""
 
+    def step() -> Record[Any]:
+        where = places()
+        node = ready_node(profile, name, where)
+        with _sampled(node, where):
+            return node.run()
 
-@task(name="record", task_run_name="record {name}", **POLICY)
-def record_here(profile: Profile, name: str, made: Made) -> str:
-    """Draw the figures of a node and seal its record; returns the record's folder. Not for two nodes at once, as
-    matplotlib's settings are the process's.
-
-    Raises ChangedError when a file that is drawn is not what it was when it was verified: the node is to be computed anew.
-    """
-    with made.step.part():
-        record = (made.computed or _computed(profile, name)).record()
-        made.computed = None
-        headline = record.present().headline
-    made.step.end(headline)
+    with running(name, profile.graph[name].kind) as log:
+        record = while_data_changes(step)
+        log(record.present().headline)
     return str(record.folder)
-
-
-def _computed(profile: Profile, name: str) -> Computed:
-    where = places()
-    node = ready_node(profile, name, where)
-    with _sampled(node, where):
-        return node.compute()
 
 
 @task(name="node", task_run_name="{name} on {workers.pool}", **POLICY)
@@ -223,7 +199,7 @@ def summarise_run(profile: Profile, folders: dict[str, str]) -> str:
 
 def while_data_changes(step: Callable[[], _T]) -> _T:
     """Do `step`, and again up to three times when a file changed since it was verified; then raise ChangedError."""
-    for _ in range(AGAIN):
+    for _ in range(_AGAIN):
         try:
             return step()
         except ChangedError as error:

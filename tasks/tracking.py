@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import csv
-import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -56,7 +55,7 @@ def show_study(folder: str) -> dict[str, Any]:
 
     Returns the outcome: name, kind, title, folder, headline, warnings, the dataset's warnings, the MLflow run, where
     MLflow compares what the study tried if it tried several settings, tables, and the report if there is one; of a whole run
-    also what changed since the one before, in a line. `showing_seconds` is what this took.
+    also what changed since the one before, in a line.
     """
     from lib.report import REPORT
     from lib.report.changes import changed_since, presented
@@ -64,7 +63,6 @@ def show_study(folder: str) -> dict[str, Any]:
     from lib.tracking.store import connect
     from lib.tracking.views import as_markdown, comparison_links
 
-    started = time.perf_counter()
     record = open_record(Path(folder))
     step = last_step(record)
     shown = presented(record, step)
@@ -124,7 +122,6 @@ def show_study(folder: str) -> dict[str, Any]:
         "run_id": run.info.run_id,
         "run": url,
         "tables": [str(record.folder / "tables" / table.file) for table in record.tables],
-        "showing_seconds": time.perf_counter() - started,
         **({"compare": tracking.page_url(compared[0].path)} if compared else {}),
         **({"report": str(report)} if report.exists() else {}),
         **({"changed": changed} if (changed := changed_since(step)) else {}),

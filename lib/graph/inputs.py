@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -44,35 +44,24 @@ class ReadyNode:
         """Its work in units, if its kind can cut it and it is not done."""
         return None if self.finished() is not None else kind_of(self.settings).work(self.study)
 
-    def compute(self) -> Computed:
-        """What the node comes to, computed unless its record is there: the one way a record comes to be.
+    def run(self) -> Record[Any]:
+        """The record that is there already, or compute, draw and seal: the one way a record comes to be.
 
         Raises LeakageError when a test image is a training image, and whatever the kind's `compute` raises.
         """
         if record := self.finished():
-            return Computed(lambda: record)
+            return record
         for dataset in {each.dataset.digest: each.dataset for each in self.inputs.values()}.values():
             require_no_leakage(dataset)
-        kind = kind_of(self.settings)
-        folder = StudyFolder(self.where.studies, self.folder.identity)
+        kind, folder = (
+            kind_of(self.settings),
+            StudyFolder(self.where.studies, self.folder.identity),
+        )  # timed from now on
         study = replace(self.study, folder=folder)
-        with folder.timed():
-            result = kind.compute(study)
-        return Computed(lambda: folder.seal(result, note_of(study.dataset), kind.draw(result, study)))
-
-    def run(self) -> Record[Any]:
-        """The record that is there already, or compute, draw and seal."""
-        return self.compute().record()
-
-
-class Computed:
-    """A result that is computed, before its figures are drawn."""
-
-    def __init__(self, record: Callable[[], Record[Any]]) -> None:
-        self.record = record
-        """Draw and seal, or find the record that was there already; the same again when it is called again.
-
-        Raises ChangedError when a file that is drawn is not what it was when it was verified."""
+        result = kind.compute(study)
+        for item in kind.draw(result, study):
+            folder.keep(item)
+        return folder.seal(result, note_of(study.dataset))
 
 
 def note_of(dataset: Dataset) -> DatasetNote:

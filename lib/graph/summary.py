@@ -124,8 +124,10 @@ def summarise(profile: Profile, records: Mapping[str, Record[Any]], where: Place
         warnings={name: len(each.present().warnings) for name, each in records.items()},
         judged=None if profile.claims is None else judge(profile.claims, records),
     )
+    for drawing in drawings(leaderboard(records, result.main)):
+        folder.keep(drawing)
     main = records.get(profile.promote or "") or next(iter(records.values()))
-    return folder.seal(result, main.dataset, drawings(leaderboard(records, result.main)))
+    return folder.seal(result, main.dataset)
 
 
 def studies_of(record: Record[Any]) -> dict[str, Record[Any]]:

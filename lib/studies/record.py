@@ -12,8 +12,7 @@ import io
 import json
 import logging
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -162,7 +161,9 @@ class StudyFolder:
         self.identity = identity
         self.key = study_key(identity)
         self.path = root / identity.name / self.key[:FOLDER_LETTERS]
-        self._taken = None if self.path.exists() else 0.0  # who goes on with a study cannot time it
+        self._begun = None if self.path.exists() else time.perf_counter()  # who goes on with a study cannot time it
+        self._figures: list[Artifact] = []
+        self._tables: list[Artifact] = []
 
     @property
     def trials(self) -> Path:
@@ -172,14 +173,6 @@ class StudyFolder:
         """
         return self.path / "trials"
 
-    @contextmanager
-    def timed(self) -> Iterator[None]:
-        """What the block takes is of the study, as what it takes to seal it is."""
-        started = time.perf_counter()
-        yield
-        if self._taken is not None:
-            self._taken += time.perf_counter() - started
-
     def finished(self) -> Record[Any] | None:
         """The record, when this study has already been done.
 
@@ -187,22 +180,29 @@ class StudyFolder:
         """
         return _whole(read_record(self.path / RECORD)) if is_finished(self.path) else None
 
-    def seal(self, result: Result, dataset: DatasetNote, drawn: Iterable[Drawing | Table] = ()) -> Record[Any]:
-        """Keep what is drawn, write the record, last of all files, and return it as it will be read again.
+    def keep(self, item: Drawing | Table) -> None:
+        """Keep a figure as `figures/<name>.svg`, or `.png` where that would be too large; a table as `tables/<name>.csv`."""
+        if isinstance(item, Table):
+            write_csv(self.path / "tables" / f"{item.name}.csv", item.rows)
+            self._tables.append(Artifact(f"{item.name}.csv", item.caption))
+            return
+        from lib.figures.raster import save_png
+        from lib.figures.vector import LARGEST, svg_bytes
 
-        A figure is kept as `figures/<name>.svg`, or `.png` where that would be too large; a table as `tables/<name>.csv`.
-        """
-        identity, started = self.identity, time.perf_counter()
-        figures: list[Artifact] = []
-        tables: list[Artifact] = []
-        for item in drawn:
-            if isinstance(item, Table):
-                write_csv(self.path / "tables" / f"{item.name}.csv", item.rows)
-                tables.append(Artifact(f"{item.name}.csv", item.caption))
-                continue
-            figures.append(self._kept(item))
-            if len(figures) == 1:
-                _logger.info("%s: first picture %s", identity.name, shown(self.path / "figures" / figures[0].file))
+        content, lacking = svg_bytes(item.figure), ""
+        file = self.path / "figures" / f"{item.name}{'.svg' if len(content) <= LARGEST else '.png'}"
+        if file.suffix == ".svg":  # in which a browser finds fonts of its own
+            write_bytes(file, content)
+        else:
+            with atomic_path(file) as temporary:
+                lacking = save_png(item.figure, temporary)
+        if not self._figures:
+            _logger.info("%s: first picture %s", self.identity.name, shown(file))
+        self._figures.append(Artifact(file.name, item.caption, item.variant, lacking))
+
+    def seal(self, result: Result, dataset: DatasetNote) -> Record[Any]:
+        """Write the record, last of all files, and return it as it will be read again."""
+        identity = self.identity
         content = {
             "format": FORMAT,
             "version": identity.version,
@@ -211,27 +211,14 @@ class StudyFolder:
             "key": self.key,
             "dataset": asdict(dataset),
             "result": json.loads(result.model_dump_json()),  # in which a float that is not finite is text
-            "figures": [asdict(each) for each in figures],
-            "tables": [asdict(each) for each in tables],
+            "figures": [asdict(each) for each in self._figures],
+            "tables": [asdict(each) for each in self._tables],
             "made": made_now(),
         }
-        seconds = None if self._taken is None else self._taken + time.perf_counter() - started
+        seconds = None if self._begun is None else time.perf_counter() - self._begun
         write_origin(self.path, Origin(FORMAT, identity, seconds))
         write_json(self.path / RECORD, sealed(content))
         return read_record(self.path / RECORD)
-
-    def _kept(self, drawing: Drawing) -> Artifact:
-        from lib.figures.raster import save_png
-        from lib.figures.vector import LARGEST, svg_bytes
-
-        content, lacking = svg_bytes(drawing.figure), ""
-        file = self.path / "figures" / f"{drawing.name}{'.svg' if len(content) <= LARGEST else '.png'}"
-        if file.suffix == ".svg":  # in which a browser finds fonts of its own
-            write_bytes(file, content)
-        else:
-            with atomic_path(file) as temporary:
-                lacking = save_png(drawing.figure, temporary)
-        return Artifact(file.name, drawing.caption, drawing.variant, lacking)
 
 
 def study_key(identity: Identity) -> str:

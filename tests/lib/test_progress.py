@@ -66,29 +66,3 @@ def test_who_shows_progress_is_told_steps_their_outcomes_and_which_step_a_bar_is
     with progress.running("later"), progress.bar("later", 1, "run") as advance:
         advance(1)
     assert len(told.events) == 8
-
-
-def test_a_step_begins_in_one_thread_and_ends_in_another(capsys):
-    def rest(step):
-        with step.part(), progress.bar("draw heads", 2, "figure") as advance:
-            advance(2)
-        step.end("tanh")
-
-    told = Told()
-    with progress.shown_by(told):
-        step = progress.Step("heads", "sweep")
-        with step.part(), progress.bar("train heads", 4, "epoch") as advance:
-            advance(4)
-        with progress.running("map") as outcome:
-            thread = Thread(target=rest, args=[step])
-            thread.start()
-            thread.join()
-            outcome("clear")
-    assert told.events == [
-        ("began", "heads", "sweep"),
-        ("train heads", 4, "heads"),
-        ("began", "map", ""),
-        ("draw heads", 2, "heads"),
-        ("ended", "heads", "tanh"),
-        ("ended", "map", "clear"),
-    ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -12,11 +11,8 @@ from lib.errors import ChangedError, DataError
 from lib.graph import ready_node
 from lib.places import Workers, places
 from lib.profile import parse_profile
-from lib.studies.exploration import Exploration
-from lib.studies.record import open_record
 from tasks import node as tasks
 from tests.image_files import write_images
-from tests.nodes import node_here
 from tests.small_profile import SMALL
 
 
@@ -83,29 +79,19 @@ def test_data_that_changes_is_verified_anew_three_times(small, where, monkeypatc
     def changing(*given):
         verified.append(given)
         node = ready_node(*given)
-        return SimpleNamespace(compute=lambda: node.compute() if not left else _raise(left.pop()))
+        return SimpleNamespace(run=lambda: node.run() if not left else _raise(left.pop()))
 
     monkeypatch.setattr(tasks, "ready_node", changing)
     if ends_well:
-        tasks.compute_here.fn(small, "exploration")
+        tasks.run_here.fn(small, "exploration")
     else:
         with pytest.raises(ChangedError):
-            tasks.compute_here.fn(small, "exploration")
+            tasks.run_here.fn(small, "exploration")
     assert len(verified) == 4
 
 
 def _raise(error):
     raise error
-
-
-def test_a_fault_in_drawing_is_raised_and_a_second_try_computes_nothing_again(small, where, monkeypatch):
-    draw, faults = Exploration.draw, [OSError("no space left on device")]
-    monkeypatch.setattr(Exploration, "draw", lambda *given: _raise(faults.pop()) if faults else draw(*given))
-    made = tasks.compute_here.fn(small, "exploration")
-    with pytest.raises(OSError, match="no space"):
-        tasks.record_here.fn(small, "exploration", made)
-    monkeypatch.setattr(Exploration, "compute", lambda *_: pytest.fail("computed again"))
-    assert open_record(Path(tasks.record_here.fn(small, "exploration", made))).figures
 
 
 def test_an_image_that_is_overwritten_while_it_is_extracted_is_extracted_as_it_is_then(where, tmp_path, monkeypatch):
@@ -125,7 +111,7 @@ def test_an_image_that_is_overwritten_while_it_is_extracted_is_extracted_as_it_i
         return node
 
     monkeypatch.setattr(tasks, "ready_node", overwritten)
-    folder = node_here(profile, "fc8")
+    folder = tasks.run_here.fn(profile, "fc8")
     assert len(set(keys)) == len(keys) == 2
     monkeypatch.setenv("PROBEFLOW_DATA", str(tmp_path / "inline"))
     assert folder.endswith(ready_node(profile, "fc8", places()).run().key[:16])
@@ -133,7 +119,7 @@ def test_an_image_that_is_overwritten_while_it_is_extracted_is_extracted_as_it_i
 
 def test_a_node_logs_a_line_when_it_begins_and_one_when_it_ends(small, where, caplog):
     caplog.set_level("INFO", logger="lib.progress")
-    node_here(small, "exploration")
+    tasks.run_here.fn(small, "exploration")
     begun, done = [record.getMessage() for record in caplog.records if record.name == "lib.progress"]
     assert begun == "exploration (exploration): begins"
     assert done.startswith("exploration (exploration): ")

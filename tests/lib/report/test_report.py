@@ -108,17 +108,15 @@ def hostile(where):
     rng = np.random.default_rng(0)
     points = rng.normal(size=(60, 2))
     matrix = confusion_matrix(np.array([[9, 1], [2, 8]]), ("<cat>", "dog"), "Confusion")
+    folder.keep(Drawing("loss-curves-sgd", "Loss curves (sgd)", training_curves(CURVES, "Curves"), "sgd"))
+    folder.keep(Drawing("confusion-matrix", "True & <predicted> classes", matrix))
     plane = scatter(points, np.arange(60) % 8, tuple("abcdefgh"), "Map", ("x", "y"))
-    drawn = [
-        Drawing("loss-curves-sgd", "Loss curves (sgd)", training_curves(CURVES, "Curves"), "sgd"),
-        Drawing("confusion-matrix", "True & <predicted> classes", matrix),
-        Drawing("map", "The map", plane),
-        Table("points", "Points of <it>", [{"class": "<script>", "x": 0.123456789}]),
-    ]
+    folder.keep(Drawing("map", "The map", plane))
+    folder.keep(Table("points", "Points of <it>", [{"class": "<script>", "x": 0.123456789}]))
     note = DatasetNote(
         "pets", "ab" * 32, "a folder of <b>pets</b>", ("<cat>", "dog"), {"train": 5000}, ("a <warning>",), UNDERSTOOD
     )
-    yield folder.seal(Result(), note, drawn)
+    yield folder.seal(Result(), note)
     study._KINDS.pop("hostile")
 
 
@@ -262,7 +260,7 @@ def test_equal_records_give_equal_bytes(pipeline, studies, page):
     assert list(studies_of(pipeline)) == list(studies)
     folders = [StudyFolder(pipeline.folder / name, Identity("hostile", "h", 1, {}, {})) for name in ("one", "two")]
     for folder in folders:
-        folder.seal(Result(), studies["hostile"].dataset, [Drawing("curves", "", training_curves(CURVES, "Curves"))])
+        folder.keep(Drawing("curves", "", training_curves(CURVES, "Curves")))
     one, two = (folder.path / "figures" / "curves.svg" for folder in folders)
     assert one.read_bytes() == two.read_bytes()
 
@@ -349,8 +347,8 @@ def test_a_figure_too_large_for_a_page_is_kept_as_a_picture_alone_and_tells_of_l
 ):
     monkeypatch.setattr("lib.figures.vector.LARGEST", 10)
     folder = StudyFolder(tmp_path, Identity("hostile", "large", 1, {}, {}))
-    drawing = Drawing("curves", "All curves", training_curves(CURVES, "Curves of \U0010fffd"))
-    record = folder.seal(Result(), hostile.dataset, [drawing])
+    folder.keep(Drawing("curves", "All curves", training_curves(CURVES, "Curves of \U0010fffd")))
+    record = folder.seal(Result(), hostile.dataset)
     assert [path.name for path in (record.folder / "figures").iterdir()] == ["curves.png"]
     page = require_self_contained(render(pipeline, {"hostile": record}))
     assert [attributes["alt"] for _, attributes in page.all("img")] == ["large: All curves"]

@@ -22,7 +22,6 @@ from lib.tracking.store import connect
 from lib.tracking.system_metrics import sampled, system_metrics
 from tasks import node as tasks
 from tasks.tracking import require_store
-from tests.nodes import node_here
 from tests.small_profile import SMALL
 
 PROFILE = {"name": "look", "data": {"digits": SMALL["data"]["digits"]}} | {
@@ -54,7 +53,7 @@ def kept(folder: Path) -> list[str]:
 def test_a_node_s_run_has_the_samples_of_the_time_it_computed(psutil, wanted):
     profile = parse_profile(PROFILE)
     begun = time.time()
-    record = open_record(Path(node_here(profile, "look")))
+    record = open_record(Path(tasks.run_here.fn(profile, "look")))
     ended = time.time()
     tracking = connect(places())
     run = log_record(tracking, record, {})
@@ -65,7 +64,7 @@ def test_a_node_s_run_has_the_samples_of_the_time_it_computed(psutil, wanted):
     shown = {name for name in run.data.metrics if name.startswith("system/")}
     assert {"system/cpu_utilization_percentage", "system/network_receive_megabytes"} < shown
     files = kept(record.folder)
-    node_here(profile, "look")  # finds the record
+    tasks.run_here.fn(profile, "look")  # finds the record
     assert kept(record.folder) == files
 
 
@@ -86,7 +85,7 @@ def test_off_and_of_a_block_that_fails_nothing_is_kept(psutil, wanted, tmp_path,
     with pytest.raises(ZeroDivisionError), sampled(tmp_path):
         fail()
     monkeypatch.delenv("PROBEFLOW_SYSTEM_METRICS")
-    record = Path(node_here(parse_profile(PROFILE), "look"))
+    record = Path(tasks.run_here.fn(parse_profile(PROFILE), "look"))
     assert kept(tmp_path) == kept(record) == []
 
 
