@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 
 import pytest
 
@@ -153,3 +155,14 @@ def test_no_password_of_an_address_is_shown(at):
     with pytest.raises(StorageError, match="does not answer") as told:
         connect(at(NOBODY.replace("://", "://me:secret@")))
     assert "secret" not in str(told.value)
+
+
+def test_a_store_that_a_newer_mlflow_made_is_told_in_a_line(at, tmp_path):
+    """As it is after a downgrade: its schema has a revision that this MLflow does not know."""
+    made, newer = tmp_path / "made.db", tmp_path / "newer.db"
+    connect(at(f"sqlite:///{made}"))
+    shutil.copy(made, newer)
+    with closing(sqlite3.connect(newer)) as database, database:
+        database.execute("UPDATE alembic_version SET version_num = 'fffffffffff9'")
+    with pytest.raises(StorageError, match=r"MLflow's store sqlite:///.*/newer\.db cannot be used \(.*fffffffffff9"):
+        connect(at(f"sqlite:///{newer}"))
