@@ -1,9 +1,9 @@
 """What subnormal numbers cost: a network that an L2 penalty shrinks to nothing, with and without them.
 
-A network of 512-256 units, by plain SGD on drawn rows of 1,000 features, half of which are always 0, as the border of MNIST's images
-is. Nothing but the penalty moves their weights: each step takes a twentieth of them, until they are below the smallest
-normal number. It is trained by the estimator on one core, in turns: as it is, with such numbers taken for zero
-(`lib.machine.subnormals_as_zero`), and without; and by scikit-learn with the same settings, as it trains by itself.
+A network of 512-256 units, by plain SGD on drawn rows of 1,000 features, half of which are always 0, as the border of
+MNIST's images is. Nothing but the penalty moves their weights: each step takes a twentieth of them, until they are below
+the smallest normal number. It is trained by the estimator on one core, in turns: as it is, with such numbers taken for
+zero (`lib.machine.subnormals_as_zero`), and without; and by scikit-learn with the same settings, as it trains by itself.
 
     python -m benchmarks.subnormals
 
