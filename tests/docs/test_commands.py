@@ -132,6 +132,8 @@ REFERENCE = LETTERS | {
     "PROBEFLOW_STUDIES__ACTIVATIONS__VARIANTS__SGD__BASE__EPOCHS": "1",
     "PROBEFLOW_STUDIES__ACTIVATIONS__VARIANTS__SGD__BASE__HIDDEN": "[16]",
     "PROBEFLOW_STUDIES__ACTIVATIONS__BASELINES": "[majority]",
+    "PROBEFLOW_STUDIES__ACTIVATIONS__SEEDS": "[0, 1]",
+    "PROBEFLOW_STUDIES__CLASSIFIER__SEEDS": "[0, 1]",
     "PROBEFLOW_STUDIES__CLASSIFIER__VARIANTS__MLP__BASE__EPOCHS": "1",
     "PROBEFLOW_STUDIES__CLASSIFIER__VARIANTS__MLP__BASE__HIDDEN": "[16]",
     "PROBEFLOW_STUDIES__CLASSIFIER__VARIANTS__MLP__GRID": "{learning_rate: [0.001]}",
@@ -188,10 +190,7 @@ BUILT_IN: dict[str, Run] = {
     f"{PROBEFLOW} resume SET": Run("AlexNet fc8", put={"SET": lambda place: place.feature_set("photo-patches")}),
     f"{PROBEFLOW} run --profile reference --only hidden_units --only learning_rates": Run("^learning_rates ", LETTERS),
     f"{PROBEFLOW} run --profile reference --set features.fc8.weights=random --set data.images.source=folder "
-    "--set data.images.path=images/cifar10-airplane-automobile-jpeg.tar --set 'studies.activations.seeds=[0, 1, 2]' "
-    "--set 'studies.activations.variants.sgd.grid.batch_size=[128]' --set 'studies.classifier.seeds=[0, 1, 2]'": Run(
-        "^report +/.*report.html$", REFERENCE
-    ),
+    "--set data.images.path=images/cifar10-airplane-automobile-jpeg.tar": Run("^report +/.*report.html$", REFERENCE),
 }
 """On data that comes with scikit-learn, and on the reference study's, in this order."""
 
