@@ -17,7 +17,8 @@ import argparse
 import json
 import statistics
 import time
-from contextlib import ExitStack
+from collections.abc import Sequence
+from contextlib import nullcontext
 from unittest.mock import patch
 
 import numpy as np
@@ -45,35 +46,32 @@ def main() -> None:
     options = parser.parse_args()
     data = drawn(options.rows, 1000)
     trial = Trial(hidden=(512, 256), learning_rate=0.1, l2=16.0, batch_size=32, epochs=options.epochs)
-    epochs: dict[str, list[float]] = {"with": [], "without": []}
-    last: dict[str, list[float]] = {"with": [], "without": []}
-    peer: list[float] = []
+    taken: dict[str, list[list[float]]] = {"with": [], "without": []}
+    sklearn: list[float] = []
     for turn in range(options.turns):
-        for name in ("with", "without"):
-            with ExitStack() as stack:
-                stack.enter_context(machine.one_blas_thread())
-                if name == "without":
-                    stack.enter_context(patch.object(machine, "_flags_of_environment", lambda: None))
-                seconds = [0.0, *(each["seconds"] or 0.0 for each in train(trial, data).history)]
-            epochs[name].append(seconds[-1])
-            last[name].append(seconds[-1] - seconds[-2])
+        for name, turns in taken.items():
+            unknown = patch.object(machine, "_flags_of_environment", lambda: None)
+            with machine.one_blas_thread(), unknown if name == "without" else nullcontext():
+                turns.append([0.0, *(each["seconds"] or 0.0 for each in train(trial, data).history)])
         started = time.perf_counter()
         with machine.one_blas_thread():
             sklearn_mlp(Question(data, data.X_train[:1], trial, trial.seed), {})
-        peer.append(time.perf_counter() - started)
-        print(
-            f"turn {turn + 1}: {epochs['with'][-1]:.1f} s with, {epochs['without'][-1]:.1f} s without, of which the last "
-            f"epochs {last['with'][-1]:.2f} s and {last['without'][-1]:.2f} s; scikit-learn {peer[-1]:.1f} s",
-            flush=True,
-        )
-    middle = {name: statistics.median(values) for name, values in epochs.items()}
-    end = {name: statistics.median(values) for name, values in last.items()}
+        sklearn.append(time.perf_counter() - started)
+        words = (f"{name} {turns[-1][-1]:.1f} s, last epoch {_last(turns[-1]):.2f} s" for name, turns in taken.items())
+        print(f"turn {turn + 1}: {'; '.join(words)}; scikit-learn {sklearn[-1]:.1f} s", flush=True)
+    whole = {name: statistics.median(each[-1] for each in turns) for name, turns in taken.items()}
+    last = {name: statistics.median(map(_last, turns)) for name, turns in taken.items()}
     figures = {
-        "last_epoch": end["without"] / end["with"],
-        "all_epochs": middle["without"] / middle["with"],
-        "vs_sklearn": statistics.median(peer) / middle["with"],
+        "last_epoch": last["without"] / last["with"],
+        "all_epochs": whole["without"] / whole["with"],
+        "vs_sklearn": statistics.median(sklearn) / whole["with"],
     }
     print(json.dumps({name: round(value, 2) for name, value in figures.items()}))
+
+
+def _last(seconds: Sequence[float]) -> float:
+    """The last epoch's seconds, of the seconds after each."""
+    return seconds[-1] - seconds[-2]
 
 
 if __name__ == "__main__":

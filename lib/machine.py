@@ -54,25 +54,29 @@ def one_blas_thread() -> Iterator[None]:
         yield
 
 
+_C = ctypes.CDLL(None)
+_Environment = ctypes.c_uint32 * 16
+"""C's floating-point environment, which takes no more on any processor."""
+
+
 @contextmanager
 def subnormals_as_zero() -> Iterator[None]:
     """Let this thread's processor take what lies below the smallest normal number (1.2e-38 in float32) for zero.
 
     Weights end there that a penalty shrinks for ever, and each operation on them takes many times as long as on others.
 
-    The bit is in C's floating-point environment (`fegetenv`), whose layout is known here for Linux on x86-64 and ARM;
+    The flags are in C's floating-point environment (`fegetenv`), whose layout is known here for Linux on x86-64 and aarch64;
     elsewhere nothing is set, and such networks train slowly.
     """
     flags = _flags_of_environment()
     if flags is None:
         yield
         return
-    place, bits = flags
-    before, environment = (ctypes.create_string_buffer(_ENVIRONMENT_BYTES) for _ in range(2))
+    word, bits = flags
+    before, environment = _Environment(), _Environment()
     _C.fegetenv(before)
-    ctypes.memmove(environment, before, _ENVIRONMENT_BYTES)
-    flag = ctypes.c_uint32.from_buffer(environment, place)
-    flag.value |= bits
+    _C.fegetenv(environment)
+    environment[word] |= bits
     _C.fesetenv(environment)
     try:
         yield
@@ -80,18 +84,13 @@ def subnormals_as_zero() -> Iterator[None]:
         _C.fesetenv(before)
 
 
-_C = ctypes.CDLL(None)
-_ENVIRONMENT_BYTES = 64
-"""More than any processor's environment takes."""
-
-
 @cache
 def _flags_of_environment() -> tuple[int, int] | None:
-    """Where the 32 bits are in the environment that hold the flags, and which they are; None where that is not known."""
+    """Which word of the environment holds the flags, and which bits they are; None where that is not known."""
     if sys.platform != "linux" or not hasattr(_C, "fesetenv"):
         return None
-    # Of x86-64 flush-to-zero and denormals-are-zero in MXCSR, after 28 bytes of the x87's; of ARM flush-to-zero in FPCR.
-    return {"x86_64": (28, 1 << 15 | 1 << 6), "aarch64": (0, 1 << 24)}.get(platform.machine())
+    # Of x86-64 flush-to-zero and denormals-are-zero in MXCSR, after 28 bytes of the x87's; of aarch64 flush-to-zero in FPCR.
+    return {"x86_64": (7, 1 << 15 | 1 << 6), "aarch64": (0, 1 << 24)}.get(platform.machine())
 
 
 def in_turn(

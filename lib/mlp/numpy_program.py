@@ -176,6 +176,7 @@ class NumpyProgram:
             if isinstance(each.stepper, Adam):
                 each.stepper.steps = steps
 
+    @subnormals_as_zero()
     def run_epoch(self, orders: Mapping[int, npt.NDArray[np.int64]]) -> dict[str, list[float]]:
         rows = self.rows
         order = np.stack([orders[seed] for seed in self.layout.seeds])
@@ -184,8 +185,7 @@ class NumpyProgram:
         losses = np.empty((len(starts), len(self.layout.trials)))
         rights = np.empty(losses.shape, np.int64)
         factors = epoch_factors(self.layout.trials, self._steps, len(starts)) if self._scheduled else None
-        ignored = np.errstate(over="ignore", invalid="ignore", divide="ignore")  # divergence is found by its loss
-        with ignored, subnormals_as_zero():
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # divergence is found by its loss
             for step, start in enumerate(starts):
                 part = slice(start, start + self._batch)
                 space = self._space(len(rows.X[part]), training=True)

@@ -260,36 +260,34 @@ class TorchProgram:
         self._steps.fill_(steps)
 
     @torch.inference_mode()
+    @subnormals_as_zero()
     def run_epoch(self, orders: Mapping[int, npt.NDArray[np.int64]]) -> dict[str, list[float]]:
         """Train for one epoch, evaluate, and return figures by name, a value a trial (see `epoch_figures`).
 
         The one wait for the device is at the end.
         """
-        with subnormals_as_zero():
-            rows = self.rows
-            self._order.copy_(torch.from_numpy(np.stack([orders[seed] for seed in self.layout.seeds])))
-            self._start.zero_()
-            self._step_index.zero_()
-            if self._factors is not None:
-                self._factors.copy_(torch.from_numpy(epoch_factors(self.layout.trials, self.steps, len(self._factors))))
-            whole, rest = divmod(len(rows.X), self._batch)
-            for _ in range(whole if self.parameters.device.type != "cuda" else self._run_captured(whole)):
-                self._advance(self._space(self._batch))
-            if rest:
-                self._advance(self._space(rest))
-            watched = (
-                self._evaluate(rows.X_validation, rows.y_validation, EVALUATION_ROWS)
-                if len(rows.X_validation)
-                else None
-            )
-            slots = self.layout.slots
-            return epoch_figures(
-                self._losses.cpu().numpy()[:, slots],
-                self._rights.cpu().numpy()[:, slots],
-                len(rows.X),
-                None if watched is None else (watched[0].cpu().numpy()[slots], watched[1].cpu().numpy()[slots]),
-                self._finite().cpu().numpy(),
-            )
+        rows = self.rows
+        self._order.copy_(torch.from_numpy(np.stack([orders[seed] for seed in self.layout.seeds])))
+        self._start.zero_()
+        self._step_index.zero_()
+        if self._factors is not None:
+            self._factors.copy_(torch.from_numpy(epoch_factors(self.layout.trials, self.steps, len(self._factors))))
+        whole, rest = divmod(len(rows.X), self._batch)
+        for _ in range(whole if self.parameters.device.type != "cuda" else self._run_captured(whole)):
+            self._advance(self._space(self._batch))
+        if rest:
+            self._advance(self._space(rest))
+        watched = (
+            self._evaluate(rows.X_validation, rows.y_validation, EVALUATION_ROWS) if len(rows.X_validation) else None
+        )
+        slots = self.layout.slots
+        return epoch_figures(
+            self._losses.cpu().numpy()[:, slots],
+            self._rights.cpu().numpy()[:, slots],
+            len(rows.X),
+            None if watched is None else (watched[0].cpu().numpy()[slots], watched[1].cpu().numpy()[slots]),
+            self._finite().cpu().numpy(),
+        )
 
     def _run_captured(self, steps: int) -> int:
         """Run `steps` whole mini-batches, by the graph once there is one; returns how many are left to run one by one."""

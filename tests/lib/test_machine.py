@@ -36,7 +36,9 @@ KNOWN_HERE = sys.platform == "linux" and platform.machine() in ("x86_64", "aarch
 SUBNORMAL = np.full(1000, 1e-42, np.float32)
 
 
-@pytest.mark.skipif(not KNOWN_HERE, reason="where the processor's flags are is known for Linux on x86-64 and ARM alone")
+@pytest.mark.skipif(
+    not KNOWN_HERE, reason="where the processor's flags are is known for Linux on x86-64 and aarch64 alone"
+)
 def test_subnormals_are_zero_within_the_block_and_in_its_thread_alone():
     elsewhere, started, ended = [], threading.Event(), threading.Event()
 

@@ -12,7 +12,7 @@ from lib.studies.study import Record
 from lib.studies.sweep.result import ModelRole, Outcome, Scored, SweepResult, Weights
 from lib.studies.sweep.words import plain_value, test_words
 
-_STANDINGS = {
+STANDINGS = {
     Outcome.AHEAD: Standing.WORSE,
     Outcome.BEHIND: Standing.BETTER,
     Outcome.NOT_SIGNIFICANT: Standing.NOT_SIGNIFICANT,
@@ -27,7 +27,7 @@ def entries(record: Record[SweepResult]) -> tuple[Entry, ...]:
     found = []
     for position, model in enumerate(result.models):
         lead, source = leads.get(position), result.representations[model.representation]
-        standing = _STANDINGS[lead.outcome] if lead else Standing.NOT_COMPARED
+        standing = STANDINGS[lead.outcome] if lead else Standing.NOT_COMPARED
         found.append(
             Entry(
                 study=record.name,

@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from lib.evaluation.intervals import Difference, Interval, p_words
 from lib.evaluation.measures import measure_named
 from lib.mlp.labels import params
+from lib.studies.entry import Standing
 from lib.studies.presentation import Presentation, Rows, Section, escaped, table
 from lib.studies.study import Record
-from lib.studies.sweep.result import Lead, Outcome, SweepResult, Tuning, Weights
+from lib.studies.sweep.entries import STANDINGS
+from lib.studies.sweep.result import Lead, SweepResult, Tuning, Weights
 from lib.studies.sweep.runs import runs_below, study_run
 from lib.studies.sweep.words import (
-    OUTCOMES,
     best_models,
     budget_words,
     configuration_name,
@@ -30,13 +31,6 @@ from lib.studies.sweep.words import (
 
 _ROWS = 40
 """Models that notes list."""
-
-_OF_THE_OTHER = {
-    Outcome.AHEAD: OUTCOMES[Outcome.BEHIND],
-    Outcome.BEHIND: OUTCOMES[Outcome.AHEAD],
-    Outcome.NOT_SIGNIFICANT: OUTCOMES[Outcome.NOT_SIGNIFICANT],
-}
-"""How another model compares with the chosen one."""
 
 _HELD_OUT = {
     "repeated": "held out of the training split, other ones by each seed; counts are the first seed's",
@@ -136,7 +130,7 @@ def _choice(result: SweepResult) -> str:
 
 
 def _models(result: SweepResult) -> str:
-    """All models on the rows that the study judges by, and what each other has less than the chosen one, or more."""
+    """All models on the rows that the study judges by, and what each has less than the chosen one, or more."""
     rows = rows_words(result)
     leads = {lead.model: lead for lead in result.leads}
     paired = any(lead.over_seeds is not None for lead in result.leads)
@@ -172,12 +166,8 @@ def _models(result: SweepResult) -> str:
                 *([over_seeds, model.with_both.words] if several else []),
                 model.accuracy.words,
                 f"{model.measured['loss'].estimate:.4f}",
-                *(["-" if lead is None else _other(lead)] if leads else []),
-                *(
-                    ["-" if lead is None or lead.over_seeds is None else _other_over_seeds(lead.over_seeds)]
-                    if paired
-                    else []
-                ),
+                *(["-" if lead is None else _over_rows(lead)] if leads else []),
+                *(["-" if lead is None or lead.over_seeds is None else _over_seeds(lead.over_seeds)] if paired else []),
                 seconds_words(model),
             ]
         )
@@ -203,19 +193,19 @@ def _budget(result: SweepResult, position: int) -> Tuning:
     return tuning if position != result.chosen else tuning.model_copy(update={"tried": len(result.configurations)})
 
 
-def _other(lead: Lead) -> str:
+def _over_rows(lead: Lead) -> str:
     """What the other model of a lead has less than the chosen one, or more."""
     same = lead.same_rows
     if not same.only_first and not same.only_second:
         return "no row differs"
-    return f"{same.turned.words}, {p_words(lead.p)}: {_OF_THE_OTHER[lead.outcome]}"
+    return f"{same.turned.words}, {p_words(lead.p)}: {STANDINGS[lead.outcome]}"
 
 
-def _other_over_seeds(lead: Difference) -> str:
-    outcome = Outcome.NOT_SIGNIFICANT
-    if lead.significant:
-        outcome = Outcome.AHEAD if lead.estimate > 0 else Outcome.BEHIND
-    return f"{lead.turned.with_p}: {_OF_THE_OTHER[outcome]}"
+def _over_seeds(lead: Difference) -> str:
+    other, standing = lead.turned, Standing.NOT_SIGNIFICANT
+    if other.significant:
+        standing = Standing.BETTER if other.estimate > 0 else Standing.WORSE
+    return f"{other.with_p}: {standing}"
 
 
 def _measures(result: SweepResult) -> str:

@@ -149,11 +149,11 @@ def test_all_models_are_compared_with_the_chosen_one(tested, heads):
 )
 def test_the_other_model_of_a_lead_is_the_one_that_is_better_or_worse(outcome, words):
     same = PairedPredictions(0.1, 0.05, 0.2, 100, 12, 2, 0.01)
-    assert present._other(Lead(model=1, same_rows=same, p=0.01, over_seeds=None, outcome=outcome)) == words
+    assert present._over_rows(Lead(model=1, same_rows=same, p=0.01, over_seeds=None, outcome=outcome)) == words
     over = Difference(0.1, 0.05, 0.2, 5, 0.01)
     if outcome is Outcome.AHEAD:
-        assert present._other_over_seeds(over) == words
-        assert present._other_over_seeds(over.turned).endswith("significantly better")
+        assert present._over_seeds(over) == words
+        assert present._over_seeds(over.turned).endswith("significantly better")
 
 
 def test_every_model_s_budget_settings_and_time_are_in_the_table(tested, heads):
