@@ -275,6 +275,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def _called(options: argparse.Namespace) -> int:
     """Call the command's function with what its parameters name: options, or what is made of them and the environment."""
+    from lib.machine import collect_rarely
+
+    collect_rarely()
     if options.prefect:  # once its settings are known to be readable
         from flows.servers import require_prefect
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from flows.servers import require_prefect, temporary_prefect
 from lib.addresses import without_credentials
+from lib.datasets.sources import Digits, PhotoPatches
 from lib.errors import program
 from lib.places import Places, Workers
 from lib.profile import Graph, Profile
@@ -44,10 +45,7 @@ def run_and_report(profile: Profile, only: Sequence[str] | None, where: Places, 
 
         check_settings(profile, wanted, where)
         _require_tracking(where)
-        # All that computes needs torch; where each node has a record, most likely nothing will.
-        recorded = {node.name for node in profile.graph.recorded}.intersection(wanted)
-        computes = any(not (where.studies / name).exists() for name in recorded)
-        ready(lambda: import_module("torch") if computes else None)
+        ready(lambda: _import_ahead(profile.graph, wanted, where))
         whole = profile.model_dump(mode="json")
         result = pipeline(whole, only=list(only) if only else None, workers=workers)
     from flows.console import WIDTH, console_on, show
@@ -55,6 +53,19 @@ def run_and_report(profile: Profile, only: Sequence[str] | None, where: Places, 
     console = console_on(sys.stdout, WIDTH)
     show(console, closing_table(result, profile.promote, where, console))
     return 0
+
+
+def _import_ahead(graph: Graph, wanted: Sequence[str], where: Places) -> None:
+    """Import what nodes are about to need. Where each has a record, most likely nothing is computed."""
+    missing = [name for name in wanted if graph[name].group is not Group.DATA and not (where.studies / name).exists()]
+    if missing:
+        import_module("torch")
+    if missing or any(isinstance(graph[name].settings, Digits | PhotoPatches) for name in wanted):
+        import_module("sklearn.datasets")
+    if any(graph[name].group is Group.FEATURES for name in missing):
+        import_module("torchvision.models")
+    if missing:
+        import_module("lib.figures.vector")
 
 
 def _require_tracking(where: Places) -> None:

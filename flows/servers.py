@@ -229,7 +229,8 @@ _FEW_SERVICES = {f"PREFECT_SERVER_SERVICES_{name}_ENABLED": "false" for name in 
 
 
 def _prefect(port: int) -> list[str]:
-    return [sys.executable, "-m", "prefect", "server", "start", "--host", _HOST, "--port", str(port)]
+    run = "import runpy, lib.machine; lib.machine.collect_rarely(); runpy.run_module('prefect', run_name='__main__')"
+    return [sys.executable, "-c", run, "server", "start", "--host", _HOST, "--port", str(port)]
 
 
 def _taken(port: int) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import ctypes
+import gc
 import os
 import platform
 import sys
@@ -52,6 +54,17 @@ def one_blas_thread() -> Iterator[None]:
     """Products of matrices have the same bits wherever they are computed: the last ones depend on the number of threads."""
     with all_cores(), threadpool_limits(1, user_api="blas"):
         yield
+
+
+def collect_rarely() -> None:
+    """Have Python look for garbage in cycles at every 20,000th object instead of every 700th, and not at the exit.
+
+    Importing Prefect, MLflow and scikit-learn makes hundreds of thousands of objects, which all stay: a fifth of the time of
+    these imports goes into looking at them again and again, and a second or more into a last look at the process's end.
+    """
+    gc.set_threshold(20_000)
+    atexit.unregister(gc.freeze)
+    atexit.register(gc.freeze)
 
 
 _C = ctypes.CDLL(None)

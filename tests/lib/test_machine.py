@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import subprocess
 import sys
 import threading
 
@@ -67,3 +68,10 @@ def test_where_the_flags_are_not_known_nothing_is_set(monkeypatch):
     monkeypatch.setattr(machine, "_flags_of_environment", lambda: None)
     with machine.subnormals_as_zero():
         assert (SUBNORMAL * np.float32(1)).max() == SUBNORMAL[0]
+
+
+def test_the_collector_looks_rarely_and_not_at_the_exit():
+    shown = "import atexit, gc; atexit.register(lambda: print(gc.get_threshold()[0], gc.get_freeze_count() > 1000))"
+    collecting = "from lib.machine import collect_rarely; collect_rarely(); collect_rarely()"
+    done = subprocess.run([sys.executable, "-c", f"{shown}\n{collecting}"], capture_output=True, text=True, check=True)
+    assert done.stdout == "20000 True\n"
