@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib import rc_context
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, NullLocator
 
 from lib.evaluation.intervals import half_width
 from lib.figures.style import PALETTE, STYLE, panels, plain_lines
@@ -78,7 +78,11 @@ def training_curves(
                 axis.set_yscale("log")
                 # Bands are shown whole up to twice the means' range: the interval of a mean near 0 may reach below 0.
                 axis.set_ylim(max(band.min() * 0.85, seen.min() * 0.5, _FLOOR), min(band.max() * 1.2, seen.max() * 2))
-        for axis in axes[::columns]:
+        for place, axis in enumerate(axes):
+            if place % columns:  # its scale is that of the panel before
+                axis.yaxis.set_minor_locator(NullLocator())
+                axis.tick_params(axis="y", labelleft=False)
+                continue
             axis.set_ylabel("cross-entropy (nats)" if quantity == "loss" else "error rate")
         figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
         figure.suptitle(f"{plain_lines(title)}\n{_band_words(shown)}")
