@@ -122,7 +122,8 @@ def make_engine(
     lanes = min(lanes, len(groups))
     with ExitStack() as stack:
         stack.enter_context(all_cores())
-        if len(groups) > 1 or groups[0].operations <= WORTHWHILE:
+        in_processes = backend == "numpy" and lanes > 1  # which have one thread of BLAS each
+        if not in_processes and (len(groups) > 1 or groups[0].operations <= WORTHWHILE):
             # A lane keeps its core busy by itself: a BLAS that starts threads of its own in each would be in the way. And
             # small products gain nothing from a second core that they do not lose by going there and back.
             stack.enter_context(one_blas_thread())
@@ -137,7 +138,7 @@ def make_engine(
             return
         pool = stack.enter_context(ThreadPoolExecutor(lanes, "sweep-lane"))
         processes: Sequence[Lane] = ()
-        if backend == "numpy":
+        if in_processes:
             processes = stack.enter_context(lanes_with(lanes, rows))
         yield Engine(backend, device, memory, rows, pool, lanes, processes)
 

@@ -169,7 +169,8 @@ class _FusedTraining:
         self.groups = [list(group.trials) for group in groups]
         self.programs: list[StackedProgram | None] = [None] * len(groups)
         self.steps = [0] * len(groups)
-        self.orders = {trial.seed: row_orders(len(data.X_train), streams(trial.seed)[1]) for trial in self.trials}
+        seeds = dict.fromkeys(trial.seed for trial in self.trials)
+        self.orders = {seed: row_orders(len(data.X_train), streams(seed)[1]) for seed in seeds}
         # Programs that do not fit into memory together take turns; their parameters then wait in `states`.
         self.take_turns = engine.memory is not None and sum(group.bytes for group in groups) > engine.memory
         self.data = data
@@ -202,8 +203,8 @@ class _FusedTraining:
                 if on_epoch is not None:
                     on_epoch(trial, self.states[trial].history[-1])
         self._halve()
-        for index in live:
-            self._drop_ended(index)
+        ending = [index for index in live if any(self.states[trial].ended for trial in self.groups[index])]
+        list(self.engine.side_by_side(self._drop_ended, ending, self.lanes))
 
     def _train(self, index: int, orders: Mapping[int, npt.NDArray[np.int64]]) -> tuple[dict[str, list[float]], float]:
         """One epoch of a program: its figures and the seconds it took."""
@@ -222,8 +223,12 @@ class _FusedTraining:
         program = self.programs[index]
         if program is None:
             return
-        for position, trial in enumerate(self.groups[index]):
-            self.states[trial].vectors = program.export(position, state=self.states[trial].ended is None)
+        members = list(enumerate(self.groups[index]))
+        for running in (True, False):
+            which = [each for each in members if (self.states[each[1]].ended is None) is running]
+            exported = program.export([position for position, _ in which], state=running)
+            for (_, trial), vectors in zip(which, exported, strict=True):
+                self.states[trial].vectors = vectors
         self.steps[index] = program.steps
         self.programs[index] = None
         program.close()
@@ -266,16 +271,13 @@ class _FusedTraining:
         layout = Layout([self.trials[each] for each in members], self.features, self.classes)
         program = self.engine.program(layout, self.lanes[index])
         program.steps = self.steps[index]
+        program.draw([position for position, trial in enumerate(members) if not self.states[trial].vectors])
         for position, trial in enumerate(members):
             state = self.states[trial]
-            program.load(position, state.vectors or {"parameters": self._initial(self.trials[trial])})
-            state.vectors = {}
+            if state.vectors:
+                program.load(position, state.vectors)
+                state.vectors = {}
         return program
-
-    def _initial(self, trial: Trial) -> npt.NDArray[np.floating]:
-        network = Network((self.features, *trial.hidden, self.classes), trial.activation, self.dtype)
-        network.initialise(trial.init, streams(trial.seed)[0])
-        return network.parameters
 
     def results(self) -> list[TrialResult]:
         """What came of each trial; all have ended. Their parameters move to the results."""
@@ -334,7 +336,7 @@ class _FusedTraining:
         }
         for trial, state in enumerate(self.states):
             program, position = running.get(trial, (None, 0))
-            yield from (program.export(position, state=True) if program is not None else state.vectors).values()
+            yield from (program.export([position], state=True)[0] if program is not None else state.vectors).values()
 
     def restore(self, path: Path) -> None:
         """Go on from a checkpoint of the same call, if there is one; one of another call, or a damaged one, is ignored."""

@@ -31,7 +31,7 @@ WIDE = 4096
 and what does is how often weights go through memory: torch adds a gradient to weights within its product, and has Adam's
 step in one pass, where NumPy makes two and twelve.
 """
-_CALLS = 800_000
+_CALLS = 300_000
 """What the calls of one more trial cost, in operations that could have been done meanwhile."""
 
 

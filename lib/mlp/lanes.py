@@ -131,8 +131,11 @@ class LaneProgram:
         figures: dict[str, list[float]] = self._ask("run_epoch", {seed: orders[seed] for seed in self._seeds})
         return figures
 
-    def export(self, index: int, state: bool) -> dict[str, npt.NDArray[np.floating]]:
-        vectors: dict[str, npt.NDArray[np.floating]] = self._ask("export", index, state)
+    def draw(self, indices: Sequence[int]) -> None:
+        self._ask("draw", indices)
+
+    def export(self, indices: Sequence[int], state: bool) -> list[dict[str, npt.NDArray[np.floating]]]:
+        vectors: list[dict[str, npt.NDArray[np.floating]]] = self._ask("export", indices, state)
         return vectors
 
     def load(self, index: int, vectors: Mapping[str, npt.NDArray[np.floating]]) -> None:

@@ -1,6 +1,7 @@
 """Softmax with cross-entropy, stable for any finite logits, in place.
 
-Logits are class-major, the rows of a mini-batch last: reducing over classes then runs along memory.
+Logits of several networks have shape (classes, networks, n), the rows of a mini-batch last: what is reduced over classes
+then runs along all networks' rows in memory, however short a mini-batch is.
 """
 
 from __future__ import annotations
@@ -12,15 +13,15 @@ Array = npt.NDArray[np.floating]
 
 
 def softmax(logits: Array) -> None:
-    """Replace logits, shape (networks, classes, n), by probabilities. Shifted by each row's maximum: exp can't overflow."""
-    np.subtract(logits, logits.max(axis=1, keepdims=True), out=logits)
+    """Replace logits, shape (classes, ...), by probabilities. Shifted by each row's maximum: exp can't overflow."""
+    np.subtract(logits, logits.max(axis=0), out=logits)
     _normalise(logits)
 
 
 def _normalise(shifted: Array) -> Array:
-    """Replace shifted logits by probabilities; returns the sums of their exponentials, shape (networks, 1, n)."""
+    """Replace shifted logits by probabilities; returns the sums of their exponentials, without the first axis."""
     np.exp(shifted, out=shifted)
-    totals: Array = shifted.sum(axis=1, keepdims=True)
+    totals: Array = shifted.sum(axis=0)
     np.divide(shifted, totals, out=shifted)
     return totals
 
@@ -32,24 +33,31 @@ def softmax_cross_entropy(
 
     Parameters
     ----------
-    logits : ndarray, C-contiguous, shape (networks, classes, n)
+    logits : ndarray, C-contiguous, shape (classes, networks, n)
     positions : ndarray of int64, shape (networks, n)
-        Where the label's logit of each row is in the flat array.
+        Where the label's logit of each row is in the flat array (see `label_positions`).
 
     The loss is log sum exp(z) - z[label], from the shifted logits: log of a probability that rounds to 0 is never taken.
     """
-    np.subtract(logits, logits.max(axis=1, keepdims=True), out=logits)
+    classes, networks, n = logits.shape
+    flat = logits.reshape(classes, networks * n)
+    np.subtract(flat, flat.max(axis=0), out=flat)
     picked = logits.reshape(-1).take(positions)
     # A prediction is right where the label's logit is the greatest. Where several are (all zero weights, say), the first
-    # counts, as argmax has it; argmax along a middle axis is slow, so only networks with a tie or a NaN are asked.
+    # counts, as argmax has it; argmax along the first axis is slow, so only networks with a tie or a NaN are asked.
     right = (picked == 0).sum(axis=1)
-    if np.count_nonzero(logits) != logits.size - positions.size or not np.isfinite(picked).all():
-        classes, n = logits.shape[1:]
-        odd = np.count_nonzero(logits == 0, axis=(1, 2)) != n
-        right[odd] = (logits[odd].argmax(axis=1) == positions[odd] // n % classes).sum(axis=1)
-    totals = _normalise(logits)
-    loss = np.log(totals).sum(axis=(1, 2), dtype=np.float64) - picked.sum(axis=1, dtype=np.float64)
+    if np.count_nonzero(flat == 0) != positions.size or not np.isfinite(picked).all():
+        odd = np.count_nonzero(logits == 0, axis=(0, 2)) != n
+        right[odd] = (logits[:, odd].argmax(axis=0) == positions[odd] // (networks * n)).sum(axis=1)
+    totals = _normalise(flat)
+    loss = np.log(totals).reshape(networks, n).sum(axis=1, dtype=np.float64) - picked.sum(axis=1, dtype=np.float64)
     return loss, right
+
+
+def label_positions(labels: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Where in flat logits of shape (classes, networks, n) those of the labels are, shape (networks, n)."""
+    positions: npt.NDArray[np.int64] = labels * labels.size + np.arange(labels.size).reshape(labels.shape)
+    return positions
 
 
 def subtract_one(probabilities: Array, positions: npt.NDArray[np.int64]) -> None:
@@ -70,7 +78,7 @@ def smooth_labels(derivatives: Array, positions: npt.NDArray[np.int64], shares: 
     """
     flat = derivatives.reshape(-1)
     np.put(flat, positions, flat.take(positions) + shares[:, None])
-    np.subtract(derivatives, (shares / derivatives.shape[1])[:, None, None], out=derivatives)
+    np.subtract(derivatives, (shares / len(derivatives))[:, None], out=derivatives)
 
 
 def balanced_weights(labels: npt.NDArray[np.int64], classes: int) -> npt.NDArray[np.float64]:

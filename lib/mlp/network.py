@@ -16,7 +16,7 @@ from lib.errors import ConfigError
 from lib.mlp.activations import ACTIVATIONS
 from lib.mlp.dropout import Dropout, Masks, units_of
 from lib.mlp.initialisation import initial_weights
-from lib.mlp.losses import smooth_labels, softmax, softmax_cross_entropy, subtract_one
+from lib.mlp.losses import label_positions, smooth_labels, softmax, softmax_cross_entropy, subtract_one
 from lib.mlp.products import column_sums, product
 
 Array = npt.NDArray[np.floating]
@@ -110,7 +110,6 @@ class Workspace:
         dtype = network.parameters.dtype
         self._layers = [np.empty((rows, units), dtype) for units in network.sizes[1:-1]]
         self._logits = np.empty(network.sizes[-1] * rows, dtype)
-        self._row_numbers = np.arange(rows)
         self._activate, self._backward = ACTIVATIONS[network.activation]
         self._dropout = dropout if network.sizes[1:-1] else None
         self._masks: dict[int, list[Masks]] = {}
@@ -156,17 +155,12 @@ class Workspace:
         return [layer[:count] for layer in self._layers]
 
     def logits(self, X: Array, step: int | None = None) -> Array:
-        """Logits, shape (1, classes, n), for at most `rows` rows; a view that the next call overwrites."""
+        """Logits, shape (classes, 1, n), for at most `rows` rows; a view that the next call overwrites."""
         hidden = self.hidden(X, step)
-        logits = self._logits[: self.network.sizes[-1] * len(X)].reshape(1, -1, len(X))
-        product(self.network.weights[-1].T, (hidden[-1] if hidden else X).T, out=logits[0])
+        logits = self._logits[: self.network.sizes[-1] * len(X)].reshape(-1, len(X))
+        product(self.network.weights[-1].T, (hidden[-1] if hidden else X).T, out=logits)
         np.add(logits, self.network.biases[-1][:, None], out=logits)
-        return logits
-
-    def _positions(self, labels: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        """Where in the flat logits the labels' are, shape (1, n)."""
-        n = len(labels)
-        return (labels * n + self._row_numbers[:n])[None]
+        return logits[:, None]
 
     def loss(self, count: int, step: int = 0) -> tuple[float, int]:
         """Summed cross-entropy and right answers of the first `count` rows of `inputs` and `labels`.
@@ -174,7 +168,7 @@ class Workspace:
         The logits' buffer then holds the summed loss's derivative by the logits, from which a step goes on; smoothing and
         class weights are part of that, and not of the loss. `step` says which units are dropped.
         """
-        logits, positions = self.logits(self.inputs[:count], step), self._positions(self.labels[:count])
+        logits, positions = self.logits(self.inputs[:count], step), label_positions(self.labels[None, :count])
         loss, right = softmax_cross_entropy(logits, positions)
         subtract_one(logits, positions)
         if self._smoothing is not None:
@@ -231,7 +225,7 @@ class Workspace:
         loss, right = 0.0, 0
         for start in range(0, len(X), self.rows):
             part = slice(start, start + self.rows)
-            more, hits = softmax_cross_entropy(self.logits(X[part]), self._positions(labels[part]))
+            more, hits = softmax_cross_entropy(self.logits(X[part]), label_positions(labels[None, part]))
             loss, right = loss + float(more[0]), right + int(hits[0])
         return loss / len(X), right / len(X)
 
@@ -242,5 +236,5 @@ class Workspace:
             part = slice(start, start + self.rows)
             logits = self.logits(X[part])
             softmax(logits)
-            result[part] = logits[0].T
+            result[part] = logits[:, 0].T
         return result

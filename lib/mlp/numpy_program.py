@@ -7,8 +7,9 @@ small, so what counts is the cost of a call: NumPy's is a fraction of torch's. P
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -19,22 +20,28 @@ from lib.machine import subnormals_as_zero
 from lib.mlp.activations import ACTIVATIONS
 from lib.mlp.dropout import Masks, units_of
 from lib.mlp.layout import Band, Index, Layout
-from lib.mlp.losses import smooth_labels, softmax_cross_entropy, subtract_one
+from lib.mlp.losses import label_positions, smooth_labels, softmax_cross_entropy, subtract_one
 from lib.mlp.network import EVALUATION_ROWS
 from lib.mlp.optimizers import Adam, AdamW, Momentum, Stepper
+from lib.mlp.products import Prepared, prepared_product, prepared_sums
 from lib.mlp.schedules import epoch_factors, is_scheduled
-from lib.mlp.stacked import STATE, Buffers, Move, Rows, epoch_figures, kind_of
+from lib.mlp.stacked import STATE, Buffers, Move, Rows, epoch_figures, initial_parameters, kind_of
 
 Array = npt.NDArray[np.floating]
 
 _SPAN = 1 << 17
-"""Weights updated at once: gradient and weights of a span stay in a core's cache between product and update."""
+"""Parameters stepped at once: an optimiser's many passes over a span stay in a core's cache."""
 _EVALUATED = 1 << 20
 """Units x rows of a layer that are evaluated at once."""
+_FEW = 4
+"""Networks of a stack up to which a call of BLAS for each is quicker than NumPy's one for all."""
+_FEW_ADDED = 8
+"""The same where a product is added to weights, which NumPy does in a pass of its own."""
+_LARGE = 1000
+"""Weights of a network from which that pass costs more than calls, however many there are."""
 
-
-_Product = tuple[Array, Array, Array]
-"""Left factor, right factor, result. A factor of three axes is a stack; a mini-batch's rows are the last axis."""
+_Factors = tuple[Array, Array, Array]
+"""Left factor, right factor, result. Those of three axes are stacks of networks; a mini-batch's rows are the last axis."""
 
 
 @dataclass(frozen=True)
@@ -50,15 +57,6 @@ class _Slice:
     activated: Array
     delta: Array
     scratch: Array
-
-
-@dataclass(frozen=True)
-class _Update:
-    """Products that fill `gradient`; it is then added to `weights`, or kept where there are none."""
-
-    products: list[_Product]
-    gradient: Array
-    weights: Array | None
 
 
 @dataclass(frozen=True)
@@ -117,12 +115,11 @@ class NumpyProgram:
         # Plain SGD's step size goes into the output's delta once, and from there into every layer's update.
         self._output_scale: Array = np.ones((len(layout.trials), 1, 1), dtype)
         if self.kind == "sgd":
-            largest = max((block.size for later in layout.later for block in later.blocks), default=0)
-            self.gradient: Array = np.empty(max(_SPAN, layout.inputs, largest), dtype)
+            stacks = (weights.size for later in self.blocks for weights in later if not _singly(weights))
+            self.gradient: Array = np.empty(max(stacks, default=0), dtype)
             self._output_scale = -self._rates
             return
         self.gradient = np.zeros_like(self.parameters)
-        self.first_gradient, _, self._bias_gradients = self.views(self.gradient)
         self._steppers = list(self._make_steppers(rates))
 
     def _make_steppers(self, rates: Array) -> Iterator[_SpanStepper]:
@@ -219,19 +216,21 @@ class NumpyProgram:
         for masks in space.masks:
             masks.draw(self._steps)
         self._forward(space)
-        at = space.positions(labels, self.layout.slot_seeds)
-        loss, right = softmax_cross_entropy(space.logits, at)
-        subtract_one(space.logits, at)
+        of_slots = labels[self.layout.slot_seeds]
+        at = label_positions(of_slots)
+        by_class = space.by_class
+        by_class[:] = space.logits.swapaxes(0, 1)
+        loss, right = softmax_cross_entropy(by_class, at)
+        subtract_one(by_class, at)
         if self._smoothing is not None:
-            smooth_labels(space.logits, at, self._smoothing)
+            smooth_labels(by_class, at, self._smoothing)
         scale = self._output_scale / space.count
         if self._class_weights is not None:
-            weights = np.take_along_axis(self._class_weights, labels[self.layout.slot_seeds], axis=1)
-            scale = scale * weights[:, None]
-        np.multiply(space.logits, scale, out=space.logits)
+            scale = scale * np.take_along_axis(self._class_weights, of_slots, axis=1)[:, None]
+        np.multiply(by_class.swapaxes(0, 1), scale, out=space.logits)
         for layer in range(len(self.biases) - 1, 0, -1):
             _move(space.before_lower[layer])
-            _multiply(space.lower[layer])  # by the weights as they are before the update
+            _compute(space.lower[layer])  # by the weights as they are before the update
             _move(space.after_lower[layer])
             if space.masks:
                 masks = space.masks[layer - 1]
@@ -240,9 +239,9 @@ class NumpyProgram:
                 np.multiply(space.outputs[layer - 1], masks.keep, out=space.unscaled[: len(masks.mask)])
             for part in space.slices[layer - 1]:
                 part.backward(part.activated, part.delta, part.scratch)
-            _update(space.updates[layer])
-        _update(space.updates[0])
-        self._step_biases(space)
+            _compute(space.updates[layer])
+        _compute(space.updates[0])
+        _compute(space.bias_updates)
         self._steps += 1
         for each in self._steppers:
             each.step(self.parameters, self.gradient, space.count)
@@ -250,25 +249,16 @@ class NumpyProgram:
 
     def _forward(self, space: _Space) -> None:
         """From the inputs to the logits, in `space.outputs`."""
-        for layer, biases in enumerate(self.biases):
+        for layer in range(len(self.biases)):
             _move(space.before[layer])
-            _multiply(space.forward[layer])
+            _compute(space.forward[layer])
             _move(space.after[layer])
-            np.add(space.outputs[layer], biases[:, None], out=space.outputs[layer])
+            space.add_biases[layer]()
             if layer < len(space.slices):
                 for part in space.slices[layer]:
                     part.apply(part.output)
             if layer < len(space.masks):
                 np.multiply(space.outputs[layer], space.masks[layer].mask, out=space.outputs[layer])
-
-    def _step_biases(self, space: _Space) -> None:
-        """Add their update to the biases, or put their gradient where an optimiser looks for it."""
-        if self.kind == "sgd":
-            for biases, delta in zip(self.biases, space.deltas, strict=True):
-                np.add(biases, np.matmul(delta, space.ones), out=biases)  # quicker than a sum over each row
-        else:
-            for biases, delta in zip(self._bias_gradients, space.deltas, strict=True):
-                np.matmul(delta, space.ones, out=biases)
 
     def _evaluate(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         """Mean cross-entropy and accuracy of each trial over the validation rows."""
@@ -278,10 +268,11 @@ class NumpyProgram:
         for start in range(0, len(X), many):
             part = X[start : start + many]
             space = self._space(len(part), training=False)
-            space.forward[0] = [(self.first, part.T, space.outputs[0])]
+            space.forward[0] = [prepared_product(self.first, part.T, space.outputs[0])]
             self._forward(space)
-            at = space.positions(y[None, start : start + many], np.zeros_like(self.layout.slot_seeds))
-            more, hits = softmax_cross_entropy(space.logits, at)
+            space.by_class[:] = space.logits.swapaxes(0, 1)
+            of_slots = np.broadcast_to(y[start : start + many], space.by_class.shape[1:])
+            more, hits = softmax_cross_entropy(space.by_class, label_positions(of_slots))
             loss, right = loss + more, right + hits
         slots = self.layout.slots
         return loss[slots] / len(X), right[slots] / len(X)
@@ -291,11 +282,20 @@ class NumpyProgram:
         trials = len(self.layout.trials)
         if np.isfinite(self.parameters.sum(dtype=np.float64)):
             return np.ones(trials, np.bool_)
-        return np.array([np.isfinite(self.export(index, state=False)["parameters"]).all() for index in range(trials)])
+        return np.array([np.isfinite(each["parameters"]).all() for each in self.export(range(trials), state=False)])
 
-    def export(self, index: int, state: bool) -> dict[str, Array]:
+    def draw(self, indices: Sequence[int]) -> None:
+        layout = self.layout
+        for index in indices:
+            drawn = initial_parameters(layout.trials[index], layout.inputs, layout.classes, self.parameters.dtype)
+            self.load(index, {"parameters": drawn})
+
+    def export(self, indices: Sequence[int], state: bool) -> list[dict[str, Array]]:
         vectors = {"parameters": self.parameters} | (self.state if state else {})
-        return {name: self.layout.gathered(vector.__getitem__, index) for name, vector in vectors.items()}
+        return [
+            {name: self.layout.gathered(vector.__getitem__, index) for name, vector in vectors.items()}
+            for index in indices
+        ]
 
     def load(self, index: int, vectors: Mapping[str, Array]) -> None:
         for name, values in vectors.items():
@@ -325,33 +325,49 @@ class _Space(Buffers):
         widest = max((band.stop - band.start for bands in layout.activations for band in bands), default=0)
         self._scratch = rows(widest if training and not self.masks else 0)
         self.slices = [[self._slice(layer, band) for band in layout.activations[layer]] for layer in hidden]
-        self._tops = (np.arange(len(layout.trials)) * layout.classes * count)[:, None]
-        self._columns = np.arange(count)
+        self.by_class = np.empty((layout.classes, len(layout.trials), count), dtype)
+        ones = np.ones(count, dtype)
+        self.add_biases: list[Prepared] = [
+            prepared_product(biases[:, None], ones[None], out, accumulate=True)  # a third of the time of NumPy's sum
+            for biases, out in zip(program.biases, self.outputs, strict=True)
+        ]
         below, above, delta_below, delta_above = (
             [list(map(_squeezed, views)) for views in layers]
             for layers in (self.below, self.above, self.delta_below, self.delta_above)
         )
         blocks = [[], *program.blocks]
-        self.forward: list[list[_Product]] = [
-            list(zip(*factors, strict=True)) for factors in zip(blocks, below, above, strict=True)
+        self.forward: list[list[Prepared]] = [
+            _products(zip(*factors, strict=True)) for factors in zip(blocks, below, above, strict=True)
         ]
-        self.lower: list[list[_Product]] = []
-        self.updates: list[list[_Update]] = []
+        self.lower: list[list[Prepared]] = []
+        self.updates: list[list[Prepared]] = []
+        self.bias_updates: list[Prepared] = []
         if not training:
             return
-        self.ones = np.ones(count, dtype)
         self.inputs = np.empty((len(layout.seeds), count, layout.inputs), dtype)
         self.forward[0] = [
-            (program.first[band.rows], self.inputs[band.key].T, self.outputs[0][band.rows])
+            prepared_product(program.first[band.rows], self.inputs[band.key].T, self.outputs[0][band.rows])
             for band in layout.seed_bands
         ]
         self.lower = [
-            [(weights.mT, upper, lower) for weights, upper, lower in zip(*factors, strict=True)]
+            _products((weights.mT, upper, lower) for weights, upper, lower in zip(*factors, strict=True))
             for factors in zip(blocks, delta_above, delta_below, strict=True)
         ]
-        later = range(1, len(layout.rows))
-        self.updates = [self._updates(program, layer, delta_above[layer], below[layer]) for layer in later]
-        self.updates.insert(0, self._first_updates(program))
+        # Plain SGD adds its update to the parameters; for others gradients are put where their optimiser looks.
+        adds = program.kind == "sgd"
+        first, later, biases = program.views(program.parameters if adds else program.gradient)
+        self.updates = [
+            [
+                prepared_product(self.deltas[0][band.rows], self.inputs[band.key], first[band.rows], accumulate=adds)
+                for band in layout.seed_bands
+            ]
+        ]
+        for upper, lower, outs in zip(delta_above[1:], below[1:], later, strict=True):
+            factors = [(left, right.mT, out) for left, right, out in zip(upper, lower, outs, strict=True)]
+            self.updates.append(_additions(factors, program.gradient) if adds else _products(factors))
+        self.bias_updates = [
+            prepared_sums(delta.T, ones, out, accumulate=adds) for delta, out in zip(self.deltas, biases, strict=True)
+        ]
 
     def _slice(self, layer: int, band: Band) -> _Slice:
         output, delta = self.outputs[layer][band.rows], self.deltas[layer][band.rows]
@@ -359,79 +375,48 @@ class _Space(Buffers):
         scratch = activated if self.masks else self._scratch[: band.stop - band.start]
         return _Slice(*ACTIVATIONS[band.key], output, activated, delta, scratch)
 
-    def positions(self, labels: npt.NDArray[np.int64], label_row: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        """Where in the flat logits each slot's labels are, shape (slots, count).
-
-        `labels` has shape (k, count); the trial in slot s has the labels of row `label_row[s]`.
-        """
-        at: npt.NDArray[np.int64] = (labels * self.count + self._columns)[label_row] + self._tops
-        return at
-
-    def _first_updates(self, program: NumpyProgram) -> list[_Update]:
-        inputs = program.layout.inputs
-        updates = []
-        for band in program.layout.seed_bands:
-            for start in range(band.start, band.stop, max(1, _SPAN // inputs)):
-                part = slice(start, min(start + max(1, _SPAN // inputs), band.stop))
-                weights = program.first[part]
-                if program.kind == "sgd":
-                    gradient = program.gradient[: weights.size].reshape(weights.shape)
-                else:
-                    gradient = program.first_gradient[part]
-                products = [(self.deltas[0][part], self.inputs[band.key], gradient)]
-                updates.append(_Update(products, gradient, weights if program.kind == "sgd" else None))
-        return updates
-
-    def _updates(
-        self, program: NumpyProgram, layer: int, delta_above: Sequence[Array], below: Sequence[Array]
-    ) -> list[_Update]:
-        """Neighbouring blocks whose weights fit a span together are updated together."""
-        blocks = program.layout.later[layer - 1].blocks
-        updates = []
-        for run in _runs([block.size for block in blocks], _SPAN):
-            start = blocks[run.start].offset
-            size = sum(block.size for block in blocks[run])
-            weights = program.parameters[start : start + size]
-            gradient = program.gradient[:size] if program.kind == "sgd" else program.gradient[start : start + size]
-            products: list[_Product] = []
-            for index in range(run.start, run.stop):
-                offset, shape = blocks[index].offset - start, program.blocks[layer - 1][index].shape
-                out = gradient[offset : offset + blocks[index].size].reshape(shape)
-                products.append((delta_above[index], below[index].mT, out))
-            updates.append(_Update(products, gradient, weights if program.kind == "sgd" else None))
-        return updates
-
 
 def _move(moves: Sequence[Move]) -> None:
     for rows, which, out in moves:
         np.take(rows, which, axis=0, out=out, mode="clip")  # clip: unchecked, so unbuffered
 
 
-def _multiply(products: Sequence[_Product]) -> None:
-    for left, right, out in products:
-        np.matmul(left, right, out)
+def _compute(several: Sequence[Prepared]) -> None:
+    for each in several:
+        each()
 
 
-def _update(updates: Sequence[_Update]) -> None:
-    for update in updates:
-        _multiply(update.products)
-        if update.weights is not None:
-            np.add(update.weights, update.gradient, out=update.weights)
+def _products(factors: Iterable[_Factors]) -> list[Prepared]:
+    found: list[Prepared] = []
+    for left, right, out in factors:
+        if out.ndim == 2:
+            found.append(prepared_product(left, right, out))
+        elif len(out) <= _FEW:
+            found += map(prepared_product, left, right, out)
+        else:
+            found.append(partial(np.matmul, left, right, out))
+    return found
+
+
+def _additions(factors: Iterable[_Factors], between: Array) -> list[Prepared]:
+    """What adds a product to what is there; `between` holds it where that is another pass."""
+    found: list[Prepared] = []
+    for left, right, out in factors:
+        if out.ndim == 2:
+            found.append(prepared_product(left, right, out, accumulate=True))
+        elif _singly(out):
+            found += [prepared_product(*each, accumulate=True) for each in zip(left, right, out, strict=True)]
+        else:
+            product = between[: out.size].reshape(out.shape)
+            found += [partial(np.matmul, left, right, product), partial(np.add, out, product, out)]
+    return found
+
+
+def _singly(weights: Array) -> bool:
+    """Whether the product of each network is added to its weights by a call of its own."""
+    return weights.ndim == 2 or len(weights) <= _FEW_ADDED or weights[0].size >= _LARGE
 
 
 def _squeezed(values: Array) -> Array:
     """Without the first axis where it is 1: a plain product is quicker than a stack of one."""
     return values[0] if len(values) == 1 else values
-
-
-def _runs(sizes: Sequence[int], limit: int) -> list[slice]:
-    """Runs of neighbours of at most `limit` in all, or of one that is larger."""
-    runs, start, total = [], 0, 0
-    for index, size in enumerate(sizes):
-        if index > start and total + size > limit:
-            runs.append(slice(start, index))
-            start, total = index, 0
-        total += size
-    if sizes:
-        runs.append(slice(start, len(sizes)))
-    return runs

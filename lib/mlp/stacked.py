@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from lib.mlp.initialisation import streams
 from lib.mlp.layout import Index, Layout
+from lib.mlp.network import Network
 from lib.mlp.trial import Trial
 
 Backend = Literal["numpy", "torch"]
@@ -59,14 +61,24 @@ class StackedProgram(Protocol):
         `orders` maps each seed to the order of the rows, shape (n,).
         """
 
-    def export(self, index: int, state: bool) -> dict[str, npt.NDArray[np.floating]]:
-        """Trial `index`'s parameters, laid out as `Network.parameters`, and with `state` its optimiser's vectors."""
+    def draw(self, indices: Sequence[int]) -> None:
+        """Give trials the initial parameters that the estimator draws for their seeds."""
+
+    def export(self, indices: Sequence[int], state: bool) -> list[dict[str, npt.NDArray[np.floating]]]:
+        """Trials' parameters, laid out as `Network.parameters`, and with `state` their optimiser's vectors."""
 
     def load(self, index: int, vectors: Mapping[str, npt.NDArray[np.floating]]) -> None:
         """Put back what `export` gave; optimiser vectors that are not given stay zero."""
 
     def close(self) -> None:
         """Free what it takes; nothing is asked of it afterwards."""
+
+
+def initial_parameters(trial: Trial, features: int, classes: int, dtype: npt.DTypeLike) -> npt.NDArray[np.floating]:
+    """What the estimator begins with, laid out as `Network.parameters`."""
+    network = Network((features, *trial.hidden, classes), trial.activation, dtype)
+    network.initialise(trial.init, streams(trial.seed)[0])
+    return network.parameters
 
 
 Move = tuple[Any, Any, Any]

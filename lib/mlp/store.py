@@ -21,7 +21,7 @@ from lib.mlp.tensor_files import read_tensors, write_tensors
 from lib.mlp.training import TrialResult
 from lib.mlp.trial import Trial, stated
 
-ENGINE = 3
+ENGINE = 4
 """Raised when the arithmetic of training changes, so that stored results are not taken for the new engine's."""
 
 _FORMAT = "probeflow-network-2"

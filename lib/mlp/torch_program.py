@@ -25,7 +25,7 @@ from lib.mlp.layout import Layout
 from lib.mlp.network import EVALUATION_ROWS
 from lib.mlp.optimizers import Adam
 from lib.mlp.schedules import epoch_factors, is_scheduled
-from lib.mlp.stacked import STATE, Buffers, Move, Rows, epoch_figures, kind_of
+from lib.mlp.stacked import STATE, Buffers, Move, Rows, epoch_figures, initial_parameters, kind_of
 from lib.mlp.trial import Trial
 
 _aten = torch.ops.aten
@@ -395,12 +395,21 @@ class TorchProgram:
                 )
         return total.isfinite()
 
-    def export(self, index: int, state: bool) -> dict[str, npt.NDArray[np.floating]]:
+    def draw(self, indices: Sequence[int]) -> None:
+        layout, dtype = self.layout, np.dtype(str(self.parameters.dtype).removeprefix("torch."))
+        for index in indices:
+            drawn = initial_parameters(layout.trials[index], layout.inputs, layout.classes, dtype)
+            self.load(index, {"parameters": drawn})
+
+    def export(self, indices: Sequence[int], state: bool) -> list[dict[str, npt.NDArray[np.floating]]]:
         vectors = {"parameters": self.parameters} | (self.state if state else {})
-        return {
-            name: self.layout.gathered(lambda part, vector=vector: vector[part].cpu().numpy(), index)  # type: ignore[misc]
-            for name, vector in vectors.items()
-        }
+        return [
+            {
+                name: self.layout.gathered(lambda part, vector=vector: vector[part].cpu().numpy(), index)  # type: ignore[misc]
+                for name, vector in vectors.items()
+            }
+            for index in indices
+        ]
 
     def load(self, index: int, vectors: Mapping[str, npt.NDArray[np.floating]]) -> None:
         for name, values in vectors.items():

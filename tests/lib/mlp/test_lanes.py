@@ -48,7 +48,7 @@ def test_a_program_there_has_the_bits_of_one_here(rows, lane, optimizer):
     here, there = NumpyProgram(layout, rows), LaneProgram(lane, layout)
     for index in range(len(trials)):
         for program in (here, there):
-            size = len(here.export(index, state=False)["parameters"])
+            size = len(here.export([index], state=False)[0]["parameters"])
             program.load(index, {"parameters": np.random.default_rng(index).normal(0, 0.1, size).astype(np.float32)})
     orders = {seed: row_orders(len(rows.X), streams(seed)[1]) for seed in (0, 1)}
     with one_blas_thread():
@@ -57,7 +57,7 @@ def test_a_program_there_has_the_bits_of_one_here(rows, lane, optimizer):
             assert here.run_epoch(of_epoch) == there.run_epoch(of_epoch)
     assert there.steps == here.steps > 0
     for index in range(len(trials)):
-        ours, theirs = here.export(index, state=True), there.export(index, state=True)
+        [ours], [theirs] = here.export([index], state=True), there.export([index], state=True)
         assert {name: each.tobytes() for name, each in ours.items()} == {
             n: each.tobytes() for n, each in theirs.items()
         }
