@@ -44,6 +44,6 @@ def class_distribution(counts: Mapping[str, Mapping[str, int]], title: str) -> F
                 axis.tick_params("x", rotation=45, rotation_mode="xtick")
             axis.grid(axis="x", visible=False)
         axis.set_ylabel("images")
-        axis.set_title(plain_lines(title))
+        figure.suptitle(plain_lines(title))
         figure.legend(loc="outside right upper")
     return figure

@@ -73,7 +73,7 @@ def _whole(
     axis.set_yticks(range(len(names)), names, fontsize=8 if written else 6)
     axis.set_xlabel("predicted class (columns)")
     axis.set_ylabel("true class (rows)")
-    axis.set_title(plain_lines(title))
+    figure.suptitle(plain_lines(title))
     figure.colorbar(picture, label="share of the true class", shrink=0.8)
     return figure
 

@@ -33,7 +33,7 @@ def scatter(
         draw_classes(axis, points, labels, class_names, len(PALETTE), _LETTERS, 7)
         axis.set_xlabel(plain(axis_labels[0]))
         axis.set_ylabel(plain(axis_labels[1]))
-        axis.set_title(plain_lines(title))
+        figure.suptitle(plain_lines(title))
         figure.legend(loc="outside right center")
     return figure
 

@@ -96,7 +96,7 @@ def parallel_coordinates(attempts: Sequence[Attempt], dimensions: Sequence[Dimen
             axis.plot([], [], color=_GREY, linestyle=":", label=f"halved or diverged{_drawn(len(unranked))}")
         figure.legend(loc="outside lower center", ncols=4)
         lowest = f"\nlowest validation loss {ranked[0].objective:.3g}: {plain(ranked[0].label)}" if ranked else ""
-        axis.set_title(f"{plain_lines(title)}{lowest}")
+        figure.suptitle(f"{plain_lines(title)}{lowest}")
     return figure
 
 
