@@ -125,12 +125,16 @@ def pipeline(
         "promotion": None,
         "pipeline": None,
     }
+    promoting: PrefectFuture[dict[str, Any]] | None = None
     if settings.promote in outcomes:
         best = outcomes[settings.promote]
-        result["promotion"] = promote(settings, best["folder"], best["run_id"])
+        promoting = promote.submit(settings, best["folder"], best["run_id"])  # beside the report
     if not only:
         began["pipeline"] = time.time()
         folder = summarise_run(settings, {name: outcome["folder"] for name, outcome in result["nodes"].items()})
+    if promoting is not None:
+        result["promotion"] = promoting.result()
+    if not only:
         result["pipeline"] = show_study(folder)
         note_node_time(Path(folder), time.time() - began["pipeline"], began["pipeline"])
     changed = (result["pipeline"] or {}).get("changed", "")

@@ -223,7 +223,8 @@ def temporary_prefect() -> Iterator[Callable[[Callable[[], object]], None]]:
 
 _LEFT_OUT = "CANCELLATION_CLEANUP CLEANUP_RECONCILER FOREMAN LATE_RUNS PAUSE_EXPIRATIONS REPOSSESSOR SCHEDULER TRIGGERS"
 _FEW_SERVICES = {f"PREFECT_SERVER_SERVICES_{name}_ENABLED": "false" for name in _LEFT_OUT.split()} | {
-    "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "[]"
+    "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "[]",
+    "PREFECT_SERVER_REGISTER_BLOCKS_ON_START": "false",
 }
 """Schedules, pools and automations are for servers that stay: a run's own server leaves them out, and half its time idle."""
 
