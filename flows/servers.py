@@ -24,6 +24,7 @@ from lib.addresses import without_credentials
 from lib.errors import ConfigError, command
 from lib.files import require_writable
 from lib.locks import alone
+from lib.machine import RARELY
 from lib.places import places
 from lib.validation import describe
 
@@ -230,7 +231,7 @@ _FEW_SERVICES = {f"PREFECT_SERVER_SERVICES_{name}_ENABLED": "false" for name in 
 
 
 def _prefect(port: int) -> list[str]:
-    run = "import runpy, lib.machine; lib.machine.collect_rarely(); runpy.run_module('prefect', run_name='__main__')"
+    run = f"import gc, runpy; gc.set_threshold({RARELY}); runpy.run_module('prefect', run_name='__main__')"
     return [sys.executable, "-c", run, "server", "start", "--host", _HOST, "--port", str(port)]
 
 

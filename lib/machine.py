@@ -56,13 +56,17 @@ def one_blas_thread() -> Iterator[None]:
         yield
 
 
+RARELY = 20_000
+"""Objects after which Python looks for garbage in cycles, instead of 700."""
+
+
 def collect_rarely() -> None:
-    """Have Python look for garbage in cycles at every 20,000th object instead of every 700th, and not at the exit.
+    """Have Python look for garbage in cycles `RARELY`, and not once more at the exit.
 
     Importing Prefect, MLflow and scikit-learn makes hundreds of thousands of objects, which all stay: a fifth of the time of
     these imports goes into looking at them again and again, and a second or more into a last look at the process's end.
     """
-    gc.set_threshold(20_000)
+    gc.set_threshold(RARELY)
     atexit.unregister(gc.freeze)
     atexit.register(gc.freeze)
 
