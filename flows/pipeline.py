@@ -110,7 +110,7 @@ def pipeline(
             folder = run_here(settings, name)
             if showing is not None:
                 shown(*showing)
-            showing = name, show_study.submit(folder)  # beside what the next node computes
+            showing = name, show_study.submit(folder)  # while the next node computes
         if showing is not None:
             shown(*showing)
     else:
@@ -128,7 +128,7 @@ def pipeline(
     promoting: PrefectFuture[dict[str, Any]] | None = None
     if settings.promote in outcomes:
         best = outcomes[settings.promote]
-        promoting = promote.submit(settings, best["folder"], best["run_id"])  # beside the report
+        promoting = promote.submit(settings, best["folder"], best["run_id"])  # while the report is made
     if not only:
         began["pipeline"] = time.time()
         folder = summarise_run(settings, {name: outcome["folder"] for name, outcome in result["nodes"].items()})

@@ -60,12 +60,11 @@ def _import_ahead(graph: Graph, wanted: Sequence[str], where: Places) -> None:
     missing = [name for name in wanted if graph[name].group is not Group.DATA and not (where.studies / name).exists()]
     if missing:
         import_module("torch")
+        import_module("lib.figures.vector")
     if missing or any(isinstance(graph[name].settings, Digits | PhotoPatches) for name in wanted):
         import_module("sklearn.datasets")
     if any(graph[name].group is Group.FEATURES for name in missing):
         import_module("torchvision.models")
-    if missing:
-        import_module("lib.figures.vector")
 
 
 def _require_tracking(where: Places) -> None:

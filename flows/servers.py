@@ -227,10 +227,12 @@ _FEW_SERVICES = {f"PREFECT_SERVER_SERVICES_{name}_ENABLED": "false" for name in 
     "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "[]",
     "PREFECT_SERVER_REGISTER_BLOCKS_ON_START": "false",
 }
-"""Schedules, pools and automations are for servers that stay: a run's own server leaves them out, and half its time idle."""
+"""Schedules, pools, blocks and automations are for servers that stay: a run's own server leaves them out, and half its time
+idle."""
 
 
 def _prefect(port: int) -> list[str]:
+    # As `lib.machine.collect_rarely`, without lib: the folder that it is started in may have one of its own.
     run = f"import gc, runpy; gc.set_threshold({RARELY}); runpy.run_module('prefect', run_name='__main__')"
     return [sys.executable, "-c", run, "server", "start", "--host", _HOST, "--port", str(port)]
 

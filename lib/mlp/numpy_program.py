@@ -285,10 +285,8 @@ class NumpyProgram:
         return np.array([np.isfinite(each["parameters"]).all() for each in self.export(range(trials), state=False)])
 
     def draw(self, indices: Sequence[int]) -> None:
-        layout = self.layout
         for index in indices:
-            drawn = initial_parameters(layout.trials[index], layout.inputs, layout.classes, self.parameters.dtype)
-            self.load(index, {"parameters": drawn})
+            self.load(index, {"parameters": initial_parameters(self.layout, index, self.parameters.dtype)})
 
     def export(self, indices: Sequence[int], state: bool) -> list[dict[str, Array]]:
         vectors = {"parameters": self.parameters} | (self.state if state else {})
@@ -364,7 +362,7 @@ class _Space(Buffers):
         ]
         for upper, lower, outs in zip(delta_above[1:], below[1:], later, strict=True):
             factors = [(left, right.mT, out) for left, right, out in zip(upper, lower, outs, strict=True)]
-            self.updates.append(_additions(factors, program.gradient) if adds else _products(factors))
+            self.updates.append(_products(factors, program.gradient if adds else None))
         self.bias_updates = [
             prepared_sums(delta.T, ones, out, accumulate=adds) for delta, out in zip(self.deltas, biases, strict=True)
         ]
@@ -386,26 +384,16 @@ def _compute(several: Sequence[Prepared]) -> None:
         each()
 
 
-def _products(factors: Iterable[_Factors]) -> list[Prepared]:
-    found: list[Prepared] = []
+def _products(factors: Iterable[_Factors], between: Array | None = None) -> list[Prepared]:
+    """With `between`, products are added to what is there; it holds those for which that is another pass."""
+    adds, found = between is not None, list[Prepared]()
     for left, right, out in factors:
         if out.ndim == 2:
-            found.append(prepared_product(left, right, out))
-        elif len(out) <= _FEW:
-            found += map(prepared_product, left, right, out)
-        else:
+            found.append(prepared_product(left, right, out, adds))
+        elif _singly(out) if adds else len(out) <= _FEW:
+            found += [prepared_product(*each, adds) for each in zip(left, right, out, strict=True)]
+        elif between is None:
             found.append(partial(np.matmul, left, right, out))
-    return found
-
-
-def _additions(factors: Iterable[_Factors], between: Array) -> list[Prepared]:
-    """What adds a product to what is there; `between` holds it where that is another pass."""
-    found: list[Prepared] = []
-    for left, right, out in factors:
-        if out.ndim == 2:
-            found.append(prepared_product(left, right, out, accumulate=True))
-        elif _singly(out):
-            found += [prepared_product(*each, accumulate=True) for each in zip(left, right, out, strict=True)]
         else:
             product = between[: out.size].reshape(out.shape)
             found += [partial(np.matmul, left, right, product), partial(np.add, out, product, out)]

@@ -74,9 +74,10 @@ class StackedProgram(Protocol):
         """Free what it takes; nothing is asked of it afterwards."""
 
 
-def initial_parameters(trial: Trial, features: int, classes: int, dtype: npt.DTypeLike) -> npt.NDArray[np.floating]:
-    """What the estimator begins with, laid out as `Network.parameters`."""
-    network = Network((features, *trial.hidden, classes), trial.activation, dtype)
+def initial_parameters(layout: Layout, index: int, dtype: npt.DTypeLike) -> npt.NDArray[np.floating]:
+    """What the estimator begins with for trial `index`, laid out as `Network.parameters`."""
+    trial = layout.trials[index]
+    network = Network((layout.inputs, *trial.hidden, layout.classes), trial.activation, dtype)
     network.initialise(trial.init, streams(trial.seed)[0])
     return network.parameters
 

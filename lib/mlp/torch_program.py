@@ -396,10 +396,9 @@ class TorchProgram:
         return total.isfinite()
 
     def draw(self, indices: Sequence[int]) -> None:
-        layout, dtype = self.layout, np.dtype(str(self.parameters.dtype).removeprefix("torch."))
+        dtype = self.parameters[:0].cpu().numpy().dtype
         for index in indices:
-            drawn = initial_parameters(layout.trials[index], layout.inputs, layout.classes, dtype)
-            self.load(index, {"parameters": drawn})
+            self.load(index, {"parameters": initial_parameters(self.layout, index, dtype)})
 
     def export(self, indices: Sequence[int], state: bool) -> list[dict[str, npt.NDArray[np.floating]]]:
         vectors = {"parameters": self.parameters} | (self.state if state else {})
