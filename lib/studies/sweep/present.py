@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
-from lib.evaluation.intervals import Difference, Interval, p_words
+from lib.evaluation.intervals import LEVEL, Interval, p_words
 from lib.evaluation.measures import measure_named
 from lib.mlp.labels import params
 from lib.studies.entry import Standing
@@ -133,7 +133,7 @@ def _models(result: SweepResult) -> str:
     """All models on the rows that the study judges by, and what each has less than the chosen one, or more."""
     rows = rows_words(result)
     leads = {lead.model: lead for lead in result.leads}
-    paired = any(lead.over_seeds is not None for lead in result.leads)
+    paired = result.over_seeds_p()
     several = any(len(model.scores) > 1 for model in result.models)
     inputs = len(result.representations) > 1
     how = (
@@ -167,7 +167,7 @@ def _models(result: SweepResult) -> str:
                 model.accuracy.words,
                 f"{model.measured['loss'].estimate:.4f}",
                 *(["-" if lead is None else _over_rows(lead)] if leads else []),
-                *(["-" if lead is None or lead.over_seeds is None else _over_seeds(lead.over_seeds)] if paired else []),
+                *([_over_seeds(lead, paired)] if paired else []),
                 seconds_words(model),
             ]
         )
@@ -182,7 +182,7 @@ def _models(result: SweepResult) -> str:
     if paired:
         note += (
             " The two differences answer two questions, and may disagree: whether these very networks differ on other "
-            "rows, and whether the models differ with other seeds, on these rows."
+            "rows, and whether the models differ with other seeds, on these rows (Student's paired t, with Holm's correction)."
         )
     return "\n\n".join([how, table(head, lines), *(more if len(result.models) > _ROWS else []), note])
 
@@ -201,11 +201,13 @@ def _over_rows(lead: Lead) -> str:
     return f"{same.turned.words}, {p_words(lead.p)}: {STANDINGS[lead.outcome]}"
 
 
-def _over_seeds(lead: Difference) -> str:
-    other, standing = lead.turned, Standing.NOT_SIGNIFICANT
-    if other.significant:
+def _over_seeds(lead: Lead | None, corrected: Mapping[int, float]) -> str:
+    if lead is None or lead.over_seeds is None:
+        return "-"
+    other, p_value, standing = lead.over_seeds.turned, corrected[lead.model], Standing.NOT_SIGNIFICANT
+    if p_value < LEVEL:
         standing = Standing.BETTER if other.estimate > 0 else Standing.WORSE
-    return f"{other.with_p}: {standing}"
+    return f"{other.words}, {p_words(p_value)}: {standing}"
 
 
 def _measures(result: SweepResult) -> str:

@@ -353,3 +353,11 @@ class SweepResult(Result):
         return over_seeds(
             [score.measures[measure] for score in self.models[model].scores], measure_named(measure).within
         )
+
+    def over_seeds_p(self) -> dict[int, float]:
+        """Of each other model that has the chosen one's seeds: p of their difference over seeds, by Holm's over them all."""
+        from lib.evaluation.intervals import holm_of
+
+        tested = [lead for lead in self.leads if lead.over_seeds is not None]
+        corrected = holm_of([lead.over_seeds for lead in tested])
+        return {lead.model: p_value for lead, p_value in zip(tested, corrected, strict=True)}

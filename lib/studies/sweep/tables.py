@@ -97,6 +97,7 @@ def model_rows(result: SweepResult) -> list[Row]:
 
 def comparison_rows(result: SweepResult) -> list[Row]:
     """One row for each other model: the chosen one's accuracy less its own, on the same rows and over seeds."""
+    corrected = result.over_seeds_p()
     return [
         {
             "model": model_name(result, lead.model),
@@ -107,6 +108,7 @@ def comparison_rows(result: SweepResult) -> list[Row]:
             "mcnemar_p": lead.same_rows.p_value,
             "holm_p": lead.p,
             **_difference("over_seeds_difference", lead.over_seeds),
+            "over_seeds_difference_holm_p": corrected.get(lead.model),
         }
         for lead in result.leads
     ]

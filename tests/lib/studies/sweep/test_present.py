@@ -28,7 +28,7 @@ from lib.studies.sweep.result import (
     Verdict,
     Weights,
 )
-from lib.studies.sweep.tables import model_rows
+from lib.studies.sweep.tables import comparison_rows, model_rows
 from lib.studies.sweep.words import (
     configuration_name,
     endings,
@@ -150,10 +150,31 @@ def test_all_models_are_compared_with_the_chosen_one(tested, heads):
 def test_the_other_model_of_a_lead_is_the_one_that_is_better_or_worse(outcome, words):
     same = PairedPredictions(0.1, 0.05, 0.2, 100, 12, 2, 0.01)
     assert present._over_rows(Lead(model=1, same_rows=same, p=0.01, over_seeds=None, outcome=outcome)) == words
-    over = Difference(0.1, 0.05, 0.2, 5, 0.01)
+    over = Difference(0.1, 0.05, 0.2, 5, 0.001)
+    lead = Lead(model=1, same_rows=same, p=0.01, over_seeds=over, outcome=outcome)
     if outcome is Outcome.AHEAD:
-        assert present._over_seeds(over) == words
-        assert present._over_seeds(over.turned).endswith("significantly better")
+        assert present._over_seeds(lead, {1: 0.01}) == words
+        turned = lead.model_copy(update={"over_seeds": over.turned})
+        assert present._over_seeds(turned, {1: 0.01}).endswith("significantly better")
+        assert present._over_seeds(lead, {1: 0.06}).endswith("p = 0.06: not significantly different")
+        assert present._over_seeds(lead.model_copy(update={"over_seeds": None}), {}) == "-"
+
+
+def test_differences_over_seeds_have_holm_s_correction_over_all_other_models(heads):
+    first, second, *others = heads.result.leads
+    p_values = {first.model: 0.03, second.model: 0.04}
+    leads = [
+        lead.model_copy(update={"over_seeds": Difference(0.1, 0.0, 0.2, 3, p_values[lead.model])})
+        for lead in (first, second)
+    ]
+    leads += [lead.model_copy(update={"over_seeds": None}) for lead in others]
+    result = heads.result.model_copy(update={"leads": tuple(leads)})
+    assert result.over_seeds_p() == {first.model: 0.06, second.model: 0.06}
+    rows = {row["model"]: row["over_seeds_difference_holm_p"] for row in comparison_rows(result)}
+    assert list(rows.values()) == [0.06, 0.06, *[None] * len(others)]
+    shown = section(replace(heads, result=result), "Test results")
+    assert "not significantly" in shown
+    assert "p = 0.03" not in shown
 
 
 def test_every_model_s_budget_settings_and_time_are_in_the_table(tested, heads):
