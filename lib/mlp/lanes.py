@@ -1,42 +1,34 @@
 """Lanes: processes of this one's own in which NumPy's programs train, each on a core of its own.
 
 Threads do not do for these: a step of small networks takes as long in the interpreter as in its products, and threads share
-one interpreter. A lane lives on from call to call, and ends with the process that began it, however that ends.
+one interpreter.
 """
 
 from __future__ import annotations
 
 import atexit
-import json
 import mmap
 import os
-import socket
-import subprocess
-import sys
 import tempfile
 import threading
-import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from multiprocessing import reduction
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from lib.errors import LostProcessError
+from lib import processes
 from lib.mlp.layout import Layout
 from lib.mlp.numpy_program import NumpyProgram
 from lib.mlp.stacked import Rows
 from lib.mlp.trial import Trial
+from lib.processes import Answers, OwnProcess
 
 Array = npt.NDArray[Any]
 
-_SERVE = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from lib.mlp.lanes import serve; serve()"
-_ROOT = str(Path(__file__).resolve().parents[2])
-"""Where `lib` lies: a notebook may have found it by a path of the folder it was in before."""
 _ALIGNED = 64
 """Bytes: where an array may begin, so that vector instructions load whole lines of a cache."""
 
@@ -47,69 +39,20 @@ _idle: list[Lane] = []
 _guard = threading.Lock()
 
 
-class Lane:
+class Lane(OwnProcess):
     """A process that holds programs and trains them. One thread at a time may call it."""
 
     def __init__(self) -> None:
-        ours, theirs = socket.socketpair()
-        with theirs:
-            # One thread of BLAS, which reads this as it is loaded: a core each, and the same bits on every machine.
-            alone = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-            self._process = subprocess.Popen(
-                [sys.executable, "-I", "-c", _SERVE, json.dumps([*sys.path, _ROOT])],
-                stdin=theirs.fileno(),
-                stdout=subprocess.DEVNULL,
-                env=os.environ | alone,
-                start_new_session=True,  # a terminal's Ctrl-C is for who began it, from its first moment on
-            )
-        self._connection = Connection(ours.detach())
-
-    def call(self, name: str, *arguments: Any) -> Any:
-        """What the `_Programs` over there answer.
-
-        Raises LostProcessError when the process is gone, and whatever it raised.
-        """
-        with self._telling():
-            self._connection.send((name, arguments))
-        return self._answer()
+        # One thread of BLAS, which reads this as it is loaded: a core each, and the same bits on every machine.
+        alone = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+        super().__init__(__name__, "trained networks", alone)
 
     def hold(self, descriptor: int, places: Sequence[_Place]) -> None:
         """Let the lane see the rows of a file in memory (see `_shared`)."""
-        with self._telling():
-            self._connection.send(("hold", (places,)))
+        self._tell("hold", places)
+        with self._noticing():
             reduction.send_handle(self._connection, descriptor, self._process.pid)
         self._answer()
-
-    def end(self) -> None:
-        """End it at once, whatever it does: all that is kept is kept here."""
-        self._process.kill()
-        self._process.wait()
-        self._connection.close()
-
-    def lives(self) -> bool:
-        return not self._connection.closed and self._process.poll() is None
-
-    def _answer(self) -> Any:
-        with self._telling():
-            raised, answer = self._connection.recv()
-        if raised:
-            raise answer
-        return answer
-
-    @contextmanager
-    def _telling(self) -> Iterator[None]:
-        """Say what became of a process that is gone."""
-        try:
-            yield
-        except (EOFError, OSError):
-            with suppress(subprocess.TimeoutExpired):
-                self._process.wait(5)
-            code = self._process.returncode
-            how = f"killed by signal {-code}" if code and code < 0 else f"exit status {code}"
-            raise LostProcessError(
-                f"a process that trained networks ended unexpectedly ({how}); was the machine out of memory? "
-                "Run it again: it goes on from what is done"
-            ) from None
 
 
 class LaneProgram:
@@ -203,17 +146,17 @@ def _file_in_memory() -> Any:
     return tempfile.TemporaryFile()
 
 
-class _Programs:
+class _Programs(Answers):
     """What a lane holds, and answers to calls."""
 
     def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+        super().__init__(connection)
         self._rows: Rows[Array] | None = None
         self._programs: dict[int, NumpyProgram] = {}
         self._made = 0
 
     def hold(self, places: Sequence[_Place]) -> None:
-        descriptor = reduction.recv_handle(self._connection)
+        descriptor = reduction.recv_handle(self.connection)
         memory = mmap.mmap(descriptor, 0, prot=mmap.PROT_READ)
         os.close(descriptor)
         self._rows = Rows(*(np.ndarray(shape, dtype, memory, offset=start) for dtype, shape, start in places))
@@ -243,25 +186,5 @@ class _Programs:
 
 
 def serve() -> None:
-    """A lane's own loop: answer what comes through the socket, its standard input, until the other end is closed."""
-    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
-    connection = Connection(sys.stdin.fileno())
-    programs = _Programs(connection)
-    while True:
-        try:
-            name, arguments = connection.recv()
-        except (EOFError, OSError):
-            return
-        try:
-            answer = False, getattr(programs, name)(*arguments)
-        except Exception as error:
-            answer = True, error
-        with suppress(OSError):
-            connection.send(answer)
-
-
-def _end_with(parent: int) -> None:
-    """End in the middle of an epoch, too, when the process that began this one was killed."""
-    while os.getppid() == parent:
-        time.sleep(1)
-    os._exit(1)
+    """A lane's own loop."""
+    processes.serve(_Programs)
