@@ -26,10 +26,14 @@ from tasks.ends import ENDS, refuse_endless_restarts
 from tasks.node import CHUNK_FLOW, check, run_here, run_on_pool, summarise_run
 from tasks.pool import await_predecessors, given_up
 from tasks.progress import NodesDone
-from tasks.tracking import promote, require_store, show_study
+from tasks.tracking import Showing, promote, require_store, show_study
 
 Ended = Callable[[str, str], None]
 """Called with a node's name and its record's folder."""
+
+
+_SHOWN_TOGETHER = 8
+"""Records that may wait to be shown while nodes compute; each holds a thread."""
 
 
 def _as_json(value: Any) -> Any:
@@ -94,49 +98,46 @@ def pipeline(
     computed = check(settings, wanted, workers)
     done = NodesDone(len(names))
     outcomes: dict[str, dict[str, Any]] = {}
+    folders: dict[str, str] = {}
     began: dict[str, float] = {}
+    seconds: dict[str, float] = {}
+    showing = Showing()
+    promoting: PrefectFuture[dict[str, Any]] | None = None
 
-    def shown(name: str, showing: PrefectFuture[dict[str, Any]]) -> None:
-        outcome: dict[str, Any] = showing.result()
-        seconds = showing.state.timestamp.timestamp() - began[name]
-        outcomes[name] = outcome | {"seconds": seconds}
-        note_node_time(Path(outcome["folder"]), seconds, began[name])
-        done.add(name)
+    def ended(name: str, folder: str) -> None:
+        folders[name] = folder
+        seconds[name] = time.time() - began[name]
+        note_node_time(Path(folder), seconds[name], began[name])
+        showing.begin(name, folder)  # while the next nodes compute
+        take_outcomes(_SHOWN_TOGETHER)
+
+    def take_outcomes(pending: int) -> None:
+        nonlocal promoting
+        for name, outcome in showing.outcomes(pending):
+            outcomes[name] = outcome | {"seconds": seconds[name]}
+            done.add(name)
+            if name == settings.promote:
+                promoting = promote.submit(settings, outcome["folder"], outcome["run_id"])
 
     if workers.pool is None:
-        showing: tuple[str, PrefectFuture[dict[str, Any]]] | None = None
         for name in names:
             began[name] = time.time()
-            folder = run_here(settings, name)
-            if showing is not None:
-                shown(*showing)
-            showing = name, show_study.submit(folder)  # while the next node computes
-        if showing is not None:
-            shown(*showing)
+            ended(name, run_here(settings, name))
     else:
         await_predecessors(CHUNK_FLOW, workers.pool)
-        _side_by_side(
-            settings, graph, names, workers, began, lambda name, folder: shown(name, show_study.submit(folder))
-        )
-
+        _side_by_side(settings, graph, names, workers, began, ended)
+    summary: str | None = None
+    if not only:
+        start = time.time()
+        summary = summarise_run(settings, {name: folders[name] for name in names})  # while the last nodes are shown
+        note_node_time(Path(summary), time.time() - start, start)
+    take_outcomes(0)
     result: dict[str, Any] = {
         "profile": settings.name,
         "nodes": {name: outcomes[name] for name in names},
-        "promotion": None,
-        "pipeline": None,
+        "promotion": None if promoting is None else promoting.result(),
+        "pipeline": None if summary is None else show_study(summary),
     }
-    promoting: PrefectFuture[dict[str, Any]] | None = None
-    if settings.promote in outcomes:
-        best = outcomes[settings.promote]
-        promoting = promote.submit(settings, best["folder"], best["run_id"])  # while the report is made
-    if not only:
-        began["pipeline"] = time.time()
-        folder = summarise_run(settings, {name: outcome["folder"] for name, outcome in result["nodes"].items()})
-    if promoting is not None:
-        result["promotion"] = promoting.result()
-    if not only:
-        result["pipeline"] = show_study(folder)
-        note_node_time(Path(folder), time.time() - began["pipeline"], began["pipeline"])
     changed = (result["pipeline"] or {}).get("changed", "")
     # Prefect gives callers the data alone.
     return cast("dict[str, Any]", Completed(message=_came_of(computed, len(names), changed), data=result))

@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from importlib import import_module
 from pathlib import Path
@@ -33,19 +34,27 @@ def run_and_report(profile: Profile, only: Sequence[str] | None, where: Places, 
     wanted = profile.graph.chosen(only)  # before a server takes its seconds to start
     sys.stdout.write(f"profile {visible(profile.name)}: starting, {len(wanted)} nodes\n")  # and imports take theirs
     sys.stdout.flush()
+    from lib.tracking import background
+
+    background.begin()
     require_prefect()
     from tasks.server import require_server
 
     require_server(workers.pool)
-    if where.tracking_uri.startswith("http"):
-        _require_tracking(where)
-    with temporary_prefect() as ready, _nodes_on_terminal(profile.graph, wanted, whole=not only):
+    if where.tracking_uri.startswith("http"):  # one that is away is told before a server starts
+        background.open_store(where, patient=False)
+    with (
+        ThreadPoolExecutor(1) as opening,
+        temporary_prefect() as ready,
+        _nodes_on_terminal(profile.graph, wanted, whole=not only),
+    ):
+        opened = opening.submit(background.open_store, where, patient=False)
         from flows.pipeline import pipeline  # what takes long to import, while the server starts
         from lib.graph import check_settings
 
         check_settings(profile, wanted, where)
-        _require_tracking(where)
         ready(lambda: _import_ahead(profile.graph, wanted, where))
+        opened.result()  # a store that is damaged is told before anything is computed
         whole = profile.model_dump(mode="json")
         result = pipeline(whole, only=list(only) if only else None, workers=workers)
     from flows.console import WIDTH, console_on, show
@@ -65,13 +74,6 @@ def _import_ahead(graph: Graph, wanted: Sequence[str], where: Places) -> None:
         import_module("sklearn.datasets")
     if any(graph[name].group is Group.FEATURES for name in missing):
         import_module("torchvision.models")
-
-
-def _require_tracking(where: Places) -> None:
-    """Open MLflow's store now: one that is away or damaged is told before anything is computed."""
-    from lib.tracking.store import connect
-
-    connect(where)
 
 
 class _Lines(logging.StreamHandler[TextIO]):

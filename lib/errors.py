@@ -76,6 +76,10 @@ class StorageError(ProbeflowError):
     """A disk that is full, or a place that cannot be written."""
 
 
+class LostStoreError(StorageError):
+    """A store that answered before and fails now: it may be back soon."""
+
+
 class WorkerError(ProbeflowError):
     """Work handed to another process or machine that did not come back."""
 

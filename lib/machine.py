@@ -12,7 +12,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import TypeVar
@@ -69,6 +69,21 @@ def collect_rarely() -> None:
     gc.set_threshold(RARELY)
     atexit.unregister(gc.freeze)
     atexit.register(gc.freeze)
+
+
+_GIVING_WAY = 5
+"""Of niceness: a third of the share of a processor that others get who want it as well."""
+_AUTOGROUP = Path("/proc/self/autogroup")
+
+
+def give_way() -> None:
+    """Let this process have what others leave of the processors, and a third of a share where they leave nothing.
+
+    Linux may share the processors between sessions first, each of which has a niceness of its own (sched(7), autogroups).
+    """
+    os.nice(_GIVING_WAY)
+    with suppress(OSError):
+        _AUTOGROUP.write_text(str(_GIVING_WAY), encoding="ascii")
 
 
 _C = ctypes.CDLL(None)

@@ -7,15 +7,15 @@ from typing import Any
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 
-from lib.errors import LostProcessError, ProbeflowError
+from lib.errors import LostProcessError, LostStoreError, ProbeflowError
 
 
 def may_pass(task: Any, task_run: TaskRun, state: State[Any]) -> bool:
-    """Bad input stays bad, so a ProbeflowError is final; anything else (a lost connection, a killed process) may pass."""
+    """Bad input stays bad, so a ProbeflowError is final; a lost connection or a killed process may pass, as anything else."""
     try:
         state.result()
     except ProbeflowError as error:
-        return isinstance(error, LostProcessError)
+        return isinstance(error, LostProcessError | LostStoreError)
     except Exception:
         return True
     return True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import csv
-from dataclasses import asdict
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +15,17 @@ from prefect.artifacts import (
     create_markdown_artifact,
     create_table_artifact,
 )
+from prefect.futures import PrefectFuture
 from prefect.runtime import deployment, flow_run
 from prefect.settings import PREFECT_API_URL, PREFECT_UI_ENABLED
 
 from lib.errors import command
-from lib.graph import RunResult, leaderboard, ready_node, studies_of
-from lib.graph.history import last_step
+from lib.graph import RunResult, leaderboard, studies_of
 from lib.graph.leaderboard import Entry, rows_words
 from lib.places import places
 from lib.profile import Profile
-from lib.studies.presentation import markdown
 from lib.studies.record import open_record
+from lib.tracking.background import consider_study, log_study, open_store
 from tasks.policy import POLICY
 
 _LARGEST_PICTURE = 200_000
@@ -40,13 +40,12 @@ def require_store() -> None:
 
     Raises StorageError when it is away; ConfigError when the machine is to be sampled and a package is missing.
     """
-    from lib.tracking.store import connect
-    from lib.tracking.system_metrics import require_monitors
-
     where = places()
     if where.system_metrics:
+        from lib.tracking.system_metrics import require_monitors
+
         require_monitors()
-    connect(where, patient=deployment.get_id() is not None)
+    open_store(where, patient=deployment.get_id() is not None)
 
 
 @task(name="show", **POLICY)
@@ -58,46 +57,37 @@ def show_study(folder: str) -> dict[str, Any]:
     also what changed since the one before, in a line.
     """
     from lib.report import REPORT
-    from lib.report.changes import changed_since, presented
-    from lib.tracking.records import log_record
-    from lib.tracking.store import connect
-    from lib.tracking.views import as_markdown, comparison_links
 
-    record = open_record(Path(folder))
-    step = last_step(record)
-    shown = presented(record, step)
-    tracking = connect(places(), patient=True)
-    run = log_record(tracking, record, _links(), shown)
-    url = tracking.run_url(run)
-    compared = comparison_links(tracking, run, shown)
+    logged = log_study(Path(folder), _links(), places())
+    record, report = open_record(Path(folder)), Path(folder) / REPORT
+    on_server = logged.address.startswith("http")
     slug = _slug(record.name)
-    where = f"MLflow: {url}\n"
-    if compared:
-        once = "" if url.startswith("http") else f" (once {command('ui')} runs)"
-        where += f"\nCompare: {as_markdown(compared, tracking.page_url(''))}{once}\n"
-    create_markdown_artifact(f"{markdown(shown)}\n{where}", key=f"{slug}-notes", description=shown.headline)
-    if url.startswith("http"):
+    where = f"MLflow: {logged.address}\n"
+    if logged.comparisons:
+        once = "" if on_server else f" (once {command('ui')} runs)"
+        where += f"\nCompare: {logged.comparison_links}{once}\n"
+    create_markdown_artifact(f"{logged.notes}\n{where}", key=f"{slug}-notes", description=logged.headline)
+    if on_server:
         create_link_artifact(
-            url,
+            logged.address,
             key=f"{slug}-mlflow",
-            link_text=shown.parent.name,
+            link_text=logged.run_name,
             description="Parameters, curves and models in MLflow",
         )
-        for link in compared:
+        for page in logged.comparisons:
             create_link_artifact(
-                tracking.page_url(link.path),
-                key=f"{slug}-{link.name}",
-                link_text=f"Compare {link.title}",
-                description=f"{shown.title}, in MLflow",
+                page.address,
+                key=f"{slug}-{page.name}",
+                link_text=f"Compare {page.title}",
+                description=f"{logged.title}, in MLflow",
             )
-    report = Path(folder) / REPORT
-    if report.exists() and (page := tracking.artifact_url(run, REPORT)):
-        create_link_artifact(page, key=f"{slug}-report", link_text=f"Report: {shown.title}")
+    if logged.report is not None:
+        create_link_artifact(logged.report, key=f"{slug}-report", link_text=f"Report: {logged.title}")
     if isinstance(record.result, RunResult):
         create_table_artifact(
             [_shown_entry(each) for each in leaderboard(studies_of(record), record.result.main)],
             key="leaderboard",
-            description=shown.headline,
+            description=logged.headline,
         )
     for figure in record.figures[:1]:
         picture = (record.folder / "figures" / figure.file).read_bytes()
@@ -114,33 +104,49 @@ def show_study(folder: str) -> dict[str, Any]:
     return {
         "name": record.name,
         "kind": record.kind,
-        "title": shown.title,
+        "title": logged.title,
         "folder": folder,
-        "headline": shown.headline,
-        "warnings": list(shown.warnings),
+        "headline": logged.headline,
+        "warnings": list(logged.warnings),
         "data_warnings": list(record.dataset.warnings),
-        "run_id": run.info.run_id,
-        "run": url,
+        "run_id": logged.run_id,
+        "run": logged.address,
         "tables": [str(record.folder / "tables" / table.file) for table in record.tables],
-        **({"compare": tracking.page_url(compared[0].path)} if compared else {}),
+        **({"compare": logged.comparisons[0].address} if logged.comparisons else {}),
         **({"report": str(report)} if report.exists() else {}),
-        **({"changed": changed} if (changed := changed_since(step)) else {}),
+        **({"changed": logged.changed} if logged.changed else {}),
     }
+
+
+class Showing:
+    """Records that are shown while nodes compute."""
+
+    def __init__(self) -> None:
+        self._futures: dict[str, PrefectFuture[dict[str, Any]]] = {}
+        self._done: set[str] = set()
+
+    def begin(self, name: str, folder: str) -> None:
+        """Have the record in `folder`, of the node `name`, shown."""
+        self._futures[name] = show_study.submit(folder)
+        self._futures[name].add_done_callback(lambda _: self._done.add(name))
+
+    def outcomes(self, pending: int) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Nodes and their outcomes (see `show_study`): of what is shown by now, and of the oldest others until no more than
+        `pending` are not.
+
+        Raises what showing one raised.
+        """
+        for name in list(self._futures):
+            if name in self._done or len(self._futures) > pending:
+                yield name, self._futures.pop(name).result()
 
 
 @task(name="promote", **POLICY)
 def promote(profile: Profile, folder: str, run_id: str) -> dict[str, Any]:
     """Register the network of the sweep in `folder` as challenger, and make it champion if the gate lets it."""
-    from lib.tracking.promotion import consider
-    from lib.tracking.store import connect
-
-    record = open_record(Path(folder))
-    where = places()
-    on = next(iter(ready_node(profile, record.name, where).inputs.values()))
-    extraction = getattr(profile.graph[on.name].settings, "extraction", None)  # none where it is on pixels
-    decision = consider(connect(where, patient=True), record, run_id, on, extraction, where)
-    create_markdown_artifact(decision.markdown, key="promotion", description="The gate's decision")
-    return asdict(decision) | {"promoted": decision.promoted, "why": decision.why}
+    decision = consider_study(profile, Path(folder), run_id, places())
+    create_markdown_artifact(decision.pop("markdown"), key="promotion", description="The gate's decision")
+    return decision
 
 
 def _shown_entry(entry: Entry) -> dict[str, Any]:

@@ -31,7 +31,7 @@ def estimate(forecast: Forecast, kind: str, records: Sequence[PastRecord]) -> Es
     """The time of a node of this kind, from `records` of such nodes: those that are alike, the nearest first.
 
     What of a record's time went into its work is scaled by the amount of work. What it took beside that (figures, tables)
-    and what Prefect and MLflow added are taken as they were.
+    and what Prefect added are taken as they were.
     """
     if forecast.amount is None:
         return Estimate(None, "how much there is to do is not known yet")

@@ -66,7 +66,7 @@ class Origin:
     seconds: float | None = None
     """How long the study took, when it was made in one go."""
     node_seconds: float | None = None
-    """The same with what Prefect and MLflow added in the run that made it."""
+    """The same with what Prefect added in the run that made it."""
 
 
 def write_origin(folder: Path, origin: Origin) -> None:

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -29,7 +30,8 @@ from lib.graph import check_graph, leaderboard, plan_run
 from lib.places import Workers, places
 from lib.studies.record import open_record
 from lib.studies.study import kind_named, kind_names
-from lib.tracking.store import Tracking, connect
+from lib.tracking.background import log_study
+from lib.tracking.store import connect
 from tasks import node
 from tasks.tracking import show_study
 from tests.image_files import write_images
@@ -128,10 +130,11 @@ def test_the_report_stands_alone_lies_with_the_run_s_record_and_is_an_artifact_i
 
 def test_prefect_links_to_the_report_s_page_where_mlflow_has_pages(result, monkeypatch):
     assert artifacts("pipeline-report") == []  # a local store has none
-    monkeypatch.setattr(Tracking, "artifact_url", lambda self, run, path: f"http://mlflow/{run.info.run_id}/{path}")
+    address = f"http://mlflow/{result['pipeline']['run_id']}/report.html"
+    monkeypatch.setattr("tasks.tracking.log_study", lambda *given: replace(log_study(*given), report=address))
     assert show_study(result["pipeline"]["folder"]) == result["pipeline"]
     (artifact,) = artifacts("pipeline-report")
-    assert f"http://mlflow/{result['pipeline']['run_id']}/report.html" in artifact.data
+    assert address in artifact.data
 
 
 def test_prefect_s_notes_lead_to_mlflow_s_comparison(result):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from prefect.states import Completed, Failed
 
-from lib.errors import DataError, LostProcessError
+from lib.errors import DataError, LostProcessError, LostStoreError, StorageError
 from tasks.policy import may_pass
 
 
@@ -15,6 +15,8 @@ from tasks.policy import may_pass
         (Failed(data=DataError("bad input stays bad")), False),
         (Failed(data=ConnectionError("the server was away")), True),
         (Failed(data=LostProcessError("killed by signal 9")), True),
+        (Failed(data=StorageError("a store that cannot be opened")), False),
+        (Failed(data=LostStoreError("a store that fails meanwhile")), True),
         (Completed(data=None), True),
     ],
 )
