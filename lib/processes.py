@@ -45,7 +45,7 @@ class OwnProcess:
         self._connection = Connection(ours.detach())
 
     def call(self, name: str, *arguments: Any) -> Any:
-        """What a method over there returns.
+        """What a method over there returns. A call that is interrupted ends the process.
 
         Raises LostProcessError when the process is gone, and whatever the method raised.
         """
@@ -69,14 +69,19 @@ class OwnProcess:
             self._connection.send((name, arguments))
 
     def _answer(self) -> Any:
-        while True:
-            with self._noticing():
-                kind, value = self._connection.recv()
-            if kind == "raised":
-                raise value
-            if kind == "answer":
-                return value
-            self.heard(kind, value)
+        try:
+            while True:
+                with self._noticing():
+                    kind, value = self._connection.recv()
+                if kind in ("answer", "raised"):
+                    break
+                self.heard(kind, value)
+        except BaseException:
+            self.end()  # what it answers later would be taken for the next call's
+            raise
+        if kind == "raised":
+            raise value
+        return value
 
     @contextmanager
     def _noticing(self) -> Iterator[None]:

@@ -12,7 +12,7 @@ import os
 import sys
 import threading
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -128,7 +128,8 @@ class _Process(OwnProcess):
                 if logger.isEnabledFor(value.levelno):
                     logger.handle(value)
             case "written":
-                sys.stderr.write(value)
+                with suppress(OSError):  # who reads it may have left
+                    sys.stderr.write(value)
 
     def _end_bar(self, number: int) -> None:
         stack, _ = self._bars.pop(number)

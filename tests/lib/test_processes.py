@@ -60,6 +60,18 @@ def test_one_that_is_killed_is_an_error_that_says_what_it_did(process):
     assert not process.lives()
 
 
+def test_an_interrupted_call_leaves_no_answer_that_the_next_takes_for_its_own(process, monkeypatch):
+    def interrupt(kind, value):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(process, "heard", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        process.call("count", 3)
+    assert not process.lives()
+    with pytest.raises(LostProcessError):
+        process.call("twice", 1)
+
+
 @pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGTERM])
 def test_it_ends_with_who_began_it_in_the_middle_of_a_call(sent):
     begin = "from lib.processes import OwnProcess; OwnProcess('tests.answering', 'waits').call('wait', 600)"
