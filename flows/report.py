@@ -49,6 +49,7 @@ def run_and_report(profile: Profile, only: Sequence[str] | None, where: Places, 
         _nodes_on_terminal(profile.graph, wanted, whole=not only),
     ):
         opened = opening.submit(background.open_store, where, patient=False)
+        opening.submit(background.import_ahead)
         from flows.pipeline import pipeline  # what takes long to import, while the server starts
         from lib.graph import check_settings
 

@@ -79,6 +79,11 @@ def open_store(where: Places, *, patient: bool) -> None:
     _call("open_store", where, patient)
 
 
+def import_ahead() -> None:
+    """Import what the later calls need."""
+    _call("import_ahead")
+
+
 def log_study(folder: Path, links: Mapping[str, str], where: Places) -> Logged:
     """Log the record in `folder` (see `lib.tracking.records.log_record`) with `links`.
 

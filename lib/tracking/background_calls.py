@@ -1,6 +1,6 @@
 """What the process answers that logs to MLflow (see `background`).
 
-It opens the store while a run begins and all else starts too: what only later calls need is imported by them.
+It opens the store while a run begins and all else starts too: what only later calls need is imported after that.
 """
 
 from __future__ import annotations
@@ -60,6 +60,12 @@ class _Calls(Answers):
 
     def open_store(self, where: Places, patient: bool) -> None:
         connect(where, patient=patient)
+
+    def import_ahead(self) -> None:
+        import lib.graph
+        import lib.report
+        import lib.tracking.promotion
+        import lib.tracking.records  # noqa: F401
 
     def log_study(self, folder: Path, links: Mapping[str, str], where: Places) -> Logged:
         from lib.graph.history import last_step
