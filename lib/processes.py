@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -53,7 +53,7 @@ class OwnProcess:
         return self._answer()
 
     def heard(self, kind: str, value: Any) -> None:
-        """Called with what the process says of itself while it is at work (see `Answers.say`)."""
+        """Called with what the process says of itself while it is at work (see `Server.say`)."""
 
     def end(self) -> None:
         """End it at once, whatever it does."""
@@ -99,11 +99,11 @@ class OwnProcess:
             ) from None
 
 
-class Answers:
+class Server:
     """The other side of a process's calls: its methods answer them, and may say things meanwhile."""
 
-    def __init__(self, connection: Connection) -> None:
-        self.connection = connection
+    def __init__(self) -> None:
+        self.connection = Connection(sys.stdin.fileno())
         self._one_at_a_time = threading.Lock()
 
     def answer(self, name: str, arguments: Sequence[Any]) -> Any:
@@ -116,20 +116,19 @@ class Answers:
             self.connection.send((kind, value))
 
 
-def serve(make: Callable[[Connection], Answers]) -> None:
+def serve(server: Server) -> None:
     """A process's own loop: answer what comes through the socket, its standard input, until the other end is closed."""
     threading.Thread(target=_end_with, args=(int(sys.argv[2]),), daemon=True).start()
-    answers = make(Connection(sys.stdin.fileno()))
     while True:
         try:
-            name, arguments = answers.connection.recv()
+            name, arguments = server.connection.recv()
         except (EOFError, OSError):
             return
         try:
-            kind, value = "answer", answers.answer(name, arguments)
+            kind, value = "answer", server.answer(name, arguments)
         except Exception as error:
             kind, value = "raised", _portable(error)
-        answers.say(kind, value)
+        server.say(kind, value)
 
 
 def _portable(error: Exception) -> Exception:

@@ -6,7 +6,7 @@ import os
 import time
 
 from lib import processes
-from lib.processes import Answers
+from lib.processes import Server
 
 
 class TwoArgumentsError(Exception):
@@ -16,7 +16,7 @@ class TwoArgumentsError(Exception):
         super().__init__(f"{code}: {text}")
 
 
-class Calls(Answers):
+class Calls(Server):
     def twice(self, number: int) -> int:
         return 2 * number
 
@@ -34,12 +34,9 @@ class Calls(Answers):
     def wait(self, seconds: float) -> None:
         time.sleep(seconds)
 
-    def niceness(self) -> int:
-        return os.nice(0)
-
     def variable(self, name: str) -> str | None:
         return os.environ.get(name)
 
 
 def serve() -> None:
-    processes.serve(Calls)
+    processes.serve(Calls())

@@ -14,7 +14,6 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from multiprocessing import reduction
-from multiprocessing.connection import Connection
 from typing import Any
 
 import numpy as np
@@ -25,7 +24,7 @@ from lib.mlp.layout import Layout
 from lib.mlp.numpy_program import NumpyProgram
 from lib.mlp.stacked import Rows
 from lib.mlp.trial import Trial
-from lib.processes import Answers, OwnProcess
+from lib.processes import OwnProcess, Server
 
 Array = npt.NDArray[Any]
 
@@ -146,11 +145,11 @@ def _file_in_memory() -> Any:
     return tempfile.TemporaryFile()
 
 
-class _Programs(Answers):
+class _Programs(Server):
     """What a lane holds, and answers to calls."""
 
-    def __init__(self, connection: Connection) -> None:
-        super().__init__(connection)
+    def __init__(self) -> None:
+        super().__init__()
         self._rows: Rows[Array] | None = None
         self._programs: dict[int, NumpyProgram] = {}
         self._made = 0
@@ -187,4 +186,4 @@ class _Programs(Answers):
 
 def serve() -> None:
     """A lane's own loop."""
-    processes.serve(_Programs)
+    processes.serve(_Programs())

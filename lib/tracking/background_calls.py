@@ -10,10 +10,9 @@ import logging
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import asdict
 from logging.handlers import QueueHandler
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -22,17 +21,17 @@ from lib.addresses import ask_loopback_directly
 from lib.errors import LostStoreError
 from lib.machine import collect_rarely, give_way
 from lib.places import Places
-from lib.processes import Answers
+from lib.processes import Server
 from lib.progress import Advance, shown_by
 from lib.tracking.background import Logged, Page
 from lib.tracking.store import connect, lost_store
 
 
-class _Calls(Answers):
+class _Calls(Server):
     """A display of progress as well, which tells it to who called."""
 
-    def __init__(self, connection: Connection) -> None:
-        super().__init__(connection)
+    def __init__(self) -> None:
+        super().__init__()
         self._theirs: Mapping[str, str] = dict(os.environ)
         self._bars = 0
         sys.stderr = _Written(self)
@@ -62,8 +61,6 @@ class _Calls(Answers):
         connect(where, patient=patient)
 
     def import_ahead(self) -> None:
-        import lib.graph
-        import lib.report
         import lib.tracking.promotion
         import lib.tracking.records  # noqa: F401
 
@@ -93,7 +90,7 @@ class _Calls(Answers):
             comparisons=tuple(Page(link.name, link.title, tracking.page_url(link.path)) for link in compared),
             comparison_links=as_markdown(compared, tracking.page_url("")),
             report=tracking.artifact_url(run, REPORT) if (folder / REPORT).exists() else None,
-            changed=changed_since(step) or "",
+            changed=changed_since(step),
         )
 
     def consider_study(self, profile: Mapping[str, Any], folder: Path, run_id: str, where: Places) -> dict[str, Any]:
@@ -119,11 +116,8 @@ class _Calls(Answers):
     def ended(self, step: str, outcome: str | None, stopped: bool = False) -> None:
         """Nor ends one."""
 
-    def bar(self, label: str, total: int | None, unit: str, step: str | None) -> AbstractContextManager[Advance]:
-        return self._bar(label, total, unit)
-
     @contextmanager
-    def _bar(self, label: str, total: int | None, unit: str) -> Iterator[Advance]:
+    def bar(self, label: str, total: int | None, unit: str, step: str | None) -> Iterator[Advance]:
         self._bars += 1
         number = self._bars
         self.say("bar", (number, label, total, unit))
@@ -136,34 +130,29 @@ class _Calls(Answers):
 class _Written(io.TextIOBase):
     """Standard error, as far as Python writes it: a terminal that shows progress is the caller's."""
 
-    def __init__(self, answers: Answers) -> None:
-        self._answers = answers
+    def __init__(self, server: Server) -> None:
+        self._server = server
 
     def write(self, text: str) -> int:
-        self._answers.say("written", text)
+        self._server.say("written", text)
         return len(text)
 
 
 class _Logs(QueueHandler):
     """Log records, each with its text made here."""
 
-    def __init__(self, answers: Answers) -> None:
+    def __init__(self, server: Server) -> None:
         super().__init__(None)  # type: ignore[arg-type]  # none: what is put there is said
-        self._answers = answers
+        self._server = server
 
     def enqueue(self, record: logging.LogRecord) -> None:
-        self._answers.say("log", record)
+        self._server.say("log", record)
 
 
 def serve() -> None:
     """The process's own loop."""
     collect_rarely()
     give_way()
-    with ExitStack() as shown:
-
-        def make(connection: Connection) -> Answers:
-            calls = _Calls(connection)
-            shown.enter_context(shown_by(calls))
-            return calls
-
-        processes.serve(make)
+    calls = _Calls()
+    with shown_by(calls):
+        processes.serve(calls)
