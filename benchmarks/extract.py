@@ -141,10 +141,14 @@ def ours(dataset: Dataset, settings: FeatureSettings, folder: Path) -> tuple[flo
     made = extract(dataset, settings, folder)
     whole = time.perf_counter() - started
     (speed,) = read_speeds(made.folder)
-    loading = time.perf_counter()
-    make_program(settings, folder / ".weights", None, speed.batch_size)
-    loading = time.perf_counter() - loading
-    return made.manifest.rows / (whole - loading), speed.seconds_to_first_shard
+    return made.manifest.rows / (whole - seconds_of_loading(settings, folder)), speed.seconds_to_first_shard
+
+
+def seconds_of_loading(settings: FeatureSettings, folder: Path) -> float:
+    """What making the network takes, which an extraction does first."""
+    started = time.perf_counter()
+    make_program(settings, folder / ".weights", None, settings.batch_size)
+    return time.perf_counter() - started
 
 
 def image_files(mirror: str | None, folder: Path) -> Path:
@@ -280,7 +284,8 @@ def photos(arguments: argparse.Namespace, folder: Path) -> dict[str, float]:
             started = time.perf_counter()
             dataset = acquire(source, folder / f"data-{turn}-{decode}", small_copies=[settings.shrink])
             found = extract(dataset, settings, folder / f"photo-sets-{turn}-{decode}")
-            rates.setdefault(decode, []).append(len(files) / (time.perf_counter() - started))
+            taken = time.perf_counter() - started - seconds_of_loading(settings, folder)
+            rates.setdefault(decode, []).append(len(files) / taken)
             made[decode] = {
                 split.images.name(row): values
                 for name, split in dataset.splits.items()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -18,6 +18,8 @@ from lib.machine import cores, in_turn
 from lib.progress import bar
 
 _BATCH = 32
+_BATCH_BYTES = 1 << 24
+"""Images that a thread takes at once: so few large ones that none is left alone with the last of them."""
 _SAVE_EVERY_SECONDS = 60.0
 
 Note = Verified | tuple[str, int, int]
@@ -49,11 +51,10 @@ def verify(
     def check(batch: list[int]) -> tuple[list[int], list[Note]]:
         return batch, [_note(decoder, data, keeper) for data in store.fetch(catalogue, batch)]
 
-    batches = (rows[start : start + _BATCH].tolist() for start in range(0, len(rows), _BATCH))
     pool = ThreadPoolExecutor(cores(), "verify")
     try:
         with bar(f"verify {label}", len(rows), "image") as advance:
-            for batch, notes in in_turn(pool, check, batches, 2 * cores()):
+            for batch, notes in in_turn(pool, check, _batches(catalogue, rows), 2 * cores()):
                 for row, note in zip(batch, notes, strict=True):
                     if isinstance(note, Verified):
                         catalogue.accept(row, note)
@@ -67,6 +68,20 @@ def verify(
         pool.shutdown(cancel_futures=True)
         save()
     return True
+
+
+def _batches(catalogue: Catalogue, rows: npt.NDArray[np.intp]) -> Iterator[list[int]]:
+    """Rows in order, some at once: `_BATCH` at most, and no more once they have `_BATCH_BYTES`, where sizes are known."""
+    batch: list[int] = []
+    size = 0
+    for row, own in zip(rows.tolist(), catalogue.columns["size"][rows].tolist(), strict=True):
+        batch.append(row)
+        size += max(own, 0)
+        if len(batch) == _BATCH or size >= _BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
 
 
 def _refuse_by_size(catalogue: Catalogue, decoder: Decoder) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
+from itertools import chain, islice, tee
 
 import numpy as np
 import torch
@@ -17,17 +18,20 @@ from lib.machine import cores, in_turn
 
 
 class CpuProgram:
-    """Each core computes blocks of its own, from reading to features, in one thread without waiting for the others.
+    """Each core computes images of its own, from reading to features, in one thread without waiting for the others.
 
     A network with a head takes a few images at a time through its trunk, whose activations stay in cache, and the whole
-    block through its head. In float32 oneDNN gives a row the same bits in any such batch, but not in a small block, which
-    is padded; an image alone in the trunk, and on some processors bfloat16, may differ in the last bits. They are the same
-    for all who compute a set, for its blocks are. Other networks always compute batches of one size, padded: a row's bits
-    cannot depend on how many others there are.
+    block through its head; cores share a block, so that a small set keeps them all busy. In float32 oneDNN gives a row the
+    same bits in any such batch, but not in a small block, which is padded; an image alone in the trunk, and on some
+    processors bfloat16, may differ in the last bits. They are the same for all who compute a set, for its blocks are.
+    Other networks always compute batches of one size, padded: a row's bits cannot depend on how many others there are.
     """
 
     CONVOLVED = 32
     """Images that go through a trunk at once: measured to be fastest from 8 to 64 on processors with AVX-512."""
+
+    AHEAD = 16
+    """Such parts of blocks that are under way, for each core."""
 
     BLOCK = 256
     """Images that go through a head at once: beyond it AlexNet's rate grows by less than 1 %."""
@@ -49,29 +53,42 @@ class CpuProgram:
     def features(self, rows: Rows, blocks: Iterable[range]) -> Iterator[Array]:
         lanes, threads = cores(), torch.get_num_threads()
         pool = ThreadPoolExecutor(lanes, "extract", initializer=torch.set_num_threads, initargs=(1,))
+        compute = self._by_blocks if self._network.head is None else self._by_parts
         try:
-            yield from in_turn(pool, lambda block: self._block(rows, block), blocks, 2 * lanes)
+            yield from compute(pool, lanes, rows, blocks)
         finally:
             pool.shutdown(cancel_futures=True)
             torch.set_num_threads(threads)  # MKL's number is the process's, not the lane's
 
-    def _block(self, rows: Rows, block: range) -> Array:
-        with torch.inference_mode():
-            compute = self._in_batches if self._network.head is None else self._in_two_parts
-            return as_stored(compute(rows, block)[: len(block)], self._storage)
+    def _by_blocks(self, pool: Executor, lanes: int, rows: Rows, blocks: Iterable[range]) -> Iterator[Array]:
+        @torch.inference_mode()
+        def features(block: range) -> Array:
+            images = torch.cat([self._input(rows, part) for part in rows.parts(block, self.BATCH)])
+            batches = [self._network(_padded(batch, self.BATCH)) for batch in torch.split(images, self.BATCH)]
+            return as_stored(torch.cat(batches)[: len(block)], self._storage)
 
-    def _in_two_parts(self, rows: Rows, block: range) -> torch.Tensor:
-        parts = [
-            self._network.trunk(self._resize(_tensors(rows.read(part)))) for part in rows.parts(block, self.CONVOLVED)
-        ]
-        assert self._network.head is not None
-        features: torch.Tensor = self._network.head(_padded(torch.cat(parts), self.LEAST))
-        return features
+        return in_turn(pool, features, blocks, 2 * lanes)
 
-    def _in_batches(self, rows: Rows, block: range) -> torch.Tensor:
-        images = torch.cat([self._resize(_tensors(rows.read(part))) for part in rows.parts(block, self.BATCH)])
-        batches = [self._network(_padded(batch, self.BATCH)) for batch in torch.split(images, self.BATCH)]
-        return torch.cat(batches)
+    def _by_parts(self, pool: Executor, lanes: int, rows: Rows, blocks: Iterable[range]) -> Iterator[Array]:
+        head = self._network.head
+        assert head is not None
+
+        @torch.inference_mode()
+        def through_trunk(part: range) -> torch.Tensor:
+            activations: torch.Tensor = self._network.trunk(self._input(rows, part))
+            return activations
+
+        @torch.inference_mode()
+        def through_head(block: list[torch.Tensor]) -> Array:
+            activations = torch.cat(block)
+            return as_stored(head(_padded(activations, self.LEAST))[: len(activations)], self._storage)
+
+        first, second = tee(rows.parts(block, self.CONVOLVED) for block in blocks)
+        activations = in_turn(pool, through_trunk, chain.from_iterable(first), self.AHEAD * lanes)
+        return in_turn(pool, through_head, (list(islice(activations, len(parts))) for parts in second), lanes)
+
+    def _input(self, rows: Rows, part: range) -> torch.Tensor:
+        return self._resize(_tensors(rows.read(part)))
 
 
 def as_stored(features: torch.Tensor, storage: str) -> Array:

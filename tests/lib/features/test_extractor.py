@@ -20,7 +20,7 @@ from lib.backbones.random_weights import random_network
 from lib.backbones.weights import weights_digest
 from lib.datasets.dataset import Dataset, Split, build
 from lib.errors import ConfigError, FeatureSetError, WeightsError
-from lib.features import FeatureSet, FeatureSettings, extract, extractor, open_feature_set, plan_extraction
+from lib.features import FeatureSet, FeatureSettings, cpu_program, extract, extractor, open_feature_set, plan_extraction
 from lib.features.cpu_program import CpuProgram
 from lib.features.plan import feature_set_digest, write_plan
 from lib.features.programs import make_program
@@ -392,14 +392,14 @@ def test_smaller_numbers_stay_close_to_float32(dataset, tmp_path, change, bound)
 
 
 def test_features_that_are_not_finite_are_refused_naming_the_sample(dataset, tmp_path, monkeypatch):
-    compute = CpuProgram._block
+    stored = cpu_program.as_stored
 
-    def broken(self, rows, block):
-        features = compute(self, rows, block)
-        features[1, 7] = np.inf
-        return features
+    def broken(features, storage):
+        found = stored(features, storage)
+        found[1, 7] = np.inf
+        return found
 
-    monkeypatch.setattr(CpuProgram, "_block", broken)
+    monkeypatch.setattr(cpu_program, "as_stored", broken)
     with pytest.raises(FeatureSetError, match="sample 1 of tiny gives features that are not finite"):
         extract(dataset, settings(), tmp_path)
     assert not list(tmp_path.rglob("*.parquet"))

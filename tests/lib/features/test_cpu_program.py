@@ -1,0 +1,67 @@
+"""The program of a CPU: all of its cores work, however few images there are."""
+
+from __future__ import annotations
+
+from threading import Barrier
+
+import numpy as np
+import pytest
+
+from lib.features import FeatureSettings, cpu_program
+from lib.features.programs import make_program
+
+CORES = 2
+SETTINGS = FeatureSettings(layer="pool5", weights="random", input_size=64, device="cpu")
+
+
+class Together:
+    """Images of which one is read once another is, too."""
+
+    def __init__(self) -> None:
+        self._others = Barrier(CORES, timeout=30)
+
+    def parts(self, block: range, most: int) -> list[range]:
+        return [block[start : start + most] for start in range(0, len(block), most)]
+
+    def read(self, part: range) -> np.ndarray:
+        self._others.wait()
+        return np.stack([np.full((8, 8, 3), number, np.uint8) for number in part])
+
+
+class Alone(Together):
+    def read(self, part: range) -> np.ndarray:
+        return np.stack([np.full((8, 8, 3), number, np.uint8) for number in part])
+
+
+@pytest.mark.parametrize("layer", ["pool5", "fc7"])
+def test_cores_share_a_block_and_change_no_bit_of_it(tmp_path, monkeypatch, layer):
+    settings = SETTINGS.model_copy(update={"layer": layer})
+    program = make_program(settings, tmp_path, None, None)
+    block = range(3, 3 + 4 * program.CONVOLVED)
+    monkeypatch.setattr(cpu_program, "cores", lambda: CORES)
+    (shared,) = program.features(Together(), [block])
+    monkeypatch.setattr(cpu_program, "cores", lambda: 1)
+    (alone,) = program.features(Alone(), [block])
+    np.testing.assert_array_equal(shared, alone)
+    assert len(shared) == len(block)
+
+
+def test_blocks_come_in_order_whole(tmp_path):
+    program = make_program(SETTINGS, tmp_path, None, None)
+    blocks = [range(0, 70), range(70, 71), range(71, 140)]
+    found = list(program.features(Alone(), blocks))
+    assert [len(each) for each in found] == [70, 1, 69]
+    (whole,) = program.features(Alone(), [range(0, 140)])
+    np.testing.assert_allclose(np.concatenate(found), whole, rtol=1e-4, atol=1e-4)
+
+
+def test_what_reading_raises_arrives_and_the_threads_end(tmp_path):
+    class Damaged(Alone):
+        def read(self, part: range) -> np.ndarray:
+            if 40 in part:
+                raise ValueError("damaged")
+            return super().read(part)
+
+    program = make_program(SETTINGS, tmp_path, None, None)
+    with pytest.raises(ValueError, match="damaged"):
+        list(program.features(Damaged(), [range(0, 70)]))
