@@ -30,7 +30,7 @@ class CpuProgram:
     CONVOLVED = 32
     """Images that go through a trunk at once: measured to be fastest from 8 to 64 on processors with AVX-512."""
 
-    AHEAD = 16
+    AHEAD = 2
     """Such parts of blocks that are under way, for each core."""
 
     BLOCK = 256
@@ -85,7 +85,8 @@ class CpuProgram:
 
         first, second = tee(rows.parts(block, self.CONVOLVED) for block in blocks)
         activations = in_turn(pool, through_trunk, chain.from_iterable(first), self.AHEAD * lanes)
-        return in_turn(pool, through_head, (list(islice(activations, len(parts))) for parts in second), lanes)
+        whole = (list(islice(activations, len(parts))) for parts in second)
+        return in_turn(pool, through_head, whole, max(1, lanes // 4))  # a head is a tenth of the work
 
     def _input(self, rows: Rows, part: range) -> torch.Tensor:
         return self._resize(_tensors(rows.read(part)))
