@@ -11,7 +11,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
@@ -125,17 +125,35 @@ def _flags_of_environment() -> tuple[int, int] | None:
     return {"x86_64": (7, 1 << 15 | 1 << 6), "aarch64": (0, 1 << 24)}.get(platform.machine())
 
 
+def drawn_ahead(items: Iterable[_Item], count: int) -> Iterator[_Item]:
+    """Items in order, each once so many that follow are drawn. An error in drawing one comes after those before it."""
+    waiting: deque[_Item] = deque()
+    rest, failed = iter(items), None
+    while True:
+        try:
+            waiting.append(next(rest))
+        except StopIteration:
+            break
+        except Exception as error:
+            failed = error
+            break
+        if len(waiting) > count:
+            yield waiting.popleft()
+    while waiting:
+        yield waiting.popleft()
+    if failed is not None:
+        raise failed
+
+
 def in_turn(
     pool: Executor, function: Callable[[_Item], _Result], items: Iterable[_Item], ahead: int
 ) -> Iterator[_Result]:
-    """What a function makes of each item, in order, while a pool computes so many that follow; no more are held."""
-    waiting: deque[Future[_Result]] = deque()
-    for item in items:
-        waiting.append(pool.submit(function, item))
-        if len(waiting) > ahead:
-            yield waiting.popleft().result()
-    while waiting:
-        yield waiting.popleft().result()
+    """What a function makes of each item, in order, while a pool computes so many that follow; no more are held.
+
+    An error of `items` comes after what is made of those before.
+    """
+    for future in drawn_ahead((pool.submit(function, item) for item in items), ahead):
+        yield future.result()
 
 
 def from_home(path: str | Path) -> Path:

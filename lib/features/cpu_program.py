@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from concurrent.futures import Executor, ThreadPoolExecutor
-from itertools import chain, islice, tee
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from threading import Lock
 
 import numpy as np
 import torch
@@ -31,7 +32,7 @@ class CpuProgram:
     """Images that go through a trunk at once: measured to be fastest from 8 to 64 on processors with AVX-512."""
 
     AHEAD = 2
-    """Such parts of blocks that are under way, for each core."""
+    """Such parts of later blocks that are under way at least, for each core."""
 
     BLOCK = 256
     """Images that go through a head at once: beyond it AlexNet's rate grows by less than 1 %."""
@@ -70,26 +71,55 @@ class CpuProgram:
         return in_turn(pool, features, blocks, 2 * lanes)
 
     def _by_parts(self, pool: Executor, lanes: int, rows: Rows, blocks: Iterable[range]) -> Iterator[Array]:
+        waiting: deque[_Parts] = deque()
+        for block in blocks:
+            waiting.append(_Parts(rows.parts(block, self.CONVOLVED)))
+            for number in range(len(waiting[-1].parts)):
+                pool.submit(self._add, rows, waiting[-1], number)
+            while sum(len(each.parts) for each in waiting) - len(waiting[0].parts) >= self.AHEAD * lanes:
+                yield waiting.popleft().features.result()
+        while waiting:
+            yield waiting.popleft().features.result()
+
+    @torch.inference_mode()
+    def _add(self, rows: Rows, block: _Parts, number: int) -> None:
+        """Take a part of a block through the trunk and, as the last one of its parts, all of them through the head."""
         head = self._network.head
         assert head is not None
-
-        @torch.inference_mode()
-        def through_trunk(part: range) -> torch.Tensor:
-            activations: torch.Tensor = self._network.trunk(self._input(rows, part))
-            return activations
-
-        @torch.inference_mode()
-        def through_head(block: list[torch.Tensor]) -> Array:
-            activations = torch.cat(block)
-            return as_stored(head(_padded(activations, self.LEAST))[: len(activations)], self._storage)
-
-        first, second = tee(rows.parts(block, self.CONVOLVED) for block in blocks)
-        activations = in_turn(pool, through_trunk, chain.from_iterable(first), self.AHEAD * lanes)
-        whole = (list(islice(activations, len(parts))) for parts in second)
-        return in_turn(pool, through_head, whole, max(1, lanes // 4))  # a head is a tenth of the work
+        try:
+            if block.add(number, self._network.trunk(self._input(rows, block.parts[number]))):
+                activations = torch.cat(block.activations)
+                features = head(_padded(activations, self.LEAST))[: len(activations)]
+                block.features.set_result(as_stored(features, self._storage))
+        except BaseException as error:
+            block.fail(error)
 
     def _input(self, rows: Rows, part: range) -> torch.Tensor:
         return self._resize(_tensors(rows.read(part)))
+
+
+class _Parts:
+    """A block in parts that several threads take through the trunk; `features` comes of the last of them."""
+
+    def __init__(self, parts: Sequence[range]) -> None:
+        self.parts = parts
+        self.activations: list[torch.Tensor] = [torch.empty(0)] * len(parts)
+        self.features: Future[Array] = Future()
+        self._left = len(parts)
+        self._lock = Lock()
+
+    def add(self, number: int, activations: torch.Tensor) -> bool:
+        """Whether no part is left."""
+        self.activations[number] = activations
+        with self._lock:
+            self._left -= 1
+            return self._left == 0
+
+    def fail(self, error: BaseException) -> None:
+        """Of several parts that fail the first one tells."""
+        with self._lock:
+            if not self.features.done():
+                self.features.set_exception(error)
 
 
 def as_stored(features: torch.Tensor, storage: str) -> Array:

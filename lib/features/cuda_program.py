@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
@@ -21,7 +21,7 @@ from lib.features.config import FeatureSettings
 from lib.features.device import device_name
 from lib.features.program import Array, Rows
 from lib.features.resize import Pixels, Resizer
-from lib.machine import cores, in_turn
+from lib.machine import cores, drawn_ahead, in_turn
 
 _LARGEST, _SMALLEST = 2048, 16
 _READ = 128
@@ -60,25 +60,24 @@ class CudaProgram:
             pool = ThreadPoolExecutor(cores(), "read")
             stack.callback(pool.shutdown, cancel_futures=True)
             stack.enter_context(_reproducible())
-            uploads = deque(_Upload(self._device) for _ in range(_AHEAD))
-            answers: deque[_Answer] = deque()
-            batch: torch.Tensor | None = None
-            # Parts are bounded in bytes, blocks are not.
-            parts = ((block, part) for block in blocks for part in rows.parts(block, _READ))
-            reading = in_turn(pool, lambda each: (*each, rows.read(each[1])), parts, 2 * cores())
-            for block, part, images in reading:
-                batch = self._empty() if batch is None else batch
-                upload = uploads[0]
-                uploads.rotate(-1)
-                with torch.inference_mode():
-                    batch[part.start - block.start : part.stop - block.start] = self._resize(upload(images))
-                if part.stop == block.stop:
-                    answers.append(self._answer(batch, len(block)))
-                    batch = None
-                if len(answers) == _AHEAD:
-                    yield answers.popleft().features()
-            while answers:
-                yield answers.popleft().features()
+            for answer in drawn_ahead(self._answers(pool, rows, blocks), _AHEAD - 1):
+                yield answer.features()
+
+    def _answers(self, pool: Executor, rows: Rows, blocks: Iterable[range]) -> Iterator[_Answer]:
+        """Each block's answer once all that it needs is handed to the device, which need not have begun."""
+        uploads = deque(_Upload(self._device) for _ in range(_AHEAD))
+        batch: torch.Tensor | None = None
+        # Parts are bounded in bytes, blocks are not.
+        parts = ((block, part) for block in blocks for part in rows.parts(block, _READ))
+        for block, part, images in in_turn(pool, lambda each: (*each, rows.read(each[1])), parts, 2 * cores()):
+            batch = self._empty() if batch is None else batch
+            upload = uploads[0]
+            uploads.rotate(-1)
+            with torch.inference_mode():
+                batch[part.start - block.start : part.stop - block.start] = self._resize(upload(images))
+            if part.stop == block.stop:
+                yield self._answer(batch, len(block))
+                batch = None
 
     def _empty(self) -> torch.Tensor:
         """A batch of zeros: a short block is computed as a whole one, for its rows must not depend on its length."""

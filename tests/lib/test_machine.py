@@ -7,6 +7,7 @@ import platform
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -75,3 +76,40 @@ def test_the_collector_looks_rarely_and_not_at_the_exit():
     collecting = "from lib.machine import collect_rarely; collect_rarely(); collect_rarely()"
     done = subprocess.run([sys.executable, "-c", f"{shown}\n{collecting}"], capture_output=True, text=True, check=True)
     assert done.stdout == "20000 True\n"
+
+
+class TestInTurn:
+    @pytest.fixture
+    def pool(self):
+        with ThreadPoolExecutor(2) as pool:
+            yield pool
+
+    def test_results_come_in_order_and_no_more_are_held_than_asked_for(self, pool):
+        begun = []
+
+        def items():
+            for item in range(20):
+                begun.append(item)
+                yield item
+
+        for result in machine.in_turn(pool, lambda item: item * 10, items(), 3):
+            assert result == 10 * (result // 10)
+            assert len(begun) - result // 10 <= 4
+        assert begun == list(range(20))
+
+    def test_an_error_of_the_items_comes_after_what_was_made_before(self, pool):
+        def items():
+            yield from range(3)
+            raise OSError("no more")
+
+        results = machine.in_turn(pool, str, items(), 10)
+        assert [next(results), next(results), next(results)] == ["0", "1", "2"]
+        with pytest.raises(OSError, match="no more"):
+            next(results)
+
+    def test_an_error_of_the_function_ends_it(self, pool):
+        results = machine.in_turn(pool, lambda item: 1 // item, [1, 0, 1], 10)
+        assert next(results) == 1
+        with pytest.raises(ZeroDivisionError):
+            next(results)
+        assert list(results) == []

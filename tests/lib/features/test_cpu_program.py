@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from threading import Barrier
+from threading import enumerate as enumerate_threads
 
 import numpy as np
 import pytest
@@ -55,13 +56,20 @@ def test_blocks_come_in_order_whole(tmp_path):
     np.testing.assert_allclose(np.concatenate(found), whole, rtol=1e-4, atol=1e-4)
 
 
-def test_what_reading_raises_arrives_and_the_threads_end(tmp_path):
+@pytest.mark.parametrize("lanes", [1, 2, 16])
+@pytest.mark.parametrize("size", [1, 40])
+def test_blocks_before_one_that_cannot_be_read_come_first(tmp_path, monkeypatch, lanes, size):
     class Damaged(Alone):
         def read(self, part: range) -> np.ndarray:
-            if 40 in part:
+            if 4 * size in part:
                 raise ValueError("damaged")
             return super().read(part)
 
+    monkeypatch.setattr(cpu_program, "cores", lambda: lanes)
     program = make_program(SETTINGS, tmp_path, None, None)
+    features = program.features(Damaged(), [range(start, start + size) for start in range(0, 10 * size, size)])
+    for _ in range(4):
+        assert len(next(features)) == size
     with pytest.raises(ValueError, match="damaged"):
-        list(program.features(Damaged(), [range(0, 70)]))
+        next(features)
+    assert not [thread for thread in enumerate_threads() if thread.name.startswith("extract")]

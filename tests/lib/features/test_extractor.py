@@ -18,14 +18,17 @@ from torchvision.transforms.functional import center_crop, normalize, resize
 from lib.backbones import find_backbone
 from lib.backbones.random_weights import random_network
 from lib.backbones.weights import weights_digest
+from lib.datasets import acquire
 from lib.datasets.dataset import Dataset, Split, build
-from lib.errors import ConfigError, FeatureSetError, WeightsError
+from lib.datasets.sources import ImageFolder
+from lib.errors import ChangedError, ConfigError, FeatureSetError, WeightsError
 from lib.features import FeatureSet, FeatureSettings, cpu_program, extract, extractor, open_feature_set, plan_extraction
 from lib.features.cpu_program import CpuProgram
 from lib.features.plan import feature_set_digest, write_plan
 from lib.features.programs import make_program
 from lib.features.resize import Resizer
 from lib.features.sets import found_sets
+from tests.image_files import write_images
 
 ALEXNET = find_backbone("alexnet")
 MEAN, DEVIATION = ALEXNET.preprocessing.mean, ALEXNET.preprocessing.deviation
@@ -337,6 +340,16 @@ def test_a_stopped_extraction_goes_on_and_ends_bit_identical(dataset, tmp_path, 
     extract(dataset, settings(), tmp_path / "cut")
     assert len(computed) == 4 - stop_after
     assert shard_bytes(folder) == shard_bytes(whole.folder)
+
+
+def test_shards_before_an_image_that_changed_are_kept(tmp_path):
+    root = write_images(tmp_path / "pets", ("cat", "dog"), 12)
+    data = acquire(ImageFolder(path=str(root)), tmp_path / "data")
+    Image.new("RGB", (8, 8)).save(root / data.splits["train"].images.name(17))
+    with pytest.raises(ChangedError, match="changed since it was verified"):
+        extract(data, settings(), tmp_path / "sets")
+    kept = [path.name for path in sorted((tmp_path / "sets").rglob("*.parquet"))]
+    assert kept == ["part-00000.parquet", "part-00001.parquet"]
 
 
 @pytest.mark.parametrize("damage", ["missing", "cut", "flipped bit", "flipped first bit", "flipped bit of the footer"])
