@@ -141,13 +141,14 @@ def ours(dataset: Dataset, settings: FeatureSettings, folder: Path) -> tuple[flo
     made = extract(dataset, settings, folder)
     whole = time.perf_counter() - started
     (speed,) = read_speeds(made.folder)
-    return made.manifest.rows / (whole - seconds_of_loading(settings, folder)), speed.seconds_to_first_shard
+    loading = seconds_of_loading(settings, folder, speed.batch_size)
+    return made.manifest.rows / (whole - loading), speed.seconds_to_first_shard
 
 
-def seconds_of_loading(settings: FeatureSettings, folder: Path) -> float:
-    """What making the network takes, which an extraction does first."""
+def seconds_of_loading(settings: FeatureSettings, folder: Path, batch_size: int) -> float:
+    """What making the network takes, for batches of a size that is known: a GPU's search for one counts for us."""
     started = time.perf_counter()
-    make_program(settings, folder / ".weights", None, settings.batch_size)
+    make_program(settings, folder / ".weights", None, batch_size)
     return time.perf_counter() - started
 
 
@@ -284,8 +285,10 @@ def photos(arguments: argparse.Namespace, folder: Path) -> dict[str, float]:
             started = time.perf_counter()
             dataset = acquire(source, folder / f"data-{turn}-{decode}", small_copies=[settings.shrink])
             found = extract(dataset, settings, folder / f"photo-sets-{turn}-{decode}")
-            taken = time.perf_counter() - started - seconds_of_loading(settings, folder)
-            rates.setdefault(decode, []).append(len(files) / taken)
+            whole = time.perf_counter() - started
+            (speed,) = read_speeds(found.folder)
+            loading = seconds_of_loading(settings, folder, speed.batch_size)
+            rates.setdefault(decode, []).append(len(files) / (whole - loading))
             made[decode] = {
                 split.images.name(row): values
                 for name, split in dataset.splits.items()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -91,15 +91,18 @@ def parts_to_read(images: Images, rows: RowRange, most: int, most_bytes: int) ->
     """`rows` in parts of at most `most` images that take at most `most_bytes` once decoded, or of one image."""
     if not hasattr(images, "decoded_bytes"):
         return [rows[start : start + most] for start in range(0, len(rows), most)]
-    parts: list[RowRange] = []
+    return list(parts_of_bytes(rows, images.decoded_bytes(rows), most, most_bytes))
+
+
+def parts_of_bytes(rows: RowRange, sizes: npt.NDArray[np.integer], most: int, most_bytes: int) -> Iterator[RowRange]:
+    """`rows` in parts of at most `most` rows that have at most `most_bytes` by their `sizes`, shape (n,), or of one row."""
     first, held = 0, 0
-    for position, size in enumerate(images.decoded_bytes(rows).tolist()):
+    for position, size in enumerate(sizes.tolist()):
         if position > first and (position - first == most or held + size > most_bytes):
-            parts.append(rows[first:position])
+            yield rows[first:position]
             first, held = position, 0
         held += size
-    parts.append(rows[first:])
-    return parts
+    yield rows[first:]
 
 
 def digests_of(images: Images) -> Digests:

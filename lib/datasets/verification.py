@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -12,6 +12,7 @@ import numpy.typing as npt
 from lib.datasets.catalogue import NOT_REGULAR, UNVERIFIED, Catalogue, Verified
 from lib.datasets.decoding import NO_FILE, Decoder, UnreadableError
 from lib.datasets.encoded import ByteStore
+from lib.datasets.images import parts_of_bytes
 from lib.datasets.recognition import HEAD, format_of
 from lib.datasets.small_copies import Keeper
 from lib.machine import cores, in_turn
@@ -19,7 +20,7 @@ from lib.progress import bar
 
 _BATCH = 32
 _BATCH_BYTES = 1 << 24
-"""Images that a thread takes at once: so few large ones that none is left alone with the last of them."""
+"""Images that a thread takes at once, and their bytes: so few large ones that none is left alone with the last."""
 _SAVE_EVERY_SECONDS = 60.0
 
 Note = Verified | tuple[str, int, int]
@@ -51,10 +52,12 @@ def verify(
     def check(batch: list[int]) -> tuple[list[int], list[Note]]:
         return batch, [_note(decoder, data, keeper) for data in store.fetch(catalogue, batch)]
 
+    sizes = np.maximum(catalogue.columns["size"][rows], 0)  # negative ones are unknown
+    batches = (batch.tolist() for batch in parts_of_bytes(rows, sizes, _BATCH, _BATCH_BYTES))
     pool = ThreadPoolExecutor(cores(), "verify")
     try:
         with bar(f"verify {label}", len(rows), "image") as advance:
-            for batch, notes in in_turn(pool, check, _batches(catalogue, rows), 2 * cores()):
+            for batch, notes in in_turn(pool, check, batches, 2 * cores()):
                 for row, note in zip(batch, notes, strict=True):
                     if isinstance(note, Verified):
                         catalogue.accept(row, note)
@@ -68,20 +71,6 @@ def verify(
         pool.shutdown(cancel_futures=True)
         save()
     return True
-
-
-def _batches(catalogue: Catalogue, rows: npt.NDArray[np.intp]) -> Iterator[list[int]]:
-    """Rows in order, some at once: `_BATCH` at most, and no more once they have `_BATCH_BYTES`, where sizes are known."""
-    batch: list[int] = []
-    size = 0
-    for row, own in zip(rows.tolist(), catalogue.columns["size"][rows].tolist(), strict=True):
-        batch.append(row)
-        size += max(own, 0)
-        if len(batch) == _BATCH or size >= _BATCH_BYTES:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
 
 
 def _refuse_by_size(catalogue: Catalogue, decoder: Decoder) -> None:

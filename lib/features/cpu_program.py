@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from threading import Lock
 
 import numpy as np
@@ -31,8 +30,8 @@ class CpuProgram:
     CONVOLVED = 32
     """Images that go through a trunk at once: measured to be fastest from 8 to 64 on processors with AVX-512."""
 
-    AHEAD = 2
-    """Such parts of later blocks that are under way at least, for each core."""
+    AHEAD = 4
+    """Such parts that are under way, for each core."""
 
     BLOCK = 256
     """Images that go through a head at once: beyond it AlexNet's rate grows by less than 1 %."""
@@ -71,40 +70,36 @@ class CpuProgram:
         return in_turn(pool, features, blocks, 2 * lanes)
 
     def _by_parts(self, pool: Executor, lanes: int, rows: Rows, blocks: Iterable[range]) -> Iterator[Array]:
-        waiting: deque[_Parts] = deque()
-        for block in blocks:
-            waiting.append(_Parts(rows.parts(block, self.CONVOLVED)))
-            for number in range(len(waiting[-1].parts)):
-                pool.submit(self._add, rows, waiting[-1], number)
-            while sum(len(each.parts) for each in waiting) - len(waiting[0].parts) >= self.AHEAD * lanes:
-                yield waiting.popleft().features.result()
-        while waiting:
-            yield waiting.popleft().features.result()
-
-    @torch.inference_mode()
-    def _add(self, rows: Rows, block: _Parts, number: int) -> None:
-        """Take a part of a block through the trunk and, as the last one of its parts, all of them through the head."""
         head = self._network.head
         assert head is not None
-        try:
+
+        @torch.inference_mode()
+        def compute(part: tuple[_Parts, int]) -> tuple[_Parts, int]:
+            block, number = part
             if block.add(number, self._network.trunk(self._input(rows, block.parts[number]))):
                 activations = torch.cat(block.activations)
                 features = head(_padded(activations, self.LEAST))[: len(activations)]
-                block.features.set_result(as_stored(features, self._storage))
-        except BaseException as error:
-            block.fail(error)
+                block.features = as_stored(features, self._storage)
+            return part
+
+        shared = (_Parts(rows.parts(block, self.CONVOLVED)) for block in blocks)
+        parts = ((block, number) for block in shared for number in range(len(block.parts)))
+        for block, number in in_turn(pool, compute, parts, self.AHEAD * lanes):
+            if number == len(block.parts) - 1:  # by now all of them are computed
+                assert block.features is not None
+                yield block.features
 
     def _input(self, rows: Rows, part: range) -> torch.Tensor:
         return self._resize(_tensors(rows.read(part)))
 
 
 class _Parts:
-    """A block in parts that several threads take through the trunk; `features` comes of the last of them."""
+    """A block in parts that several threads take through the trunk; whoever adds the last one makes `features` of them."""
 
     def __init__(self, parts: Sequence[range]) -> None:
         self.parts = parts
         self.activations: list[torch.Tensor] = [torch.empty(0)] * len(parts)
-        self.features: Future[Array] = Future()
+        self.features: Array | None = None
         self._left = len(parts)
         self._lock = Lock()
 
@@ -114,12 +109,6 @@ class _Parts:
         with self._lock:
             self._left -= 1
             return self._left == 0
-
-    def fail(self, error: BaseException) -> None:
-        """Of several parts that fail the first one tells."""
-        with self._lock:
-            if not self.features.done():
-                self.features.set_exception(error)
 
 
 def as_stored(features: torch.Tensor, storage: str) -> Array:

@@ -92,9 +92,9 @@ class TestInTurn:
                 begun.append(item)
                 yield item
 
-        for result in machine.in_turn(pool, lambda item: item * 10, items(), 3):
-            assert result == 10 * (result // 10)
-            assert len(begun) - result // 10 <= 4
+        for position, result in enumerate(machine.in_turn(pool, lambda item: item * 10, items(), 3)):
+            assert result == 10 * position
+            assert len(begun) - position <= 4
         assert begun == list(range(20))
 
     def test_an_error_of_the_items_comes_after_what_was_made_before(self, pool):

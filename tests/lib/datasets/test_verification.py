@@ -33,14 +33,14 @@ def test_cores_share_a_few_large_images(tmp_path, monkeypatch):
 def test_small_images_are_taken_many_at_once_and_each_once(tmp_path, monkeypatch):
     folder = write_images(tmp_path / "pets", ("cat", "dog"), 40)
     taken: list[list[int]] = []
-    batches = verification._batches
+    parts = verification.parts_of_bytes
 
-    def noted(catalogue, rows):
-        for batch in batches(catalogue, rows):
-            taken.append(batch)
-            yield batch
+    def noted(*arguments):
+        for part in parts(*arguments):
+            taken.append(part.tolist())
+            yield part
 
-    monkeypatch.setattr(verification, "_batches", noted)
+    monkeypatch.setattr(verification, "parts_of_bytes", noted)
     acquire(ImageFolder(path=str(folder)), tmp_path / "data")
     assert [len(batch) for batch in taken] == [32, 32, 16]
     assert sorted(row for batch in taken for row in batch) == list(range(80))

@@ -9,29 +9,32 @@ import numpy as np
 import pytest
 
 from lib.features import FeatureSettings, cpu_program
+from lib.features.plan import blocks
 from lib.features.programs import make_program
 
 CORES = 2
 SETTINGS = FeatureSettings(layer="pool5", weights="random", input_size=64, device="cpu")
 
 
-class Together:
-    """Images of which one is read once another is, too."""
+class Alone:
+    """Images of one colour each."""
+
+    def parts(self, block: range, most: int) -> list[range]:
+        return blocks(block, most)
+
+    def read(self, part: range) -> np.ndarray:
+        return np.stack([np.full((8, 8, 3), number, np.uint8) for number in part])
+
+
+class Together(Alone):
+    """Images of which some are read once others are, too."""
 
     def __init__(self) -> None:
         self._others = Barrier(CORES, timeout=30)
 
-    def parts(self, block: range, most: int) -> list[range]:
-        return [block[start : start + most] for start in range(0, len(block), most)]
-
     def read(self, part: range) -> np.ndarray:
         self._others.wait()
-        return np.stack([np.full((8, 8, 3), number, np.uint8) for number in part])
-
-
-class Alone(Together):
-    def read(self, part: range) -> np.ndarray:
-        return np.stack([np.full((8, 8, 3), number, np.uint8) for number in part])
+        return super().read(part)
 
 
 @pytest.mark.parametrize("layer", ["pool5", "fc7"])
@@ -49,8 +52,7 @@ def test_cores_share_a_block_and_change_no_bit_of_it(tmp_path, monkeypatch, laye
 
 def test_blocks_come_in_order_whole(tmp_path):
     program = make_program(SETTINGS, tmp_path, None, None)
-    blocks = [range(0, 70), range(70, 71), range(71, 140)]
-    found = list(program.features(Alone(), blocks))
+    found = list(program.features(Alone(), [range(0, 70), range(70, 71), range(71, 140)]))
     assert [len(each) for each in found] == [70, 1, 69]
     (whole,) = program.features(Alone(), [range(0, 140)])
     np.testing.assert_allclose(np.concatenate(found), whole, rtol=1e-4, atol=1e-4)
@@ -67,7 +69,7 @@ def test_blocks_before_one_that_cannot_be_read_come_first(tmp_path, monkeypatch,
 
     monkeypatch.setattr(cpu_program, "cores", lambda: lanes)
     program = make_program(SETTINGS, tmp_path, None, None)
-    features = program.features(Damaged(), [range(start, start + size) for start in range(0, 10 * size, size)])
+    features = program.features(Damaged(), blocks(range(10 * size), size))
     for _ in range(4):
         assert len(next(features)) == size
     with pytest.raises(ValueError, match="damaged"):
