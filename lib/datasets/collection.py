@@ -17,6 +17,7 @@ from lib.datasets.class_names import alike, matching
 from lib.datasets.dataset import Dataset, Split, build
 from lib.datasets.decoding import ASKED_AGAIN, CANNOT_READ, Decoder
 from lib.datasets.encoded import ByteStore, EncodedImages
+from lib.datasets.origins import digest_of
 from lib.datasets.recognition import FORMATS, named_as_images
 from lib.datasets.shrinking import Shrink
 from lib.datasets.small_copies import keeping
@@ -73,6 +74,11 @@ class Collection:
     notes: Sequence[str] = ()
     files: bool = False
     copy: Path | None = None
+
+
+def catalogue_file(folder: Path, decoder: Decoder, *listed: str) -> Path:
+    """Where the catalogue of what is `listed` is kept: one for each setting of the decoder, so that none undoes another's."""
+    return folder / f"catalogue-{digest_of(decoder.settings, *listed)}.parquet"
 
 
 def dataset_of(collection: Collection, source: EncodedSource) -> Dataset:

@@ -17,12 +17,11 @@ import numpy as np
 from lib.addresses import without_secrets
 from lib.datasets import catalogue as catalogues
 from lib.datasets.catalogue import WHOLE, Catalogue, Container, names_of, positions_of, shown
-from lib.datasets.collection import Collection, classes_of, dataset_of
+from lib.datasets.collection import Collection, catalogue_file, classes_of, dataset_of
 from lib.datasets.copies import is_offline, offline
 from lib.datasets.dataset import Dataset
 from lib.datasets.encoded import ByteStore
 from lib.datasets.image_folder import root_name
-from lib.datasets.origins import digest_of
 from lib.datasets.patterns import expanded, has_braces
 from lib.datasets.places import (
     LocalPlace,
@@ -106,7 +105,7 @@ def splits_of(
 
 def kept_at(source: EncodedSource, shards: Shards, folder: Path, *columns: str) -> Path:
     """Where the catalogue of a source's files is kept, read by these columns."""
-    return folder / f"catalogue-{digest_of(_INDEXED, shards.place.shown, source.path, *columns)}.parquet"
+    return catalogue_file(folder, source.decoder, _INDEXED, shards.place.shown, source.path, *columns)
 
 
 def load_containers(

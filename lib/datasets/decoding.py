@@ -118,11 +118,16 @@ class Decoder:
         return 8 * self.largest_pixels + (1 << 26)
 
     @property
+    def settings(self) -> str:
+        """What a user may choose of it."""
+        return f"{self.largest_pixels} {self.scaled_side}"
+
+    @property
     def identity(self) -> str:
         """What decides the pixels of given bytes: what was verified by another decoder is verified again."""
         from PIL import __version__
 
-        return f"{_FORMAT} Pillow {__version__} {self.largest_pixels} {self.scaled_side}"
+        return f"{_FORMAT} Pillow {__version__} {self.settings}"
 
     def __call__(self, data: bytes) -> npt.NDArray[np.uint8]:
         """The image's pixels, uint8 (height, width, 3). Raises UnreadableError."""

@@ -16,7 +16,7 @@ from lib.addresses import without_secrets
 from lib.datasets import catalogue as catalogues
 from lib.datasets.archives import SUFFIXES, begins_as_archive, is_archive
 from lib.datasets.catalogue import Catalogue, names_of, positions_of, shown
-from lib.datasets.collection import Collection, dataset_of
+from lib.datasets.collection import Collection, catalogue_file, dataset_of
 from lib.datasets.copies import is_offline, keep, known_sha256
 from lib.datasets.dataset import Dataset
 from lib.datasets.decoding import UnreadableError
@@ -50,7 +50,7 @@ def load(source: ImageFolder, raw: Path, mirror: str | None) -> Dataset:
     listing = list_files(source, place)
     decoder = source.decoder
     asked = "" if source.splits is None else source.splits.model_dump_json()
-    file = folder / f"catalogue-{digest_of(place.shown, asked, *(source.classes or ()))}.parquet"
+    file = catalogue_file(folder, decoder, place.shown, asked, *(source.classes or ()))
     catalogue, is_new = catalogues.compared(listing.catalogue, catalogues.read(file, decoder.identity))
     return dataset_of(
         Collection(

@@ -88,7 +88,7 @@ def test_a_chunk_ends_when_its_pipeline_has_ended_for_good(server, monkeypatch, 
     asked = []
     server.read_flow_run = lambda run: asked.append(run) or SimpleNamespace(state=state)
     with ends.while_wanted(poll=0.01):
-        wait_for(lambda: own in server.states if ended else len(asked) > 3, 10)
+        wait_for(lambda: own in server.states if ended else len(asked) > 3)
     assert asked[0] == root
     assert server.states == ({own: "Cancelling"} if ended else {})
 
