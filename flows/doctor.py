@@ -76,7 +76,8 @@ def _disk(where: Places) -> Iterator[Finding]:
 
 
 def _data(profile: Profile, names: Sequence[str], where: Places, datasets: dict[str, Dataset]) -> Iterator[Finding]:
-    from lib.datasets import acquire, require_no_leakage
+    from lib.datasets import require_no_leakage
+    from lib.graph.data import acquire_data
 
     yield Finding(
         "mirror",
@@ -84,10 +85,10 @@ def _data(profile: Profile, names: Sequence[str], where: Places, datasets: dict[
         without_credentials(where.mirror or "") or "none set; downloads come from their public addresses",
     )
     for name in names:
-        if (source := profile.data.get(name)) is None:
+        if name not in profile.data:
             continue
         try:
-            dataset = acquire(source, where.data, where.mirror)
+            dataset = acquire_data(profile.graph, name, where)
             require_no_leakage(dataset)
         except ProbeflowError as problem:
             yield Finding(name, False, str(problem))

@@ -8,13 +8,13 @@ from typing import Literal
 
 from flows.report import run_and_report
 from lib.backbones.weights import own_weights, weights_digest
-from lib.datasets import Dataset, acquire, on_disk
-from lib.datasets.sources import parse_source
+from lib.datasets import Dataset
 from lib.errors import ProbeflowError, WeightsError
 from lib.files import write_bytes
+from lib.graph.data import acquire_data, data_on_disk
 from lib.machine import from_home
 from lib.places import Places, Workers
-from lib.profile.starter import profile_name, profile_of, source_of, starter_text, write_starter
+from lib.profile.starter import profile_name, profile_of, starter_text, write_starter
 from lib.text import visible
 
 
@@ -34,9 +34,8 @@ def try_images(
     """
     name = Path(images.rstrip("/")).name
     file = where.data / "tried" / f"{profile_name(name)}.yaml"
-    (features,) = profile_of(
-        starter_text(file, name, images, 0, None, weights, weights_file, layer, quick)
-    ).features.values()
+    draft = profile_of(starter_text(file, name, images, 0, None, weights, weights_file, layer, quick))
+    (data,), (features,) = draft.data, draft.features.values()
     try:
         if features.weights == "imagenet":
             weights_digest(features.extraction, where.weights, where.mirror)
@@ -44,7 +43,7 @@ def try_images(
         raise WeightsError(
             f"{problem}. Here: --weights-file PATH for a file of your own, or --weights random for a control"
         ) from None
-    dataset = acquire(parse_source(source_of(images)), where.data, where.mirror)
+    dataset = acquire_data(draft.graph, data, where)
     count = sum(len(split) for split in dataset.splits.values())
     path = str((dataset.source or {})["path"])
     own = weights_file and str(from_home(weights_file).absolute())
@@ -69,12 +68,14 @@ def write_profile(file: Path, images: str | None, weights_file: str | None, wher
     """
     dataset: Dataset | None = None
     told = ""
+    own = weights_file and str(own_weights(weights_file).absolute())
     if images is not None:
         try:
-            dataset = on_disk(parse_source(source_of(images)), where.data, where.mirror)
+            draft = profile_of(starter_text(file, file.stem, images, None, None, weights_file=own))
+            (data,) = draft.data
+            dataset = data_on_disk(draft.graph, data, where)
         except ProbeflowError as problem:
             told = f"; its images cannot be read yet: {problem}"
-    own = weights_file and str(own_weights(weights_file).absolute())
     count = None if dataset is None else sum(len(split) for split in dataset.splits.values())
     profile = write_starter(file, images, count, None if dataset is None else dataset.pixel_shape(), own)
     sys.stdout.write(

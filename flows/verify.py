@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 from flows.report import run_and_report
-from lib.datasets import acquire
 from lib.datasets.sources import SourceSettings, parse_source
 from lib.errors import ConfigError, FeatureSetError, command
 from lib.features import plan as plans
@@ -16,6 +15,7 @@ from lib.features.manifest import read_manifest
 from lib.features.plan import SetPlan, read_plan
 from lib.features.sets import find_set, found_sets
 from lib.features.verify import Verdict, verify
+from lib.graph.data import acquire_data
 from lib.places import Places, Workers
 from lib.profile import Profile, parse_profile
 from lib.storage.copies import shown
@@ -79,7 +79,7 @@ def profile_of_set(name: str, where: Places, device: str | None) -> Profile:
         "features": {"features": settings.model_dump(mode="json") | {"of": "images"}},
     }
     profile = parse_profile(content)
-    work = plan_extraction(acquire(source, where.data, where.mirror), settings, where.features, where.mirror)
+    work = plan_extraction(acquire_data(profile.graph, "images", where), settings, where.features, where.mirror)
     if work.digest != plan.digest:
         raise FeatureSetError(
             f"the images or weights of {plan.dataset} differ from those of {folder}: restore them, or run the profile anew, "

@@ -107,9 +107,11 @@ def _absolute(path: str, only_here: bool) -> str | None:
     return str(Path(path).resolve() if ".." in Path(path).parts else Path(path).absolute())
 
 
-def on_disk(source: SourceSettings, data_dir: Path, mirror: str | None = None) -> Dataset | None:
+def on_disk(
+    source: SourceSettings, data_dir: Path, mirror: str | None = None, small_copies: Sequence[Shrink] = ()
+) -> Dataset | None:
     """The dataset if nothing of it has to be fetched, else None. Raises what `acquire` raises, for bad data."""
     try:
-        return acquire(source, data_dir, offline(mirror))
+        return acquire(source, data_dir, offline(mirror), small_copies)
     except AbsentError:
         return None

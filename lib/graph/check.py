@@ -5,15 +5,14 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
-from lib.datasets import Dataset, acquire, require_no_leakage
-from lib.datasets.shrinking import Shrink
+from lib.datasets import Dataset, require_no_leakage
 from lib.errors import ProbeflowError, StorageError
+from lib.graph.data import acquire_data
 from lib.graph.outlook import Outlook
 from lib.graph.preflight import NodeAhead, Preflight
 from lib.places import Places
-from lib.profile import Graph, Profile
+from lib.profile import Profile
 from lib.reference import claims_named
 from lib.studies.study import Forecast, Group, kind_of
 
@@ -49,8 +48,7 @@ def check_graph(profile: Profile, names: Sequence[str], where: Places, *, here: 
     datasets: dict[str, Dataset] = {}
     for name in wanted:
         if graph[name].group is Group.DATA:
-            source: Any = graph[name].settings
-            datasets[name] = acquire(source, where.data, where.mirror, _small_copies(graph, name, wanted))
+            datasets[name] = acquire_data(graph, name, where)
             require_no_leakage(datasets[name])
     outlook = Outlook(profile, datasets, where, fetch=True)
     for _, problem in problems(profile, names, outlook, here=here):
@@ -59,18 +57,6 @@ def check_graph(profile: Profile, names: Sequence[str], where: Places, *, here: 
     if too_small := small_disk([node.forecast for node in nodes if node.forecast is not None], where):
         raise too_small
     return Preflight({name: dataset.understood for name, dataset in datasets.items()}, nodes)
-
-
-def _small_copies(graph: Graph, data: str, names: Sequence[str]) -> list[Shrink]:
-    """What those of `names` that are on this data need of its large images."""
-    studies = [graph[name].study for name in names if graph[name].group is not Group.DATA]
-    kinds = [(kind_of(each), each) for each in studies]
-    return [
-        shrink
-        for kind, settings in kinds
-        if any(need.node == data for need in kind.needs(settings))
-        for shrink in kind.small_copies(settings)
-    ]
 
 
 def problems(

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from lib.datasets import Dataset, acquire, leakage_warnings, require_no_leakage
+from lib.datasets import Dataset, leakage_warnings, require_no_leakage
+from lib.graph.data import acquire_data
 from lib.places import Places
 from lib.profile import Graph, Profile
 from lib.profile.graph import part_of
@@ -99,8 +100,7 @@ class Opened:
 
     def dataset(self, name: str) -> Dataset:
         if name not in self._datasets:
-            source: Any = self.graph[name].settings
-            self._datasets[name] = acquire(source, self.where.data, self.where.mirror)
+            self._datasets[name] = acquire_data(self.graph, name, self.where)
         return self._datasets[name]
 
     def node(self, name: str) -> ReadyNode:

@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, cast
+from typing import cast
 
 from lib.backbones.weights import download_words
-from lib.datasets import Dataset, on_disk
+from lib.datasets import Dataset
 from lib.datasets.copies import offline
 from lib.graph.check import problems, small_disk
+from lib.graph.data import data_on_disk
 from lib.graph.estimate import Estimate, estimate
 from lib.graph.inputs import ready_node
 from lib.graph.outlook import Outlook
@@ -103,8 +104,7 @@ class _Planner:
         datasets: dict[str, Dataset | None] = {}
         for name in names:
             if self.graph[name].group is Group.DATA:
-                source: Any = self.graph[name].settings
-                datasets[name] = on_disk(source, self.where.data, self.where.mirror)
+                datasets[name] = data_on_disk(self.graph, name, self.where)
         outlook = Outlook(self.profile, datasets, self.where)
         for _, problem in problems(self.profile, names, outlook, here=self.workers.pool is None):
             raise problem

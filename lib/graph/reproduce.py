@@ -17,9 +17,10 @@ from typing import Any
 
 from safetensors import SafetensorError
 
-from lib.datasets import Dataset, acquire
+from lib.datasets import Dataset
 from lib.errors import ConfigError, DataError
 from lib.files import storage_errors
+from lib.graph.data import acquire_data
 from lib.graph.inputs import ready_node
 from lib.graph.summary import RunResult, studies_of
 from lib.mlp.tensor_files import digest_tensors, read_tensors
@@ -186,9 +187,8 @@ def surroundings(then: Mapping[str, str], now: Mapping[str, str]) -> list[Differ
 
 
 def _data(past: PastRun, name: str, where: Places) -> Dataset:
-    source: Any = past.profile.graph[name].settings
     try:
-        return acquire(source, where.data, where.mirror)
+        return acquire_data(past.profile.graph, name, where)
     except DataError as problem:
         raise DataError(f"the data {name}, {_place(past.profile, name)}, cannot be had any more: {problem}") from None
 
