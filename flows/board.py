@@ -10,7 +10,7 @@ from rich.console import Console, RenderableType
 from flows.console import add_column, plain_table, written
 from lib.evaluation.intervals import SHARE, Interval
 from lib.figures.axis_window import Window
-from lib.graph.leaderboard import Entry, ModelKind, Standing, rows_words, same_rows
+from lib.graph.leaderboard import Entry, ModelKind, Standing, titled
 from lib.text import columns, duration, listed, magnitude
 
 _LINES, _FEWEST = 24, 3
@@ -23,13 +23,13 @@ _LEAST_DRAWN, _MOST_DRAWN = 12, 30
 
 def board(entries: Sequence[Entry], console: Console) -> Iterator[Iterator[RenderableType]]:
     """For each set of rows, in the leaderboard's order: title, table of the first models, and what its marks mean."""
-    groups = list(same_rows(entries))
+    groups = titled(entries)
     most = max(_FEWEST, _LINES // max(len(groups), 1))
-    for group in groups:
-        yield _group(group, most, console)
+    for title, group in groups:
+        yield _group(group, title, most, console)
 
 
-def _group(group: Sequence[Entry], most: int, console: Console) -> Iterator[RenderableType]:
+def _group(group: Sequence[Entry], title: str, most: int, console: Console) -> Iterator[RenderableType]:
     wide, middle, drawn = (console.width >= least for least in (_WIDE, _MIDDLE, _NARROW))
     shown = group[:most]
     inputs, studies = (len({getattr(each, name) for each in group}) > 1 for name in ("input", "study"))
@@ -54,7 +54,7 @@ def _group(group: Sequence[Entry], most: int, console: Console) -> Iterator[Rend
             *([magnitude(each.parameters), duration(each.seconds)] if wide else []),
         ]
         table.add_row(*(written(cell, console, "bold" if each.standing is Standing.CHOSEN else "") for cell in row))
-    yield written(rows_words(group[0]), console, "bold underline")
+    yield written(title, console, "bold underline")
     yield table
     if len(group) > len(shown):
         yield written(f"and {len(group) - len(shown):,} more models, in the report", console, "dim")
@@ -81,6 +81,8 @@ def _legend(group: Sequence[Entry], drawn: bool) -> Iterator[str]:
         baselines = any(entry.kind is ModelKind.BASELINE for entry in group)
         yield f"95 % intervals{', ○ baselines' if baselines else ''}"
     if tests := list(dict.fromkeys(entry.test for entry in group if entry.test)):
+        if any(len(entry.seeds) > 1 for entry in group):
+            yield "vs chosen: first seeds on the same images"
         yield f"* significantly different from the chosen model, by {listed(tests)}"
 
 

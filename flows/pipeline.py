@@ -19,6 +19,7 @@ from pydantic import BaseModel, BeforeValidator, WithJsonSchema
 from lib.errors import ConfigError
 from lib.places import Workers, workers_here
 from lib.profile import Graph, Profile, load_profile, parse_profile, profile_names
+from lib.progress import running
 from lib.studies.record import note_node_time
 from lib.studies.study import Group
 from lib.text import listed
@@ -131,13 +132,15 @@ def pipeline(
         start = time.time()
         summary = summarise_run(settings, {name: folders[name] for name in names})  # while the last nodes are shown
         note_node_time(Path(summary), time.time() - start, start)
-    take_outcomes(0)
-    result: dict[str, Any] = {
-        "profile": settings.name,
-        "nodes": {name: outcomes[name] for name in names},
-        "promotion": None if promoting is None else promoting.result(),
-        "pipeline": None if summary is None else show_study(summary),
-    }
+    with running("MLflow") as log:  # what is not logged yet; a network may be promoted meanwhile
+        take_outcomes(0)
+        log("every record is logged")
+        result: dict[str, Any] = {
+            "profile": settings.name,
+            "nodes": {name: outcomes[name] for name in names},
+            "promotion": None if promoting is None else promoting.result(),
+            "pipeline": None if summary is None else show_study(summary),
+        }
     changed = (result["pipeline"] or {}).get("changed", "")
     # Prefect gives callers the data alone.
     return cast("dict[str, Any]", Completed(message=_came_of(computed, len(names), changed), data=result))
@@ -170,21 +173,21 @@ def _side_by_side(
     Raises the error of the first node that failed.
     """
     left, done, failures = list(names), set[str](), list[BaseException]()
-    running: dict[PrefectFuture[str], str] = {}
+    futures: dict[PrefectFuture[str], str] = {}
 
     def submit_ready() -> None:
         for name in list(left):
             if all(need.node in done or need.node not in names for need in graph[name].needs):
                 left.remove(name)
                 began[name] = time.time()
-                running[run_on_pool.submit(profile, name, workers)] = name
+                futures[run_on_pool.submit(profile, name, workers)] = name
 
     given_up.clear()
     try:
         submit_ready()
-        while running:
-            future = next(as_completed(list(running)))
-            name = running.pop(future)
+        while futures:
+            future = next(as_completed(list(futures)))
+            name = futures.pop(future)
             folder: Any = future.result(raise_on_failure=False)
             if isinstance(folder, BaseException):
                 failures.append(folder)

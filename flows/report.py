@@ -101,7 +101,7 @@ def _nodes_on_terminal(graph: Graph, wanted: Sequence[str], whole: bool) -> Iter
 
     on_terminal = can_show(sys.stdout) and sys.stderr.isatty()
     nodes = [(name, graph[name].kind) for name in wanted if graph[name].group is not Group.DATA]
-    steps = [("data", ""), *nodes, *([("report", "")] if whole else [])]
+    steps = [("data", ""), *nodes, *([("report", "")] if whole else []), ("MLflow", "")]
     with live(sys.stdout, steps) if on_terminal else nullcontext():
         loggers = [logging.getLogger(name) for name in (_LOGS if on_terminal else (*_LOGS, _STEPS))]
         handler = _Lines(sys.stdout)

@@ -11,6 +11,7 @@ from lib.backbones.weights import own_weights, weights_digest
 from lib.datasets import Dataset
 from lib.errors import ProbeflowError, WeightsError
 from lib.files import write_bytes
+from lib.graph.check import check_settings
 from lib.graph.data import acquire_data, data_on_disk
 from lib.machine import from_home
 from lib.places import Places, Workers
@@ -36,6 +37,7 @@ def try_images(
     file = where.data / "tried" / f"{profile_name(name)}.yaml"
     draft = profile_of(starter_text(file, name, images, 0, None, weights, weights_file, layer, quick))
     (data,), (features,) = draft.data, draft.features.values()
+    check_settings(draft, list(draft.graph.nodes), where)
     try:
         if features.weights == "imagenet":
             weights_digest(features.extraction, where.weights, where.mirror)

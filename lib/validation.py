@@ -26,6 +26,7 @@ Path = tuple[str, ...]
 _LONGEST = 200
 """Letters of a value in a message."""
 
+_ALIKE, _VERY_ALIKE = 0.6, 0.8
 _OFFERED = 3
 """Settings that are offered in place of one that does not exist."""
 
@@ -72,10 +73,14 @@ def shortened(value: object) -> str:
 
 
 def _meant(steps: Sequence[str], known: Iterable[Path]) -> str:
-    """Where the setting is that the last of `steps` names, or nearly: at its own place if one is, else nearest to `steps`."""
+    """Where the setting is that the last of `steps` names, or nearly: at its own place if one is, else nearest to `steps`.
+
+    One of the very name elsewhere comes before one that is only somewhat alike here.
+    """
     places = list(dict.fromkeys(known))
     here = {place[-1] for place in places if place[:-1] == tuple(steps[:-1])}
-    close = difflib.get_close_matches(steps[-1], sorted(here), n=1)
+    elsewhere = any(place[-1] == steps[-1] for place in places)
+    close = difflib.get_close_matches(steps[-1], sorted(here), n=1, cutoff=_VERY_ALIKE if elsewhere else _ALIKE)
     if close:
         return f"; did you mean {'.'.join([*steps[:-1], *close])!r}?"
     close = difflib.get_close_matches(steps[-1], sorted({place[-1] for place in places}), n=1)

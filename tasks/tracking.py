@@ -21,7 +21,7 @@ from prefect.settings import PREFECT_API_URL, PREFECT_UI_ENABLED
 
 from lib.errors import command
 from lib.graph import RunResult, leaderboard, studies_of
-from lib.graph.leaderboard import Entry, rows_words
+from lib.graph.leaderboard import Entry, titled
 from lib.places import places
 from lib.profile import Profile
 from lib.studies.record import open_record
@@ -85,7 +85,11 @@ def show_study(folder: str) -> dict[str, Any]:
         create_link_artifact(logged.report, key=f"{slug}-report", link_text=f"Report: {logged.title}")
     if isinstance(record.result, RunResult):
         create_table_artifact(
-            [_shown_entry(each) for each in leaderboard(studies_of(record), record.result.main)],
+            [
+                _shown_entry(title, each)
+                for title, group in titled(leaderboard(studies_of(record), record.result.main))
+                for each in group
+            ],
             key="leaderboard",
             description=logged.headline,
         )
@@ -149,10 +153,10 @@ def promote(profile: Profile, folder: str, run_id: str) -> dict[str, Any]:
     return decision
 
 
-def _shown_entry(entry: Entry) -> dict[str, Any]:
+def _shown_entry(title: str, entry: Entry) -> dict[str, Any]:
     """A line of the leaderboard as Prefect's table shows it."""
     return {
-        "data": rows_words(entry),
+        "data": title,
         "model": entry.model,
         "settings": entry.settings,
         "input": entry.input,

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -131,7 +132,10 @@ def dataset_of(collection: Collection, source: EncodedSource) -> Dataset:
         )
     unreadable = _left_out(Why.UNREADABLE, catalogue, bad)
     reading = replace(
-        listed, formats=_formats(columns["format"][fine]), left_out=(*others, *listed.left_out, *unreadable)
+        listed,
+        formats=_formats(columns["format"][fine]),
+        left_out=(*others, *listed.left_out, *unreadable),
+        scaled=_may_be_scaled(columns[fine], collection.decoder),
     )
     if "validation" not in splits and (few := _few_to_train(collection, splits["train"])):
         notes.append(few)
@@ -231,6 +235,14 @@ def _warnings(left: Sequence[LeftOut]) -> list[str]:
         each = found[Why.NO_PATTERN]
         told.append(f"{each.count:,} file(s) are matched by no pattern of splits and are left out: {words(each)}")
     return told if no_images else told[1:]
+
+
+def _may_be_scaled(rows: npt.NDArray[Any], decoder: Decoder) -> bool:
+    """Whether there are JPEGs of a size to which larger ones are decoded."""
+    if decoder.scaled_side is None:
+        return False
+    sides = np.minimum(rows["height"], rows["width"])[rows["format"] == FORMATS.index("JPEG")]
+    return bool((sides >= decoder.scaled_side).any())
 
 
 def _formats(codes: npt.NDArray[np.int8]) -> dict[str, int]:

@@ -17,7 +17,7 @@ from lib.datasets import catalogue as catalogues
 from lib.datasets.archives import SUFFIXES, begins_as_archive, is_archive
 from lib.datasets.catalogue import Catalogue, names_of, positions_of, shown
 from lib.datasets.collection import Collection, catalogue_file, dataset_of
-from lib.datasets.copies import is_offline, keep, known_sha256
+from lib.datasets.copies import is_offline, keep, known_sha256, online
 from lib.datasets.dataset import Dataset
 from lib.datasets.decoding import UnreadableError
 from lib.datasets.download import RemoteFile, fetch, file_name
@@ -76,7 +76,11 @@ def load(source: ImageFolder, raw: Path, mirror: str | None) -> Dataset:
 def splits_ahead(source: ImageFolder, raw: Path, mirror: str | None) -> tuple[str, ...] | None:
     """The splits of a folder on this machine; None of an archive or URL. Raises DataError when it cannot be read."""
     local = from_home(source.path)
-    if is_url(source.path) or not os.path.isdir(local):  # noqa: PTH112 - Path's raises for names too long
+    if is_url(source.path):
+        return None
+    if not os.path.isdir(local):  # noqa: PTH112 - Path's raises for names too long
+        if not (os.path.isfile(local) or (is_archive(local) and online(mirror))):  # noqa: PTH113
+            raise _not_found(source.path, mirror)
         return None
     if source.splits is not None:
         return names_of(positions_of(source.splits.model_dump(exclude_none=True)).values())
@@ -154,9 +158,14 @@ def _local_place(name: str, folder: Path, mirror: str | None) -> tuple[Place, Pa
             raise DataError(f"{name!r} is a file but no archive; give a folder, or one of: {', '.join(SUFFIXES)}")
         return _unpacked_place(local.resolve(), folder)
     if mirror is None or not is_archive(local):
-        raise DataError(f"image folder {name!r} not found; give an existing folder or archive, or set PROBEFLOW_MIRROR")
+        raise _not_found(name, mirror)
     copy = fetch(RemoteFile(name), folder, mirror)
     return _unpacked_place(copy, folder, known_sha256(copy))
+
+
+def _not_found(name: str, mirror: str | None) -> DataError:
+    by_mirror = "" if online(mirror) else ", or set PROBEFLOW_MIRROR" if is_archive(Path(name)) else ""
+    return DataError(f"image folder {name!r} not found; give an existing folder or archive{by_mirror}")
 
 
 def _own_folders() -> tuple[Path, Path]:

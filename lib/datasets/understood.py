@@ -100,12 +100,14 @@ class Reading:
     `splits_by`: what says which split an image is of.
     `held_out`: the splits that were held out of the training images, for want of their own.
     `formats`: images by format, by their first bytes; "" for others. Empty where nothing was encoded.
+    `scaled`: whether JPEGs may have been decoded at a part of their size, so that files may be larger than images.
     """
 
     splits_by: SplitsBy = SplitsBy.SOURCE
     held_out: tuple[str, ...] = ()
     formats: Mapping[str, int] = field(default_factory=dict)
     left_out: tuple[LeftOut, ...] = ()
+    scaled: bool = False
 
 
 Side = tuple[int, int]
@@ -145,7 +147,8 @@ class Understood:
         else:
             lines.append("no labels")
         if self.sizes is not None:
-            lines.append(f"sizes: {_sizes(self.sizes)}")
+            scaled = ", large JPEGs as decoded (decode: scaled)" if self.reading.scaled else ""
+            lines.append(f"sizes{scaled}: {_sizes(self.sizes)}")
         if self.reading.formats:
             formats = [f"{name or 'other'} {count:,}" for name, count in self.reading.formats.items()]
             lines.append(f"formats: {', '.join(formats)}")

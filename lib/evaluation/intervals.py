@@ -48,12 +48,16 @@ def wilson(successes: int, trials: int) -> Interval:
 
     Raises ValueError when `trials` is not positive or `successes` does not lie in 0..trials.
     """
-    from scipy.stats import norm
-
     if trials <= 0 or not 0 <= successes <= trials:
         raise ValueError(f"{successes} successes in {trials} trials is not a proportion")
+    return wilson_of(successes / trials, trials)
+
+
+def wilson_of(share: float, trials: int) -> Interval:
+    """The same of a share, in 0..1, of so many trials: of means, such as an accuracy over groups of rows."""
+    from scipy.stats import norm
+
     z = float(norm.ppf((1 + CONFIDENCE) / 2))
-    share = successes / trials
     centre = (share + z * z / (2 * trials)) / (1 + z * z / trials)
     half = z / (1 + z * z / trials) * math.sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials))
     return Interval(share, max(0.0, centre - half), min(1.0, centre + half))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
-from lib.evaluation.intervals import Tested
+from lib.evaluation.intervals import Tested, wilson_of
 from lib.evaluation.resampling import Labels, Units
 
 RESAMPLES = 10_000
@@ -38,8 +39,9 @@ def compare_predictions(
     """Compare the classes that two models predicted, `a` and `b`, with the true ones, `y`; all of shape (n,).
 
     Rows of one of `groups`, shape (n,), are not independent: the bootstrap, which draws within each true class, draws
-    them together, and the test takes them as one. Raises ValueError when they are not of one length, or there are no
-    rows.
+    them together, and the test takes them as one. Where no row differs from the others of its class, such as where two
+    models agree on all, the interval is that of two shares of so many rows, or groups. Raises ValueError when predictions
+    are not of one length, or there are no rows.
     """
     if not (a.shape == b.shape == y.shape) or y.ndim != 1 or not len(y):
         raise ValueError(f"predictions of shapes {a.shape} and {b.shape} cannot be compared on labels of {y.shape}")
@@ -56,13 +58,24 @@ def compare_predictions(
         drawn = rng.multinomial(len(own), counts / len(own), RESAMPLES)
         rows += drawn @ kinds[0]
         leads += drawn @ kinds[1]
+    ahead, behind = int(first.sum()), int(second.sum())
     low, high = np.percentile(leads / rows, (2.5, 97.5))
+    if low == high:  # no unit differs from the others of its class: drawing them shows no spread
+        low, high = _of_shares(ahead / len(y), behind / len(y), len(units.classes))
     of_group = lead_of_row
     if groups is not None:
         of_group = np.bincount(np.unique(groups, return_inverse=True)[1], lead_of_row).astype(np.int64)
     p_value = sign_flip_p_value(of_group)
-    ahead, behind = int(first.sum()), int(second.sum())
     return PairedPredictions((ahead - behind) / len(y), float(low), float(high), len(y), ahead, behind, p_value)
+
+
+def _of_shares(ahead: float, behind: float, count: int) -> tuple[float, float]:
+    """A 95 % interval of the difference of two shares of `count`: Wilson's of each, by squares (Newcombe 1998, Statistics
+    in Medicine 17:873)."""
+    first, second = wilson_of(ahead, count), wilson_of(behind, count)
+    low = math.hypot(ahead - first.low, second.high - behind)
+    high = math.hypot(first.high - ahead, behind - second.low)
+    return max(ahead - behind - low, -1.0), min(ahead - behind + high, 1.0)
 
 
 def sign_flip_p_value(leads: npt.NDArray[np.int64]) -> float:

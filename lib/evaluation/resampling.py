@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from lib.evaluation.intervals import SHARE, Interval, quantile
+from lib.evaluation.intervals import SHARE, Interval, quantile, wilson_of
 
 Labels = npt.NDArray[np.int64]
 
@@ -60,7 +60,8 @@ def over_seeds_and_rows(right: npt.NDArray[np.bool_], labels: Labels, groups: La
     The variance of the mean is that over seeds, s²/J, and that over rows, less what both hold: how differently seeds do
     on the same rows (the two-way layout's interaction; Searle, Casella and McCulloch 1992, Variance Components, 4). Student's
     t with Satterthwaite's degrees of freedom (1946, Biometrics Bulletin 2:110), those of the rows without end. One seed
-    says nothing of others: its interval is for other rows.
+    says nothing of others: its interval is for other rows. Where neither seeds nor rows of a class differ, as when all
+    are right, what is seen has no spread, and the interval is Wilson's of so many rows, or groups.
 
     Parameters
     ----------
@@ -79,6 +80,8 @@ def over_seeds_and_rows(right: npt.NDArray[np.bool_], labels: Labels, groups: La
         shared = float(np.mean([variance_of_mean(each - of_row, units) for each in right])) / (seeds - 1)
         whole = max(of_seeds + whole - shared, of_seeds, whole)
         freedom = (seeds - 1) * (whole / of_seeds) ** 2 if of_seeds else math.inf
+    if not whole:
+        return wilson_of(mean, len(units.classes))
     half = quantile(min(freedom, _MANY)) * math.sqrt(whole)
     return Interval(mean, max(mean - half, SHARE[0]), min(mean + half, SHARE[1]))
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lib.datasets import Dataset, require_no_leakage
 from lib.errors import ProbeflowError, StorageError
-from lib.graph.data import acquire_data
+from lib.graph.data import acquire_data, naming
 from lib.graph.outlook import Outlook
 from lib.graph.preflight import NodeAhead, Preflight
 from lib.places import Places
@@ -48,8 +48,9 @@ def check_graph(profile: Profile, names: Sequence[str], where: Places, *, here: 
     datasets: dict[str, Dataset] = {}
     for name in wanted:
         if graph[name].group is Group.DATA:
-            datasets[name] = acquire_data(graph, name, where)
-            require_no_leakage(datasets[name])
+            with naming(name):
+                datasets[name] = acquire_data(graph, name, where)
+                require_no_leakage(datasets[name])
     outlook = Outlook(profile, datasets, where, fetch=True)
     for _, problem in problems(profile, names, outlook, here=here):
         raise problem

@@ -5,10 +5,13 @@ Whoever verifies images first keeps them, be it a run, its plan or the worker of
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from lib.datasets import Dataset, acquire, on_disk
 from lib.datasets.shrinking import Shrink
+from lib.errors import DataError
 from lib.places import Places
 from lib.profile import Graph
 from lib.studies.study import Group, kind_of
@@ -24,6 +27,15 @@ def data_on_disk(graph: Graph, name: str, where: Places) -> Dataset | None:
     """The same if nothing of it has to be fetched, else None. Raises what `lib.datasets.acquire` raises, for bad data."""
     source: Any = graph[name].settings
     return on_disk(source, where.data, where.mirror, _small_copies(graph, name))
+
+
+@contextmanager
+def naming(name: str) -> Iterator[None]:
+    """Have an error of data name the node."""
+    try:
+        yield
+    except DataError as problem:
+        raise type(problem)(f"data.{name}: {problem}") from None
 
 
 def _small_copies(graph: Graph, name: str) -> list[Shrink]:

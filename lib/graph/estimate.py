@@ -60,9 +60,20 @@ def _middle(found: Sequence[tuple[float, str, float]]) -> Estimate:
     if not found:
         return Estimate(None, NOTHING)
     _, basis, ratio = found[0]
-    scaled = "" if abs(ratio - 1) < 0.005 else f", scaled by {ratio:.2g}"
     others = "" if len(found) == 1 else f", and {len(found) - 1} before (median)"
-    return Estimate(median(seconds for seconds, *_ in found), f"{basis}{scaled}{others}")
+    return Estimate(median(seconds for seconds, *_ in found), f"{basis}{_scale_words(ratio)}{others}")
+
+
+def _scale_words(ratio: float) -> str:
+    """
+    >>> [_scale_words(ratio) for ratio in (1.001, 0.5, 8600.0, 0.0)]
+    ['', ', scaled by 0.5', ', scaled by 8,600', ', without its work, which is done']
+    """
+    if not ratio:
+        return ", without its work, which is done"
+    if abs(ratio - 1) < 0.005:
+        return ""
+    return f", scaled by {f'{ratio:.2g}' if ratio < 10 else f'{ratio:,.0f}'}"
 
 
 def _effort(record: PastRecord, kind: str) -> Effort | None:

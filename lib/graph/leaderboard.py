@@ -11,8 +11,8 @@ from lib.studies.presentation import Rows, Section, escaped, table
 from lib.studies.study import Drawing, Record, kind_named
 
 __all__ = [
-    "Entry", "ModelKind", "Standing", "answer", "drawings", "leaderboard", "markdown_sections", "name_among", "rows_words",
-    "same_rows",
+    "Entry", "ModelKind", "Standing", "answer", "drawings", "leaderboard", "markdown_sections", "name_among", "same_rows",
+    "titled",
 ]  # fmt: skip
 
 _DRAWN = 24
@@ -42,9 +42,24 @@ def same_rows(entries: Sequence[Entry]) -> Iterator[list[Entry]]:
         yield [entry for entry in entries if entry.digest == digest]
 
 
+def titled(entries: Sequence[Entry]) -> list[tuple[str, list[Entry]]]:
+    """The entries on the same rows, each group with what it is of: "photo-patches, 216 test images".
+
+    Groups that are so called alike are told apart by the nodes in which they differ: inputs of models on test rows, studies
+    of those on validation rows.
+    """
+    groups = list(same_rows(entries))
+    plain = [f"{group[0].data}, {group[0].count:,} {group[0].rows.value} images" for group in groups]
+    found = []
+    for group, words in zip(groups, plain, strict=True):
+        nodes = dict.fromkeys(each.input if each.rows is Rows.TEST else each.study for each in group)
+        found.append((words if plain.count(words) == 1 else f"{words} ({', '.join(nodes)})", group))
+    return found
+
+
 def markdown_sections(entries: Sequence[Entry]) -> Iterator[Section]:
     """A leaderboard as Markdown: for each set of rows a sentence and a table."""
-    for group in same_rows(entries):
+    for title, group in titled(entries):
         rows = [
             [
                 f"**{escaped(each.model)}**" if each.standing is Standing.CHOSEN else escaped(each.model),
@@ -59,7 +74,7 @@ def markdown_sections(entries: Sequence[Entry]) -> Iterator[Section]:
         accuracy = f"{group[0].rows.value} accuracy (95 % interval)"
         heads = ["model", "settings", "input", accuracy, "less the chosen", ""]
         yield Section(
-            f"Leaderboard: {rows_words(group[0])}",
+            f"Leaderboard: {title}",
             f"{escaped(answer(group))}\n\n{table(heads, rows)}",
         )
 
@@ -68,13 +83,13 @@ def drawings(entries: Sequence[Entry]) -> Iterator[Drawing]:
     """A leaderboard as pictures, one for each set of rows: a row a model, the best first."""
     from lib.figures.intervals import Row, Spread, ranked
 
-    for number, group in enumerate(same_rows(entries), start=1):
+    for number, (words, group) in enumerate(titled(entries), start=1):
         rows = [
             Row(each.kind.value, _labelled(each, group), Spread(each.seeds, each.score.low, each.score.high))
             for each in group[:_DRAWN]
         ]
         more = f", the best {_DRAWN} of {len(group):,} models" if len(group) > _DRAWN else ""
-        title = f"{rows_words(group[0])}{more}"
+        title = f"{words}{more}"
         name = "leaderboard" if number == 1 else f"leaderboard-{number}"
         yield Drawing(name, f"leaderboard: {title}", ranked(rows, title, f"{group[0].rows.value} accuracy"))
 
@@ -84,11 +99,6 @@ def _labelled(entry: Entry, entries: Sequence[Entry]) -> str:
     chosen = " (chosen)" if entry.standing is Standing.CHOSEN else ""
     inputs = f" on {entry.input}" if len({each.input for each in entries}) > 1 else ""
     return f"{entry.model}{inputs}{chosen}{f' · {entry.settings}' if entry.settings else ''}"
-
-
-def rows_words(entry: Entry) -> str:
-    """The rows that an entry is scored on: "photo-patches, 216 test images"."""
-    return f"{entry.data}, {entry.count:,} {entry.rows.value} images"
 
 
 def answer(entries: Sequence[Entry]) -> str:

@@ -8,6 +8,7 @@ from typing import Any, cast
 from lib.datasets import Dataset, splits_ahead
 from lib.datasets.copies import offline
 from lib.errors import WeightsError
+from lib.graph.data import naming
 from lib.places import Places
 from lib.profile import Profile
 from lib.profile.graph import part_of
@@ -68,7 +69,8 @@ class Outlook:
             source: Any = node.settings
             if dataset is not None:
                 return Ahead(name, name, dataset, tuple(dataset.splits), digest=dataset.digest, source=source)
-            splits = splits_ahead(source, self.where.data, self.where.mirror)
+            with naming(name):
+                splits = splits_ahead(source, self.where.data, self.where.mirror)
             return Ahead(name, name, None, splits, source=source)
         root = self[self.graph.data_of(name).name]
         identity = self.identity(name)

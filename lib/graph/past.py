@@ -86,6 +86,7 @@ def why_to_do(root: Path, identity: Identity) -> str:
     if (StudyFolder(root, identity).path / RECORD).exists():
         return "its record is damaged"
     records, damaged = _past_records(root, identity.name)
+    records = [each for each in records if not _of_another_profile(identity, each)]
     left_out = f"{damaged} earlier {'record' if damaged == 1 else 'records'} could not be read" if damaged else ""
     if not records:
         return left_out or "nothing of it is recorded yet"
@@ -101,7 +102,19 @@ def _against(identity: Identity, records: list[PastRecord]) -> str:
     told = differences(identity, nearest.origin)
     if older := _older(nearest, identity):
         told = [older, *told]
-    return several(told) if told else "another version of probeflow made the earlier records"
+    return several(told) if told else "no recorded setting tells why"
+
+
+def _of_another_profile(wanted: Identity, record: PastRecord) -> bool:
+    """Whether a whole run's record is of a profile of another name; nodes of one name are compared whatever their profile."""
+    if record.origin is None or not _is_whole_run(wanted):
+        return False
+    return bool(record.origin.identity.settings.get("name") != wanted.settings.get("name"))
+
+
+def _is_whole_run(identity: Identity) -> bool:
+    """Whether its inputs are studies, and it is no node."""
+    return identity.name not in parse_profile(identity.profile).graph.nodes
 
 
 def differences(wanted: Identity, origin: Origin | None) -> list[str]:
@@ -115,9 +128,9 @@ def differences(wanted: Identity, origin: Origin | None) -> list[str]:
     before = origin.identity
     roles = dict.fromkeys([*wanted.digests, *before.digests])
     changed = [role for role in roles if wanted.digests.get(role) != before.digests.get(role)]
+    if _is_whole_run(wanted):
+        return [f"{role} changed" for role in changed] or _changed(before.settings, wanted.settings)
     graph = parse_profile(wanted.profile).graph
-    if wanted.name not in graph.nodes:  # a whole run, whose inputs are its studies
-        return [f"{role} changed" for role in changed]
     needs = {need.role: need.node for need in graph[wanted.name].needs}
     behind = {role: _behind(graph, [needs[role]] if role in needs else needs.values()) for role in changed}
     then, now = flat(before.profile), flat(wanted.profile)
@@ -136,12 +149,11 @@ def differences(wanted: Identity, origin: Origin | None) -> list[str]:
         if not any(path in named or path.startswith(explains) for path in paths):
             digest, earlier = wanted.digests.get(role, ""), before.digests.get(role, "")
             told.append(f"{role} digest {earlier[:_SHORT] or 'none'} -> {digest[:_SHORT] or 'none'}")
-    return told or _beside_the_profile(wanted, before)
+    # Decisive settings may stand in no profile, such as which measures there are.
+    return told or _changed(*({f"{Group.STUDIES}.{wanted.name}": each.settings} for each in (before, wanted)))
 
 
-def _beside_the_profile(wanted: Identity, before: Identity) -> list[str]:
-    """In which decisive settings that stand in no profile two identities differ, such as which measures there are."""
-    then, now = ({f"{Group.STUDIES}.{wanted.name}": each.settings} for each in (before, wanted))
+def _changed(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     old, new = flat(then), flat(now)
     return [f"{path} {value_words(old.get(path))} -> {value_words(new.get(path))}" for path in changes(old, new)]
 

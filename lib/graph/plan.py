@@ -14,7 +14,7 @@ from lib.backbones.weights import download_words
 from lib.datasets import Dataset
 from lib.datasets.copies import offline
 from lib.graph.check import problems, small_disk
-from lib.graph.data import data_on_disk
+from lib.graph.data import data_on_disk, naming
 from lib.graph.estimate import Estimate, estimate
 from lib.graph.inputs import ready_node
 from lib.graph.outlook import Outlook
@@ -104,7 +104,8 @@ class _Planner:
         datasets: dict[str, Dataset | None] = {}
         for name in names:
             if self.graph[name].group is Group.DATA:
-                datasets[name] = data_on_disk(self.graph, name, self.where)
+                with naming(name):
+                    datasets[name] = data_on_disk(self.graph, name, self.where)
         outlook = Outlook(self.profile, datasets, self.where)
         for _, problem in problems(self.profile, names, outlook, here=self.workers.pool is None):
             raise problem

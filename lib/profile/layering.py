@@ -5,6 +5,7 @@ What a setting is decides how its text is read: where it is text, nothing is YAM
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,6 +28,9 @@ from lib.validation import describe, shortened
 
 _DECIDING = ("source", "kind")
 """Settings that decide which others a node has: they are set first, and a change of one takes the former's others away."""
+
+_DECIDED_BY = {Group.DATA.value: "source", Group.FEATURES.value: "of", Group.STUDIES.value: "kind"}
+"""What a new node of each group cannot do without."""
 
 _PREFIX = "PROBEFLOW_"
 
@@ -84,19 +88,31 @@ def load_profile(
                 f"--set {assignment!r} has no '='; write --set path=value, e.g. --set features.pool5.layer=fc7"
             )
         given.append(_Given(path.split("."), text, f"--set {path}"))
-    known = {group.value: list(_members(content, group)) for group in (Group.DATA, Group.FEATURES)}
+    there_before = {group.value: list(_members(content, group)) for group in Group}
     # Stable: those that decide which settings there are come first, the others in their order.
     paths = [
         (_assign(content, each), each.origin)
         for each in sorted(given, key=lambda each: each.path[-1].lower() not in _DECIDING)
     ]
+    for (group, *rest), origin in paths:
+        if rest and group in _DECIDED_BY and rest[0] not in there_before[group]:
+            _require_whole(content, group, rest[0], there_before[group], origin)
     profile = parse_profile(_typed(content, content))
     needed = {need.node for node in profile.graph for need in node.needs}
     for (group, *rest), origin in paths:
-        if rest and group in known and rest[0] not in {*known[group], *needed}:
-            there = ", ".join(known[group]) or "none"
+        if rest and group in (Group.DATA, Group.FEATURES) and rest[0] not in {*there_before[group], *needed}:
+            there = ", ".join(there_before[group]) or "none"
             raise ConfigError(f"{origin}: there is no {group}.{rest[0]}, and nothing would use it; there are: {there}")
     return profile
+
+
+def _require_whole(content: Mapping[str, Any], group: str, name: str, there: Sequence[str], origin: str) -> None:
+    """Refuse a setting of a node that is not there, unless assignments make a new one: its name may be misspelt."""
+    node = _members(content, Group(group))[name]
+    if isinstance(node, Mapping) and _DECIDED_BY[group] not in node:
+        close = difflib.get_close_matches(name, there, n=1)
+        meant = f"did you mean {group}.{close[0]}?" if close else f"there are: {', '.join(there) or 'none'}."
+        raise ConfigError(f"{origin}: there is no {group}.{name}; {meant} A new one needs {_DECIDED_BY[group]}=...")
 
 
 def parse_profile(content: Mapping[str, Any]) -> Profile:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from lib.graph.leaderboard import Entry, ModelKind, Standing, answer, rows_words, same_rows
+from lib.graph.leaderboard import Entry, ModelKind, Standing, answer, titled
 from lib.report.forest import Axis, drawn
 from lib.studies.presentation import Rows
 from lib.text import duration, listed, magnitude
@@ -61,7 +61,7 @@ class Board:
 
 def boards(entries: Sequence[Entry]) -> Iterator[Board]:
     """A board for each set of rows, in the leaderboard's order."""
-    for group in same_rows(entries):
+    for title, group in titled(entries):
         axis = Axis.of(
             [[seed for seed in entry.seeds if math.isfinite(seed)] for entry in group], [entry.score for entry in group]
         )
@@ -69,7 +69,7 @@ def boards(entries: Sequence[Entry]) -> Iterator[Board]:
         lines = [_line(entry, axis, chosen.get(entry.study)) for entry in group]
         first = group[0]
         yield Board(
-            title=rows_words(first),
+            title=title,
             answer=answer(group),
             quantity=f"{first.rows.value} accuracy",
             versus="less the chosen, first seed" if any(len(each.seeds) > 1 for each in group) else "less the chosen",

@@ -251,7 +251,7 @@ class Features(Kind[FeatureNode, FeaturesResult]):
         fastest = ""
         if result.speeds:
             metrics["images_per_second"] = max(each.images_per_second for each in result.speeds)
-            fastest = f", {metrics['images_per_second']:,.0f} images/s"
+            fastest = f", made at {metrics['images_per_second']:,.0f} images/s"
         params: dict[str, str | int | float] = settings.model_dump(
             exclude={"weights_file", "batch_size", "device"} | ({"seed"} if settings.weights == "imagenet" else set())
         )

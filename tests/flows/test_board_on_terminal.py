@@ -54,8 +54,9 @@ def test_each_model_is_a_line_with_its_numbers_the_best_first(entries):
             assert f" {score.estimate:.3f} ({score.low:.3f} to {score.high:.3f}) " in line
             assert f" {signed(entry)} " in line
             assert line.count("○" if entry.kind is ModelKind.BASELINE else "●") == 1
+        versus = "vs chosen: first seeds on the same images; " if any(len(entry.seeds) > 1 for entry in group) else ""
         assert next(lines).startswith(
-            "95 % intervals, ○ baselines; * significantly different from the chosen model, by "
+            f"95 % intervals, ○ baselines; {versus}* significantly different from the chosen model, by "[:110]
         )
 
 

@@ -533,7 +533,15 @@ class TestSplitsAhead:
     @pytest.mark.parametrize("kind", [ImageFolder, WebDataset, ParquetImages])
     @pytest.mark.parametrize("path", ["s3://bucket/pets", "absent", "pets.tar", "a\0b", "x" * 5000])
     def test_of_what_is_not_here_are_not_known(self, kind, path, tmp_path):
-        assert splits_ahead(kind(path=path), tmp_path, "s3://mirror") is None
+        if kind is ImageFolder and path not in ("s3://bucket/pets", "pets.tar"):
+            with pytest.raises(DataError, match=r"not found; give an existing folder or archive$"):
+                splits_ahead(kind(path=path), tmp_path, "s3://mirror")
+        else:
+            assert splits_ahead(kind(path=path), tmp_path, "s3://mirror") is None
+
+    def test_of_an_archive_that_only_a_mirror_could_have_are_refused_without_one(self, tmp_path):
+        with pytest.raises(DataError, match=r"image folder 'pets.tar' not found; .* or set PROBEFLOW_MIRROR$"):
+            splits_ahead(ImageFolder(path="pets.tar"), tmp_path)
 
     def test_of_a_folder_that_is_no_dataset_are_refused(self, tmp_path):
         write_images(tmp_path / "p" / "test", ("cat", "dog"), 2)

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from lib.datasets import LeftOut, Reading, Split, SplitsBy, Understood, Why, acquire
 from lib.datasets.dataset import build
 from lib.datasets.decoding import Decoder
+from lib.datasets.sources import ImageFolder
 from lib.datasets.understood import sizes_of
 from tests.awkward import HOLDERS, File, image, images, junk, parts
 
@@ -68,3 +70,21 @@ def test_the_median_is_that_of_the_images(shapes):
     found = sizes_of(shapes)
     assert np.prod(found.median) == areas[(len(areas) - 1) // 2]
     assert (np.prod(found.smallest), np.prod(found.largest)) == (areas[0], areas[-1])
+
+
+@pytest.mark.parametrize(
+    ("form", "settings", "told"),
+    [
+        ("JPEG", {"decode_side": 20}, "sizes, large JPEGs as decoded (decode: scaled): 40x20"),
+        ("JPEG", {"decode_side": 20, "decode": "full"}, "sizes: 80x40"),
+        ("JPEG", {"decode_side": 50}, "sizes: 80x40"),
+        ("PNG", {"decode_side": 20}, "sizes: 80x40"),
+    ],
+)
+def test_sizes_of_jpegs_that_may_be_scaled_say_so(tmp_path, form, settings, told):
+    for number in range(6):
+        path = tmp_path / "pets" / "ab"[number % 2] / f"{number}.{form.lower()}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.effect_noise((80, 40), 20 + number).save(path)
+    found = acquire(ImageFolder(path=str(tmp_path / "pets"), **settings), tmp_path / "data").understood
+    assert told in found.lines()

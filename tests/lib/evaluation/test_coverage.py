@@ -102,6 +102,19 @@ def test_the_interval_for_other_seeds_and_other_rows_together(rows, groups, seed
     assert HELD[0] <= share(hits) <= HELD[1]
 
 
+@pytest.mark.parametrize(("rows", "truth"), [(12, 0.9), (12, 0.97), (40, 0.97), (40, 0.995)])
+def test_the_intervals_of_few_rows_that_are_nearly_all_right(rows, truth):
+    rng = np.random.default_rng(4)
+    labels, hits, held = np.arange(rows) % 2, [], []
+    for _ in range(1500):
+        one, other = (rng.random(rows) < truth for _ in range(2))
+        found = over_seeds_and_rows(np.stack([one] * 3), labels, None)
+        hits.append(found.low <= truth <= found.high)
+        difference = compare_predictions(*(np.where(right, labels, 1 - labels) for right in (one, other)), labels)
+        held.append(difference.low <= 0 <= difference.high)
+    assert min(share(hits), share(held)) >= HELD[0]
+
+
 @pytest.mark.parametrize("grouped", [False, True])
 def test_the_bootstrap_s_interval_of_measures(grouped):
     rng = np.random.default_rng(2)

@@ -10,6 +10,7 @@ import pytest
 from scipy.stats import binomtest, bootstrap
 
 from lib.evaluation import paired
+from lib.evaluation.intervals import wilson
 from lib.evaluation.paired import compare_predictions, sign_flip_p_value
 from tests.lib.evaluation.predictions import made_up
 
@@ -46,10 +47,20 @@ class TestPairedPredictions:
         assert (grouped.low, grouped.high) == pytest.approx((alone.low, alone.high))
         assert compare_predictions(*tenfold[:3]).high < alone.high - 0.03
 
-    def test_one_model_twice_is_no_difference(self):
-        y = np.arange(10) % 2
+    @pytest.mark.parametrize("rows", [10, 10_000])
+    def test_models_that_agree_may_differ_on_other_rows_by_as_much_as_so_few_can_hide(self, rows):
+        y = np.arange(rows) % 2
         found = compare_predictions(y, y, y)
-        assert (found.estimate, found.low, found.high, found.p_value, found.significant) == (0, 0, 0, 1, False)
+        assert (found.estimate, found.p_value, found.significant) == (0, 1, False)
+        most = wilson(0, rows).high
+        assert (found.low, found.high) == pytest.approx((-most, most))
+
+    def test_a_model_that_is_ahead_on_all_rows_of_a_class_has_an_interval(self):
+        y = np.arange(20) % 2
+        found = compare_predictions(y, np.zeros(20, int), y)
+        assert found.estimate == 0.5
+        assert 0.2 < found.low < 0.3
+        assert 0.7 < found.high < 0.8
 
     def test_turned_it_is_the_other_model_s(self):
         a, b, y = (np.random.default_rng(seed).integers(0, 2, 200) for seed in range(3))

@@ -53,13 +53,14 @@ def test_a_sweep_that_tests_without_test_rows_is_refused_before_its_data_is_fetc
     ("changes", "least"), [({"input_size": 300}, 600), ({"preprocessing": "crop", "input_size": 250}, 572)]
 )
 def test_jpegs_decoded_to_less_than_twice_the_input_are_refused_before_one_is(changes, least, where, tmp_path):
-    data = {"pets": {"source": "folder", "path": str(tmp_path / "not-there")}}
+    where = where.model_copy(update={"mirror": (tmp_path / "mirror").as_uri()})
+    data = {"pets": {"source": "folder", "path": "not-there.tar"}}
     features = {"pool5": {"of": "pets", "layer": "pool5", "weights": "random", **changes}}
     content = {"name": "large", "data": data, "features": features}
     problem = rf"features.pool5: .* {least} pixels or more, and data.pets.decode_side is 512; set it to {least}"
     with pytest.raises(ConfigError, match=problem):
         check_graph(parse_profile(content), ["pool5"], where)
-    with pytest.raises(DataError, match="not-there"):
+    with pytest.raises(DataError, match=r"^data.pets: .*not-there"):
         check_graph(parse_profile(content | {"data": {"pets": data["pets"] | {"decode": "full"}}}), ["pool5"], where)
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import doctest
 import json
 import shutil
 from dataclasses import replace
 
 import pytest
 
+from lib.graph import estimate as module
 from lib.graph.estimate import NOTHING, estimate, total
 from lib.graph.past import past_records
 from lib.studies.record import read_origin, write_origin
@@ -37,6 +39,10 @@ def test_a_study_s_time_is_scaled_by_its_work_and_mlflow_s_share_is_not(more, ti
     found = estimate(Forecast(amount=1797 * more), "exploration", past)
     assert found.seconds == pytest.approx(2.0 * more + 5.0)
     assert ("scaled by" in found.basis) == (more != 1)
+
+
+def test_the_examples_are_true():
+    assert doctest.testmod(module).failed == 0
 
 
 def test_what_a_study_does_beside_its_work_is_not_scaled(timed, monkeypatch):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from lib.graph.leaderboard import answer, leaderboard, name_among, same_rows
+from lib.graph.leaderboard import answer, leaderboard, name_among, same_rows, titled
 from lib.mlp.store import load_network
 from lib.studies.entry import ModelKind, Standing
 from lib.studies.presentation import Rows
@@ -78,6 +78,21 @@ def test_where_nothing_was_tested_validation_rows_stand_in_and_each_study_has_it
     assert {entry.rows for entry in entries} == {Rows.VALIDATION}
     assert [len({entry.study for entry in group}) for group in same_rows(entries)] == [1]
     assert "validation accuracy" in answer(entries)
+
+
+def test_groups_that_are_called_alike_are_told_apart_by_their_nodes(board):
+    group = next(same_rows(board))[:2]
+    (alone, _) = titled(group)[0]
+    assert alone == f"{group[0].data}, {group[0].count} test images"
+    other = [replace(each, digest="of another decoding", input=f"full-{each.input}") for each in group]
+    inputs = list(dict.fromkeys(each.input for each in group))
+    assert [title for title, _ in titled([*group, *other])] == [
+        f"{alone} ({', '.join(inputs)})",
+        f"{alone} ({', '.join(f'full-{name}' for name in inputs)})",
+    ]
+    validated = [replace(each, rows=Rows.VALIDATION, study=study) for study in "ab" for each in group]
+    validated = [replace(each, digest=each.study) for each in validated]
+    assert [title.rpartition(" ")[2] for title, _ in titled(validated)] == ["(a)", "(b)"]
 
 
 def test_one_sentence_names_the_chosen_and_who_ties_with_it(board):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 
@@ -99,6 +100,16 @@ def test_a_whole_run_is_told_by_the_studies_that_changed(ran, where):
     changed = {**identity.digests, "rates": "0" * 64}
     other = type(identity)(identity.kind, identity.name, identity.version, identity.settings, changed, identity.profile)
     assert differences(other, origin) == ["rates changed"]
+
+
+def test_a_whole_run_is_compared_with_those_of_its_own_profile(ran):
+    where, _, run = ran
+    identity = read_origin(run.folder).identity
+    for settings, told in (
+        ({"promote": "rates"}, "promote none -> rates"),
+        ({"name": "another"}, "nothing of it is recorded yet"),
+    ):
+        assert why_to_do(where.studies, replace(identity, settings=identity.settings | settings)) == told
 
 
 @pytest.mark.parametrize("wrapped", [str, lambda address: [address]])

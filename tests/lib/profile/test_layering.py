@@ -137,6 +137,15 @@ def test_a_whole_node_s_texts_are_as_they_are_written(pets: Path) -> None:
             "data.photos={source: digits}",
             "--set data.photos: there is no data.photos, and nothing would use it; .*: pets",
         ),
+        (
+            "data.petz.decode=full",
+            r"--set data.petz.decode: there is no data.petz; did you mean data.pets\? A new one needs source=...$",
+        ),
+        ("features.birds.layer=fc7", "there is no features.birds; there are: .* A new one needs of=...$"),
+        (
+            "studies.lok.scatter=5",
+            r"there is no studies.lok; did you mean studies.look\? A new one needs kind=...$",
+        ),
         ("data.pets.path=caf\udce9", r"data.pets.path: 'caf\\udce9' is no UTF-8"),
     ],
 )
