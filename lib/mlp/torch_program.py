@@ -27,6 +27,7 @@ from lib.mlp.optimizers import Adam
 from lib.mlp.schedules import epoch_factors, is_scheduled
 from lib.mlp.stacked import STATE, Buffers, Move, Rows, epoch_figures, initial_parameters, kind_of
 from lib.mlp.trial import Trial
+from lib.mlp.wide_products import wide_products
 
 _aten = torch.ops.aten
 
@@ -40,7 +41,7 @@ _CHUNK = 1 << 19
 
 @dataclass(frozen=True)
 class _Run:
-    """Neighbouring parameters of one trial and of one penalty: views of them, of their gradient and of their state.
+    """Neighbouring parameters of one trial and of one penalty: views of them and of their state.
 
     `number` is the trial's place in the layout.
     """
@@ -50,18 +51,21 @@ class _Run:
     penalty: float
     decay: float
     parameters: Tensor
-    gradients: Tensor
     state: list[Tensor]
 
 
 @dataclass(frozen=True)
 class _Chunk:
-    """Rows of the first layer of one seed, the key, that are updated together; the next chunk overwrites `gradients`."""
+    """Rows of the first layer of one seed, the key, that are updated together; the next chunk may overwrite its gradient.
+
+    `room`: for that gradient, shape (rows, features). `parts`: where that of each run lies, by the elements before it.
+    """
 
     rows: slice
     key: int
-    gradients: Tensor
+    room: Tensor
     runs: list[_Run]
+    parts: list[slice]
 
 
 def _signed(word: int) -> int:
@@ -165,6 +169,7 @@ class TorchProgram:
         self._class_weights = None if weights is None else self._tensor(weights)
         self._graph: torch.cuda.CUDAGraph | None = None
         self._chunked = device.type == "cpu" and layout.inputs >= WIDE
+        self._wide = wide_products(rows.X.dtype)
         self._set_optimizer()
 
     def _set_optimizer(self) -> None:
@@ -198,11 +203,9 @@ class TorchProgram:
         first = layout.rows[0] * layout.inputs
         later = self.parameters.new_zeros(layout.size - first)
         self._gradient_views = self._views(later, first)
-        self._runs = [
-            self._run(trial, part, later[part.start - first : part.stop - first])
-            for trial, part in layout.runs()
-            if part.start >= first
-        ]
+        parts = [(trial, part) for trial, part in layout.runs() if part.start >= first]
+        self._runs = [self._run(trial, part) for trial, part in parts]
+        self._gradients_of_runs = [later[part.start - first : part.stop - first] for _, part in parts]
         many = max(1, _CHUNK // layout.inputs)
         buffer = self.parameters.new_empty((min(many, layout.rows[0]), layout.inputs))
         offsets = [part for _, part in zip(layout.trials, layout.runs(), strict=False)]
@@ -210,20 +213,21 @@ class TorchProgram:
         for band in layout.seed_bands:
             for start in range(band.start, band.stop, many):
                 rows = slice(start, min(start + many, band.stop))
-                runs = []
+                at = start * layout.inputs
+                runs, parts_of_runs = [], []
                 for trial, part in offsets:
-                    low, high = (max(part.start, start * layout.inputs), min(part.stop, rows.stop * layout.inputs))
+                    low, high = max(part.start, at), min(part.stop, rows.stop * layout.inputs)
                     if low < high:
-                        at = start * layout.inputs
-                        runs.append(self._run(trial, slice(low, high), buffer.view(-1)[low - at : high - at]))
-                self._chunks.append(_Chunk(rows, band.key, buffer[: rows.stop - start], runs))
+                        runs.append(self._run(trial, slice(low, high)))
+                        parts_of_runs.append(slice(low - at, high - at))
+                self._chunks.append(_Chunk(rows, band.key, buffer[: rows.stop - start], runs, parts_of_runs))
 
-    def _run(self, trial: int, part: slice, gradients: Tensor) -> _Run:
+    def _run(self, trial: int, part: slice) -> _Run:
         settings = self.layout.trials[trial]
         weights = part.stop <= self.layout.n_weights
         penalty, decay = (settings.l2, settings.weight_decay) if weights else (0.0, 0.0)
         state = [each[part] for each in self.state.values()]
-        return _Run(trial, settings, penalty, decay, self.parameters[part], gradients, state)
+        return _Run(trial, settings, penalty, decay, self.parameters[part], state)
 
     def _tensor(self, values: npt.NDArray[np.floating]) -> Tensor:
         return torch.from_numpy(values).to(self.parameters)
@@ -325,8 +329,11 @@ class TorchProgram:
 
         Returns each slot's summed cross-entropy in nats (float64) and right predictions (int64), before the update.
         """
-        for (_, inputs_turned, output, _), weights in zip(space.first, self._first_of_seed, strict=True):
-            torch.mm(weights, inputs_turned, out=output)
+        for (inputs, inputs_turned, output, _), weights in zip(space.first, self._first_of_seed, strict=True):
+            if self._chunked:
+                self._wide.outputs(weights, inputs, output)
+            else:
+                torch.mm(weights, inputs_turned, out=output)
         if space.masks:
             start = self._steps.long() * _signed(STEP)
             for masks in space.masks:
@@ -498,28 +505,30 @@ class TorchProgram:
         given = self._step_factors()
         factors: list[float] = [1.0] * len(self.layout.trials) if given is None else given.tolist()
         for chunk in self._chunks:
-            torch.mm(space.deltas[0][chunk.rows], space.inputs[chunk.key], out=chunk.gradients)
-            self._step_runs(chunk.runs, space.count, factors)
-        self._step_runs(self._runs, space.count, factors)
+            made = self._wide.gradient(space.deltas[0][chunk.rows], space.inputs[chunk.key], chunk.room).view(-1)
+            self._step_runs(chunk.runs, [made[part] for part in chunk.parts], space.count, factors)
+        self._step_runs(self._runs, self._gradients_of_runs, space.count, factors)
 
-    def _step_runs(self, runs: Sequence[_Run], count: int, factors: Sequence[float]) -> None:
+    def _step_runs(
+        self, runs: Sequence[_Run], gradients_of: Sequence[Tensor], count: int, factors: Sequence[float]
+    ) -> None:
         steps = self._steps.float()
         # Torch adds epsilon to the corrected root, we to the root itself: Kingma and Ba's section 2.
         epsilon = Adam.EPSILON / math.sqrt(1 - Adam.BETA2 ** int(steps))
-        for run in runs:
+        for run, gradients in zip(runs, gradients_of, strict=True):
             if self.kind == "momentum":
                 if run.penalty:
-                    run.gradients.add_(run.parameters, alpha=run.penalty / count)
-                run.state[0].mul_(run.trial.momentum).add_(run.gradients, alpha=-run.trial.learning_rate)
+                    gradients.add_(run.parameters, alpha=run.penalty / count)
+                run.state[0].mul_(run.trial.momentum).add_(gradients, alpha=-run.trial.learning_rate)
                 run.parameters.add_(run.state[0], alpha=factors[run.number])
                 continue
             mean, square = run.state
             if run.decay and run.penalty:
-                run.gradients.add_(run.parameters, alpha=run.penalty / count)
+                gradients.add_(run.parameters, alpha=run.penalty / count)
             step = torch._fused_adamw_ if run.decay else torch._fused_adam_
             step(
                 [run.parameters],
-                [run.gradients],
+                [gradients],
                 [mean],
                 [square],
                 [],
