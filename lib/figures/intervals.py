@@ -204,9 +204,11 @@ def _rows(axis: Axes, rows: Sequence[Row], colours: Sequence[str], label: str, l
     ]
     means = [float(np.mean(values)) for values, _ in fitted]
     middle = float(np.median(means)) if len(means) >= _MANY else -math.inf
-    # Of many rows the better half decides; the others, as intervals, may take as much room again.
+    # Of many rows the better half decides, unless it is one value; the others, as intervals, may take as much room again.
     bounds = [interval for _, interval in fitted if interval is not None] + [(min(of), max(of)) for of, _ in fitted]
-    fitted = [each for each in fitted if np.mean(each[0]) >= middle]
+    better = [each for each in fitted if np.mean(each[0]) >= middle]
+    if len({value for values, _ in better for value in values}) > 1:
+        fitted = better
     bounds += [(level.score, level.score) for level in levels]
     # A single value has no spread of its own to be shown by.
     near = [

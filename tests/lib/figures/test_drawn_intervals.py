@@ -54,6 +54,13 @@ def test_of_many_rows_the_better_half_decides_how_wide_the_axis_is():
     assert few.get_xlim()[0] < 0.6
 
 
+def test_where_the_better_half_are_alike_all_decide_how_wide_the_axis_is():
+    rows = [row(f"{place}", [score]) for place, score in enumerate([1.0] * 7 + [0.9, 0.9, 0.9, 0.8, 0.7])]
+    (axis,) = ranked(rows, "Title", "accuracy").axes
+    assert axis.get_xlim()[0] < 0.7
+    assert marks(axis, "<") == []
+
+
 def test_a_row_aside_does_not_widen_the_axis():
     rows = [row("a", [0.9, 0.91]), row("b", [0.92, 0.9])]
     ends = [
