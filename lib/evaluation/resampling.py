@@ -13,6 +13,9 @@ from lib.evaluation.intervals import SHARE, Interval, quantile, wilson_of
 
 Labels = npt.NDArray[np.int64]
 
+_NOTHING = 1e-24
+"""A variance that is rounding alone: one row of a million that differs has 1e-12."""
+
 _MANY = 1e6
 """Degrees of freedom that are as good as none to lose."""
 
@@ -80,7 +83,7 @@ def over_seeds_and_rows(right: npt.NDArray[np.bool_], labels: Labels, groups: La
         shared = float(np.mean([variance_of_mean(each - of_row, units) for each in right])) / (seeds - 1)
         whole = max(of_seeds + whole - shared, of_seeds, whole)
         freedom = (seeds - 1) * (whole / of_seeds) ** 2 if of_seeds else math.inf
-    if not whole:
+    if whole < _NOTHING:
         return wilson_of(mean, len(units.classes))
     half = quantile(min(freedom, _MANY)) * math.sqrt(whole)
     return Interval(mean, max(mean - half, SHARE[0]), min(mean + half, SHARE[1]))

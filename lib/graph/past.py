@@ -86,7 +86,8 @@ def why_to_do(root: Path, identity: Identity) -> str:
     if (StudyFolder(root, identity).path / RECORD).exists():
         return "its record is damaged"
     records, damaged = _past_records(root, identity.name)
-    records = [each for each in records if not _of_another_profile(identity, each)]
+    if _is_whole_run(identity):
+        records = [each for each in records if not _of_another_profile(identity, each)]
     left_out = f"{damaged} earlier {'record' if damaged == 1 else 'records'} could not be read" if damaged else ""
     if not records:
         return left_out or "nothing of it is recorded yet"
@@ -107,7 +108,7 @@ def _against(identity: Identity, records: list[PastRecord]) -> str:
 
 def _of_another_profile(wanted: Identity, record: PastRecord) -> bool:
     """Whether a whole run's record is of a profile of another name; nodes of one name are compared whatever their profile."""
-    if record.origin is None or not _is_whole_run(wanted):
+    if record.origin is None:
         return False
     return bool(record.origin.identity.settings.get("name") != wanted.settings.get("name"))
 

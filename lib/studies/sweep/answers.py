@@ -70,8 +70,10 @@ class Model:
     def scored(self, judged: Judged) -> Scored:
         first = self.answers[0]
         measured = measure(judged.labels, first.probabilities, judged.groups)
-        right = int((first.predicted == judged.labels).sum())
-        accuracy = wilson(right, len(judged.labels)) if judged.groups is None else measured["accuracy"]
+        right = np.stack([each.predicted == judged.labels for each in self.answers])
+        accuracy = wilson(int(right[0].sum()), len(judged.labels)) if judged.groups is None else measured["accuracy"]
+        if accuracy.low == accuracy.high:  # a bootstrap of groups that are all alike shows no spread
+            accuracy = over_seeds_and_rows(right[:1], judged.labels, judged.groups)
         return Scored(
             role=self.role,
             representation=self.representation,
@@ -83,9 +85,7 @@ class Model:
             scores=tuple(_seed_score(each, judged) for each in self.answers),
             accuracy=accuracy,
             measured=measured,
-            with_both=over_seeds_and_rows(
-                np.stack([each.predicted == judged.labels for each in self.answers]), judged.labels, judged.groups
-            ),
+            with_both=over_seeds_and_rows(right, judged.labels, judged.groups),
             answers=first.name,
         )
 

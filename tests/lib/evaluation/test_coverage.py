@@ -115,6 +115,15 @@ def test_the_intervals_of_few_rows_that_are_nearly_all_right(rows, truth):
     assert min(share(hits), share(held)) >= HELD[0]
 
 
+@pytest.mark.parametrize("seeds", [1, 3, 10])
+@pytest.mark.parametrize("classes", [2, 3, 10])
+def test_networks_that_all_give_one_class_have_wilson_s_interval(seeds, classes):
+    labels = np.arange(30 * classes) % classes
+    found = over_seeds_and_rows(np.stack([labels == 0] * seeds), labels, None)
+    expected = wilson(30, 30 * classes)
+    assert (found.estimate, found.low, found.high) == pytest.approx((1 / classes, expected.low, expected.high))
+
+
 @pytest.mark.parametrize("grouped", [False, True])
 def test_the_bootstrap_s_interval_of_measures(grouped):
     rng = np.random.default_rng(2)

@@ -86,6 +86,11 @@ def test_accuracy_has_wilson_s_interval_and_of_rows_in_groups_a_bootstrap_s(judg
     scored = models[0].scored(grouped)
     assert scored.accuracy == scored.measured["accuracy"]
     assert scored.accuracy.low != alone.accuracy.low
+    perfect = replace(models[0], answers=(answer("perfect", 1.0, 0, judged.labels, 0),))
+    for groups in (None, np.arange(300) // 10):
+        found = perfect.scored(Judged(judged.labels, groups))
+        assert found.accuracy.estimate == found.with_both.estimate == 1
+        assert max(found.accuracy.low, found.with_both.low) < 0.995
 
 
 def test_two_models_that_gave_the_same_answers_are_doubtful(judged, models):
