@@ -8,10 +8,9 @@ from typing import Literal
 
 from flows.report import run_and_report
 from lib.backbones.weights import own_weights, weights_digest
-from lib.datasets import Dataset
+from lib.datasets import Dataset, splits_ahead
 from lib.errors import ProbeflowError, WeightsError
 from lib.files import write_bytes
-from lib.graph.check import check_settings
 from lib.graph.data import acquire_data, data_on_disk
 from lib.machine import from_home
 from lib.places import Places, Workers
@@ -37,7 +36,7 @@ def try_images(
     file = where.data / "tried" / f"{profile_name(name)}.yaml"
     draft = profile_of(starter_text(file, name, images, 0, None, weights, weights_file, layer, quick))
     (data,), (features,) = draft.data, draft.features.values()
-    check_settings(draft, list(draft.graph.nodes), where)
+    splits_ahead(draft.data[data], where.data, where.mirror)  # that they are there, before weights are looked for
     try:
         if features.weights == "imagenet":
             weights_digest(features.extraction, where.weights, where.mirror)
@@ -75,6 +74,7 @@ def write_profile(file: Path, images: str | None, weights_file: str | None, wher
         try:
             draft = profile_of(starter_text(file, file.stem, images, None, None, weights_file=own))
             (data,) = draft.data
+            splits_ahead(draft.data[data], where.data, where.mirror)
             dataset = data_on_disk(draft.graph, data, where)
         except ProbeflowError as problem:
             told = f"; its images cannot be read yet: {problem}"

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lib.evaluation.intervals import Tested, wilson_of
-from lib.evaluation.resampling import Labels, Units
+from lib.evaluation.resampling import Labels, Units, independent
 
 RESAMPLES = 10_000
 
@@ -61,7 +61,7 @@ def compare_predictions(
     ahead, behind = int(first.sum()), int(second.sum())
     low, high = np.percentile(leads / rows, (2.5, 97.5))
     if low == high:  # no unit differs from the others of its class: drawing them shows no spread
-        low, high = _of_shares(ahead / len(y), behind / len(y), len(units.classes))
+        low, high = _of_shares(ahead / len(y), behind / len(y), independent(y, groups))
     of_group = lead_of_row
     if groups is not None:
         of_group = np.bincount(np.unique(groups, return_inverse=True)[1], lead_of_row).astype(np.int64)

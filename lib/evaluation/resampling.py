@@ -84,9 +84,14 @@ def over_seeds_and_rows(right: npt.NDArray[np.bool_], labels: Labels, groups: La
         whole = max(of_seeds + whole - shared, of_seeds, whole)
         freedom = (seeds - 1) * (whole / of_seeds) ** 2 if of_seeds else math.inf
     if whole < _NOTHING:
-        return wilson_of(mean, len(units.classes))
+        return wilson_of(mean, independent(labels, groups))
     half = quantile(min(freedom, _MANY)) * math.sqrt(whole)
     return Interval(mean, max(mean - half, SHARE[0]), min(mean + half, SHARE[1]))
+
+
+def independent(labels: Labels, groups: Labels | None) -> int:
+    """How many rows are independent of one another, or groups of rows, whatever classes these hold; arrays of shape (n,)."""
+    return len(labels if groups is None else np.unique(groups))
 
 
 def variance_of_mean(values: npt.NDArray[np.floating], units: Units) -> float:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 _FAR = 3.0
-"""A row whose mean lies so many spreads beyond the middle half of the means is far off."""
+"""A row whose mean lies so many spreads below the middle half of the means is far off; the best is always shown."""
 
 _LEAST_SPREAD = 0.02
 _LEAST_ROOM = 0.01
@@ -24,7 +24,7 @@ class Window:
 
     @classmethod
     def around(cls, rows: Sequence[Sequence[float]], intervals: Sequence[tuple[float, float]]) -> Window:
-        """The window of the rows that lie close together, and of intervals, which may take as much room again on each side.
+        """The window of the rows that lie close together and of those above, and of intervals, which may take as much room again on each side.
 
         `rows`: each row's finite values; a row may have none. `intervals`: what is drawn beside the values, in any order.
         """
@@ -34,9 +34,7 @@ class Window:
         means = np.array([float(np.mean(row)) for row in given])
         first, third = np.quantile(means, [0.25, 0.75])
         far = _FAR * max(third - first, _LEAST_SPREAD)
-        near = [
-            value for row, mean in zip(given, means, strict=True) if first - far <= mean <= third + far for value in row
-        ]
+        near = [value for row, mean in zip(given, means, strict=True) if mean >= first - far for value in row]
         low, high = min(near), max(near)
         room = max(high - low, _LEAST_ROOM)
         ends = [end for interval in intervals for end in interval if math.isfinite(end)]

@@ -5,13 +5,16 @@ Whoever verifies images first keeps them, be it a run, its plan or the worker of
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from lib.datasets import Dataset, acquire, on_disk
+from lib.datasets.places import is_url
 from lib.datasets.shrinking import Shrink
 from lib.errors import DataError
+from lib.machine import from_home
 from lib.places import Places
 from lib.profile import Graph
 from lib.studies.study import Group, kind_of
@@ -50,6 +53,7 @@ def _small_copies(graph: Graph, name: str) -> list[Shrink]:
 
 
 def _address(graph: Graph, name: str) -> str | None:
+    """Where data lies, however that is written; None of what comes with a package."""
     source: Any = graph[name].settings
     address: str | None = source.address
-    return address
+    return address if address is None or is_url(address) else os.path.abspath(from_home(address))  # noqa: PTH100 - of odd names, too

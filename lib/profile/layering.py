@@ -108,7 +108,7 @@ def load_profile(
 
 def _require_whole(content: Mapping[str, Any], group: str, name: str, there: Sequence[str], origin: str) -> None:
     """Refuse a setting of a node that is not there, unless assignments make a new one: its name may be misspelt."""
-    node = _members(content, Group(group))[name]
+    node = _members(content, Group(group)).get(name)  # a later assignment may have replaced the whole group
     if isinstance(node, Mapping) and _DECIDED_BY[group] not in node:
         close = difflib.get_close_matches(name, there, n=1)
         meant = f"did you mean {group}.{close[0]}?" if close else f"there are: {', '.join(there) or 'none'}."

@@ -69,6 +69,8 @@ def headline(result: SweepResult) -> str:
     final = result.estimate(best.trials, "final_validation_accuracy")
     if final.low is None or final.high is None:
         score = f"{final.mean:.3f}"
+    elif final.low == final.high:
+        score = f"{final.mean:.3f} with each of {final.seeds} seeds"
     else:
         score = Interval(final.mean, final.low, final.high).rounded
     return f"{name}: validation accuracy {score} on the rows it was chosen by; {verdict}"

@@ -124,6 +124,16 @@ def test_networks_that_all_give_one_class_have_wilson_s_interval(seeds, classes)
     assert (found.estimate, found.low, found.high) == pytest.approx((1 / classes, expected.low, expected.high))
 
 
+@pytest.mark.parametrize("classes", [1, 2, 5])
+def test_groups_that_are_all_right_count_once_whatever_their_classes(classes):
+    groups = np.repeat(np.arange(20), 5)
+    labels = np.arange(100) % classes
+    found = over_seeds_and_rows(np.ones((3, 100), bool), labels, groups)
+    assert (found.low, found.high) == pytest.approx((wilson(20, 20).low, 1))
+    difference = compare_predictions(labels, labels, labels, groups)
+    assert difference.high == pytest.approx(wilson(0, 20).high)
+
+
 @pytest.mark.parametrize("grouped", [False, True])
 def test_the_bootstrap_s_interval_of_measures(grouped):
     rng = np.random.default_rng(2)

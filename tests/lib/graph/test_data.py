@@ -83,7 +83,11 @@ def see_tried(profile: Profile, photos: Path, where: Places) -> None:
 
 def see_others(profile: Profile, photos: Path, where: Places) -> None:
     """Another node's data that lies in the same place."""
-    acquire_data(profile_on(photos, others={"source": "folder", "path": str(photos), "seed": 1}).graph, "others", where)
+    acquire_data(
+        profile_on(photos, others={"source": "folder", "path": f"{photos}/../photos/", "seed": 1}).graph,
+        "others",
+        where,
+    )
 
 
 @pytest.mark.parametrize(

@@ -154,6 +154,18 @@ def test_a_text_that_would_be_lost_is_refused(pets: Path, assignment: str, messa
         load(pets, assignment)
 
 
+@pytest.mark.parametrize("emptied", ["data={}", "data=", "data=5", "studies=[]", "studies={}"])
+def test_a_new_node_whose_group_is_replaced_later_is_no_defect(pets: Path, emptied: str) -> None:
+    group = emptied.partition("=")[0]
+    with pytest.raises(ConfigError):
+        load(pets, f"{group}.new.classes=a,b", emptied, "data.pets.path=")
+
+
+def test_a_group_may_be_replaced_after_a_node_was_set(pets: Path) -> None:
+    profile = load(pets, "studies.x.on=pets", "studies={y: {kind: exploration, on: pets}}")
+    assert list(profile.studies) == ["y"]
+
+
 def test_other_settings_are_read_as_what_they_are(pets: Path) -> None:
     profile = load(pets, "data.pets.classes=[no, 2024, yes]", "data.pets.test_fraction=1e-1", "data.pets.seed=7")
     source = profile.data["pets"]
