@@ -24,7 +24,8 @@ class Window:
 
     @classmethod
     def around(cls, rows: Sequence[Sequence[float]], intervals: Sequence[tuple[float, float]]) -> Window:
-        """The window of the rows that lie close together and of those above, and of intervals, which may take as much room again on each side.
+        """The window of the rows that lie close together and of those above, and of intervals, which may take as much room
+        again on each side.
 
         `rows`: each row's finite values; a row may have none. `intervals`: what is drawn beside the values, in any order.
         """

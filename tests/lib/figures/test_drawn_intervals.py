@@ -63,10 +63,9 @@ def test_where_the_better_half_are_alike_all_decide_how_wide_the_axis_is():
 
 def test_the_best_row_is_on_the_axis_however_far_above():
     good = [row(f"{i}", [0.5 + i / 1000, 0.51]) for i in range(4)]
-    (axis,) = ranked([row("best", [1.0]), *good, row("poor", [0.1])], "Title", "accuracy").axes
+    (axis,) = ranked([row("best", [0.9, 1.0]), *good], "Title", "accuracy").axes
     assert axis.get_xlim()[1] > 1
-    assert marks(axis, ">") == []
-    assert marks(axis, "<") == [(axis.get_xlim()[0], 0)]
+    assert marks(axis, "<") == marks(axis, ">") == []
 
 
 def test_a_row_aside_does_not_widen_the_axis():
