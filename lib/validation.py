@@ -27,6 +27,8 @@ _LONGEST = 200
 """Letters of a value in a message."""
 
 _ALIKE, _VERY_ALIKE = 0.6, 0.8
+"""Of two names, by difflib: one may be meant by the other; and is meant though another has the very name elsewhere."""
+
 _OFFERED = 3
 """Settings that are offered in place of one that does not exist."""
 
@@ -83,7 +85,7 @@ def _meant(steps: Sequence[str], known: Iterable[Path]) -> str:
     close = difflib.get_close_matches(steps[-1], sorted(here), n=1, cutoff=_VERY_ALIKE if elsewhere else _ALIKE)
     if close:
         return f"; did you mean {'.'.join([*steps[:-1], *close])!r}?"
-    close = difflib.get_close_matches(steps[-1], sorted({place[-1] for place in places}), n=1)
+    close = difflib.get_close_matches(steps[-1], sorted({place[-1] for place in places}), n=1, cutoff=_ALIKE)
     alike = [place for place in places if close and place[-1] == close[0]]
     found = {place: len(os.path.commonprefix([place, tuple(steps)])) for place in alike}  # noqa: RUF071 - steps, not letters
     names = [".".join(place) for place, shared in found.items() if shared == max(found.values())]

@@ -70,7 +70,7 @@ def splits_ahead(source: SourceSettings, data_dir: Path, mirror: str | None = No
 
     None when that is not known, as of an archive or a URL. An image folder without a test split gets one.
 
-    Raises DataError when a folder on this machine is not laid out as a dataset.
+    Raises DataError when a folder is not there, or is not laid out as a dataset.
     """
     return look_ahead(source, data_dir / "raw", mirror)
 
@@ -110,7 +110,7 @@ def _absolute(path: str, only_here: bool) -> str | None:
 def on_disk(
     source: SourceSettings, data_dir: Path, mirror: str | None = None, small_copies: Sequence[Shrink] = ()
 ) -> Dataset | None:
-    """The dataset if nothing of it has to be fetched, else None. Raises what `acquire` raises, for bad data."""
+    """The dataset if nothing of it has to be fetched, else None. Takes, and raises for bad data, what `acquire` does."""
     try:
         return acquire(source, data_dir, offline(mirror), small_copies)
     except AbsentError:

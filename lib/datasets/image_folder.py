@@ -74,7 +74,10 @@ def load(source: ImageFolder, raw: Path, mirror: str | None) -> Dataset:
 
 
 def splits_ahead(source: ImageFolder, raw: Path, mirror: str | None) -> tuple[str, ...] | None:
-    """The splits of a folder on this machine; None of an archive or URL. Raises DataError when it cannot be read."""
+    """The splits of a folder on this machine; None of an archive or URL.
+
+    Raises DataError when it is not there or cannot be read.
+    """
     local = from_home(source.path)
     if is_url(source.path):
         return None

@@ -102,7 +102,8 @@ def parts_of_bytes(rows: RowRange, sizes: npt.NDArray[np.integer], most: int, mo
             yield rows[first:position]
             first, held = position, 0
         held += size
-    yield rows[first:]
+    if len(rows):
+        yield rows[first:]
 
 
 def digests_of(images: Images) -> Digests:

@@ -126,6 +126,8 @@ def over_seeds(
         return Estimate(math.nan, None, None, None, len(values))
     if len(values) < 2:
         return Estimate(float(values[0]), None, None, None, 1)
+    if len(set(values)) == 1:  # a mean of equal values may differ from them by rounding
+        return Estimate(float(values[0]), 0.0, float(values[0]), float(values[0]), len(values))
     mean, half = float(np.mean(values)), float(half_width(np.asarray(values), overlap))
     low, high = max(mean - half, within[0]), min(mean + half, within[1])
     return Estimate(mean, float(np.std(values, ddof=1)), low, high, len(values))

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lib.evaluation.intervals import Tested, wilson_of
-from lib.evaluation.resampling import Labels, Units, independent
+from lib.evaluation.resampling import Labels, Units, independent, shows_no_spread
 
 RESAMPLES = 10_000
 
@@ -60,7 +60,7 @@ def compare_predictions(
         leads += drawn @ kinds[1]
     ahead, behind = int(first.sum()), int(second.sum())
     low, high = np.percentile(leads / rows, (2.5, 97.5))
-    if low == high:  # no unit differs from the others of its class: drawing them shows no spread
+    if low == high or shows_no_spread(lead_of_row, units):  # draws of them say nothing of others
         low, high = _of_shares(ahead / len(y), behind / len(y), independent(y, groups))
     of_group = lead_of_row
     if groups is not None:
@@ -70,8 +70,8 @@ def compare_predictions(
 
 
 def _of_shares(ahead: float, behind: float, count: int) -> tuple[float, float]:
-    """A 95 % interval of the difference of two shares of `count`: Wilson's of each, by squares (Newcombe 1998, Statistics
-    in Medicine 17:873)."""
+    """A 95 % interval of the difference of two shares of `count`: Wilson's of each, by squares, as of independent ones
+    (Newcombe 1998, Statistics in Medicine 17:873)."""
     first, second = wilson_of(ahead, count), wilson_of(behind, count)
     low = math.hypot(ahead - first.low, second.high - behind)
     high = math.hypot(first.high - ahead, behind - second.low)

@@ -89,6 +89,11 @@ def over_seeds_and_rows(right: npt.NDArray[np.bool_], labels: Labels, groups: La
     return Interval(mean, max(mean - half, SHARE[0]), min(mean + half, SHARE[1]))
 
 
+def shows_no_spread(values: npt.NDArray[np.number], units: Units) -> bool:
+    """Whether no unit of `values`, shape (n,), differs from the others of its class, but for rounding."""
+    return variance_of_mean(values.astype(np.float64), units) < _NOTHING
+
+
 def independent(labels: Labels, groups: Labels | None) -> int:
     """How many rows are independent of one another, or groups of rows, whatever classes these hold; arrays of shape (n,)."""
     return len(labels if groups is None else np.unique(groups))

@@ -13,6 +13,7 @@ from typing import Any
 from lib.datasets import Dataset, acquire, on_disk
 from lib.datasets.places import is_url
 from lib.datasets.shrinking import Shrink
+from lib.datasets.sources import EncodedSource
 from lib.errors import DataError
 from lib.machine import from_home
 from lib.places import Places
@@ -21,7 +22,10 @@ from lib.studies.study import Group, kind_of
 
 
 def acquire_data(graph: Graph, name: str, where: Places) -> Dataset:
-    """The data node `name`, fetched where it is missing. Raises what `lib.datasets.acquire` raises."""
+    """The data node `name`, fetched where it is missing, with copies for every node of the graph, wanted now or not.
+
+    Raises what `lib.datasets.acquire` raises.
+    """
     source: Any = graph[name].settings
     return acquire(source, where.data, where.mirror, _small_copies(graph, name))
 
@@ -42,18 +46,21 @@ def naming(name: str) -> Iterator[None]:
 
 
 def _small_copies(graph: Graph, name: str) -> list[Shrink]:
-    """What nodes need of large images that lie where those of `name` do: data nodes may share them."""
-    address = _address(graph, name)
+    """What any node of the graph needs of large images that share their catalogue with those of `name`."""
+    if (shared := _catalogue(graph, name)) is None:
+        return []
     return [
         shrink
         for node in graph
-        if any(graph[need.node].group is Group.DATA and _address(graph, need.node) == address for need in node.needs)
+        if any(graph[need.node].group is Group.DATA and _catalogue(graph, need.node) == shared for need in node.needs)
         for shrink in kind_of(node.study).small_copies(node.study)
     ]
 
 
-def _address(graph: Graph, name: str) -> str | None:
-    """Where data lies, however that is written; None of what comes with a package."""
+def _catalogue(graph: Graph, name: str) -> tuple[str, str] | None:
+    """Where encoded images lie, however that is written, and how they are decoded; None of what is not encoded."""
     source: Any = graph[name].settings
-    address: str | None = source.address
-    return address if address is None or is_url(address) else os.path.abspath(from_home(address))  # noqa: PTH100 - of odd names, too
+    if not isinstance(source, EncodedSource):
+        return None
+    path = source.path
+    return path if is_url(path) else os.path.abspath(from_home(path)), source.decoder.settings  # noqa: PTH100 - of odd names, too

@@ -130,7 +130,7 @@ def differences(wanted: Identity, origin: Origin | None) -> list[str]:
     roles = dict.fromkeys([*wanted.digests, *before.digests])
     changed = [role for role in roles if wanted.digests.get(role) != before.digests.get(role)]
     if _is_whole_run(wanted):
-        return [f"{role} changed" for role in changed] or _changed(before.settings, wanted.settings)
+        return [f"{role} changed" for role in changed] + _changed(before.settings, wanted.settings)
     graph = parse_profile(wanted.profile).graph
     needs = {need.role: need.node for need in graph[wanted.name].needs}
     behind = {role: _behind(graph, [needs[role]] if role in needs else needs.values()) for role in changed}
@@ -155,6 +155,7 @@ def differences(wanted: Identity, origin: Origin | None) -> list[str]:
 
 
 def _changed(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """The settings that differ and decide something: "name then -> now"."""
     old, new = flat(then), flat(now)
     return [f"{path} {value_words(old.get(path))} -> {value_words(new.get(path))}" for path in changes(old, new)]
 

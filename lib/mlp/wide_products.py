@@ -2,7 +2,8 @@
 
 torch's float32 products are MKL's, which on AMD's processors reach half to three quarters of their rate for the few rows
 of a mini-batch; oneDNN, which torch brings as well, reaches three quarters and more (docs/measurements.md). Which one is
-used follows from the processor alone, so that a sweep made again on the same machine has the same bits.
+used follows from the processor, so that a sweep made again on the same machine has the same bits. The operator is one of
+torch's own, which the pinned version has.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ BY_ONEDNN = WideProducts(_outputs_by_onednn, _gradient_by_onednn)
 
 
 def wide_products(dtype: torch.dtype) -> WideProducts:
-    """The faster ones on this processor, of those that give the same on every run."""
+    """The faster ones, by processor and dtype, never by a timing: runs repeat bit for bit. oneDNN's are of float32 alone."""
     return BY_ONEDNN if dtype == torch.float32 and onednn_is_faster() else BY_BLAS
 
 

@@ -12,7 +12,7 @@ from lib.evaluation.intervals import LEVEL, holm, paired_difference, wilson
 from lib.evaluation.measures import estimates, measure
 from lib.evaluation.metrics import decided, prediction_digest
 from lib.evaluation.paired import compare_predictions
-from lib.evaluation.resampling import over_seeds_and_rows
+from lib.evaluation.resampling import Units, over_seeds_and_rows, shows_no_spread
 from lib.machine import one_blas_thread
 from lib.mlp.estimator import MLPClassifier
 from lib.studies.sweep.result import ClassScore, Lead, ModelRole, Outcome, Scored, SeedScore, TrialOutcome, Tuning
@@ -72,8 +72,9 @@ class Model:
         measured = measure(judged.labels, first.probabilities, judged.groups)
         right = np.stack([each.predicted == judged.labels for each in self.answers])
         accuracy = wilson(int(right[0].sum()), len(judged.labels)) if judged.groups is None else measured["accuracy"]
-        if accuracy.low == accuracy.high:  # a bootstrap of groups that are all alike shows no spread
+        if accuracy.low == accuracy.high or shows_no_spread(right[0], Units.of(judged.labels, judged.groups)):
             accuracy = over_seeds_and_rows(right[:1], judged.labels, judged.groups)
+            measured = measured | {"accuracy": accuracy}
         return Scored(
             role=self.role,
             representation=self.representation,

@@ -125,10 +125,11 @@ def test_networks_that_all_give_one_class_have_wilson_s_interval(seeds, classes)
 
 
 @pytest.mark.parametrize("classes", [1, 2, 5])
-def test_groups_that_are_all_right_count_once_whatever_their_classes(classes):
-    groups = np.repeat(np.arange(20), 5)
-    labels = np.arange(100) % classes
-    found = over_seeds_and_rows(np.ones((3, 100), bool), labels, groups)
+@pytest.mark.parametrize("sizes", [[5] * 20, list(range(1, 21))])
+def test_groups_that_are_all_right_count_once_whatever_their_classes_and_sizes(classes, sizes):
+    groups = np.repeat(np.arange(20), sizes)
+    labels = np.arange(len(groups)) % classes
+    found = over_seeds_and_rows(np.ones((3, len(groups)), bool), labels, groups)
     assert (found.low, found.high) == pytest.approx((wilson(20, 20).low, 1))
     difference = compare_predictions(labels, labels, labels, groups)
     assert difference.high == pytest.approx(wilson(0, 20).high)

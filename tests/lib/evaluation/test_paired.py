@@ -55,6 +55,20 @@ class TestPairedPredictions:
         most = wilson(0, rows).high
         assert (found.low, found.high) == pytest.approx((-most, most))
 
+    def test_one_group_a_class_says_little(self):
+        y = np.repeat([0, 1], 10)
+        found = compare_predictions(y, np.zeros(20, int), y, groups=y)
+        assert found.low < 0.1
+        assert found.high > 0.9
+
+    def test_one_ahead_on_all_rows_of_a_class_counts_groups_whatever_their_sizes(self):
+        found = []
+        for sizes in ([4] * 20, [1, 7] * 10):
+            groups = np.repeat(np.arange(20), sizes)
+            y = groups // 2 % 2
+            found.append(compare_predictions(y, np.zeros(len(y), int), y, groups))
+        assert (found[0].low, found[0].high) == pytest.approx((found[1].low, found[1].high))
+
     def test_a_model_that_is_ahead_on_all_rows_of_a_class_has_an_interval(self):
         y = np.arange(20) % 2
         found = compare_predictions(y, np.zeros(20, int), y)

@@ -154,6 +154,15 @@ def test_a_text_that_would_be_lost_is_refused(pets: Path, assignment: str, messa
         load(pets, assignment)
 
 
+def test_a_setting_of_the_very_name_elsewhere_is_meant_before_one_somewhat_alike_here(pets: Path) -> None:
+    with pytest.raises(
+        ConfigError, match=r"studies.look.decode: there is no such setting; did you mean 'data.pets.decode'\?"
+    ):
+        load(pets, "studies.look.decode=full")
+    with pytest.raises(ConfigError, match=r"did you mean 'studies.look.scatter'\?"):
+        load(pets, "studies.look.scater=5")
+
+
 @pytest.mark.parametrize("emptied", ["data={}", "data=", "data=5", "studies=[]", "studies={}"])
 def test_a_new_node_whose_group_is_replaced_later_is_no_defect(pets: Path, emptied: str) -> None:
     group = emptied.partition("=")[0]
