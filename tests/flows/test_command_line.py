@@ -104,6 +104,7 @@ def test_a_file_that_is_taken_for_an_option_is_told_how_to_be_given(tmp_path, mo
     assert capsys.readouterr().err.endswith("required: IMAGES; put -- before names such as -rf.jpg\n")
 
 
+@pytest.mark.slow
 def test_data_that_cannot_be_had_gets_one_line(served):
     arguments = ["--profile", "reference", "--set", "data.images.classes=[car, dog]"]
     told = process("-m", "flows", "run", "--only", "exploration", *arguments, expect=2, **served)

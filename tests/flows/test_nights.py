@@ -65,6 +65,7 @@ def notes_in_prefect(run_id) -> str:
     return notes
 
 
+@pytest.mark.slow
 def test_an_unchanged_night_computes_nothing_and_one_with_a_new_class_only_what_is_missing_and_says_so(
     night, tmp_path, monkeypatch
 ):

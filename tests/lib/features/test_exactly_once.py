@@ -48,6 +48,7 @@ def content(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in [*sorted(folder.glob("*.parquet")), folder / "manifest.json"]}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kills", [6, pytest.param(50, marks=pytest.mark.long)])
 def test_killed_often_the_set_is_bit_identical_to_an_undisturbed_one(undisturbed, tmp_path, kills):
     done = subprocess.run(
