@@ -10,7 +10,7 @@ from rich.console import Console, RenderableType
 from flows.console import add_column, plain_table, written
 from lib.evaluation.intervals import SHARE, Interval
 from lib.figures.axis_window import Window
-from lib.graph.leaderboard import Entry, ModelKind, Standing, titled
+from lib.graph.leaderboard import Entry, ModelKind, Standing, several_seeds, titled
 from lib.text import columns, duration, listed, magnitude
 
 _LINES, _FEWEST = 24, 3
@@ -81,7 +81,7 @@ def _legend(group: Sequence[Entry], drawn: bool) -> Iterator[str]:
         baselines = any(entry.kind is ModelKind.BASELINE for entry in group)
         yield f"95 % intervals{', ○ baselines' if baselines else ''}"
     if tests := list(dict.fromkeys(entry.test for entry in group if entry.test)):
-        if any(len(entry.seeds) > 1 for entry in group):
+        if several_seeds(group):
             yield "vs chosen: first seeds on the same images"
         yield f"* significantly different from the chosen model, by {listed(tests)}"
 

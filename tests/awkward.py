@@ -72,11 +72,11 @@ class Row:
 
 
 @cache
-def image(seed: str, form: str = "PNG") -> bytes:
-    """An image file of noise, 8x8 pixels, another for each seed."""
+def image(seed: str, form: str = "PNG", height: int = 8, width: int = 8) -> bytes:
+    """An image file of noise, another for each seed."""
     content = io.BytesIO()
     rng = np.random.default_rng(crc32(seed.encode()))
-    Image.fromarray(rng.integers(0, 256, (8, 8, 3), np.uint8)).save(content, form)
+    Image.fromarray(rng.integers(0, 256, (height, width, 3), np.uint8)).save(content, form)
     return content.getvalue()
 
 

@@ -108,6 +108,15 @@ class Estimate:
             return f"{_short(self.mean)} with each of {self.seeds} seeds"
         return f"{_short(self.mean)} ± {_short(self.standard_deviation)} ({_short(self.low)} to {_short(self.high)})"
 
+    @property
+    def rounded(self) -> str:
+        """Three digits, without the standard deviation: "0.972 (0.969 to 0.975)"."""
+        if self.low is None or self.high is None:
+            return f"{self.mean:.3f}"
+        if self.standard_deviation == 0:
+            return f"{self.mean:.3f} with each of {self.seeds} seeds"
+        return Interval(self.mean, self.low, self.high).rounded
+
 
 SHARE = (0.0, 1.0)
 """What an accuracy, an error rate or an F1 can be."""

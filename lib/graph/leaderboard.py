@@ -12,7 +12,7 @@ from lib.studies.study import Drawing, Record, kind_named
 
 __all__ = [
     "Entry", "ModelKind", "Standing", "answer", "drawings", "leaderboard", "markdown_sections", "name_among", "same_rows",
-    "titled",
+    "several_seeds", "titled",
 ]  # fmt: skip
 
 _DRAWN = 24
@@ -42,11 +42,16 @@ def same_rows(entries: Sequence[Entry]) -> Iterator[list[Entry]]:
         yield [entry for entry in entries if entry.digest == digest]
 
 
+def several_seeds(entries: Sequence[Entry]) -> bool:
+    """Whether a difference, which is of first seeds, may be another than that of the scores, which are over seeds."""
+    return any(len(each.seeds) > 1 for each in entries)
+
+
 def titled(entries: Sequence[Entry]) -> list[tuple[str, list[Entry]]]:
     """The entries on the same rows, each group with what it is of: "photo-patches, 216 test images".
 
-    Groups that are so called alike are told apart by the nodes in which they differ: inputs of models on test rows, studies
-    of those on validation rows.
+    Groups that are so called alike also have the nodes they are of: inputs of models on test rows, studies of those on
+    validation rows.
     """
     groups = list(same_rows(entries))
     plain = [f"{group[0].data}, {group[0].count:,} {group[0].rows.value} images" for group in groups]

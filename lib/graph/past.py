@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lib.addresses import without_credentials, without_secrets
+from lib.graph.summary import NAME as WHOLE_RUN
 from lib.profile import Graph, parse_profile
 from lib.storage.copies import fetch
 from lib.studies.record import FOLDER_LETTERS, FORMAT, ORIGIN, RECORD, Identity, Origin, StudyFolder, read_origin
@@ -86,7 +87,7 @@ def why_to_do(root: Path, identity: Identity) -> str:
     if (StudyFolder(root, identity).path / RECORD).exists():
         return "its record is damaged"
     records, damaged = _past_records(root, identity.name)
-    if _is_whole_run(identity):
+    if identity.kind == WHOLE_RUN:
         records = [each for each in records if not _of_another_profile(identity, each)]
     left_out = f"{damaged} earlier {'record' if damaged == 1 else 'records'} could not be read" if damaged else ""
     if not records:
@@ -113,11 +114,6 @@ def _of_another_profile(wanted: Identity, record: PastRecord) -> bool:
     return bool(record.origin.identity.settings.get("name") != wanted.settings.get("name"))
 
 
-def _is_whole_run(identity: Identity) -> bool:
-    """Whether its inputs are studies, and it is no node."""
-    return identity.name not in parse_profile(identity.profile).graph.nodes
-
-
 def differences(wanted: Identity, origin: Origin | None) -> list[str]:
     """In which settings and inputs an earlier study differs from the one wanted, each in words: "name then -> now".
 
@@ -129,7 +125,7 @@ def differences(wanted: Identity, origin: Origin | None) -> list[str]:
     before = origin.identity
     roles = dict.fromkeys([*wanted.digests, *before.digests])
     changed = [role for role in roles if wanted.digests.get(role) != before.digests.get(role)]
-    if _is_whole_run(wanted):
+    if wanted.kind == WHOLE_RUN:  # its inputs are its studies
         return [f"{role} changed" for role in changed] + _changed(before.settings, wanted.settings)
     graph = parse_profile(wanted.profile).graph
     needs = {need.role: need.node for need in graph[wanted.name].needs}

@@ -27,7 +27,7 @@ from lib.mlp.optimizers import Adam
 from lib.mlp.schedules import epoch_factors, is_scheduled
 from lib.mlp.stacked import STATE, Buffers, Move, Rows, epoch_figures, initial_parameters, kind_of
 from lib.mlp.trial import Trial
-from lib.mlp.wide_products import wide_products
+from lib.mlp.wide_products import BY_BLAS, wide_products
 
 _aten = torch.ops.aten
 
@@ -128,8 +128,7 @@ class _Space(Buffers):
             for delta, output, bands in zip(self.deltas, self.activated, layout.activations, strict=False)
         ]
         self.first = [
-            (self.inputs[band.key], self.inputs[band.key].T, self.outputs[0][band.rows], self.deltas[0][band.rows])
-            for band in layout.seed_bands
+            (self.inputs[band.key], self.outputs[0][band.rows], self.deltas[0][band.rows]) for band in layout.seed_bands
         ]
 
 
@@ -169,7 +168,7 @@ class TorchProgram:
         self._class_weights = None if weights is None else self._tensor(weights)
         self._graph: torch.cuda.CUDAGraph | None = None
         self._chunked = device.type == "cpu" and layout.inputs >= WIDE
-        self._wide = wide_products(rows.X.dtype)
+        self._products = wide_products(rows.X.dtype) if self._chunked else BY_BLAS
         self._set_optimizer()
 
     def _set_optimizer(self) -> None:
@@ -329,11 +328,8 @@ class TorchProgram:
 
         Returns each slot's summed cross-entropy in nats (float64) and right predictions (int64), before the update.
         """
-        for (inputs, inputs_turned, output, _), weights in zip(space.first, self._first_of_seed, strict=True):
-            if self._chunked:
-                self._wide.outputs(weights, inputs, output)
-            else:
-                torch.mm(weights, inputs_turned, out=output)
+        for (inputs, output, _), weights in zip(space.first, self._first_of_seed, strict=True):
+            self._products.outputs(weights, inputs, output)
         if space.masks:
             start = self._steps.long() * _signed(STEP)
             for masks in space.masks:
@@ -467,7 +463,7 @@ class TorchProgram:
                 self._blocks[layer], space.delta_above[layer], space.below_turned[layer], strict=True
             ):
                 weights.baddbmm_(above, below)
-        for (inputs, _, _, delta), weights in zip(space.first, self._first_of_seed, strict=True):
+        for (inputs, _, delta), weights in zip(space.first, self._first_of_seed, strict=True):
             weights.addmm_(delta, inputs)
         for biases, delta in zip(self._biases, space.deltas, strict=True):
             biases.add_(delta.sum(1))
@@ -492,7 +488,7 @@ class TorchProgram:
             ):
                 torch.bmm(above, below, out=gradient)
         if not self._chunked:
-            for (inputs, _, _, delta), band in zip(space.first, self.layout.seed_bands, strict=True):
+            for (inputs, _, delta), band in zip(space.first, self.layout.seed_bands, strict=True):
                 torch.mm(delta, inputs, out=first[band.rows])
         for gradient, delta in zip(biases_of, space.deltas, strict=True):
             torch.sum(delta, 1, out=gradient)
@@ -505,7 +501,7 @@ class TorchProgram:
         given = self._step_factors()
         factors: list[float] = [1.0] * len(self.layout.trials) if given is None else given.tolist()
         for chunk in self._chunks:
-            made = self._wide.gradient(space.deltas[0][chunk.rows], space.inputs[chunk.key], chunk.room).view(-1)
+            made = self._products.gradient(space.deltas[0][chunk.rows], space.inputs[chunk.key], chunk.room).view(-1)
             self._step_runs(chunk.runs, [made[part] for part in chunk.parts], space.count, factors)
         self._step_runs(self._runs, self._gradients_of_runs, space.count, factors)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from lib.graph.leaderboard import Entry, ModelKind, Standing, answer, titled
+from lib.graph.leaderboard import Entry, ModelKind, Standing, answer, several_seeds, titled
 from lib.report.forest import Axis, drawn
 from lib.studies.presentation import Rows
 from lib.text import duration, listed, magnitude
@@ -72,7 +72,7 @@ def boards(entries: Sequence[Entry]) -> Iterator[Board]:
             title=title,
             answer=answer(group),
             quantity=f"{first.rows.value} accuracy",
-            versus="less the chosen, first seed" if any(len(each.seeds) > 1 for each in group) else "less the chosen",
+            versus="less the chosen, first seed" if several_seeds(group) else "less the chosen",
             chosen="chosen on validation" if first.rows is Rows.TEST else "chosen",
             axis=axis.head(f"{first.rows.value} accuracy"),
             first=lines[:_FIRST],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from lib.evaluation.intervals import LEVEL, Interval, p_words
+from lib.evaluation.intervals import LEVEL, p_words
 from lib.evaluation.measures import measure_named
 from lib.mlp.labels import params
 from lib.studies.entry import Standing
@@ -67,13 +67,7 @@ def headline(result: SweepResult) -> str:
         score = result.models[result.chosen].with_both.rounded
         return f"{name}: test accuracy {score}; on validation rows {verdict}"
     final = result.estimate(best.trials, "final_validation_accuracy")
-    if final.low is None or final.high is None:
-        score = f"{final.mean:.3f}"
-    elif final.low == final.high:
-        score = f"{final.mean:.3f} with each of {final.seeds} seeds"
-    else:
-        score = Interval(final.mean, final.low, final.high).rounded
-    return f"{name}: validation accuracy {score} on the rows it was chosen by; {verdict}"
+    return f"{name}: validation accuracy {final.rounded} on the rows it was chosen by; {verdict}"
 
 
 def _sections(record: Record[SweepResult]) -> Iterator[Section]:

@@ -7,13 +7,10 @@ import os
 import shutil
 import subprocess
 import sys
-import tarfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 from pydantic import TypeAdapter
@@ -23,8 +20,9 @@ from lib.datasets import catalogue as catalogues
 from lib.datasets.decoding import Decoder
 from lib.datasets.images import read_images
 from lib.datasets.shrinking import Shrink
-from lib.datasets.sources import AnySource, EncodedSource, ImageFolder, ParquetImages, WebDataset
+from lib.datasets.sources import AnySource, ImageFolder, WebDataset
 from lib.errors import ChangedError, DataError
+from tests import awkward
 from tests.image_files import write_images
 
 
@@ -50,28 +48,7 @@ def decoded(monkeypatch) -> list[int]:
 DECODINGS = ({"decode": "full"}, {"decode_side": 16}, {"decode_side": 32})
 
 
-def photos(kind: type[EncodedSource], folder: Path) -> Path:
-    """Eight JPEGs of two classes, as a source of this kind reads them."""
-    for number in range(8):
-        image = Image.effect_noise((128, 128), 60 + number)
-        path = folder / "photos" / ("cat", "dog")[number % 2] / f"{number}.jpg"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        image.save(path)
-    files = sorted((folder / "photos").rglob("*.jpg"))
-    if kind is WebDataset:
-        with tarfile.open(folder / "photos.tar", "w") as tar:
-            for file in files:
-                file.with_suffix(".cls").write_text(file.parent.name)
-                for each in (file, file.with_suffix(".cls")):
-                    tar.add(each, each.name)
-        return folder / "photos.tar"
-    if kind is ParquetImages:
-        table = pa.table(
-            {"image": [{"bytes": file.read_bytes()} for file in files], "label": [file.parent.name for file in files]}
-        )
-        pq.write_table(table, folder / "photos.parquet")
-        return folder / "photos.parquet"
-    return folder / "photos"
+PHOTOS = [awkward.File("", "ab"[n % 2], f"{n}.jpg", awkward.image(str(n), "JPEG", 128, 128)) for n in range(8)]
 
 
 def acquired(folder: Path, tmp_path: Path, **settings):
@@ -201,15 +178,16 @@ class TestTheCatalogue:
             assert found is None or (found.same_rows(known) and (found.digests == known.digests).all())
         assert refused > 20
 
-    @pytest.mark.parametrize("kind", [ImageFolder, WebDataset, ParquetImages])
-    def test_settings_of_decoding_that_take_turns_verify_once_each(self, kind, tmp_path, decoded):
-        path = str(photos(kind, tmp_path))
+    @pytest.mark.parametrize("holder", ["folder", "webdataset", "parquet"])
+    def test_settings_of_decoding_that_take_turns_verify_once_each(self, holder, tmp_path, decoded):
+        kind, write = awkward.HOLDERS[holder]
+        path = str(write(tmp_path / "photos", PHOTOS))
         first = [acquire(kind(path=path, **each), tmp_path / "data", small_copies=[Shrink(16)]) for each in DECODINGS]
         assert len({data.digest for data in first}) == len(DECODINGS)
-        assert len(decoded) == len(DECODINGS) * 8
+        assert len(decoded) == len(DECODINGS) * len(PHOTOS)
         again = [acquire(kind(path=path, **each), tmp_path / "data") for each in DECODINGS]
         assert [data.digest for data in again] == [data.digest for data in first]
-        assert len(decoded) == len(DECODINGS) * 8
+        assert len(decoded) == len(DECODINGS) * len(PHOTOS)
 
     def test_another_limit_verifies_anew(self, folder, tmp_path, decoded):
         Image.new("RGB", (30, 30)).save(folder / "cat" / "big.png")

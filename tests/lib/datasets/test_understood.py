@@ -6,14 +6,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
 
 from lib.datasets import LeftOut, Reading, Split, SplitsBy, Understood, Why, acquire
 from lib.datasets.dataset import build
 from lib.datasets.decoding import Decoder
 from lib.datasets.sources import ImageFolder
 from lib.datasets.understood import sizes_of
-from tests.awkward import HOLDERS, File, image, images, junk, parts
+from tests.awkward import HOLDERS, File, image, images, junk, parts, write_folder
 
 FILES = [*parts("train", "val"), *images("train", ("c",), 3), *images("val", ("c",), 1)]
 
@@ -82,9 +81,7 @@ def test_the_median_is_that_of_the_images(shapes):
     ],
 )
 def test_sizes_of_jpegs_that_may_be_scaled_say_so(tmp_path, form, settings, told):
-    for number in range(6):
-        path = tmp_path / "pets" / "ab"[number % 2] / f"{number}.{form.lower()}"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.effect_noise((80, 40), 20 + number).save(path)
-    found = acquire(ImageFolder(path=str(tmp_path / "pets"), **settings), tmp_path / "data").understood
+    files = [File("", "ab"[number % 2], str(number), image(str(number), form, 40, 80)) for number in range(6)]
+    path = write_folder(tmp_path / "pets", files)
+    found = acquire(ImageFolder(path=str(path), **settings), tmp_path / "data").understood
     assert told in found.lines()

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest, ttest_1samp, ttest_rel
 
-from lib.evaluation.intervals import SHARE, Estimate, holm, over_seeds, paired_difference, wilson
+from lib.evaluation.intervals import SHARE, Estimate, Interval, holm, over_seeds, paired_difference, wilson
 
 
 @pytest.mark.parametrize(("right", "total"), [(0, 10), (7, 10), (10, 10), (970, 1000)])
@@ -62,3 +62,12 @@ def test_a_paired_difference_is_significant_when_the_paired_t_test_says_so():
     assert found.significant == (theirs.pvalue < 0.05)
     assert not paired_difference(left[:2], right[:2]).significant
     assert paired_difference(left[:1], right[:1]) is None
+
+
+def test_an_estimate_in_three_digits_has_no_interval_without_spread():
+    assert (
+        over_seeds([0.5, 0.6]).rounded
+        == Interval(0.55, over_seeds([0.5, 0.6]).low, over_seeds([0.5, 0.6]).high).rounded
+    )
+    assert over_seeds([0.1] * 3).rounded == "0.100 with each of 3 seeds"
+    assert over_seeds([0.5]).rounded == "0.500"

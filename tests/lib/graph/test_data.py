@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from flows import doctor, try_images
 from lib.datasets.decoding import Decoder
@@ -15,6 +13,7 @@ from lib.graph import check_graph, plan_run, ready_node
 from lib.graph.data import acquire_data
 from lib.places import Places
 from lib.profile import Profile, parse_profile
+from tests.awkward import File, image, write_folder
 from tests.lib.graph.conftest import HERE
 
 COUNT = 20
@@ -22,13 +21,8 @@ COUNT = 20
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    rng = np.random.default_rng(0)
-    for number in range(COUNT):
-        path = tmp_path / "photos" / ("cat", "dog")[number % 2] / f"{number}.jpg"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        noise = Image.fromarray(rng.integers(0, 256, (6, 8, 3), np.uint8))
-        noise.resize((400, 300), Image.Resampling.BICUBIC).save(path)
-    return tmp_path / "photos"
+    files = [File("", "ab"[n % 2], f"{n}.jpg", image(str(n), "JPEG", 300, 400)) for n in range(COUNT)]
+    return write_folder(tmp_path / "photos", files)
 
 
 @pytest.fixture

@@ -80,7 +80,7 @@ def test_where_nothing_was_tested_validation_rows_stand_in_and_each_study_has_it
     assert "validation accuracy" in answer(entries)
 
 
-def test_groups_that_are_called_alike_are_told_apart_by_their_nodes(board):
+def test_groups_that_are_called_alike_have_their_nodes_in_their_titles(board):
     group = next(same_rows(board))[:2]
     (alone, _) = titled(group)[0]
     assert alone == f"{group[0].data}, {group[0].count} test images"

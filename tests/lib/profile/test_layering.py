@@ -137,30 +137,12 @@ def test_a_whole_node_s_texts_are_as_they_are_written(pets: Path) -> None:
             "data.photos={source: digits}",
             "--set data.photos: there is no data.photos, and nothing would use it; .*: pets",
         ),
-        (
-            "data.petz.decode=full",
-            r"--set data.petz.decode: there is no data.petz; did you mean data.pets\? A new one needs source=...$",
-        ),
-        ("features.birds.layer=fc7", "there is no features.birds; there are: .* A new one needs of=...$"),
-        (
-            "studies.lok.scatter=5",
-            r"there is no studies.lok; did you mean studies.look\? A new one needs kind=...$",
-        ),
         ("data.pets.path=caf\udce9", r"data.pets.path: 'caf\\udce9' is no UTF-8"),
     ],
 )
 def test_a_text_that_would_be_lost_is_refused(pets: Path, assignment: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         load(pets, assignment)
-
-
-def test_a_setting_of_the_very_name_elsewhere_is_meant_before_one_somewhat_alike_here(pets: Path) -> None:
-    with pytest.raises(
-        ConfigError, match=r"studies.look.decode: there is no such setting; did you mean 'data.pets.decode'\?"
-    ):
-        load(pets, "studies.look.decode=full")
-    with pytest.raises(ConfigError, match=r"did you mean 'studies.look.scatter'\?"):
-        load(pets, "studies.look.scater=5")
 
 
 @pytest.mark.parametrize("emptied", ["data={}", "data=", "data=5", "studies=[]", "studies={}"])
@@ -204,15 +186,31 @@ def test_a_setting_that_is_misspelt_is_looked_for_where_it_stands_before_anywher
     assert str(caught.value) == f"profile 'pets': {told}"
 
 
-def test_a_misspelt_setting_is_told_with_the_one_that_was_meant(pets: Path) -> None:
-    with pytest.raises(
-        ConfigError, match=r"data\.pets\.pth: there is no such setting; did you mean 'data\.pets\.path'"
-    ):
-        load(pets, "data.pets.pth=/x")
-    with pytest.raises(ConfigError, match=r"--set dta\.pets\.path: unknown setting 'dta'"):
-        load(pets, "dta.pets.path=/x")
-    with pytest.raises(ConfigError, match="has no '='"):
-        load(pets, "data.pets.path")
+@pytest.mark.parametrize(
+    ("assignment", "message"),
+    [
+        ("data.pets.pth=/x", r"data\.pets\.pth: there is no such setting; did you mean 'data\.pets\.path'"),
+        ("dta.pets.path=/x", r"--set dta\.pets\.path: unknown setting 'dta'"),
+        ("data.pets.path", "has no '='"),
+        (
+            "studies.look.decode=full",  # of the very name elsewhere, and only somewhat alike here
+            r"studies.look.decode: there is no such setting; did you mean 'data.pets.decode'\?",
+        ),
+        ("studies.look.scater=5", r"did you mean 'studies.look.scatter'\?"),
+        (
+            "data.petz.decode=full",
+            r"--set data.petz.decode: there is no data.petz; did you mean data.pets\? A new one needs source=...$",
+        ),
+        ("features.birds.layer=fc7", r"there is no features.birds; there are: .* A new one needs of=...$"),
+        (
+            "studies.lok.scatter=5",
+            r"there is no studies.lok; did you mean studies.look\? A new one needs kind=...$",
+        ),
+    ],
+)
+def test_what_is_misspelt_is_told_with_what_was_meant(pets: Path, assignment: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load(pets, assignment)
 
 
 def test_nodes_may_share_settings_by_yaml_s_anchors(tmp_path: Path) -> None:
